@@ -1,0 +1,39 @@
+import type { LabelsOf, MetricName } from "../metrics/catalog.ts";
+
+/** Takes the samples of one pass. */
+export interface SampleSink {
+  /**
+   * Adds one sample. Label values are given as they are; the exposition escapes them.
+   * The type ties each metric to the labels its catalog entry names.
+   */
+  add<Name extends MetricName>(metric: Name, value: number, labels: LabelsOf<Name>): void;
+}
+
+/** The bounds of one pass. */
+export interface CollectorPass {
+  sink: SampleSink;
+  /** Monotonic milliseconds by which the pass should be over; a collector with bulk work looks at it. */
+  deadlineMs: number;
+  /** Monotonic clock, milliseconds. */
+  now(): number;
+}
+
+/**
+ * One source of samples.
+ *
+ * Invariant: a collector that fails harms no other - it throws, its samples of that pass are dropped
+ * and `oom_scrape_collector_success` says 0.
+ */
+export interface Collector {
+  readonly name: CollectorName;
+  /** Reads and adds samples, synchronously. Throws `NoData` where this kernel has nothing to read. */
+  collect(pass: CollectorPass): void;
+}
+
+export const collectorNames = ["host", "cgroups", "processes", "kills", "log"] as const;
+export type CollectorName = (typeof collectorNames)[number];
+
+/** This kernel or this user has no such file: success 0, logged once at debug level, not an error. */
+export class NoData extends Error {
+  override readonly name = "NoData";
+}
