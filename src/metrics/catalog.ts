@@ -1,0 +1,581 @@
+/**
+ * Every metric of the exporter, and the only list of them: the exposition prints `# HELP` and `# TYPE`
+ * from here, `docs/metrics.md` is generated from here, and a collector can add no other sample
+ * (`SampleSink.add` is typed by this object).
+ *
+ * Invariant: a metric's name, type and label names never change while the process lives; every sample
+ * carries exactly the labels its entry names, empty where a value is not known.
+ */
+
+interface MetricDefinition {
+  type: "gauge" | "counter";
+  /** Who adds it: a collector, the scrape itself, or the exporter about its own process. */
+  collector: "host" | "cgroups" | "processes" | "kills" | "log" | "scrape" | "exporter";
+  labels: readonly string[];
+  /** The values of a label that can take no others. */
+  values?: { readonly [label: string]: readonly string[] };
+  /** One line; names the kernel file and field the number comes from. */
+  help: string;
+}
+
+/** Whose memory it is; the same labels on every metric that has an owner. */
+export const ownerLabels = ["cgroup", "unit", "container", "pod", "namespace"] as const;
+
+const stallKinds = ["some", "full"] as const;
+const constraints = ["none", "memcg", "cpuset", "memory_policy", "unknown"] as const;
+const protections = ["unkillable", "protected", "default", "sacrificial"] as const;
+
+export const catalog = {
+  oom_host_memory_total_bytes: {
+    type: "gauge",
+    collector: "host",
+    labels: [],
+    help: "Memory the kernel manages, from /proc/meminfo field MemTotal.",
+  },
+  oom_host_memory_available_bytes: {
+    type: "gauge",
+    collector: "host",
+    labels: [],
+    help: "Memory that new work can get without swapping, from /proc/meminfo field MemAvailable.",
+  },
+  oom_host_memory_free_bytes: {
+    type: "gauge",
+    collector: "host",
+    labels: [],
+    help: "Memory used for nothing at all, from /proc/meminfo field MemFree.",
+  },
+  oom_host_memory_used_bytes: {
+    type: "gauge",
+    collector: "host",
+    labels: ["kind"],
+    values: {
+      kind: [
+        "anon",
+        "page_cache",
+        "shmem",
+        "slab_reclaimable",
+        "slab_unreclaimable",
+        "page_tables",
+        "kernel_stack",
+        "hugetlb",
+        "other",
+      ],
+    },
+    help: "Where the memory went, from /proc/meminfo: kinds are disjoint and add up to MemTotal - MemFree; page_cache is Cached + Buffers - Shmem.",
+  },
+  oom_host_swap_total_bytes: {
+    type: "gauge",
+    collector: "host",
+    labels: [],
+    help: "Swap space, from /proc/meminfo field SwapTotal.",
+  },
+  oom_host_swap_free_bytes: {
+    type: "gauge",
+    collector: "host",
+    labels: [],
+    help: "Swap space not in use, from /proc/meminfo field SwapFree.",
+  },
+  oom_host_swap_in_bytes_total: {
+    type: "counter",
+    collector: "host",
+    labels: [],
+    help: "Bytes read back from swap since boot, from /proc/vmstat field pswpin.",
+  },
+  oom_host_swap_out_bytes_total: {
+    type: "counter",
+    collector: "host",
+    labels: [],
+    help: "Bytes written to swap since boot, from /proc/vmstat field pswpout.",
+  },
+  oom_host_commit_limit_bytes: {
+    type: "gauge",
+    collector: "host",
+    labels: [],
+    help: "Memory the kernel will promise when vm.overcommit_memory is 2, from /proc/meminfo field CommitLimit.",
+  },
+  oom_host_committed_bytes: {
+    type: "gauge",
+    collector: "host",
+    labels: [],
+    help: "Memory the kernel has promised to processes, from /proc/meminfo field Committed_AS.",
+  },
+  oom_host_memory_stall_seconds_total: {
+    type: "counter",
+    collector: "host",
+    labels: ["kind"],
+    values: { kind: stallKinds },
+    help: "Time in which some or all runnable tasks of the host waited for memory, from /proc/pressure/memory field total.",
+  },
+  oom_host_major_faults_total: {
+    type: "counter",
+    collector: "host",
+    labels: [],
+    help: "Page faults that had to read from disk since boot, from /proc/vmstat field pgmajfault.",
+  },
+  oom_host_direct_reclaim_stalls_total: {
+    type: "counter",
+    collector: "host",
+    labels: [],
+    help: "Allocations that had to reclaim memory themselves since boot, from /proc/vmstat fields allocstall and allocstall_*.",
+  },
+  oom_host_sysctl: {
+    type: "gauge",
+    collector: "host",
+    labels: ["name"],
+    values: {
+      name: [
+        "vm.min_free_kbytes",
+        "vm.oom_dump_tasks",
+        "vm.oom_kill_allocating_task",
+        "vm.overcommit_memory",
+        "vm.overcommit_ratio",
+        "vm.panic_on_oom",
+        "vm.swappiness",
+        "vm.watermark_scale_factor",
+      ],
+    },
+    help: "Kernel settings that decide how memory runs out and who is killed, from /proc/sys/vm.",
+  },
+  oom_kernel_kills_total: {
+    type: "counter",
+    collector: "host",
+    labels: [],
+    help: "The kernel's own count of out-of-memory kills since boot, host-wide and in cgroups together, from /proc/vmstat field oom_kill.",
+  },
+
+  oom_cgroup_memory_current_bytes: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ownerLabels,
+    help: "Memory charged to the cgroup and its descendants, from memory.current (v1: memory.usage_in_bytes).",
+  },
+  oom_cgroup_memory_max_bytes: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ownerLabels,
+    help: "The cgroup's own hard limit, +Inf where there is none, from memory.max (v1: memory.limit_in_bytes).",
+  },
+  oom_cgroup_memory_high_bytes: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ownerLabels,
+    help: "Above this the cgroup is throttled and reclaimed, +Inf where unset, from memory.high (v1: memory.soft_limit_in_bytes).",
+  },
+  oom_cgroup_memory_effective_max_bytes: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ownerLabels,
+    help: "The tightest memory.max (v1: memory.limit_in_bytes) of the cgroup and its ancestors, at most the host's MemTotal.",
+  },
+  oom_cgroup_memory_working_set_bytes: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ownerLabels,
+    help: "Charged memory without inactive page cache, from memory.current minus memory.stat field inactive_file (v1: total_inactive_file).",
+  },
+  oom_cgroup_memory_anon_bytes: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ownerLabels,
+    help: "Anonymous memory, which only swap can take back, from memory.stat field anon (v1: total_rss).",
+  },
+  oom_cgroup_memory_file_bytes: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ownerLabels,
+    help: "Page cache, shared memory included, from memory.stat field file (v1: total_cache).",
+  },
+  oom_cgroup_memory_shmem_bytes: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ownerLabels,
+    help: "Shared memory and tmpfs, which only swap can take back, from memory.stat field shmem (v1: total_shmem).",
+  },
+  oom_cgroup_memory_peak_bytes: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ownerLabels,
+    help: "The most memory ever charged to the cgroup, from memory.peak, Linux 5.19 (v1: memory.max_usage_in_bytes).",
+  },
+  oom_cgroup_swap_current_bytes: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ownerLabels,
+    help: "Swap in use by the cgroup, from memory.swap.current (v1: memory.stat field total_swap).",
+  },
+  oom_cgroup_swap_max_bytes: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ownerLabels,
+    help: "The cgroup's swap limit, +Inf where there is none, from memory.swap.max (v1: memory.memsw.limit_in_bytes minus memory.limit_in_bytes).",
+  },
+  oom_cgroup_memory_events_total: {
+    type: "counter",
+    collector: "cgroups",
+    labels: [...ownerLabels, "event"],
+    values: { event: ["low", "high", "max", "oom", "oom_kill", "oom_group_kill"] },
+    help: "Events of the cgroup itself, from memory.events.local (before Linux 5.2 memory.events, which counts descendants too; v1: max is memory.failcnt, oom_kill is in memory.oom_control).",
+  },
+  oom_cgroup_memory_stall_seconds_total: {
+    type: "counter",
+    collector: "cgroups",
+    labels: [...ownerLabels, "kind"],
+    values: { kind: stallKinds },
+    help: "Time in which some or all runnable tasks of the cgroup waited for memory, from memory.pressure field total.",
+  },
+  oom_cgroup_info: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ["cgroup", "container_id", "pod_uid", "runtime", "version"],
+    values: { version: ["1", "2"] },
+    help: "What the cgroup's path says of its container, always 1; joins other exporters on container_id and pod_uid.",
+  },
+  oom_cgroups: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: [],
+    help: "Memory cgroups found under the cgroup mount, those left out included.",
+  },
+  oom_cgroups_left_out: {
+    type: "gauge",
+    collector: "cgroups",
+    labels: ["reason"],
+    values: { reason: ["filter", "limit", "unreadable"] },
+    help: "Memory cgroups without series: excluded by --collector.cgroups.include or .exclude (filter), beyond --collector.cgroups.max (limit), or not readable by this user.",
+  },
+
+  oom_process_score: {
+    type: "gauge",
+    collector: "processes",
+    labels: ["pid", "comm", ...ownerLabels],
+    help: "The kernel's badness of the processes it would kill first, from /proc/PID/oom_score.",
+  },
+  oom_process_score_adj: {
+    type: "gauge",
+    collector: "processes",
+    labels: ["pid", "comm", ...ownerLabels],
+    help: "What was asked for, -1000 (never kill) to 1000 (kill first), from /proc/PID/oom_score_adj.",
+  },
+  oom_process_resident_bytes: {
+    type: "gauge",
+    collector: "processes",
+    labels: ["pid", "comm", ...ownerLabels],
+    help: "Resident memory of the processes the kernel would kill first, from /proc/PID/status field VmRSS.",
+  },
+  oom_process_swap_bytes: {
+    type: "gauge",
+    collector: "processes",
+    labels: ["pid", "comm", ...ownerLabels],
+    help: "Swapped-out memory of the processes the kernel would kill first, from /proc/PID/status field VmSwap.",
+  },
+  oom_processes: {
+    type: "gauge",
+    collector: "processes",
+    labels: ["protection"],
+    values: { protection: protections },
+    help: "Processes by /proc/PID/oom_score_adj: unkillable (-1000), protected (below 0), default (0), sacrificial (above 0).",
+  },
+  oom_processes_unreadable: {
+    type: "gauge",
+    collector: "processes",
+    labels: [],
+    help: "Processes left out because this user may not read their /proc/PID/oom_score (hidepid, user namespaces).",
+  },
+  oom_unkillable_resident_bytes: {
+    type: "gauge",
+    collector: "processes",
+    labels: [],
+    help: "Memory the kernel may not take back by killing, the sum of VmRSS over processes whose oom_score_adj is -1000.",
+  },
+  oom_next_victim_info: {
+    type: "gauge",
+    collector: "processes",
+    labels: ["scope", "pid", "comm", ...ownerLabels],
+    help: "Whom the kernel would kill next, always 1; scope is host, or the cgroup whose limit would be hit.",
+  },
+
+  oom_kills_total: {
+    type: "counter",
+    collector: "kills",
+    labels: ["constraint"],
+    values: { constraint: constraints },
+    help: "Processes the kernel killed for want of memory, counted on the kernel log's Killed process lines, by what was short (its constraint).",
+  },
+  oom_workload_kills_total: {
+    type: "counter",
+    collector: "kills",
+    labels: ownerLabels,
+    help: "Processes killed for want of memory by the cgroup they ran in, from the kernel log; kept when the cgroup is gone.",
+  },
+  oom_command_kills_total: {
+    type: "counter",
+    collector: "kills",
+    labels: ["comm"],
+    help: "Processes killed for want of memory by command name, from the kernel log.",
+  },
+  oom_kill_timestamp_seconds: {
+    type: "gauge",
+    collector: "kills",
+    labels: [
+      "incident",
+      "pid",
+      "comm",
+      "constraint",
+      "cause",
+      "trigger",
+      "protection",
+      ...ownerLabels,
+      "limit_cgroup",
+    ],
+    values: {
+      constraint: constraints,
+      cause: [
+        "manual",
+        "cpuset_or_node",
+        "fragmentation",
+        "protected_hog",
+        "kernel_memory",
+        "shmem",
+        "many_small",
+        "parent_cgroup_limit",
+        "cgroup_limit",
+        "swap_exhausted",
+        "memory_hog",
+        "host_exhausted",
+        "unknown",
+      ],
+      protection: [...protections, "unknown"],
+    },
+    help: "When a process was killed, Unix time from the kernel log; one series per kill of the last hour, at most 100.",
+  },
+  oom_kill_timestamps_left_out: {
+    type: "gauge",
+    collector: "kills",
+    labels: [],
+    help: "Kills of the last hour without a series of their own in oom_kill_timestamp_seconds because it holds at most 100.",
+  },
+  oom_last_kill_timestamp_seconds: {
+    type: "gauge",
+    collector: "kills",
+    labels: ["constraint"],
+    values: { constraint: constraints },
+    help: "When the last process was killed, Unix time from the kernel log, 0 if none is known.",
+  },
+  oom_kills_unaccounted: {
+    type: "gauge",
+    collector: "kills",
+    labels: [],
+    help: "Kills the kernel counted in /proc/vmstat field oom_kill since following began that the log did not show; 0 until a gap has stood for 10 s.",
+  },
+  oom_kill_series_overflow_total: {
+    type: "counter",
+    collector: "kills",
+    labels: ["family"],
+    values: { family: ["workload", "command"] },
+    help: "Kills counted under the label value other because oom_workload_kills_total (2,000 series) or oom_command_kills_total (200) was full.",
+  },
+  oom_state_persistent: {
+    type: "gauge",
+    collector: "kills",
+    labels: [],
+    help: "1 if kill counts and log position survive a restart in --state.directory, 0 if they cannot be kept.",
+  },
+  oom_state_save_failures_total: {
+    type: "counter",
+    collector: "kills",
+    labels: [],
+    help: "Times the kill counts and log position could not be written to --state.directory.",
+  },
+  oom_state_damaged_total: {
+    type: "counter",
+    collector: "kills",
+    labels: [],
+    help: "State files in --state.directory that could not be understood and were set aside; what they held is lost.",
+  },
+
+  oom_log_source_up: {
+    type: "gauge",
+    collector: "log",
+    labels: ["source"],
+    values: { source: ["file", "kmsg"] },
+    help: "1 if this source of the kernel log is being read, 0 if it cannot be: kills go unseen.",
+  },
+  oom_log_source_info: {
+    type: "gauge",
+    collector: "log",
+    labels: ["source", "path"],
+    values: { source: ["file", "kmsg"] },
+    help: "Which kernel log is read, always 1.",
+  },
+  oom_log_lines_total: {
+    type: "counter",
+    collector: "log",
+    labels: [],
+    help: "Lines or records read from the kernel log.",
+  },
+  oom_log_bytes_total: {
+    type: "counter",
+    collector: "log",
+    labels: [],
+    help: "Bytes read from the kernel log.",
+  },
+  oom_log_rotations_total: {
+    type: "counter",
+    collector: "log",
+    labels: [],
+    help: "Times the kernel log file was replaced by another one.",
+  },
+  oom_log_truncations_total: {
+    type: "counter",
+    collector: "log",
+    labels: [],
+    help: "Times the kernel log file was cut short in place.",
+  },
+  oom_log_lost_records_total: {
+    type: "counter",
+    collector: "log",
+    labels: [],
+    help: "Kernel log records known to be lost: /dev/kmsg overruns and sequence gaps, messages the logger says it dropped.",
+  },
+  oom_log_suppressed_dumps_total: {
+    type: "counter",
+    collector: "log",
+    labels: [],
+    help: "Out-of-memory dumps the kernel did not print, from its lines oom_kill_process and dump_header: N callbacks suppressed; kills are counted all the same.",
+  },
+  oom_log_overlong_lines_total: {
+    type: "counter",
+    collector: "log",
+    labels: [],
+    help: "Lines of the kernel log file that were longer than the reader keeps and were cut.",
+  },
+  oom_log_read_errors_total: {
+    type: "counter",
+    collector: "log",
+    labels: [],
+    help: "Failed attempts to open or read the kernel log.",
+  },
+  oom_log_last_record_timestamp_seconds: {
+    type: "gauge",
+    collector: "log",
+    labels: [],
+    help: "When the last kernel log record was read, Unix time; 0 if none was.",
+  },
+  oom_log_unparsed_kills_total: {
+    type: "counter",
+    collector: "log",
+    labels: [],
+    help: "Lines of the kernel log that look like a kill but could not be understood, and were not counted as one.",
+  },
+
+  oom_scrape_collector_success: {
+    type: "gauge",
+    collector: "scrape",
+    labels: ["collector"],
+    help: "1 if the collector could read what it is for, 0 if it failed, had nothing to read or no time left.",
+  },
+  oom_scrape_collector_duration_seconds: {
+    type: "gauge",
+    collector: "scrape",
+    labels: ["collector"],
+    help: "How long the collector took in this scrape.",
+  },
+
+  oom_exporter_build_info: {
+    type: "gauge",
+    collector: "exporter",
+    labels: ["version", "revision", "nodeversion"],
+    help: "What is running, always 1.",
+  },
+  oom_exporter_anon_bytes: {
+    type: "gauge",
+    collector: "exporter",
+    labels: [],
+    help: "The exporter's own anonymous memory, which only swap can take back, from /proc/self/status field RssAnon.",
+  },
+  oom_exporter_refused_requests_total: {
+    type: "counter",
+    collector: "exporter",
+    labels: [],
+    help: "Requests answered 503 because --web.max-requests others were being served.",
+  },
+  process_cpu_seconds_total: {
+    type: "counter",
+    collector: "exporter",
+    labels: [],
+    help: "User and system processor time the exporter has spent.",
+  },
+  process_resident_memory_bytes: {
+    type: "gauge",
+    collector: "exporter",
+    labels: [],
+    help: "The exporter's resident memory, from /proc/self/status field VmRSS.",
+  },
+  process_start_time_seconds: {
+    type: "gauge",
+    collector: "exporter",
+    labels: [],
+    help: "When the exporter started, Unix time.",
+  },
+  process_open_fds: {
+    type: "gauge",
+    collector: "exporter",
+    labels: [],
+    help: "File descriptors the exporter holds open, from /proc/self/fd.",
+  },
+  process_max_fds: {
+    type: "gauge",
+    collector: "exporter",
+    labels: [],
+    help: "File descriptors the exporter may hold open, from /proc/self/limits field Max open files.",
+  },
+  nodejs_heap_size_total_bytes: {
+    type: "gauge",
+    collector: "exporter",
+    labels: [],
+    help: "Size of the JavaScript heap, from process.memoryUsage field heapTotal.",
+  },
+  nodejs_heap_size_used_bytes: {
+    type: "gauge",
+    collector: "exporter",
+    labels: [],
+    help: "Used part of the JavaScript heap, from process.memoryUsage field heapUsed.",
+  },
+  nodejs_external_memory_bytes: {
+    type: "gauge",
+    collector: "exporter",
+    labels: [],
+    help: "Memory of buffers outside the JavaScript heap, from process.memoryUsage field external.",
+  },
+  nodejs_eventloop_lag_p50_seconds: {
+    type: "gauge",
+    collector: "exporter",
+    labels: [],
+    help: "Median delay of the event loop since the last scrape, from perf_hooks.monitorEventLoopDelay.",
+  },
+  nodejs_eventloop_lag_p99_seconds: {
+    type: "gauge",
+    collector: "exporter",
+    labels: [],
+    help: "99th percentile of the event loop's delay since the last scrape, from perf_hooks.monitorEventLoopDelay.",
+  },
+} as const satisfies Record<string, MetricDefinition>;
+
+type Catalog = typeof catalog;
+
+export type MetricName = keyof Catalog;
+
+type LabelName<Name extends MetricName> = Catalog[Name]["labels"][number];
+
+type LabelValue<Name extends MetricName, Label extends string> = Catalog[Name] extends {
+  values: { [key in Label]: readonly (infer Value)[] };
+}
+  ? Value
+  : string;
+
+/** The labels of one metric, all of them and no others; a label with a closed set takes only its values. */
+export type LabelsOf<Name extends MetricName> = [LabelName<Name>] extends [never]
+  ? { readonly [label: string]: never }
+  : { readonly [Label in LabelName<Name>]: LabelValue<Name, Label> };
+
+export const metricNames = Object.keys(catalog) as readonly MetricName[];
