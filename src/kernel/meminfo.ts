@@ -1,0 +1,129 @@
+/*
+ * /proc/meminfo
+ * https://docs.kernel.org/filesystems/proc.html#meminfo
+ * Since 2.4; MemAvailable since 3.14; KReclaimable since 4.20; Percpu since 4.18.
+ *
+ *   file = { name ":" blanks decimal [ " kB" ] "\n" }
+ *
+ *   MemTotal:       24681792 kB
+ *   MemFree:        24531020 kB
+ *   HugePages_Total:       0
+ *
+ * " kB" means 1,024 bytes; lines without it are plain counts.
+ */
+
+/** Fields of /proc/meminfo in bytes. A field that this kernel does not print is absent. */
+export interface Meminfo {
+  memTotalBytes: number;
+  memFreeBytes: number;
+  memAvailableBytes?: number;
+  buffersBytes?: number;
+  cachedBytes?: number;
+  swapTotalBytes?: number;
+  swapFreeBytes?: number;
+  anonPagesBytes?: number;
+  shmemBytes?: number;
+  slabReclaimableBytes?: number;
+  slabUnreclaimableBytes?: number;
+  kernelStackBytes?: number;
+  pageTablesBytes?: number;
+  commitLimitBytes?: number;
+  committedAsBytes?: number;
+  /** All huge pages set aside, of every size. */
+  hugetlbBytes?: number;
+}
+
+const fieldOf = new Map<string, keyof Meminfo>([
+  ["MemTotal", "memTotalBytes"],
+  ["MemFree", "memFreeBytes"],
+  ["MemAvailable", "memAvailableBytes"],
+  ["Buffers", "buffersBytes"],
+  ["Cached", "cachedBytes"],
+  ["SwapTotal", "swapTotalBytes"],
+  ["SwapFree", "swapFreeBytes"],
+  ["AnonPages", "anonPagesBytes"],
+  ["Shmem", "shmemBytes"],
+  ["SReclaimable", "slabReclaimableBytes"],
+  ["SUnreclaim", "slabUnreclaimableBytes"],
+  ["KernelStack", "kernelStackBytes"],
+  ["PageTables", "pageTablesBytes"],
+  ["CommitLimit", "commitLimitBytes"],
+  ["Committed_AS", "committedAsBytes"],
+  ["Hugetlb", "hugetlbBytes"],
+]);
+
+const line = /^([^:]+):\s+(\d+)( kB)?$/;
+
+/**
+ * Parses /proc/meminfo. Unknown lines are passed over.
+ * @throws {Error} where MemTotal or MemFree is missing: that is no meminfo.
+ */
+export function parseMeminfo(text: string): Meminfo {
+  const fields: Partial<Meminfo> = {};
+  let hugePages: number | undefined;
+  let hugePageBytes: number | undefined;
+  for (const row of text.split("\n")) {
+    const match = line.exec(row);
+    if (match === null) continue;
+    const value = Number(match[2]) * (match[3] === undefined ? 1 : 1024);
+    const field = fieldOf.get(match[1] as string);
+    if (field !== undefined) fields[field] = value;
+    else if (match[1] === "HugePages_Total") hugePages = value;
+    else if (match[1] === "Hugepagesize") hugePageBytes = value;
+  }
+  // "Hugetlb" is there since 4.15; before that only the default size is known.
+  if (fields.hugetlbBytes === undefined && hugePages !== undefined && hugePageBytes !== undefined) {
+    fields.hugetlbBytes = hugePages * hugePageBytes;
+  }
+  if (fields.memTotalBytes === undefined || fields.memFreeBytes === undefined) {
+    throw new Error("no MemTotal and MemFree lines");
+  }
+  return { ...fields, memTotalBytes: fields.memTotalBytes, memFreeBytes: fields.memFreeBytes };
+}
+
+/** Where the memory that is not free went: `oom_host_memory_used_bytes` by `kind`. */
+export interface MemoryUse {
+  anon: number;
+  page_cache: number;
+  shmem: number;
+  slab_reclaimable: number;
+  slab_unreclaimable: number;
+  page_tables: number;
+  kernel_stack: number;
+  hugetlb: number;
+  other: number;
+}
+
+/**
+ * Splits MemTotal - MemFree into disjoint kinds, in bytes.
+ *
+ * Invariant: the kinds are never negative and add up to MemTotal - MemFree.
+ *
+ * The kernel counts each field on its own processors and at its own moment, so the parts can exceed
+ * the whole by a few pages; `other` takes the difference, and where even that would be negative the
+ * largest kind gives way.
+ */
+export function memoryUse(meminfo: Meminfo): MemoryUse {
+  const shmem = meminfo.shmemBytes ?? 0;
+  const use: MemoryUse = {
+    anon: meminfo.anonPagesBytes ?? 0,
+    page_cache: Math.max(0, (meminfo.cachedBytes ?? 0) + (meminfo.buffersBytes ?? 0) - shmem),
+    shmem,
+    slab_reclaimable: meminfo.slabReclaimableBytes ?? 0,
+    slab_unreclaimable: meminfo.slabUnreclaimableBytes ?? 0,
+    page_tables: meminfo.pageTablesBytes ?? 0,
+    kernel_stack: meminfo.kernelStackBytes ?? 0,
+    hugetlb: meminfo.hugetlbBytes ?? 0,
+    other: 0,
+  };
+  const used = Math.max(0, meminfo.memTotalBytes - meminfo.memFreeBytes);
+  const kinds = Object.keys(use) as (keyof MemoryUse)[];
+  let excess = kinds.reduce((sum, kind) => sum + use[kind], 0) - used;
+  if (excess <= 0) return { ...use, other: -excess };
+  for (const kind of kinds.sort((a, b) => use[b] - use[a])) {
+    const given = Math.min(use[kind], excess);
+    use[kind] -= given;
+    excess -= given;
+  }
+  return use;
+}

@@ -1,0 +1,78 @@
+/*
+ * /proc/PID/status
+ * https://docs.kernel.org/filesystems/proc.html#process-specific-subdirectories
+ * Since 2.2; VmSwap since 2.6.34; RssAnon, RssFile, RssShmem since 4.5; VmPMD 4.0 to 4.14; Kthread since 6.8.
+ *
+ *   file = { name ":" tab text "\n" }
+ *
+ *   Name:	nginx: worker
+ *   Tgid:	812
+ *   PPid:	1
+ *   Uid:	33	33	33	33
+ *   VmRSS:	   48516 kB
+ *   VmPTE:	     132 kB
+ *   VmSwap:	       0 kB
+ *
+ * Name escapes a newline as \n and a backslash as \\. The Vm and Rss lines are missing where the task
+ * has no memory of its own: kernel threads and zombies.
+ */
+
+/** What of a process's status decides whether and when the kernel kills it. */
+export interface ProcessStatus {
+  /** The task's name, at most 15 bytes, decoded as UTF-8. */
+  comm: string;
+  parentPid?: number;
+  /** Real user id, as seen from the reader's user namespace. */
+  uid?: number;
+  /** Absent where the task has no address space: a kernel thread or a zombie. */
+  memory?: ProcessMemory;
+}
+
+/** The three parts that `oom_badness()` adds up, in bytes. */
+export interface ProcessMemory {
+  residentBytes: number;
+  swapBytes: number;
+  pageTablesBytes: number;
+}
+
+/** Parses the first `length` bytes of /proc/PID/status. Unknown lines are passed over. */
+export function parseProcessStatus(bytes: Buffer, length: number): ProcessStatus {
+  const text = bytes.toString("utf8", 0, length);
+  const residentBytes = kilobytes(text, "\nVmRSS:");
+  return {
+    comm: unescapeName(field(text, "Name:") ?? ""),
+    parentPid: integer(field(text, "\nPPid:")),
+    uid: integer(field(text, "\nUid:")),
+    memory:
+      residentBytes === undefined
+        ? undefined
+        : {
+            residentBytes,
+            swapBytes: kilobytes(text, "\nVmSwap:") ?? 0,
+            pageTablesBytes:
+              (kilobytes(text, "\nVmPTE:") ?? 0) + (kilobytes(text, "\nVmPMD:") ?? 0),
+          },
+  };
+}
+
+function field(text: string, label: string): string | undefined {
+  const at = text.indexOf(label);
+  if (at < 0) return undefined;
+  const from = at + label.length;
+  const end = text.indexOf("\n", from);
+  return text.slice(from, end < 0 ? undefined : end).replace(/^\t/, "");
+}
+
+function integer(value: string | undefined): number | undefined {
+  const number = Number.parseInt(value ?? "", 10);
+  return Number.isNaN(number) ? undefined : number;
+}
+
+function kilobytes(text: string, label: string): number | undefined {
+  const value = integer(field(text, label));
+  return value === undefined ? undefined : value * 1024;
+}
+
+function unescapeName(name: string): string {
+  return name.replace(/\\(n|\\)/g, (_, escaped) => (escaped === "n" ? "\n" : "\\"));
+}

@@ -1,0 +1,203 @@
+import { closeSync, openSync, readSync } from "node:fs";
+import { join } from "node:path";
+
+/** Where the host's file systems stand: `/` on the host, `/host/...` in a container. */
+export interface HostRoots {
+  procfs: string;
+  sysfs: string;
+  rootfs: string;
+}
+
+/** Why a kernel file could not be read. */
+export type Unavailable =
+  /** No such file: this kernel, or this configuration, does not have it. */
+  | "missing"
+  /** This user may not read it. */
+  | "denied"
+  /** The process or cgroup behind it has gone. */
+  | "vanished"
+  /** Anything else; the message has the kernel's word. */
+  | "failed";
+
+export class FileUnavailable extends Error {
+  override readonly name = "FileUnavailable";
+  readonly reason: Unavailable;
+  readonly path: string;
+
+  constructor(path: string, cause: unknown) {
+    super(`${path}: ${errnoOf(cause) ?? String(cause)}`, { cause });
+    this.path = path;
+    this.reason = reasonOf(cause);
+  }
+}
+
+function errnoOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+function reasonOf(error: unknown): Unavailable {
+  switch (errnoOf(error)) {
+    case "ENOENT":
+    case "ENOTDIR":
+    // memory.pressure answers so where pressure accounting is switched off.
+    case "EOPNOTSUPP":
+    case "ENOTSUP":
+      return "missing";
+    case "EACCES":
+    case "EPERM":
+      return "denied";
+    case "ESRCH":
+    case "ENODEV":
+      return "vanished";
+    default:
+      return "failed";
+  }
+}
+
+/**
+ * How many descriptors may be kept open at once. A kept procfs or cgroupfs file that has been read
+ * holds about 4.4 KiB of kernel slab that no RSS shows, and each counts against RLIMIT_NOFILE.
+ */
+export class DescriptorBudget {
+  private left: number;
+
+  constructor(limit: number) {
+    this.left = Math.max(0, Math.floor(limit));
+  }
+
+  /** Takes one descriptor's place; false where none is left: open, read and close instead. */
+  take(): boolean {
+    if (this.left === 0) return false;
+    this.left--;
+    return true;
+  }
+
+  give(): void {
+    this.left++;
+  }
+}
+
+/**
+ * Reads the kernel's files synchronously into one reused buffer. The kernel answers from memory, so
+ * a thread-pool hop would cost several times what the read does.
+ */
+export class HostFiles {
+  readonly roots: HostRoots;
+  /** What the last `read` gave; the next one overwrites it. */
+  bytes: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+  constructor(roots: HostRoots) {
+    this.roots = roots;
+  }
+
+  procfs(...segments: string[]): string {
+    return join(this.roots.procfs, ...segments);
+  }
+
+  sysfs(...segments: string[]): string {
+    return join(this.roots.sysfs, ...segments);
+  }
+
+  rootfs(...segments: string[]): string {
+    return join(this.roots.rootfs, ...segments);
+  }
+
+  /**
+   * Reads a whole file into `bytes` and returns its length.
+   * @throws {FileUnavailable}
+   */
+  read(path: string): number {
+    let descriptor: number | undefined;
+    try {
+      descriptor = openSync(path, "r");
+      return this.readWhole(descriptor);
+    } catch (error) {
+      throw new FileUnavailable(path, error);
+    } finally {
+      if (descriptor !== undefined) closeSync(descriptor);
+    }
+  }
+
+  /** A whole file as text. @throws {FileUnavailable} */
+  text(path: string): string {
+    return this.bytes.toString("utf8", 0, this.read(path));
+  }
+
+  /** A whole file as text, or `undefined` where it cannot be read for whatever reason. */
+  textIfReadable(path: string): string | undefined {
+    try {
+      return this.text(path);
+    } catch (error) {
+      if (error instanceof FileUnavailable) return undefined;
+      throw error;
+    }
+  }
+
+  /** Reads an open file from its start into `bytes` and returns its length. Throws what the kernel says. */
+  readWhole(descriptor: number): number {
+    let length = 0;
+    for (;;) {
+      if (length === this.bytes.length) {
+        this.bytes = Buffer.concat([this.bytes], this.bytes.length * 2);
+      }
+      const count = readSync(
+        descriptor,
+        this.bytes,
+        length,
+        this.bytes.length - length,
+        length,
+      );
+      length += count;
+      // A seq_file hands out a page or more at a time; a short first page is the whole file.
+      if (count === 0 || (length === count && count < shortestPageBytes)) return length;
+    }
+  }
+}
+
+const shortestPageBytes = 2048;
+
+/**
+ * One kernel file that is read again and again. While the budget lasts the descriptor stays open and
+ * a read is one system call; else each read opens and closes.
+ *
+ * Invariant: a kept descriptor never answers for another process or cgroup that took over the name -
+ * the kernel ties it to the object it was opened on and says ESRCH or ENODEV when that is gone.
+ */
+export class KeptFile {
+  readonly path: string;
+  private readonly files: HostFiles;
+  private readonly budget: DescriptorBudget;
+  private descriptor: number | undefined;
+
+  constructor(path: string, files: HostFiles, budget: DescriptorBudget) {
+    this.path = path;
+    this.files = files;
+    this.budget = budget;
+  }
+
+  /** Reads the whole file into `HostFiles.bytes`; returns its length. @throws {FileUnavailable} */
+  read(): number {
+    if (this.descriptor === undefined) {
+      if (!this.budget.take()) return this.files.read(this.path);
+      try {
+        this.descriptor = openSync(this.path, "r");
+      } catch (error) {
+        this.budget.give();
+        throw new FileUnavailable(this.path, error);
+      }
+    }
+    try {
+      return this.files.readWhole(this.descriptor);
+    } catch (error) {
+      this.close();
+      throw new FileUnavailable(this.path, error);
+    }
+  }
+
+  close(): void {
+    if (this.descriptor === undefined) return;
+    closeSync(this.descriptor);
+    this.descriptor = undefined;
+    this.budget.give();
+  }
+}
