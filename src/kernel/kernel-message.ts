@@ -24,4 +24,6 @@ export interface KernelMessage {
   callerId?: string;
   /** printk level 0 (emerg) to 7 (debug). */
   level?: number;
+  /** True for a line without an envelope of its own: the rest of the record before it (embedded newline). */
+  continues?: boolean;
 }
