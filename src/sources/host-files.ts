@@ -140,13 +140,7 @@ export class HostFiles {
       if (length === this.bytes.length) {
         this.bytes = Buffer.concat([this.bytes], this.bytes.length * 2);
       }
-      const count = readSync(
-        descriptor,
-        this.bytes,
-        length,
-        this.bytes.length - length,
-        length,
-      );
+      const count = readSync(descriptor, this.bytes, length, this.bytes.length - length, length);
       length += count;
       // A seq_file hands out a page or more at a time; a short first page is the whole file.
       if (count === 0 || (length === count && count < shortestPageBytes)) return length;
