@@ -159,7 +159,7 @@ export const catalog = {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "Above this the cgroup is throttled and reclaimed, +Inf where unset, from memory.high (v1: memory.soft_limit_in_bytes).",
+    help: "Above this the cgroup is throttled and reclaimed, +Inf where unset, from memory.high (v2 only).",
   },
   oom_cgroup_memory_effective_max_bytes: {
     type: "gauge",

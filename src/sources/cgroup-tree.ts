@@ -69,8 +69,12 @@ export interface CgroupTreeOptions {
 
 export interface CgroupPass {
   readings: CgroupReading[];
-  /** Directories seen and not read for want of room or time; what lies below them is not counted. */
-  leftOut: number;
+  /** Cgroups that `include` and `exclude` leave out. */
+  filtered: number;
+  /** Cgroups seen and not read for want of room or time; those below them are not known. */
+  beyondLimit: number;
+  /** Cgroups whose files this user may not read. */
+  unreadable: number;
 }
 
 const fileNames = {
@@ -119,21 +123,25 @@ export class CgroupTree {
    * out, and reads each cgroup. `outOfTime` is asked now and then.
    */
   read(outOfTime: () => boolean = () => false): CgroupPass {
-    const readings: CgroupReading[] = [];
-    let leftOut = 0;
+    const pass: CgroupPass = { readings: [], filtered: 0, beyondLimit: 0, unreadable: 0 };
     const queue: { directory: Directory; above: Limit }[] = [
       { directory: this.root, above: { bytes: Number.POSITIVE_INFINITY } },
     ];
     for (let next = 0; next < queue.length; next++) {
       const { directory, above } = queue[next] as (typeof queue)[number];
-      if (readings.length >= this.options.max || (next % 64 === 63 && outOfTime())) {
-        leftOut = queue.length - next;
+      if (pass.readings.length >= this.options.max || (next % 64 === 63 && outOfTime())) {
+        pass.beyondLimit = queue.length - next;
         break;
       }
       try {
         const limit = directory.readLimit(above);
-        const reading = this.isWanted(directory) ? directory.read(limit) : undefined;
-        if (reading !== undefined) readings.push(reading);
+        if (this.isWanted(directory)) {
+          const reading = directory.read(limit);
+          if (reading !== undefined) pass.readings.push(reading);
+          else if (directory.isDenied) pass.unreadable++;
+        } else {
+          pass.filtered++;
+        }
         for (const child of directory.accountedChildren()) {
           queue.push({ directory: child, above: limit });
         }
@@ -142,7 +150,7 @@ export class CgroupTree {
         directory.forget();
       }
     }
-    return { readings, leftOut };
+    return pass;
   }
 
   /**
@@ -229,6 +237,7 @@ class Directory {
   private listedWithLinks: number | undefined;
   private stale = false;
   private accounted = false;
+  isDenied = false;
   private maxBytes: number | undefined;
 
   constructor(options: CgroupTreeOptions, path: string, directory: string) {
@@ -386,7 +395,8 @@ class Directory {
       // A missing file may mean a missing cgroup: only a directory that is there lacks the file.
       if (error.reason === "missing" && !exists(this.directory)) throw error;
       file.close();
-      this.kept.set(name, null);
+      if (error.reason === "denied") this.isDenied = true;
+      else this.kept.set(name, null);
       return undefined;
     }
   }
