@@ -1,0 +1,214 @@
+/*
+ * Whose cgroup is it? Read from the path alone, as the kernel log and /proc/PID/cgroup print it.
+ *
+ * The kernel knows no containers, pods or units: the path is the only trace that systemd and the
+ * container runtimes leave. Each writes its own dialect, and they nest: a unit in an LXC container,
+ * a pod in a "node" that is itself a Docker container.
+ *
+ *   /system.slice/nginx.service
+ *   /system.slice/docker-<64 hex>.scope
+ *   /kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<uid with _>.slice/cri-containerd-<64 hex>.scope
+ *   /docker/<64 hex>/kubelet/kubepods/besteffort/pod<uid>/<64 hex>
+ */
+import type { Owner } from "./kill.ts";
+
+export interface OwnerLabels {
+  cgroup: string;
+  unit: string;
+  container: string;
+  pod: string;
+  namespace: string;
+}
+
+export const unknownOwner: Owner = Object.freeze({
+  unit: null,
+  container: null,
+  containerId: null,
+  runtime: null,
+  pod: null,
+  podUid: null,
+  namespace: null,
+});
+
+/** The part of an owner that one path component gives away. */
+type Container = Pick<Owner, "unit" | "runtime" | "container" | "containerId">;
+
+/** Who makes the `<prefix>-<64 hex>.scope` of that name. nerdctl is containerd's command line. */
+const runtimeOfPrefix = new Map([
+  ["docker", "docker"],
+  ["cri-containerd", "containerd"],
+  ["nerdctl", "containerd"],
+  ["crio", "cri-o"],
+  ["libpod", "podman"],
+  ["libpod-payload", "podman"],
+  ["kata", "kata"],
+]);
+
+/** Who names a container `<64 hex>` below a directory of that name. */
+const runtimeOfParent = new Map([
+  ["docker", "docker"],
+  ["k8s.io", "containerd"],
+  ["moby", "docker"],
+  ["default", "containerd"],
+  ["kata_overhead", "kata"],
+]);
+
+/**
+ * Owner of a cgroup as far as its path tells: `runtime`, `containerId`, `podUid`, `unit`, and
+ * `container` where the path carries a name (LXC, nspawn, Slurm, Garden). Names that stand
+ * elsewhere (`pod`, `namespace`, a Docker container's name) are for `sources/owner-names.ts`.
+ *
+ * Invariants, whatever the path holds: never throws; a field is `null` or a string that is not
+ * empty; and
+ * - the innermost container, pod and unit win, but what is nested in a pod's container belongs to
+ *   that container, by which Kubernetes knows it;
+ * - `unit` is the nearest unit that has processes of its own (`.service`, `.scope`, `.mount`,
+ *   `.socket`, `.swap`; a slice is no unit of a kill), with systemd's escapes decoded. It is null
+ *   for a container's own scope: that name changes with each restart, the container's does not.
+ *   It is set inside a container (`nginx.service` in an LXC container), and around one only where
+ *   the container is the service's payload (Podman under systemd);
+ * - a container's monitor (`crio-conmon-`, `libpod-conmon-`, `lxc.monitor`) is not the container.
+ *
+ * @param path as in `task_memcg=` or the last field of a /proc/PID/cgroup line; a trailing
+ *   ` (deleted)` is ignored.
+ */
+export function ownerOfCgroup(path: string | null | undefined): Owner {
+  if (!path) return unknownOwner;
+  const names = path.replace(/ \(deleted\)$/, "").split("/");
+  const owner: Owner = { ...unknownOwner };
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    const parent = names[i - 1] ?? "";
+    const podUid = podUidIn(name);
+    if (podUid) Object.assign(owner, unknownOwner, { podUid });
+
+    const container = containerIn(name, parent, names[i - 2] ?? "");
+    if (container) {
+      if (owner.podUid && owner.containerId) continue;
+      // Podman's split cgroups: this container is what the service around it exists for.
+      const payload = name.startsWith("libpod-payload-") && parent.endsWith(".service");
+      Object.assign(owner, container, payload ? { unit: owner.unit } : undefined);
+    } else if (unitName.test(name)) {
+      // A user manager's own processes: "init.scope" alone would say the machine's init.
+      if (name === "init.scope" && parent.startsWith("user@")) continue;
+      if (!name.includes("conmon-")) owner.unit = unitOf(name);
+    }
+  }
+  return owner;
+}
+
+/** Id of the innermost container in a cgroup path, usually 64 hex digits; null if there is none. */
+export function containerIdOf(path: string | null | undefined): string | null {
+  return ownerOfCgroup(path).containerId;
+}
+
+/** Kubernetes pod uid in a cgroup path (with dashes; 32 hex for a static pod), else null. */
+export function podUidOf(path: string | null | undefined): string | null {
+  return ownerOfCgroup(path).podUid;
+}
+
+/** Whether anybody is named: a unit, a container or a pod, be it by id only. */
+export function hasOwner(owner: Owner): boolean {
+  return (owner.unit ?? owner.container ?? owner.containerId ?? owner.podUid) !== null;
+}
+
+/** The owner labels that every metric shares; empty when unknown. `container` is a name, never an id. */
+export function ownerLabels(cgroup: string | null | undefined, owner: Owner): OwnerLabels {
+  return {
+    cgroup: cgroup ?? "",
+    unit: owner.unit ?? "",
+    container: owner.container ?? "",
+    pod: owner.pod ?? "",
+    namespace: owner.namespace ?? "",
+  };
+}
+
+const podDirectory = /^pod([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32})$/;
+// The second end is runc's "slice:prefix:id" notation, taken for a name by its cgroupfs driver.
+const podSlice =
+  /(?:^|-)pod([0-9a-f]{8}(?:_[0-9a-f]{4}){3}_[0-9a-f]{12}|[0-9a-f]{32})\.slice(?:$|:)/;
+
+function podUidIn(name: string): string | undefined {
+  if (!name.includes("pod")) return undefined;
+  const uid = (podDirectory.exec(name) ?? podSlice.exec(name))?.[1];
+  return uid?.replaceAll("_", "-");
+}
+
+const hexName = /^(?:([a-z][a-z-]*)[-_])?([0-9a-f]{64})(?:\.scope)?$/;
+const colonName = /^[^:]*:([a-z][a-z-]*):([0-9a-f]{64})$/;
+const fargateName = /^([0-9a-f]{32})-[0-9]+$/;
+const slurmJob = /^job_[0-9]+$/;
+/** Garden sorts its containers by how much processor time they took. */
+const gardenPool = /^(?:good|bad)$/;
+
+function containerIn(name: string, parent: string, grandparent: string): Container | undefined {
+  const hex = hexName.exec(name) ?? colonName.exec(name);
+  if (hex) {
+    const prefix = hex[1];
+    if (prefix?.endsWith("conmon")) return undefined;
+    const runtime =
+      prefix !== undefined
+        ? runtimeOfPrefix.get(prefix)
+        : (runtimeOfParent.get(parent) ?? (grandparent === "ecs" ? "docker" : undefined));
+    return identified(runtime ?? null, hex[2] as string);
+  }
+  if (name.startsWith("lxc.payload.")) return named("lxc", name.slice(12));
+  if (parent === "lxc.payload" || parent === "lxc") return named("lxc", name);
+  if (name.startsWith("machine-") && name.endsWith(".scope")) {
+    const machine = unescapeUnit(name.slice(8, -6));
+    if (machine.startsWith("qemu-")) return virtualMachine(name);
+    // libvirt counts its containers in front of the name.
+    return named(
+      machine.startsWith("lxc-") ? "lxc" : "nspawn",
+      machine.replace(/^lxc-[0-9]+-/, ""),
+    );
+  }
+  if (parent === "qemu.slice" && name.endsWith(".scope")) return virtualMachine(name);
+  if (name.startsWith("systemd-nspawn@") && name.endsWith(".service")) {
+    const machine = named("nspawn", unescapeUnit(name.slice(15, -8)));
+    return machine && { ...machine, unit: unitOf(name) };
+  }
+  if (parent === "garden" || (grandparent === "garden" && gardenPool.test(parent))) {
+    const container = gardenPool.test(name) ? undefined : named("garden", name);
+    return container && { ...container, containerId: name };
+  }
+  if (slurmJob.test(name) && (parent.startsWith("uid_") || parent.endsWith("slurmstepd.scope"))) {
+    return named("slurm", name);
+  }
+  if (fargateName.exec(name)?.[1] === parent) return identified(null, name);
+  return undefined;
+}
+
+function identified(runtime: string | null, containerId: string): Container {
+  return { unit: null, runtime, container: null, containerId };
+}
+
+function named(runtime: string, container: string): Container | undefined {
+  return container === "" ? undefined : { unit: null, runtime, container, containerId: null };
+}
+
+/** No container: its scope is the only name that it has here. */
+function virtualMachine(scope: string): Container {
+  return { unit: unitOf(scope), runtime: "qemu", container: null, containerId: null };
+}
+
+const unitName = /^.+\.(?:service|scope|mount|socket|swap)$/s;
+
+/** systemd puts one "_" before a name that would look like a cgroup file ("_memory.service"). */
+function unitOf(name: string): string {
+  return unescapeUnit(name.startsWith("_") ? name.slice(1) : name);
+}
+
+/**
+ * `\x2d` as systemd writes it, undone: `postgresql@15\x2dmain.service` is `...@15-main.service`.
+ * Control characters and what is not UTF-8 stay escaped: they would only spoil a label.
+ */
+function unescapeUnit(name: string): string {
+  if (!name.includes("\\x")) return name;
+  return name.replace(/(?:\\x[0-9a-f]{2})+/g, (escapes) => {
+    const bytes = Buffer.from(escapes.replaceAll("\\x", ""), "hex");
+    const text = bytes.toString("utf8");
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    return /[\x00-\x1f\x7f\ufffd]/.test(text) ? escapes : text;
+  });
+}

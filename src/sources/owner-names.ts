@@ -1,0 +1,459 @@
+/*
+ * Names of containers and pods, from the files that the kubelet and the runtimes leave on the
+ * host's disk: no API, no socket, no credential. All below the root file system:
+ *
+ *   /var/log/containers/<pod>_<namespace>_<container>-<id>.log         the kubelet; the name says all
+ *   /var/log/pods/<namespace>_<pod>_<uid>/                             the kubelet
+ *   /var/lib/docker/containers/<id>/config.v2.json                     Docker; data-root as in daemon.json
+ *   /run/containerd/io.containerd.runtime.v2.task/<ns>/<id>/config.json  containerd (also k3s, microk8s)
+ *   /run/containers/storage/overlay-containers/<id>/userdata/config.json CRI-O
+ *   /var/lib/containers/storage/overlay-containers/containers.json     Podman and CRI-O
+ *   ~/.local/share/{docker,containers/storage}/...                     the same, rootless
+ */
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  opendirSync,
+  openSync,
+  readSync,
+  statSync,
+} from "node:fs";
+import { join } from "node:path";
+import type { Owner } from "../model/kill.ts";
+import { ownerOfCgroup } from "../model/owner.ts";
+
+export interface OwnerNamesOptions {
+  /** Where the host's `/` stands: `/` on the host, `/host` in a container. */
+  rootfs: string;
+  /** A clock that never goes back, in ms. */
+  now: () => number;
+  /** How many cgroups, and how many containers, are remembered. */
+  maxEntries?: number;
+}
+
+/** What a file may add to what the path tells. */
+type Names = Partial<Pick<Owner, "container" | "pod" | "namespace" | "podUid" | "runtime">>;
+
+interface Lookup {
+  owner: Owner;
+  /** Nothing is left to find out. */
+  complete: boolean;
+  attempts: number;
+  retryAtMs: number;
+}
+
+/** The runtimes write their files a moment before or after the cgroup appears. */
+const retryGapsMs = [1_000, 10_000, 60_000, 600_000];
+/** A listing or an index serves every lookup of one scrape. */
+const listingAgeMs = 1_000;
+const maxListing = 20_000;
+/** A container's own description; Kubernetes puts whole manifests into annotations. */
+const maxDescriptionBytes = 1 << 20;
+/** `containers.json` has some 700 bytes for each container. */
+const maxIndexBytes = 8 << 20;
+
+/**
+ * Who owns a cgroup, with the names that people use.
+ *
+ * Invariants: a container that is known costs no system call; one that stays unknown is looked up
+ * five times in all, with growing gaps; a name once found is kept after container and files are gone
+ * (the least recently asked is forgotten first); a user's files name only that user's containers. Files are read as hostile: bounded, never followed
+ * into a pipe or device, and nothing in them throws or becomes a name unless it looks like one.
+ */
+export class OwnerNames {
+  private readonly rootfs: string;
+  private readonly now: () => number;
+  private readonly byCgroup: LeastRecent<Lookup>;
+  private readonly byContainer: LeastRecent<Names>;
+  private readonly shared = new Map<string, { value: unknown; readAtMs: number }>();
+
+  constructor(options: OwnerNamesOptions) {
+    this.rootfs = options.rootfs;
+    this.now = options.now;
+    const maxEntries = options.maxEntries ?? 8_192;
+    this.byCgroup = new LeastRecent(maxEntries);
+    this.byContainer = new LeastRecent(maxEntries);
+  }
+
+  /**
+   * Owner of a cgroup by its path (as `ownerOfCgroup`), with the names found so far. The answer is
+   * the same frozen object until more is known.
+   */
+  ownerOf(cgroupPath: string): Owner {
+    const known = this.byCgroup.get(cgroupPath);
+    if (known && (known.complete || this.now() < known.retryAtMs)) return known.owner;
+
+    const lookup = known ?? this.begin(cgroupPath);
+    if (!lookup.complete) this.advance(lookup, cgroupPath);
+    return lookup.owner;
+  }
+
+  private begin(cgroupPath: string): Lookup {
+    const owner = Object.freeze(ownerOfCgroup(cgroupPath));
+    const lookup = { owner, complete: !hasMoreToTell(owner), attempts: 0, retryAtMs: 0 };
+    this.byCgroup.set(cgroupPath, lookup);
+    return lookup;
+  }
+
+  private advance(lookup: Lookup, cgroupPath: string): void {
+    const { containerId, podUid } = lookup.owner;
+    // Anybody may make a cgroup with another's container id in it, in a slice of his own.
+    const key = `${userOf(cgroupPath) ?? ""}/${containerId ?? podUid}`;
+    let names = this.byContainer.get(key);
+    if (!names) {
+      names = this.find(lookup.owner, cgroupPath);
+      if (isComplete(lookup.owner, names)) this.byContainer.set(key, names);
+    }
+    lookup.owner = Object.freeze(named(lookup.owner, names));
+    const gapMs = retryGapsMs[lookup.attempts++];
+    lookup.complete = gapMs === undefined || isComplete(lookup.owner, names);
+    lookup.retryAtMs = this.now() + (gapMs ?? 0);
+  }
+
+  /** Asks one kind of file after the other until all names are there; the first answer stands. */
+  private find(owner: Owner, cgroupPath: string): Names {
+    const names: Names = {};
+    for (const found of this.answers(owner, cgroupPath)) {
+      Object.assign(names, { ...found, ...names });
+      if (isComplete(owner, names)) break;
+    }
+    return names;
+  }
+
+  /** Lazily, so that what is asked last is read only when nothing else knew. */
+  private *answers(owner: Owner, cgroupPath: string): Generator<Names | undefined> {
+    const { containerId: id, podUid, runtime } = owner;
+    if (id) yield this.containerLogs().get(id);
+    if (podUid) yield this.podLogs().get(podUid);
+    if (!id || !/^[0-9a-f]{64}$/.test(id)) return;
+
+    const homes = this.homesOf(cgroupPath);
+    const mayBe = (name: string) => runtime === null || runtime === name || runtime === "kata";
+    if (mayBe("docker")) {
+      const rootless = homes.map((home) => join(home, ".local/share/docker"));
+      for (const root of [...this.dockerRoots(), ...rootless]) {
+        yield dockerNames(this.json(join(root, "containers", id, "config.v2.json")));
+      }
+    }
+    if (mayBe("containerd")) {
+      for (const state of containerdStates) {
+        const tasks = join(state, "io.containerd.runtime.v2.task");
+        for (const namespace of ["k8s.io", "default"]) {
+          yield containerdNames(this.json(join(tasks, namespace, id, "config.json")));
+        }
+      }
+    }
+    if (mayBe("cri-o")) {
+      const state = "/run/containers/storage/overlay-containers";
+      yield crioNames(this.json(join(state, id, "userdata/config.json")));
+    }
+    if (mayBe("podman") || mayBe("cri-o")) {
+      const rootless = homes.map((home) => join(home, ".local/share/containers/storage"));
+      for (const root of homes.length > 0 ? rootless : ["/var/lib/containers/storage"]) {
+        yield this.storageIndex(join(root, "overlay-containers/containers.json")).get(id);
+        // Containers that are not to survive a reboot.
+        yield this.storageIndex(join(root, "overlay-containers/volatile-containers.json")).get(id);
+      }
+    }
+  }
+
+  private containerLogs(): Map<string, Names> {
+    return this.once("/var/log/containers", (path) => {
+      const byId = new Map<string, Names>();
+      for (const entry of this.list(path)) {
+        const match = /^([^_]+)_([^_]+)_(.+)-([0-9a-f]{64})\.log$/.exec(entry);
+        if (match) {
+          byId.set(match[4] as string, {
+            pod: nameIn(match[1]),
+            namespace: nameIn(match[2]),
+            container: nameIn(match[3]),
+          });
+        }
+      }
+      return byId;
+    });
+  }
+
+  private podLogs(): Map<string, Names> {
+    return this.once("/var/log/pods", (path) => {
+      const byUid = new Map<string, Names>();
+      for (const entry of this.list(path)) {
+        const match = /^([^_]+)_([^_]+)_([0-9a-f-]{32,36})$/.exec(entry);
+        if (match) {
+          byUid.set(match[3] as string, { namespace: nameIn(match[1]), pod: nameIn(match[2]) });
+        }
+      }
+      return byUid;
+    });
+  }
+
+  /** `containers.json` of containers/storage: `[{"id":"...","names":["web"],...}]`. */
+  private storageIndex(path: string): Map<string, Names> {
+    return this.once(path, () => {
+      const byId = new Map<string, Names>();
+      const containers = this.json(path, maxIndexBytes);
+      for (const container of Array.isArray(containers) ? containers : []) {
+        const id = field(container, "id");
+        const names = field(container, "names");
+        if (typeof id !== "string" || !Array.isArray(names)) continue;
+        const found = kubernetesNames(names[0]);
+        byId.set(
+          id,
+          found
+            ? { ...found, runtime: "cri-o" }
+            : { container: nameIn(names[0]), runtime: "podman" },
+        );
+      }
+      return byId;
+    });
+  }
+
+  private dockerRoots(): string[] {
+    return this.once("/etc/docker/daemon.json", (path) => {
+      const configured = field(this.json(path), "data-root");
+      return [
+        ...(typeof configured === "string" && configured.startsWith("/") ? [configured] : []),
+        "/var/lib/docker",
+        "/var/snap/docker/common/var-lib-docker",
+      ];
+    });
+  }
+
+  /**
+   * Homes of the user in whose slice the cgroup stands; no other's may name a rootless container.
+   * Users that are not in /etc/passwd (LDAP) are found by who owns the directory.
+   */
+  private homesOf(cgroupPath: string): string[] {
+    const uid = userOf(cgroupPath);
+    if (uid === undefined) return [];
+    const home = this.once("/etc/passwd", (path) => {
+      const byUid = new Map<string, string>();
+      for (const line of (this.text(path, maxDescriptionBytes) ?? "").split("\n")) {
+        const fields = line.split(":");
+        if (fields[5]?.startsWith("/")) byUid.set(fields[2] as string, fields[5]);
+      }
+      return byUid;
+    }).get(uid);
+    if (home !== undefined) return [home];
+    return this.once("/home", (path) => this.list(path).map((name) => join(path, name))).filter(
+      (path) => {
+        const status = statSync(join(this.rootfs, path), { throwIfNoEntry: false });
+        return status?.uid === Number(uid);
+      },
+    );
+  }
+
+  private once<T>(path: string, read: (path: string) => T): T {
+    const shared = this.shared.get(path);
+    if (shared && this.now() - shared.readAtMs < listingAgeMs) return shared.value as T;
+    const value = read(path);
+    this.shared.set(path, { value, readAtMs: this.now() });
+    return value;
+  }
+
+  private list(path: string): string[] {
+    const names: string[] = [];
+    try {
+      const directory = opendirSync(join(this.rootfs, path));
+      try {
+        for (let entry = directory.readSync(); entry; entry = directory.readSync()) {
+          if (names.push(entry.name) === maxListing) break;
+        }
+      } finally {
+        directory.closeSync();
+      }
+    } catch {
+      // Not this kind of host, or not readable: the names stay unknown.
+    }
+    return names;
+  }
+
+  private json(path: string, maxBytes = maxDescriptionBytes): unknown {
+    try {
+      return JSON.parse(this.text(path, maxBytes) ?? "null");
+    } catch {
+      // Torn while it is being written; the next attempt may find it whole.
+      return undefined;
+    }
+  }
+
+  private text(path: string, maxBytes: number): string | undefined {
+    const file = join(this.rootfs, path);
+    // Most lookups ask for files that are not there; a thrown ENOENT costs ten times this.
+    if (!existsSync(file)) return undefined;
+    let descriptor: number | undefined;
+    try {
+      // A user may have put a link or a pipe where a file is looked for; opening a pipe would block.
+      const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+      descriptor = openSync(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      const status = fstatSync(descriptor);
+      if (!status.isFile() || status.size > maxBytes) return undefined;
+      const bytes = Buffer.allocUnsafe(status.size);
+      let length = 0;
+      while (length < bytes.length) {
+        const count = readSync(descriptor, bytes, length, bytes.length - length, length);
+        if (count === 0) break;
+        length += count;
+      }
+      return bytes.toString("utf8", 0, length);
+    } catch {
+      return undefined;
+    } finally {
+      if (descriptor !== undefined) closeSync(descriptor);
+    }
+  }
+}
+
+const containerdStates = [
+  "/run/containerd",
+  "/run/k3s/containerd",
+  "/var/snap/microk8s/common/run/containerd",
+];
+
+function userOf(cgroupPath: string): string | undefined {
+  return /\/user-([0-9]{1,10})\.slice\//.exec(cgroupPath)?.[1];
+}
+
+/** Garden, Fargate, LXC and machines have no file that would say more than the path. */
+function hasMoreToTell(owner: Owner): boolean {
+  return owner.podUid !== null || (owner.containerId !== null && owner.container === null);
+}
+
+/** A pod's sandbox has no name of its own: the pod's is all there is to know. */
+function isComplete(owner: Owner, names: Names): boolean {
+  const inPod = owner.podUid !== null || "podUid" in names;
+  if (inPod && !(names.pod && names.namespace)) return false;
+  return owner.containerId === null || "container" in names;
+}
+
+function named(owner: Owner, names: Names): Owner {
+  return {
+    ...owner,
+    container: names.container ?? owner.container,
+    pod: names.pod ?? owner.pod,
+    namespace: names.namespace ?? owner.namespace,
+    podUid: owner.podUid ?? names.podUid ?? null,
+    runtime: owner.runtime ?? names.runtime ?? null,
+  };
+}
+
+/**
+ * Docker's config.v2.json: `{"Name":"/web","Config":{"Labels":{...}}}`. Under Kubernetes the labels
+ * carry the pod, and Name is `/k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
+ */
+function dockerNames(config: unknown): Names | undefined {
+  const name = field(config, "Name");
+  if (typeof name !== "string") return undefined;
+  const labels = field(field(config, "Config"), "Labels");
+  const found =
+    kubernetesNames(name.slice(1)) ??
+    podNames(labels, {
+      container: "io.kubernetes.container.name",
+      pod: "io.kubernetes.pod.name",
+      namespace: "io.kubernetes.pod.namespace",
+      podUid: "io.kubernetes.pod.uid",
+    }) ??
+    withName(nameIn(name.slice(1)));
+  return found && { ...found, runtime: "docker" };
+}
+
+/** containerd's copy of the OCI config: annotations of the CRI plugin, or of nerdctl. */
+function containerdNames(config: unknown): Names | undefined {
+  const annotations = field(config, "annotations");
+  const found =
+    podNames(annotations, {
+      container: "io.kubernetes.cri.container-name",
+      pod: "io.kubernetes.cri.sandbox-name",
+      namespace: "io.kubernetes.cri.sandbox-namespace",
+      podUid: "io.kubernetes.cri.sandbox-uid",
+    }) ?? withName(nameIn(field(annotations, "nerdctl/name")));
+  return found && { ...found, runtime: "containerd" };
+}
+
+/** CRI-O's OCI config in the container's userdata. */
+function crioNames(config: unknown): Names | undefined {
+  const found = podNames(field(config, "annotations"), {
+    container: "io.kubernetes.container.name",
+    pod: "io.kubernetes.pod.name",
+    namespace: "io.kubernetes.pod.namespace",
+    podUid: "io.kubernetes.pod.uid",
+  });
+  return found && { ...found, runtime: "cri-o" };
+}
+
+function podNames(
+  from: unknown,
+  keys: { container: string; pod: string; namespace: string; podUid: string },
+): Names | undefined {
+  const pod = nameIn(field(from, keys.pod));
+  if (!pod) return undefined;
+  const podUid = nameIn(field(from, keys.podUid));
+  return {
+    container: containerName(field(from, keys.container)),
+    pod,
+    namespace: nameIn(field(from, keys.namespace)),
+    ...(podUid ? { podUid } : undefined),
+  };
+}
+
+/** `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`; no Kubernetes name holds an underscore. */
+function kubernetesNames(name: unknown): Names | undefined {
+  if (typeof name !== "string") return undefined;
+  const match = /^k8s_([^_]+)_([^_]+)_([^_]+)_([0-9a-f-]{32,36})_[0-9]+$/.exec(name);
+  if (!match) return undefined;
+  return {
+    container: containerName(match[1]),
+    pod: nameIn(match[2]),
+    namespace: nameIn(match[3]),
+    podUid: match[4],
+  };
+}
+
+function withName(container: string | null): Names | undefined {
+  return container === null ? undefined : { container };
+}
+
+/** "POD" is what Docker and CRI-O call the sandbox, which is no container of anybody's. */
+function containerName(value: unknown): string | null {
+  return value === "POD" ? null : nameIn(value);
+}
+
+/** The runtimes and Kubernetes allow no other names. */
+function nameIn(value: unknown): string | null {
+  return typeof value === "string" && /^[A-Za-z0-9][A-Za-z0-9_.-]{0,252}$/.test(value)
+    ? value
+    : null;
+}
+
+function field(value: unknown, key: string): unknown {
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
+  return (value as Record<string, unknown>)[key];
+}
+
+class LeastRecent<T> {
+  private readonly entries = new Map<string, T>();
+  private readonly maxEntries: number;
+
+  constructor(maxEntries: number) {
+    this.maxEntries = maxEntries;
+  }
+
+  get(key: string): T | undefined {
+    const value = this.entries.get(key);
+    if (value !== undefined) {
+      this.entries.delete(key);
+      this.entries.set(key, value);
+    }
+    return value;
+  }
+
+  set(key: string, value: T): void {
+    this.entries.delete(key);
+    this.entries.set(key, value);
+    if (this.entries.size > this.maxEntries) {
+      this.entries.delete(this.entries.keys().next().value as string);
+    }
+  }
+}

@@ -1,0 +1,355 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ownerOfCgroup } from "../../src/model/owner.ts";
+import { OwnerNames } from "../../src/sources/owner-names.ts";
+
+const id = "4f5b1c0e9a7d".padEnd(64, "3");
+const other = "0123456789ab".padEnd(64, "c");
+const uid = "1d9a4f2e-63c7-4b1a-9f0e-5f2f6f0c8a11";
+const podSlice = `/kubepods.slice/kubepods-pod${uid.replaceAll("-", "_")}.slice`;
+const kubernetes = { pod: "web-7d4f", namespace: "shop", podUid: uid };
+
+let rootfs: string;
+let nowMs: number;
+let names: OwnerNames;
+
+beforeEach(() => {
+  rootfs = mkdtempSync(join(tmpdir(), "owner-names-"));
+  nowMs = 0;
+  names = new OwnerNames({ rootfs, now: () => nowMs });
+});
+
+afterEach(() => rmSync(rootfs, { recursive: true }));
+
+function put(path: string, content: unknown): void {
+  const file = join(rootfs, path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
+}
+
+function putDocker(container: string, config: unknown, root = "/var/lib/docker"): void {
+  put(`${root}/containers/${container}/config.v2.json`, config);
+}
+
+function putContainerLog(name: string): void {
+  mkdirSync(join(rootfs, "var/log/containers"), { recursive: true });
+  symlinkSync("/var/log/pods/gone/0.log", join(rootfs, "var/log/containers", name));
+}
+
+describe("names of Kubernetes containers", () => {
+  it("come from the kubelet's log links, whatever the runtime", () => {
+    putContainerLog(`web-7d4f_shop_nginx-${id}.log`);
+    for (const path of [
+      `${podSlice}/cri-containerd-${id}.scope`,
+      `/kubepods/burstable/pod${uid}/${id}`,
+      `${podSlice}/crio-${id}.scope/container`,
+    ]) {
+      expect(names.ownerOf(path)).toEqual({
+        ...ownerOfCgroup(path),
+        ...kubernetes,
+        container: "nginx",
+      });
+    }
+  });
+
+  it("come from the pod's log directory where only the pod is named", () => {
+    put(`/var/log/pods/shop_web-7d4f_${uid}/nginx/0.log`, "");
+    expect(names.ownerOf(podSlice)).toMatchObject({ ...kubernetes, container: null });
+    expect(names.ownerOf(`${podSlice}/crio-${id}.scope`)).toMatchObject({
+      ...kubernetes,
+      container: null,
+    });
+  });
+
+  it("know static pods by their hash", () => {
+    const hash = "8d4f6a0b1c2d3e4f5a6b7c8d9e0f1a2b";
+    put(`/var/log/pods/kube-system_etcd-node1_${hash}/etcd/0.log`, "");
+    expect(names.ownerOf(`/kubepods/burstable/pod${hash}`)).toMatchObject({
+      pod: "etcd-node1",
+      namespace: "kube-system",
+    });
+  });
+
+  it.each(["/run/containerd", "/run/k3s/containerd"])(
+    "come from containerd's copy of the OCI config below %s",
+    (state) => {
+      put(`${state}/io.containerd.runtime.v2.task/k8s.io/${id}/config.json`, {
+        annotations: {
+          "io.kubernetes.cri.container-name": "nginx",
+          "io.kubernetes.cri.container-type": "container",
+          "io.kubernetes.cri.sandbox-name": "web-7d4f",
+          "io.kubernetes.cri.sandbox-namespace": "shop",
+          "io.kubernetes.cri.sandbox-uid": uid,
+        },
+      });
+      expect(names.ownerOf(`/system.slice:cri-containerd:${id}`)).toMatchObject({
+        ...kubernetes,
+        container: "nginx",
+      });
+    },
+  );
+
+  it("come from CRI-O's OCI config", () => {
+    put(`/run/containers/storage/overlay-containers/${id}/userdata/config.json`, {
+      annotations: {
+        "io.kubernetes.container.name": "nginx",
+        "io.kubernetes.pod.name": "web-7d4f",
+        "io.kubernetes.pod.namespace": "shop",
+        "io.kubernetes.pod.uid": uid,
+      },
+    });
+    expect(names.ownerOf(`${podSlice}/crio-${id}.scope`)).toMatchObject({
+      ...kubernetes,
+      container: "nginx",
+      runtime: "cri-o",
+    });
+  });
+
+  it("come from CRI-O's container list", () => {
+    put("/var/lib/containers/storage/overlay-containers/containers.json", [
+      { id, names: [`k8s_nginx_web-7d4f_shop_${uid}_0`] },
+      { id: other, names: [`k8s_POD_web-7d4f_shop_${uid}_0`] },
+    ]);
+    const path = `/kubepods/pod${uid}/${id}`;
+    expect(names.ownerOf(path)).toMatchObject({
+      ...kubernetes,
+      container: "nginx",
+      runtime: "cri-o",
+    });
+    expect(names.ownerOf(`/kubepods/pod${uid}/${other}`)).toMatchObject({
+      ...kubernetes,
+      container: null,
+    });
+  });
+
+  it("come from Docker's labels and from the names that the kubelet gave", () => {
+    putDocker(id, {
+      Name: "/k8s_nginx_web-7d4f_shop_1d9a4f2e-63c7-4b1a-9f0e-5f2f6f0c8a11_2",
+      Config: { Labels: {} },
+    });
+    putDocker(other, {
+      Name: "/renamed",
+      Config: {
+        Labels: {
+          "io.kubernetes.container.name": "sidecar",
+          "io.kubernetes.pod.name": "web-7d4f",
+          "io.kubernetes.pod.namespace": "shop",
+        },
+      },
+    });
+    expect(names.ownerOf(`${podSlice}/docker-${id}.scope`).container).toBe("nginx");
+    expect(names.ownerOf(`${podSlice}/docker-${other}.scope`)).toMatchObject({
+      ...kubernetes,
+      container: "sidecar",
+    });
+  });
+});
+
+describe("names of other containers", () => {
+  it("come from Docker's config", () => {
+    putDocker(id, { Name: "/shop-db-1", Config: { Labels: null } });
+    expect(names.ownerOf(`/system.slice/docker-${id}.scope`)).toEqual({
+      unit: null,
+      container: "shop-db-1",
+      containerId: id,
+      runtime: "docker",
+      pod: null,
+      podUid: null,
+      namespace: null,
+    });
+  });
+
+  it("are found under the data-root that daemon.json sets", () => {
+    put("/etc/docker/daemon.json", { "data-root": "/srv/docker" });
+    putDocker(id, { Name: "/db" }, "/srv/docker");
+    expect(names.ownerOf(`/docker/${id}`).container).toBe("db");
+  });
+
+  it("come from nerdctl's annotation", () => {
+    put(`/run/containerd/io.containerd.runtime.v2.task/default/${id}/config.json`, {
+      annotations: { "nerdctl/name": "cache" },
+    });
+    expect(names.ownerOf(`/system.slice/nerdctl-${id}.scope`).container).toBe("cache");
+  });
+
+  it.each(["containers.json", "volatile-containers.json"])("come from Podman's %s", (file) => {
+    put(`/var/lib/containers/storage/overlay-containers/${file}`, [{ id, names: ["queue"] }]);
+    expect(names.ownerOf(`/machine.slice/libpod-${id}.scope/container`)).toMatchObject({
+      container: "queue",
+      runtime: "podman",
+    });
+  });
+
+  it("tell the runtime where the path does not", () => {
+    putDocker(id, { Name: "/db" });
+    expect(names.ownerOf(`/batch/${id}`)).toMatchObject({ container: "db", runtime: "docker" });
+  });
+
+  it("of a rootless container come from the home of the user whose slice it is in", () => {
+    const storage = ".local/share/containers/storage/overlay-containers/containers.json";
+    put("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nana:x:4242:4242::/home/ana:/bin/sh\n");
+    put(`/home/ana/${storage}`, [{ id, names: ["notes"] }]);
+    put(`/home/eve/${storage}`, [{ id, names: ["forged"] }]);
+    const slice = "user@4242.service/user.slice";
+    const path = `/user.slice/user-4242.slice/${slice}/libpod-${id}.scope`;
+    expect(names.ownerOf(path).container).toBe("notes");
+  });
+
+  it("of a rootless container are found for users that are not in /etc/passwd", () => {
+    const self = process.getuid?.();
+    putDocker(id, { Name: "/notes" }, "/home/ana/.local/share/docker");
+    expect(
+      names.ownerOf(`/user.slice/user-${self}.slice/user@${self}.service/docker-${id}.scope`)
+        .container,
+    ).toBe("notes");
+    expect(
+      names.ownerOf(`/user.slice/user-4243.slice/user@4243.service/docker-${id}.scope`).container,
+    ).toBeNull();
+  });
+
+  it("never come from a user's files for another's container, even with its id in a cgroup", () => {
+    put("/etc/passwd", "eve:x:4242:4242::/home/eve:/bin/sh\n");
+    put("/home/eve/.local/share/containers/storage/overlay-containers/containers.json", [
+      { id, names: ["forged"] },
+    ]);
+    const own = `/user.slice/user-4242.slice/user@4242.service/libpod-${id}.scope`;
+    expect(names.ownerOf(own).container).toBe("forged");
+    expect(names.ownerOf(`/machine.slice/libpod-${id}.scope`).container).toBeNull();
+  });
+});
+
+describe("what is known of a container", () => {
+  const path = `/docker/${id}`;
+
+  it("stays known after the container and its files are gone", () => {
+    putDocker(id, { Name: "/db" });
+    const owner = names.ownerOf(path);
+    rmSync(join(rootfs, "var"), { recursive: true });
+    nowMs += 1e9;
+    expect(names.ownerOf(path)).toBe(owner);
+    expect(names.ownerOf(`${path}/init`).container).toBe("db");
+  });
+
+  it("is asked for again when a runtime wrote its files late", () => {
+    expect(names.ownerOf(path).container).toBeNull();
+    putDocker(id, '{"Name":"/d');
+    nowMs = 1_000;
+    expect(names.ownerOf(path).container).toBeNull();
+    putDocker(id, { Name: "/db" });
+    nowMs = 10_999;
+    expect(names.ownerOf(path).container).toBeNull();
+    nowMs = 11_000;
+    expect(names.ownerOf(path).container).toBe("db");
+  });
+
+  it("is asked for five times and then left unknown", () => {
+    for (nowMs of [0, 1_000, 11_000, 71_000, 671_000]) names.ownerOf(path);
+    putDocker(id, { Name: "/db" });
+    nowMs = 1e9;
+    expect(names.ownerOf(path).container).toBeNull();
+  });
+
+  it("keeps the pod that was found while the container is still looked for", () => {
+    put(`/var/log/pods/shop_web-7d4f_${uid}/nginx/0.log`, "");
+    const inPod = `/kubepods/pod${uid}/${id}`;
+    names.ownerOf(inPod);
+    rmSync(join(rootfs, "var"), { recursive: true });
+    nowMs = 1_000;
+    expect(names.ownerOf(inPod).pod).toBe("web-7d4f");
+  });
+
+  it("is bounded: the container that nobody asked for longest is forgotten first", () => {
+    names = new OwnerNames({ rootfs, now: () => nowMs, maxEntries: 2 });
+    const [first, second, third] = ["a", "b", "c"].map((digit) => digit.repeat(64));
+    for (const each of [first, second, third] as string[]) {
+      putDocker(each, { Name: `/name-${each[0]}` });
+      names.ownerOf(`/docker/${each}`);
+    }
+    rmSync(join(rootfs, "var"), { recursive: true });
+    expect(
+      [third, second, first].map((each) => names.ownerOf(`/docker/${each}`).container),
+    ).toEqual(["name-c", "name-b", null]);
+  });
+
+  it("costs nothing where the path has said everything", () => {
+    const nginx = names.ownerOf("/system.slice/nginx.service");
+    expect(nginx).toEqual(ownerOfCgroup("/system.slice/nginx.service"));
+    expect(names.ownerOf("/system.slice/nginx.service")).toBe(nginx);
+  });
+});
+
+describe("files that are not what they should be", () => {
+  const path = `/docker/${id}`;
+  const file = `/var/lib/docker/containers/${id}/config.v2.json`;
+
+  it("give no name that no runtime would have allowed", () => {
+    for (const name of ["/../../x", '/a"b', "/a\nb", "/", "", "/".padEnd(400, "a"), 7, null]) {
+      putDocker(id, { Name: name });
+      names = new OwnerNames({ rootfs, now: () => nowMs });
+      expect(names.ownerOf(path).container).toBeNull();
+    }
+  });
+
+  it("are not followed: a pipe, a directory, a link", () => {
+    mkdirSync(join(rootfs, dirname(file)), { recursive: true });
+    execFileSync("mkfifo", [join(rootfs, file)]);
+    expect(names.ownerOf(path).container).toBeNull();
+    rmSync(join(rootfs, file));
+    mkdirSync(join(rootfs, file));
+    nowMs = 1_000;
+    expect(names.ownerOf(path).container).toBeNull();
+    rmSync(join(rootfs, file), { recursive: true });
+    put("/elsewhere", { Name: "/db" });
+    symlinkSync(join(rootfs, "elsewhere"), join(rootfs, file));
+    nowMs = 11_000;
+    expect(names.ownerOf(path).container).toBeNull();
+  });
+
+  it("are not read when they are too long", () => {
+    putDocker(id, { Name: "/db", padding: "x".repeat(1 << 20) });
+    expect(names.ownerOf(path).container).toBeNull();
+  });
+
+  it("never make it throw, whatever they hold", () => {
+    const json = fc.oneof(fc.string(), fc.json(), fc.constant("[".repeat(200_000)));
+    const found = fc.record(
+      {
+        Name: fc.anything(),
+        names: fc.anything(),
+        id: fc.constant(id),
+        annotations: fc.anything(),
+      },
+      { requiredKeys: [] },
+    );
+    const content = fc.oneof(
+      json,
+      fc.oneof(found, fc.array(found)).map((value) => safeJson(value)),
+    );
+    fc.assert(
+      fc.property(content, (text) => {
+        put(file, text);
+        put("/var/lib/containers/storage/overlay-containers/containers.json", text);
+        put(`/run/containerd/io.containerd.runtime.v2.task/k8s.io/${id}/config.json`, text);
+        put("/etc/docker/daemon.json", text);
+        put("/etc/passwd", text);
+        const fresh = new OwnerNames({ rootfs, now: () => nowMs });
+        for (const each of [`/x/${id}`, `/user.slice/user-1.slice/libpod-${id}.scope`]) {
+          expect(fresh.ownerOf(each).containerId).toBe(id);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+function safeJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? "";
+  } catch {
+    return "";
+  }
+}
