@@ -3,8 +3,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    setupFiles: [],
     testTimeout: 30_000,
-    reporters: ["default"],
+    hookTimeout: 120_000,
+    reporters: ["default", "./test/setup/closing-line.ts"],
   },
 });
