@@ -1,0 +1,91 @@
+import type { Kill } from "../model/kill.ts";
+
+/** A request that cannot be answered as it stands; the message is one line for the client. */
+export class BadRequest extends Error {
+  override readonly name = "BadRequest";
+}
+
+/** A parsed query string: a parameter given more than once is an array. */
+export type Query = Readonly<Record<string, string | string[] | undefined>>;
+
+export interface KillsAnswer {
+  kills: Kill[];
+  /** Where the next older kills are, `null` at the end. */
+  next: string | null;
+}
+
+const defaultLimit = 100;
+const maxLimit = 1000;
+
+/**
+ * Answers `/api/v1/kills?since=&limit=&before=`.
+ *
+ * `before` is the incident of the last kill of the page before, so a kill that happens while
+ * somebody reads on shifts nothing.
+ *
+ * @param kills newest first.
+ * @param path what `next` begins with.
+ * @throws {BadRequest} where a parameter cannot be understood.
+ */
+export function listKills(
+  kills: readonly Kill[],
+  query: Query,
+  path: string,
+  nowMs: number,
+): KillsAnswer {
+  const sinceText = single(query, "since");
+  const sinceMs = sinceText === undefined ? undefined : parseSince(sinceText, nowMs);
+  const limit = wholeNumber(query, "limit", defaultLimit, maxLimit);
+  const wanted = kills.filter(
+    ({ time }) => sinceMs === undefined || (time !== null && Date.parse(time) >= sinceMs),
+  );
+  const before = single(query, "before");
+  const start = before === undefined ? 0 : wanted.findIndex((kill) => kill.incident === before) + 1;
+  if (before !== undefined && start === 0) {
+    throw new BadRequest("before: no kill with that incident is known; begin again without it");
+  }
+  const page = wanted.slice(start, start + limit);
+  const last = page.at(-1);
+  if (last === undefined || start + limit >= wanted.length) {
+    return { kills: page, next: null };
+  }
+  const parameters = new URLSearchParams({ limit: String(limit), before: last.incident });
+  if (sinceMs !== undefined) {
+    parameters.set("since", new Date(sinceMs).toISOString());
+  }
+  return { kills: page, next: `${path}?${parameters}` };
+}
+
+/** The value of a parameter that may stand once. */
+export function single(query: Query, name: string): string | undefined {
+  const value = query[name];
+  if (typeof value === "object") {
+    throw new BadRequest(`${name}: given more than once`);
+  }
+  return value === "" ? undefined : value;
+}
+
+export function wholeNumber(query: Query, name: string, fallback: number, maximum: number): number {
+  const text = single(query, name);
+  if (text === undefined) {
+    return fallback;
+  }
+  if (!/^\d{1,9}$/.test(text) || Number(text) < 1 || Number(text) > maximum) {
+    throw new BadRequest(`${name}: want a whole number from 1 to ${maximum}`);
+  }
+  return Number(text);
+}
+
+const secondsOf: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+function parseSince(text: string, nowMs: number): number {
+  const span = /^(\d{1,6})([smhd])$/.exec(text);
+  if (span !== null) {
+    return nowMs - Number(span[1]) * (secondsOf[span[2] as string] as number) * 1000;
+  }
+  const timeMs = /^\d{1,11}(\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(text);
+  if (Number.isNaN(timeMs)) {
+    throw new BadRequest("since: want 2026-11-21T03:44:00Z, Unix seconds, or a span such as 2h");
+  }
+  return timeMs;
+}

@@ -1,0 +1,251 @@
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { type CollectorName, collectorNames } from "../collectors/collector.ts";
+import { contentTypes, type ExpositionFormat } from "../metrics/exposition.ts";
+import type { ScrapeEncoding, ScrapeRequest } from "../metrics/scrape.ts";
+import type { Kill } from "../model/kill.ts";
+import { BadRequest, listKills, type Query, single, wholeNumber } from "./api.ts";
+import { killPage } from "./kill-page.ts";
+import { contentSecurityPolicy } from "./pages.ts";
+import { type StatusView, statusPage } from "./status-page.ts";
+
+/** All that is served, handed in: the app itself reads nothing and keeps nothing. */
+export interface AppOptions {
+  scraper: {
+    readonly collectorNames: readonly CollectorName[];
+    scrape(request: ScrapeRequest, encoding: ScrapeEncoding): Promise<Buffer>;
+  };
+  /** Default `/metrics`. */
+  telemetryPath?: string;
+  /** Scrapes answered at the same time; 0 is no limit. */
+  maxRequests?: number;
+  /** Path under which a reverse proxy shows this app, without a slash at its end. */
+  basePath?: string;
+  /** Whether `/` and `/kills/:incident` are served. */
+  ui?: boolean;
+  /** True once the first pass has been made. */
+  isReady(): boolean;
+  /** Every kill that is known, newest first. */
+  kills(): readonly Kill[];
+  /** Body of `/api/v1/victims`; nothing where there is no such cgroup. */
+  victims(query: { cgroup: string | undefined; top: number }): object | undefined;
+  /** Body of `/api/v1/status`. */
+  status(): object;
+  statusView(): StatusView;
+  /** Wall clock, milliseconds since 1970. */
+  now(): number;
+  /** A request was answered 503 for want of room. */
+  onRefused(): void;
+  /** A request failed for a reason that lies here; the client sees only that it did. */
+  onError(error: unknown, path: string): void;
+}
+
+const securityHeaders = {
+  "content-security-policy": contentSecurityPolicy,
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+  "referrer-policy": "no-referrer",
+  "cache-control": "no-store",
+};
+
+/** Builds the routes; nothing listens yet. */
+export function buildApp(options: AppOptions): FastifyInstance {
+  const telemetryPath = options.telemetryPath ?? "/metrics";
+  const basePath = options.basePath ?? "";
+  const links = { basePath, telemetryPath };
+  const app = Fastify({
+    logger: false,
+    bodyLimit: 1024,
+    frameworkErrors: (error, _request, reply) => {
+      reply.headers(securityHeaders);
+      sendLine(reply, error.statusCode ?? 400, "the request's path cannot be understood");
+    },
+  });
+
+  app.addHook("onRequest", async (_request, reply) => {
+    reply.headers(securityHeaders);
+  });
+  app.setNotFoundHandler((_request, reply) => {
+    sendLine(reply, 404, "nothing is served at this path");
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const status = (error as { statusCode?: number }).statusCode ?? 500;
+    if (error instanceof BadRequest || (status >= 400 && status < 500)) {
+      return sendLine(reply, error instanceof BadRequest ? 400 : status, (error as Error).message);
+    }
+    options.onError(error, request.url);
+    return sendLine(reply, 500, "this request failed; the exporter's log says why");
+  });
+
+  app.get(telemetryPath, { onRequest: limitScrapes(options) }, async (request, reply) => {
+    const encoding = negotiate(request);
+    const body = await options.scraper.scrape(readScrape(request, options), encoding);
+    reply.headers({
+      "content-type": contentTypes[encoding.format],
+      vary: "accept, accept-encoding",
+    });
+    if (encoding.gzip) {
+      reply.header("content-encoding", "gzip");
+    }
+    return body;
+  });
+
+  app.get("/-/healthy", async (_request, reply) => sendLine(reply, 200, "healthy"));
+  app.get("/-/ready", async (_request, reply) =>
+    options.isReady()
+      ? sendLine(reply, 200, "ready")
+      : sendLine(reply, 503, "not ready: the first pass over the collectors is not done"),
+  );
+
+  app.get("/api/v1/kills", async (request) =>
+    listKills(options.kills(), request.query as Query, `${basePath}/api/v1/kills`, options.now()),
+  );
+  app.get("/api/v1/victims", async (request, reply) => {
+    const query = request.query as Query;
+    const answer = options.victims({
+      cgroup: single(query, "cgroup"),
+      top: wholeNumber(query, "top", 20, 100_000),
+    });
+    return answer ?? sendLine(reply, 404, "cgroup: there is no such cgroup");
+  });
+  app.get("/api/v1/status", async () => options.status());
+
+  if (options.ui ?? true) {
+    app.get<{ Params: { incident: string } }>("/kills/:incident", async (request, reply) => {
+      const { incident } = request.params;
+      const kill = options.kills().find((candidate) => candidate.incident === incident);
+      return kill === undefined
+        ? sendLine(reply, 404, "no kill with this incident is known")
+        : sendPage(reply, killPage(kill, links, options.now()).text);
+    });
+    if (telemetryPath !== "/") {
+      app.get("/", async (_request, reply) =>
+        sendPage(reply, statusPage(options.statusView(), links).text),
+      );
+    }
+  }
+  return app;
+}
+
+function sendLine(reply: FastifyReply, status: number, line: string): FastifyReply {
+  return reply.code(status).type("text/plain; charset=utf-8").send(`${line}\n`);
+}
+
+function sendPage(reply: FastifyReply, page: string): FastifyReply {
+  return reply.type("text/html; charset=utf-8").send(page);
+}
+
+/** Answers 503 while as many scrapes as allowed are still being sent. */
+function limitScrapes({ maxRequests = 0, onRefused }: AppOptions) {
+  let inFlight = 0;
+  return async (_request: FastifyRequest, reply: FastifyReply) => {
+    if (maxRequests > 0 && inFlight >= maxRequests) {
+      onRefused();
+      return sendLine(reply, 503, `${maxRequests} scrapes are being served, --web.max-requests`);
+    }
+    inFlight++;
+    reply.raw.once("close", () => {
+      inFlight--;
+    });
+  };
+}
+
+function readScrape(request: FastifyRequest, { scraper }: AppOptions): ScrapeRequest {
+  const query = request.query as Query;
+  const collect = readNames(query, "collect[]", scraper.collectorNames);
+  const exclude = readNames(query, "exclude[]", scraper.collectorNames);
+  if (collect !== undefined && exclude !== undefined) {
+    throw new BadRequest("collect[] and exclude[] cannot be combined");
+  }
+  const collectors =
+    exclude === undefined
+      ? collect
+      : scraper.collectorNames.filter((name) => !exclude.includes(name));
+  return { collectors, budgetMs: readBudget(request) };
+}
+
+function readNames(
+  query: Query,
+  parameter: string,
+  enabled: readonly CollectorName[],
+): CollectorName[] | undefined {
+  const given = query[parameter];
+  if (given === undefined) {
+    return undefined;
+  }
+  return [given].flat().map((text) => {
+    const name = collectorNames.find((known) => known === text);
+    if (name === undefined || !enabled.includes(name)) {
+      const why = name === undefined ? "no such collector" : "this collector is switched off";
+      throw new BadRequest(`${parameter}: ${why}; there are ${enabled.join(", ")}`);
+    }
+    return name;
+  });
+}
+
+/**
+ * What the scraper allows for the whole scrape, minus 5 % (at most half a second) for printing,
+ * compressing and the way back.
+ */
+function readBudget(request: FastifyRequest): number | undefined {
+  const timeoutMs = Number(request.headers["x-prometheus-scrape-timeout-seconds"]) * 1000;
+  return timeoutMs > 0 ? timeoutMs - Math.min(500, timeoutMs * 0.05) : undefined;
+}
+
+function negotiate(request: FastifyRequest): ScrapeEncoding {
+  return {
+    format: chooseFormat(request.headers.accept ?? ""),
+    gzip: acceptsGzip(String(request.headers["accept-encoding"] ?? "")),
+  };
+}
+
+interface Preference {
+  name: string;
+  parameters: ReadonlyMap<string, string>;
+  weight: number;
+}
+
+/** Reads the list of an Accept or Accept-Encoding header. */
+function readPreferences(header: string): Preference[] {
+  return header.split(",").map((part) => {
+    const [name = "", ...rest] = part.split(";").map((piece) => piece.trim().toLowerCase());
+    const parameters = new Map(
+      rest
+        .map((pair) => pair.split("=", 2) as [string, string | undefined])
+        .map(([key, value]) => [key.trim(), (value ?? "").trim().replace(/^"(.*)"$/, "$1")]),
+    );
+    const weight = Number(parameters.get("q") ?? 1);
+    return { name, parameters, weight: Number.isNaN(weight) ? 0 : weight };
+  });
+}
+
+/**
+ * The format the client likes best of the two there are; text where it names neither. OpenMetrics
+ * 1.0.0 is answered to those who ask for it by that version or by none, not to those who ask for
+ * the draft 0.0.1 or for 2.0.
+ */
+function chooseFormat(accept: string): ExpositionFormat {
+  let best: ExpositionFormat = "text";
+  let bestWeight = 0;
+  for (const { name, parameters, weight } of readPreferences(accept)) {
+    const format = formatOf(name, parameters.get("version"));
+    if (format !== undefined && weight > bestWeight) {
+      best = format;
+      bestWeight = weight;
+    }
+  }
+  return best;
+}
+
+function formatOf(mediaType: string, version = "1.0.0"): ExpositionFormat | undefined {
+  if (mediaType === "application/openmetrics-text") {
+    return version === "1.0.0" ? "openmetrics" : undefined;
+  }
+  return ["text/plain", "text/*", "*/*"].includes(mediaType) ? "text" : undefined;
+}
+
+function acceptsGzip(acceptEncoding: string): boolean {
+  const preferences = readPreferences(acceptEncoding);
+  const named = preferences.find(({ name }) => name === "gzip" || name === "x-gzip");
+  const chosen = named ?? preferences.find(({ name }) => name === "*");
+  return chosen !== undefined && chosen.weight > 0;
+}

@@ -1,0 +1,180 @@
+import type { Cause, Constraint, Kill, KillTask } from "../model/kill.ts";
+import { type Html, html } from "./html.ts";
+import { bar, layout, type PageLinks, time, workloadName } from "./pages.ts";
+import { bytes, percent, utc } from "./quantities.ts";
+
+/** Each cause in words. */
+export const causeTitles: Record<Cause, string> = {
+  manual: "Somebody asked for it",
+  cpuset_or_node: "A memory node ran out",
+  fragmentation: "Memory was free, but in pieces too small",
+  protected_hog: "What held most may not be killed",
+  kernel_memory: "The kernel itself held most",
+  shmem: "Shared memory or tmpfs held most",
+  many_small: "Many small processes together",
+  parent_cgroup_limit: "A limit further up was hit",
+  cgroup_limit: "It hit its own limit",
+  swap_exhausted: "Memory and swap ran out",
+  memory_hog: "One process held most",
+  host_exhausted: "The host ran out",
+  unknown: "The reason is not known",
+};
+
+const scopes: Record<Constraint, string> = {
+  none: "The whole host ran out, so the kernel chose among all processes.",
+  memcg: "A cgroup reached its limit, so the kernel chose among the processes in it.",
+  cpuset:
+    "The memory nodes of a cpuset ran out, so the kernel chose among the processes that use them.",
+  memory_policy:
+    "The memory nodes of a process's own policy ran out, so the kernel chose among the processes that use them.",
+  unknown: "The log does not say what ran out.",
+};
+
+/** `/kills/:incident`: what happened, why this process, who held the memory, what to do. */
+export function killPage(kill: Kill, links: PageLinks, nowMs: number): Html {
+  const name = kill.comm === "" ? "(no name)" : kill.comm;
+  const where = workloadName(kill.owner, kill.cgroup);
+  const when = kill.time === null ? undefined : Date.parse(kill.time);
+  const body = html`
+<section class="answer">
+<span class="tag alarm">${causeTitles[kill.cause]}</span>
+<h1>The kernel killed ${name} (pid ${kill.pid})${where !== undefined && html` in ${where}`}</h1>
+<p class="finding">${kill.summary}</p>
+<p>${when === undefined ? "The log does not say when." : html`${time(when, nowMs)}, at ${utc(when)}`}</p>
+</section>
+<div class="cards">
+${
+  kill.advice.length > 0 &&
+  html`<section class="card wide"><h2>What to do</h2><ul class="advice">${kill.advice.map((line) => html`<li>${linked(line)}</li>`)}</ul></section>`
+}
+<section class="card wide prose"><h2>Why this one</h2>${reasons(kill).map((line) => html`<p>${line}</p>`)}</section>
+${tasksCard(kill)}
+<section class="card wide"><h2>The numbers</h2>${factTable(numbers(kill))}</section>
+<section class="card wide"><h2>Where it stands</h2>${factTable(origin(kill))}
+<p class="note"><a href="${links.basePath}/api/v1/kills">All kills as JSON</a></p></section>
+</div>`;
+  return layout({ title: `${name} was killed`, host: where ?? "", tone: "alarm", body }, links);
+}
+
+/** What the kernel went by, one sentence each. */
+function reasons(kill: Kill): string[] {
+  const { trigger, oomScoreAdj, limitCgroup, limitBytes, group } = kill;
+  const lines = [scopes[kill.constraint]];
+  if (limitCgroup !== null) {
+    const limit = limitBytes === null ? "" : `, ${bytes(limitBytes)}`;
+    lines.push(`The limit was that of ${limitCgroup}${limit}.`);
+  }
+  if (trigger !== null) {
+    const size = trigger.order === null || trigger.order <= 0 ? "" : ` of 2^${trigger.order} pages`;
+    const pid = trigger.pid === null ? "" : ` (pid ${trigger.pid})`;
+    lines.push(
+      trigger.pid === kill.pid
+        ? `It was its own allocation${size} that could not be met.`
+        : `The allocation${size} that could not be met was made by ${trigger.comm}${pid}.`,
+    );
+  }
+  lines.push(...rank(kill));
+  if (oomScoreAdj !== null && oomScoreAdj !== 0) {
+    lines.push(
+      oomScoreAdj > 0
+        ? `Its oom_score_adj of ${oomScoreAdj} moved it forward in the kernel's ranking.`
+        : `It was chosen although its oom_score_adj of ${oomScoreAdj} protected it.`,
+    );
+  }
+  if (group !== null) {
+    lines.push(`memory.oom.group is set on ${group}, so all of its processes died together.`);
+  }
+  return lines;
+}
+
+/** Where the victim stood among the tasks that the kernel listed. */
+function rank({ pid, tasks }: Kill): string[] {
+  const bySize = [...tasks].sort((a, b) => heldBytes(b) - heldBytes(a));
+  const place = bySize.findIndex((task) => task.pid === pid);
+  const largest = bySize[0];
+  if (place < 0 || largest === undefined) {
+    return [];
+  }
+  if (place === 0) {
+    return ["It held more memory than any other that the kernel listed."];
+  }
+  const why = largest.oomScoreAdj === -1000 ? ", which may not be killed" : "";
+  return [
+    `${place} held more, the most of them ${largest.comm} (pid ${largest.pid})${why}: ${bytes(heldBytes(largest))}.`,
+  ];
+}
+
+function heldBytes({ rssBytes, swapBytes }: KillTask): number {
+  return (rssBytes ?? 0) + (swapBytes ?? 0);
+}
+
+function tasksCard(kill: Kill): Html {
+  const tasks = [...kill.tasks].sort((a, b) => heldBytes(b) - heldBytes(a));
+  const whole = tasks.reduce((sum, task) => sum + heldBytes(task), 0);
+  const largest = tasks[0] === undefined ? 0 : heldBytes(tasks[0]);
+  if (tasks.length === 0) {
+    const why = kill.suppressed
+      ? "The kernel printed no report for this kill: when many happen at once it writes at most ten in five seconds. That the process was killed, and what it held, is certain; who else held memory is not known."
+      : "The log does not list the processes.";
+    return html`<section class="card wide"><h2>Who held the memory</h2><p${kill.suppressed && html` class="quiet"`}>${why}</p></section>`;
+  }
+  return html`<section class="card wide"><h2>Who held the memory <small>resident and swapped, largest first</small></h2>
+<ol class="rows">${tasks.map((task) => {
+    const held = heldBytes(task);
+    const isVictim = task.pid === kill.pid;
+    return html`<li><div class="row"><span class="what"><b>${task.comm === "" ? "(no name)" : task.comm}</b> pid ${task.pid}${isVictim && html` <span class="tag alarm">killed</span>`}${task.oomScoreAdj === -1000 && html` <span class="tag warning">may not be killed</span>`}</span><span class="much">${bytes(held)}, ${percent(held, whole)}</span></div>${bar([{ kind: isVictim ? "alarm" : "plain", bytes: held }], largest, `${percent(held, whole)} of the memory of these processes`)}</li>`;
+  })}</ol></section>`;
+}
+
+type Fact = [name: string, value: string | number | null];
+
+function numbers({ memory, ...kill }: Kill): Fact[] {
+  return [
+    ["Anonymous memory of the victim", size(memory.anonRssBytes)],
+    ["Its mapped files", size(memory.fileRssBytes)],
+    ["Its shared memory", size(memory.shmemRssBytes)],
+    ["Its page tables", size(memory.pageTablesBytes)],
+    ["Its address space", size(memory.totalVmBytes)],
+    ["Its oom_score_adj", kill.oomScoreAdj],
+    ["Limit that was hit", size(kill.limitBytes)],
+    ["Usage at that time", size(kill.usageBytes)],
+    ["Free swap at that time", size(kill.swapFreeBytes)],
+  ];
+}
+
+function origin(kill: Kill): Fact[] {
+  const { owner, source, trigger } = kill;
+  return [
+    ["Incident", kill.incident],
+    ["Constraint", kill.constraint],
+    ["Cause", kill.cause],
+    ["Cgroup of the victim", kill.cgroup],
+    ["Cgroup whose limit was hit", kill.limitCgroup],
+    ["Unit", owner.unit],
+    ["Container", owner.container ?? owner.containerId],
+    ["Pod", owner.pod ?? owner.podUid],
+    ["Namespace", owner.namespace],
+    ["User id", kill.uid],
+    ["Allocation flags", trigger?.gfpMask ?? null],
+    ["Seconds after boot", kill.uptimeSeconds],
+    ["Read from", source.line === null ? source.name : `${source.name}, line ${source.line}`],
+  ];
+}
+
+function size(value: number | null): string | null {
+  return value === null ? null : bytes(value);
+}
+
+/** What the log does not say is left out. */
+function factTable(facts: readonly Fact[]): Html {
+  const known = facts.filter(([, value]) => value !== null);
+  return known.length === 0
+    ? html`<p>The log gives none.</p>`
+    : html`<table class="facts"><tbody>${known.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}</tbody></table>`;
+}
+
+/** Text with its web addresses made links. */
+function linked(text: string): Html {
+  const parts = text.split(/(https?:\/\/[^\s<>"']*[^\s<>"'.,;:)])/);
+  return html`${parts.map((part, index) => (index % 2 === 1 ? html`<a href="${part}">${part}</a>` : part))}`;
+}

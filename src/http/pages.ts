@@ -1,0 +1,107 @@
+import { createHash } from "node:crypto";
+import type { Owner } from "../model/kill.ts";
+import { Html, html } from "./html.ts";
+import { ago, utc } from "./quantities.ts";
+import { style } from "./style.ts";
+
+/** Where links on a page lead. */
+export interface PageLinks {
+  /** Path under which a reverse proxy shows the app, without a slash at its end. */
+  basePath: string;
+  telemetryPath: string;
+}
+
+/** How worrying something is. */
+export type Tone = "calm" | "warning" | "alarm";
+
+const styleHash = createHash("sha256").update(style).digest("base64");
+
+/**
+ * No script, no foreign asset, no form, no frame: only the one style sheet of these pages and the
+ * icon they carry. Whatever a process could smuggle into a page, a browser would not run it.
+ */
+export const contentSecurityPolicy = [
+  "default-src 'none'",
+  `style-src 'sha256-${styleHash}'`,
+  "img-src data:",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+const icon =
+  "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='4' fill='%23334155'/%3E%3Cpath d='M3.5 11.5v-2m3 2v-4m3 4V6m3 5.5v-8' stroke='white' stroke-width='1.7' stroke-linecap='round'/%3E%3C/svg%3E";
+
+/** The frame of every page. */
+export function layout(
+  page: { title: string; host: string; tone: Tone; body: Html },
+  { basePath, telemetryPath }: PageLinks,
+): Html {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${page.title}</title>
+<link rel="icon" href="${icon}">
+${styleElement}
+</head>
+<body class="${page.tone}">
+<header class="top">
+<a class="brand" href="${basePath}/"><svg class="mark" viewBox="0 0 16 16" aria-hidden="true"><rect width="16" height="16" rx="4"/><path d="M3.5 11.5v-2m3 2v-4m3 4V6m3 5.5v-8"/></svg>oom-exporter</a>
+<span class="host">${page.host}</span>
+</header>
+<main>
+${page.body}
+</main>
+<footer>
+<a href="${basePath}${telemetryPath}">Metrics</a>
+<a href="${basePath}/api/v1/kills">Kills as JSON</a>
+<a href="${basePath}/api/v1/victims">Victims as JSON</a>
+<a href="${basePath}/api/v1/status">Status as JSON</a>
+</footer>
+</body>
+</html>
+`;
+}
+
+/** The browser compares its hash with what stands between the tags, to the byte. */
+const styleElement = new Html(`<style>${style}</style>`);
+
+/** A time as people say it, with the exact one beside it. */
+export function time(timeMs: number, nowMs: number): Html {
+  return html`<time datetime="${new Date(timeMs).toISOString()}" title="${utc(timeMs)}">${ago(timeMs, nowMs)}</time>`;
+}
+
+export interface BarPart {
+  /** Class that colours the part. */
+  kind: string;
+  bytes: number;
+}
+
+/** A bar of parts out of a whole; what they leave is shown as empty. */
+export function bar(parts: readonly BarPart[], wholeBytes: number, label: string): Html {
+  let offset = 0;
+  const rects = parts.map(({ kind, bytes }) => {
+    const width = share(bytes, wholeBytes);
+    const rect = html`<rect class="fill ${kind}" x="${offset.toFixed(2)}%" width="${width.toFixed(2)}%" height="100%"/>`;
+    offset += width;
+    return rect;
+  });
+  return html`<svg class="bar" role="img" aria-label="${label}">${rects}</svg>`;
+}
+
+/** Percentage, held between 0 and 100. */
+function share(part: number, whole: number): number {
+  return whole > 0 ? Math.min(100, Math.max(0, (part / whole) * 100)) : 0;
+}
+
+/** What people call the owner of a cgroup: pod and container, container, unit, or the path itself. */
+export function workloadName(owner: Owner, cgroup: string | null): string | undefined {
+  if (owner.pod !== null) {
+    const pod = owner.namespace === null ? owner.pod : `${owner.namespace}/${owner.pod}`;
+    return owner.container === null ? pod : `${pod}, container ${owner.container}`;
+  }
+  return owner.container ?? owner.unit ?? cgroup ?? undefined;
+}
