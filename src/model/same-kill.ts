@@ -1,0 +1,253 @@
+import { createHash } from "node:crypto";
+
+/** So many kills are remembered one by one; of older ones only the newest printk time per boot. */
+export const identityLimit = 10_000;
+/** A group event names its first victim again within this time. */
+const groupEventMs = 60_000;
+/** Where the boot is not known, equal text means the same kill only if the clocks agree so far. */
+const unknownBootMs = 60_000;
+const bootLimit = 16;
+
+/** What one `Killed process` line tells about which kill it is. */
+export interface KillSighting {
+  /** Boot id, 32 hex digits without dashes; absent where nothing tells which boot the line is of. */
+  boot?: string;
+  pid: number;
+  comm: string;
+  /** printk clock, microseconds since boot. */
+  printkMicros?: number;
+  /** Wall clock, milliseconds since the epoch. */
+  timeMs?: number;
+  /** The kernel's message, envelope off. */
+  text: string;
+  /** The scanner saw this victim before in the same group event. */
+  repeatsVictim: boolean;
+  /** The line is one of a group event, as the group line before it said. */
+  inGroup: boolean;
+  /**
+   * The reader cannot prove that this line is new to it: it goes over a log again (kmsg's ring after
+   * a switch, a log none of whose files fits the saved position).
+   */
+  reread: boolean;
+}
+
+/** A kill that has been seen, as the state keeps it. */
+export interface KillIdentity {
+  serial: number;
+  boot?: string;
+  pid: number;
+  comm: string;
+  timeMs?: number;
+  /** Digest of the message text. */
+  digest: string;
+  /** Killed in a group event, so that it may be named again. */
+  inGroup?: boolean;
+  /** printk times of its lines; more than one after a group event. */
+  printks: number[];
+  /** Lines that the kernel printed for it and that are known: 1, after a group event 2. */
+  lines: number;
+  /** Lines without printk time seen one after the other, and when the last one was. */
+  bare?: { count: number; timeMs?: number };
+}
+
+export interface SavedIdentities {
+  serial: number;
+  known: KillIdentity[];
+  watermarks: [boot: string, printkMicros: number][];
+}
+
+export type Recognised =
+  /** A kill never seen before. */
+  | { as: "new" }
+  /** A line that the kernel printed once and that has been read before. */
+  | { as: "copy"; identity: KillIdentity }
+  /** A further line of a known kill: the group event's second naming of its victim. */
+  | { as: "further_line"; identity: KillIdentity };
+
+/** What a copy or a further line teaches about a known kill. */
+export interface IdentityUpdate {
+  serial: number;
+  printkMicros?: number;
+  lines: number;
+  bare?: { count: number; timeMs?: number };
+}
+
+/**
+ * Tells whether a line is of a kill already seen.
+ *
+ * Invariant: two lines are of the same kill if and only if they have the same boot and pid and
+ * equal printk time; or, where either lacks it, equal text; or the later one repeats the earlier
+ * one's comm within 60 s in one group event.
+ *
+ * The group event must be in evidence: a storm of 5,000 kills a second uses up the 32,768 pids of a
+ * small machine in seconds, and its victims have one name. After a restart in the middle of the
+ * event the evidence is with the first line, not with the repeated one.
+ *
+ * Where the boot of either is not known, more is asked for: equal text besides the equal printk
+ * time, wall clocks that agree besides the equal text, and the scanner's word for a repeat. A second
+ * boot gives the same pids at nearly the same times to the same programs.
+ */
+export class SameKill {
+  private serial = 0;
+  /** In the order of first sight. */
+  private readonly known = new Map<number, KillIdentity>();
+  private readonly byPid = new Map<number, KillIdentity[]>();
+  private readonly watermarks = new Map<string, number>();
+
+  recognise(sighting: KillSighting): Recognised {
+    const digest = digestOf(sighting.text);
+    const candidates = this.byPid.get(sighting.pid) ?? [];
+    const copy = candidates.findLast((known) => isCopy(known, sighting, digest));
+    if (copy !== undefined) {
+      return { as: isBareRepeat(copy, sighting) ? "further_line" : "copy", identity: copy };
+    }
+    const first = candidates.findLast((known) => isGroupRepeat(known, sighting));
+    if (first === undefined) return { as: "new" };
+    // The other source may have brought this line already, without its printk time.
+    const brought = sighting.printkMicros !== undefined && first.lines > first.printks.length;
+    return { as: brought ? "copy" : "further_line", identity: first };
+  }
+
+  /**
+   * Whether a line that is read again is older than the kills still remembered one by one. Lines
+   * behind a saved position are never judged so: they count whatever their time stamps say.
+   */
+  isBelowWatermark({ reread, boot, printkMicros }: KillSighting): boolean {
+    if (!reread || boot === undefined || printkMicros === undefined) return false;
+    return printkMicros <= (this.watermarks.get(boot) ?? -1);
+  }
+
+  /** Remembers a new kill; the oldest is forgotten, but for its boot's watermark. */
+  add(identity: KillIdentity): void {
+    // The group line follows its first victim, which may have been remembered before it was read.
+    const before = this.known.get(identity.serial - 1);
+    if (identity.inGroup && before?.boot === identity.boot && before) before.inGroup = true;
+    this.serial = identity.serial;
+    const own = { ...identity, printks: [...identity.printks] };
+    this.known.set(own.serial, own);
+    const samePid = this.byPid.get(own.pid);
+    if (samePid === undefined) this.byPid.set(own.pid, [own]);
+    else samePid.push(own);
+    for (const [, oldest] of this.known) {
+      if (this.known.size <= identityLimit) break;
+      this.forget(oldest);
+    }
+  }
+
+  identify(sighting: KillSighting): KillIdentity {
+    const { boot, pid, comm, timeMs, printkMicros } = sighting;
+    return {
+      serial: this.serial + 1,
+      boot,
+      pid,
+      comm,
+      timeMs,
+      digest: digestOf(sighting.text),
+      inGroup: sighting.inGroup || undefined,
+      printks: printkMicros === undefined ? [] : [printkMicros],
+      lines: 1,
+      bare: printkMicros === undefined ? { count: 1, timeMs } : undefined,
+    };
+  }
+
+  /** What a line that is no new kill teaches; `undefined` where it teaches nothing. */
+  lesson(recognised: Recognised, sighting: KillSighting): IdentityUpdate | undefined {
+    if (recognised.as === "new") return undefined;
+    const { serial, printks, lines, bare } = recognised.identity;
+    const { printkMicros, timeMs, reread } = sighting;
+    if (printkMicros !== undefined) {
+      if (printks.includes(printkMicros)) return undefined;
+      const known = recognised.as === "copy" ? lines : lines + 1;
+      return { serial, printkMicros, lines: Math.max(known, printks.length + 1), bare };
+    }
+    if (reread) return undefined;
+    const count = followsClosely(bare?.timeMs, timeMs) ? (bare?.count ?? 0) + 1 : 1;
+    return { serial, lines: Math.max(lines, count), bare: { count, timeMs } };
+  }
+
+  learn({ serial, printkMicros, lines, bare }: IdentityUpdate): void {
+    const identity = this.known.get(serial);
+    if (identity === undefined) return;
+    if (printkMicros !== undefined) identity.printks.push(printkMicros);
+    identity.lines = lines;
+    identity.bare = bare;
+  }
+
+  save(): SavedIdentities {
+    const { serial } = this;
+    return { serial, known: [...this.known.values()], watermarks: [...this.watermarks] };
+  }
+
+  restore({ serial, known, watermarks }: SavedIdentities): void {
+    for (const [boot, printkMicros] of watermarks) this.watermarks.set(boot, printkMicros);
+    for (const identity of known) this.add(identity);
+    this.serial = serial;
+  }
+
+  private forget(identity: KillIdentity): void {
+    this.known.delete(identity.serial);
+    const others = (this.byPid.get(identity.pid) ?? []).filter((other) => other !== identity);
+    if (others.length === 0) this.byPid.delete(identity.pid);
+    else this.byPid.set(identity.pid, others);
+    const { boot, printks } = identity;
+    if (boot === undefined || printks.length === 0) return;
+    const watermark = Math.max(this.watermarks.get(boot) ?? -1, ...printks);
+    this.watermarks.delete(boot);
+    this.watermarks.set(boot, watermark);
+    const [oldestBoot] = this.watermarks.keys();
+    if (this.watermarks.size > bootLimit) this.watermarks.delete(oldestBoot as string);
+  }
+}
+
+type SameBoot = "yes" | "no" | "unknown";
+
+function sameBoot(known: KillIdentity, { boot }: KillSighting): SameBoot {
+  if (known.boot === undefined || boot === undefined) return "unknown";
+  return known.boot === boot ? "yes" : "no";
+}
+
+function isCopy(known: KillIdentity, sighting: KillSighting, digest: string): boolean {
+  const boot = sameBoot(known, sighting);
+  if (boot === "no") return false;
+  const sameText = known.digest === digest;
+  const { printkMicros, timeMs } = sighting;
+  if (printkMicros !== undefined && known.printks.length > 0) {
+    return known.printks.includes(printkMicros) && (boot === "yes" || sameText);
+  }
+  if (!sameText || boot === "yes") return sameText;
+  if (known.timeMs === undefined || timeMs === undefined) return false;
+  return Math.abs(known.timeMs - timeMs) <= unknownBootMs;
+}
+
+/** In a log without printk times the group's second line is a copy of the first, letter by letter. */
+function isBareRepeat({ bare, lines }: KillIdentity, sighting: KillSighting): boolean {
+  if (sighting.printkMicros !== undefined || sighting.reread || bare === undefined) return false;
+  return followsClosely(bare.timeMs, sighting.timeMs) && bare.count + 1 > lines;
+}
+
+function isGroupRepeat(known: KillIdentity, sighting: KillSighting): boolean {
+  const boot = sameBoot(known, sighting);
+  if (boot === "no" || known.comm !== sighting.comm) return false;
+  const told = boot === "yes" && (sighting.inGroup || known.inGroup === true);
+  if (!told && !sighting.repeatsVictim) return false;
+  const apartMs = timeApartMs(known, sighting);
+  return apartMs === undefined || apartMs <= groupEventMs;
+}
+
+function timeApartMs(known: KillIdentity, sighting: KillSighting): number | undefined {
+  const { printkMicros, timeMs } = sighting;
+  if (printkMicros !== undefined && known.printks.length > 0) {
+    return Math.min(...known.printks.map((printk) => Math.abs(printk - printkMicros))) / 1000;
+  }
+  if (known.timeMs === undefined || timeMs === undefined) return undefined;
+  return Math.abs(known.timeMs - timeMs);
+}
+
+function followsClosely(beforeMs: number | undefined, nowMs: number | undefined): boolean {
+  if (beforeMs === undefined || nowMs === undefined) return false;
+  return Math.abs(nowMs - beforeMs) <= groupEventMs;
+}
+
+function digestOf(text: string): string {
+  return createHash("sha1").update(text.trimEnd(), "latin1").digest("base64url").slice(0, 12);
+}

@@ -1,0 +1,134 @@
+import type { OwnerLabels } from "./owner.ts";
+
+/** At most this many workloads have a series of their own. */
+export const workloadLimit = 2000;
+/** A series with a kill stays this long after its last kill, and as long as its cgroup lives. */
+export const killedStaysMs = 24 * 3_600_000;
+/** Any series stays this long after its cgroup is gone, for the last scrapes to see it. */
+export const goneStaysMs = 600_000;
+
+/** Where kills count whose cgroup nothing could tell. */
+export const unattributed: OwnerLabels = Object.freeze(labelled(""));
+/** Where kills count that found no room for a series of their own. No cgroup path lacks the `/`. */
+export const overflow: OwnerLabels = Object.freeze(labelled("other"));
+
+export interface WorkloadCount {
+  labels: OwnerLabels;
+  kills: number;
+}
+
+/** A series as the state keeps it; those without a kill are born again and need not be kept. */
+export interface SavedWorkload extends WorkloadCount {
+  lastKillMs: number;
+}
+
+interface Series extends WorkloadCount {
+  lastKillMs: number;
+  /** When its cgroup was last known to be gone; absent while it lives. */
+  goneMs?: number;
+}
+
+/**
+ * The series of `oom_workload_kills_total`, one per cgroup.
+ *
+ * Invariants:
+ * - the sum of all series, `other` and the unattributed among them, grows by one per kill and
+ *   falls only when a series leaves after its time;
+ * - the labels of a series with a kill never change: a kill of the same cgroup counts under the
+ *   labels first shown. Only a series that is still 0 may learn its names.
+ */
+export class WorkloadSeries {
+  private readonly byCgroup = new Map<string, Series>();
+  private readonly unattributed: Series = { labels: unattributed, kills: 0, lastKillMs: 0 };
+  private readonly overflow: Series = { labels: overflow, kills: 0, lastKillMs: 0 };
+
+  /** A live cgroup that has an owner: from now on it has a series, born at 0 if there is room. */
+  note(labels: OwnerLabels, nowMs: number): void {
+    const known = this.byCgroup.get(labels.cgroup);
+    if (known !== undefined) {
+      known.goneMs = undefined;
+      if (known.kills === 0) known.labels = labels;
+      return;
+    }
+    if (this.makeRoom(nowMs, false)) this.add(labels);
+  }
+
+  gone(cgroup: string, nowMs: number): void {
+    const series = this.byCgroup.get(cgroup);
+    if (series !== undefined) series.goneMs ??= nowMs;
+  }
+
+  /** The labels under which a kill of this workload is to be counted. */
+  labelsFor(labels: OwnerLabels, nowMs: number): OwnerLabels {
+    if (labels.cgroup === "") return unattributed;
+    const known = this.byCgroup.get(labels.cgroup);
+    if (known !== undefined) return known.kills === 0 ? labels : known.labels;
+    return this.makeRoom(nowMs, true) ? labels : overflow;
+  }
+
+  /** Counts a kill under labels that `labelsFor` gave, now or before a restart. */
+  count(labels: OwnerLabels, atMs: number): void {
+    const series = this.seriesOf(labels, atMs);
+    if (series.kills === 0) series.labels = labels;
+    series.kills++;
+    series.lastKillMs = Math.max(series.lastKillMs, atMs);
+  }
+
+  /** All series. Those whose time is over leave now. */
+  list(nowMs: number): WorkloadCount[] {
+    this.expire(nowMs);
+    return [this.unattributed, this.overflow, ...this.byCgroup.values()];
+  }
+
+  save(): SavedWorkload[] {
+    return [this.unattributed, this.overflow, ...this.byCgroup.values()]
+      .filter((series) => series.kills > 0)
+      .map(({ labels, kills, lastKillMs }) => ({ labels, kills, lastKillMs }));
+  }
+
+  /** Whether the cgroups of restored series still live is not known: they count as gone from now. */
+  restore(saved: readonly SavedWorkload[], nowMs: number): void {
+    for (const { labels, kills, lastKillMs } of saved) {
+      const series = this.seriesOf(labels, nowMs);
+      series.kills = kills;
+      series.lastKillMs = lastKillMs;
+    }
+  }
+
+  /** A cgroup that is first heard of by a kill counts as gone until it is noted as live. */
+  private seriesOf(labels: OwnerLabels, nowMs: number): Series {
+    if (labels.cgroup === unattributed.cgroup) return this.unattributed;
+    if (labels.cgroup === overflow.cgroup) return this.overflow;
+    return this.byCgroup.get(labels.cgroup) ?? this.add(labels, nowMs);
+  }
+
+  private add(labels: OwnerLabels, goneMs?: number): Series {
+    const series: Series = { labels, kills: 0, lastKillMs: 0, goneMs };
+    this.byCgroup.set(labels.cgroup, series);
+    return series;
+  }
+
+  private makeRoom(nowMs: number, forKill: boolean): boolean {
+    if (this.byCgroup.size < workloadLimit) return true;
+    this.expire(nowMs);
+    if (this.byCgroup.size < workloadLimit) return true;
+    // A kill is worth more than the 0 of a cgroup that is gone; that of a live one is not given up.
+    const [longestGone] = [...this.byCgroup.values()]
+      .filter(({ kills, goneMs }) => kills === 0 && goneMs !== undefined)
+      .sort((a, b) => (a.goneMs as number) - (b.goneMs as number));
+    if (!forKill || longestGone === undefined) return false;
+    return this.byCgroup.delete(longestGone.labels.cgroup);
+  }
+
+  private expire(nowMs: number): void {
+    for (const [cgroup, { kills, lastKillMs, goneMs }] of this.byCgroup) {
+      if (goneMs === undefined || nowMs - goneMs < goneStaysMs) continue;
+      if (kills > 0 && nowMs - lastKillMs < killedStaysMs) continue;
+      this.byCgroup.delete(cgroup);
+    }
+  }
+}
+
+function labelled(cgroup: string): OwnerLabels {
+  return { cgroup, unit: "", container: "", pod: "", namespace: "" };
+}
