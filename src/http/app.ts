@@ -14,6 +14,8 @@ export interface AppOptions {
     readonly collectorNames: readonly CollectorName[];
     scrape(request: ScrapeRequest, encoding: ScrapeEncoding): Promise<Buffer>;
   };
+  /** Name of the machine that is watched. */
+  hostName: string;
   /** Default `/metrics`. */
   telemetryPath?: string;
   /** Scrapes answered at the same time; 0 is no limit. */
@@ -51,7 +53,7 @@ const securityHeaders = {
 export function buildApp(options: AppOptions): FastifyInstance {
   const telemetryPath = options.telemetryPath ?? "/metrics";
   const basePath = options.basePath ?? "";
-  const links = { basePath, telemetryPath };
+  const site = { hostName: options.hostName, basePath, telemetryPath };
   const app = Fastify({
     logger: false,
     bodyLimit: 1024,
@@ -115,11 +117,11 @@ export function buildApp(options: AppOptions): FastifyInstance {
       const kill = options.kills().find((candidate) => candidate.incident === incident);
       return kill === undefined
         ? sendLine(reply, 404, "no kill with this incident is known")
-        : sendPage(reply, killPage(kill, links, options.now()).text);
+        : sendPage(reply, killPage(kill, site, options.now()).text);
     });
     if (telemetryPath !== "/") {
       app.get("/", async (_request, reply) =>
-        sendPage(reply, statusPage(options.statusView(), links).text),
+        sendPage(reply, statusPage(options.statusView(), site).text),
       );
     }
   }

@@ -1,6 +1,6 @@
 import type { Cause, Constraint, Kill, KillTask } from "../model/kill.ts";
 import { type Html, html } from "./html.ts";
-import { bar, layout, type PageLinks, time, workloadName } from "./pages.ts";
+import { bar, layout, type Site, time, workloadName } from "./pages.ts";
 import { bytes, percent, utc } from "./quantities.ts";
 
 /** Each cause in words. */
@@ -31,7 +31,7 @@ const scopes: Record<Constraint, string> = {
 };
 
 /** `/kills/:incident`: what happened, why this process, who held the memory, what to do. */
-export function killPage(kill: Kill, links: PageLinks, nowMs: number): Html {
+export function killPage(kill: Kill, site: Site, nowMs: number): Html {
   const name = kill.comm === "" ? "(no name)" : kill.comm;
   const where = workloadName(kill.owner, kill.cgroup);
   const when = kill.time === null ? undefined : Date.parse(kill.time);
@@ -49,11 +49,10 @@ ${
 }
 <section class="card wide prose"><h2>Why this one</h2>${reasons(kill).map((line) => html`<p>${line}</p>`)}</section>
 ${tasksCard(kill)}
-<section class="card wide"><h2>The numbers</h2>${factTable(numbers(kill))}</section>
-<section class="card wide"><h2>Where it stands</h2>${factTable(origin(kill))}
-<p class="note"><a href="${links.basePath}/api/v1/kills">All kills as JSON</a></p></section>
+${numbersCard(kill)}
+<section class="card wide"><h2>On record</h2>${factTable(origin(kill))}</section>
 </div>`;
-  return layout({ title: `${name} was killed`, host: where ?? "", tone: "alarm", body }, links);
+  return layout({ title: `${name} was killed`, tone: "alarm", body }, site);
 }
 
 /** What the kernel went by, one sentence each. */
@@ -61,8 +60,9 @@ function reasons(kill: Kill): string[] {
   const { trigger, oomScoreAdj, limitCgroup, limitBytes, group } = kill;
   const lines = [scopes[kill.constraint]];
   if (limitCgroup !== null) {
+    const whose = limitCgroup === kill.cgroup ? "its own cgroup's" : `that of ${limitCgroup}`;
     const limit = limitBytes === null ? "" : `, ${bytes(limitBytes)}`;
-    lines.push(`The limit was that of ${limitCgroup}${limit}.`);
+    lines.push(`The limit was ${whose}${limit}.`);
   }
   if (trigger !== null) {
     const size = trigger.order === null || trigger.order <= 0 ? "" : ` of 2^${trigger.order} pages`;
@@ -114,7 +114,7 @@ function tasksCard(kill: Kill): Html {
   const largest = tasks[0] === undefined ? 0 : heldBytes(tasks[0]);
   if (tasks.length === 0) {
     const why = kill.suppressed
-      ? "The kernel printed no report for this kill: when many happen at once it writes at most ten in five seconds. That the process was killed, and what it held, is certain; who else held memory is not known."
+      ? "The log has no report of this kill: when many happen at once the kernel writes at most ten in five seconds. That the process was killed, and what it held, is certain; who else held memory is not known."
       : "The log does not list the processes.";
     return html`<section class="card wide"><h2>Who held the memory</h2><p${kill.suppressed && html` class="quiet"`}>${why}</p></section>`;
   }
@@ -128,18 +128,23 @@ function tasksCard(kill: Kill): Html {
 
 type Fact = [name: string, value: string | number | null];
 
-function numbers({ memory, ...kill }: Kill): Fact[] {
-  return [
-    ["Anonymous memory of the victim", size(memory.anonRssBytes)],
-    ["Its mapped files", size(memory.fileRssBytes)],
-    ["Its shared memory", size(memory.shmemRssBytes)],
-    ["Its page tables", size(memory.pageTablesBytes)],
-    ["Its address space", size(memory.totalVmBytes)],
-    ["Its oom_score_adj", kill.oomScoreAdj],
-    ["Limit that was hit", size(kill.limitBytes)],
-    ["Usage at that time", size(kill.usageBytes)],
-    ["Free swap at that time", size(kill.swapFreeBytes)],
+function numbersCard({ memory, ...kill }: Kill): Html {
+  const sizes: [name: string, bytes: number | null][] = [
+    ["Its anonymous memory", memory.anonRssBytes],
+    ["Its mapped files", memory.fileRssBytes],
+    ["Its shared memory", memory.shmemRssBytes],
+    ["Its page tables", memory.pageTablesBytes],
+    ["Its address space", memory.totalVmBytes],
+    ["The limit", kill.limitBytes],
+    ["In use under the limit", kill.usageBytes],
+    ["Free swap", kill.swapFreeBytes],
   ];
+  const known = sizes.flatMap(([name, size]) => (size === null ? [] : [{ name, size }]));
+  return html`<section class="card wide"><h2>The numbers <small>at the kill</small></h2>${
+    known.length === 0
+      ? html`<p>The log gives none.</p>`
+      : html`<dl class="tiles">${known.map(({ name, size }) => html`<div><dt>${name}</dt><dd>${bytes(size)}</dd></div>`)}</dl>`
+  }</section>`;
 }
 
 function origin(kill: Kill): Fact[] {
@@ -149,28 +154,23 @@ function origin(kill: Kill): Fact[] {
     ["Constraint", kill.constraint],
     ["Cause", kill.cause],
     ["Cgroup of the victim", kill.cgroup],
-    ["Cgroup whose limit was hit", kill.limitCgroup],
+    ["Cgroup of the limit", kill.limitCgroup === kill.cgroup ? "the same" : kill.limitCgroup],
     ["Unit", owner.unit],
     ["Container", owner.container ?? owner.containerId],
     ["Pod", owner.pod ?? owner.podUid],
     ["Namespace", owner.namespace],
     ["User id", kill.uid],
+    ["oom_score_adj", kill.oomScoreAdj],
     ["Allocation flags", trigger?.gfpMask ?? null],
     ["Seconds after boot", kill.uptimeSeconds],
     ["Read from", source.line === null ? source.name : `${source.name}, line ${source.line}`],
   ];
 }
 
-function size(value: number | null): string | null {
-  return value === null ? null : bytes(value);
-}
-
 /** What the log does not say is left out. */
 function factTable(facts: readonly Fact[]): Html {
   const known = facts.filter(([, value]) => value !== null);
-  return known.length === 0
-    ? html`<p>The log gives none.</p>`
-    : html`<table class="facts"><tbody>${known.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}</tbody></table>`;
+  return html`<table class="facts"><tbody>${known.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}</tbody></table>`;
 }
 
 /** Text with its web addresses made links. */

@@ -4,8 +4,10 @@ import { Html, html } from "./html.ts";
 import { ago, utc } from "./quantities.ts";
 import { style } from "./style.ts";
 
-/** Where links on a page lead. */
-export interface PageLinks {
+/** What every page needs to know of the place where it stands. */
+export interface Site {
+  /** Of the machine that is watched. */
+  hostName: string;
   /** Path under which a reverse proxy shows the app, without a slash at its end. */
   basePath: string;
   telemetryPath: string;
@@ -34,8 +36,8 @@ const icon =
 
 /** The frame of every page. */
 export function layout(
-  page: { title: string; host: string; tone: Tone; body: Html },
-  { basePath, telemetryPath }: PageLinks,
+  page: { title: string; tone: Tone; body: Html },
+  { hostName, basePath, telemetryPath }: Site,
 ): Html {
   return html`<!doctype html>
 <html lang="en">
@@ -43,14 +45,14 @@ export function layout(
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${page.title}</title>
+<title>${page.title} - ${hostName}</title>
 <link rel="icon" href="${icon}">
 ${styleElement}
 </head>
 <body class="${page.tone}">
 <header class="top">
 <a class="brand" href="${basePath}/"><svg class="mark" viewBox="0 0 16 16" aria-hidden="true"><rect width="16" height="16" rx="4"/><path d="M3.5 11.5v-2m3 2v-4m3 4V6m3 5.5v-8"/></svg>oom-exporter</a>
-<span class="host">${page.host}</span>
+<span class="host">${hostName}</span>
 </header>
 <main>
 ${page.body}

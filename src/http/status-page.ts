@@ -1,7 +1,7 @@
 import type { Kill, Owner } from "../model/kill.ts";
 import { type Html, html } from "./html.ts";
 import { causeTitles } from "./kill-page.ts";
-import { bar, layout, type PageLinks, type Tone, time, workloadName } from "./pages.ts";
+import { bar, layout, type Site, type Tone, time, workloadName } from "./pages.ts";
 import { ago, bytes, percent } from "./quantities.ts";
 
 export interface HostMemoryView {
@@ -47,7 +47,6 @@ export interface LogSourceView {
 /** What the status page shows. Absent = cannot be read here. */
 export interface StatusView {
   atMs: number;
-  hostName: string;
   memory: HostMemoryView | undefined;
   /** Those with a limit, the closest to it first. */
   cgroups: readonly CgroupView[];
@@ -64,9 +63,12 @@ export interface StatusView {
 }
 
 interface Finding {
+  tag: string;
   tone: Tone;
   text: string;
   detail?: string;
+  /** The kill that the finding is about. */
+  kill?: Kill;
 }
 
 /** A kill is news for this long. */
@@ -76,27 +78,26 @@ const shownVictims = 5;
 const shownCgroups = 8;
 
 /** `/`: the answer in one sentence, then what it rests on. */
-export function statusPage(view: StatusView, links: PageLinks): Html {
+export function statusPage(view: StatusView, site: Site): Html {
   const [answer, ...others] = findings(view);
-  const { tone, text, detail } = answer ?? healthy(view);
+  const { tag, tone, text, detail, kill } = answer ?? healthy(view);
   const body = html`
 <section class="answer">
-<span class="tag ${tone}">${toneWords[tone]}</span>
+<span class="tag ${tone}">${tag}</span>
 <h1>${text}</h1>
 ${detail !== undefined && html`<p>${detail}</p>`}
+${kill !== undefined && html`<p><a href="${killPath(kill, site)}">Why, and what to do</a></p>`}
 ${others.map((finding) => html`<p class="finding">${finding.text}</p>`)}
 </section>
 <div class="cards">
 ${memoryCard(view)}
 ${victimsCard(view)}
 ${cgroupsCard(view)}
-${killsCard(view, links)}
+${killsCard(view, site)}
 ${watchCard(view)}
 </div>`;
-  return layout({ title: `${text} - ${view.hostName}`, host: view.hostName, tone, body }, links);
+  return layout({ title: text, tone, body }, site);
 }
-
-const toneWords: Record<Tone, string> = { calm: "Healthy", warning: "Tight", alarm: "In trouble" };
 
 /** What is wrong, the most urgent first; nothing where all is well. */
 export function findings(view: StatusView): Finding[] {
@@ -119,9 +120,11 @@ function recentKill({ kills, atMs }: StatusView): Finding | undefined {
   const recent = kills.filter((other) => atMs - (killTimeMs(other) ?? 0) <= recentMs).length;
   const more = recent > 1 ? `, the last of ${recent} kills within an hour` : "";
   return {
+    tag: "Out of memory",
     tone: "alarm",
     text: `The kernel killed ${kill.comm} (pid ${kill.pid}) ${ago(when, atMs)}${more}.`,
     detail: kill.summary,
+    kill,
   };
 }
 
@@ -133,6 +136,7 @@ function hostShortage({ memory, victims }: StatusView): Finding | undefined {
   const swapIsLeft = memory.swapFreeBytes > memory.swapTotalBytes * 0.1;
   if (swapIsLeft) {
     return {
+      tag: "Short of memory",
       tone: "warning",
       text: `The host is short of memory: ${left}, and ${bytes(memory.swapFreeBytes)} of swap.`,
     };
@@ -140,6 +144,7 @@ function hostShortage({ memory, victims }: StatusView): Finding | undefined {
   const swap = memory.swapTotalBytes > 0 ? "hardly any swap" : "no swap";
   const first = victims[0];
   return {
+    tag: "Running out",
     tone: "alarm",
     text: `The host is about to run out: ${left} and ${swap}.`,
     detail:
@@ -154,8 +159,10 @@ function cgroupShortage({ cgroups }: StatusView): Finding | undefined {
   if (nearest === undefined) {
     return undefined;
   }
-  const others = tight.length > 1 ? ` ${tight.length - 1} more are close to theirs.` : "";
+  const more = tight.length - 1;
+  const others = more > 0 ? ` ${more} more ${more === 1 ? "is" : "are"} close to theirs.` : "";
   return {
+    tag: "Close to a limit",
     tone: cgroupTone(nearest),
     text: `${workloadName(nearest.owner, nearest.cgroup)} is at ${percent(nearest.usedBytes, nearest.limitBytes)} of its limit of ${bytes(nearest.limitBytes)}.${others}`,
   };
@@ -174,6 +181,7 @@ function blindness({ sources }: StatusView): Finding | undefined {
   }
   const why = sources.find(({ reason }) => reason !== undefined)?.reason;
   return {
+    tag: "Blind",
     tone: "warning",
     text: "Kills would go unseen here: no kernel log is being read.",
     detail: why,
@@ -185,7 +193,11 @@ function unaccounted({ unaccountedKills }: StatusView): Finding | undefined {
     return undefined;
   }
   const kills = unaccountedKills === 1 ? "1 kill" : `${unaccountedKills} kills`;
-  return { tone: "warning", text: `The kernel counted ${kills} that its log did not show.` };
+  return {
+    tag: "Kills missed",
+    tone: "warning",
+    text: `The kernel counted ${kills} that its log did not show.`,
+  };
 }
 
 function healthy({ memory, kills, atMs }: StatusView): Finding {
@@ -193,9 +205,10 @@ function healthy({ memory, kills, atMs }: StatusView): Finding {
   const past =
     last === undefined ? "No kill is known here." : `The last kill was ${ago(last, atMs)}.`;
   if (memory === undefined) {
-    return { tone: "calm", text: "No kill within the last hour.", detail: past };
+    return { tag: "Quiet", tone: "calm", text: "No kill within the last hour.", detail: past };
   }
   return {
+    tag: "Healthy",
     tone: "calm",
     text: `Nothing is short of memory: ${bytes(memory.availableBytes)} of ${bytes(memory.totalBytes)} is available.`,
     detail: past,
@@ -293,7 +306,7 @@ ${hidden > 0 && html`<p class="note">${hidden} more with a limit, further from i
 </section>`;
 }
 
-function killsCard({ kills, atMs }: StatusView, { basePath }: PageLinks): Html {
+function killsCard({ kills, atMs }: StatusView, site: Site): Html {
   return html`<section class="card wide">
 <h2>Last kills</h2>
 ${
@@ -302,7 +315,7 @@ ${
     : html`<ol class="rows">${kills.slice(0, shownKills).map((kill) => {
         const when = killTimeMs(kill);
         const where = workloadName(kill.owner, kill.cgroup);
-        return html`<li><div class="row"><span class="what"><a class="name" href="${basePath}/kills/${encodeURIComponent(kill.incident)}">${kill.comm === "" ? "(no name)" : kill.comm}</a> pid ${kill.pid}${where !== undefined && html` in ${where}`}</span><span class="much">${when === undefined ? "time unknown" : time(when, atMs)}</span></div><p>${causeTitles[kill.cause]}. ${kill.summary}</p></li>`;
+        return html`<li><div class="row"><span class="what"><a class="name" href="${killPath(kill, site)}">${kill.comm === "" ? "(no name)" : kill.comm}</a> pid ${kill.pid}${where !== undefined && html` in ${where}`}</span><span class="much">${when === undefined ? "time unknown" : time(when, atMs)}</span></div><p>${causeTitles[kill.cause]}. ${kill.summary}</p></li>`;
       })}</ol>`
 }
 </section>`;
@@ -319,6 +332,10 @@ function watchCard({ sources, troubles }: StatusView): Html {
       html`<li><span class="state warning">${collector} is missing</span><p>${reason}</p></li>`,
   )}${troubles.length === 0 && html`<li><span class="state calm">Every collector works</span></li>`}</ul>
 </section>`;
+}
+
+function killPath({ incident }: Kill, { basePath }: Site): string {
+  return `${basePath}/kills/${encodeURIComponent(incident)}`;
 }
 
 function killTimeMs({ time }: Kill): number | undefined {
