@@ -164,6 +164,7 @@ export class StateDirectory {
       this.needsSnapshot = false;
       this.emptyJournal();
     } catch (error) {
+      discard(fresh);
       this.needsSnapshot = true;
       this.fail(error);
       return false;
@@ -190,12 +191,8 @@ export class StateDirectory {
   close(): void {
     if (this.journal !== undefined) closeSync(this.journal);
     this.journal = undefined;
-    if (this.lock === undefined || readText(join(this.path, "lock")) !== this.lock) return;
-    try {
-      rmSync(join(this.path, "lock"), { force: true });
-    } catch (error) {
-      this.fail(error);
-    }
+    const path = join(this.path, "lock");
+    if (this.lock !== undefined && readText(path) === this.lock) discard(path);
   }
 
   private load(): SavedState | undefined {
@@ -383,10 +380,13 @@ export class StateDirectory {
     return readFileSync(path, "latin1").trim();
   }
 
+  /** The rename stands for every reader by now; some file systems cannot sync a directory. */
   private syncDirectory(): void {
     const directory = openSync(this.path, "r");
     try {
       fsyncSync(directory);
+    } catch {
+      // Only after a power cut would the former snapshot be back, with the journal that follows it.
     } finally {
       closeSync(directory);
     }
@@ -470,6 +470,13 @@ function readBytes(path: string): Buffer | undefined {
 
 function readText(path: string): string | undefined {
   return readBytes(path)?.toString("utf8");
+}
+
+/** Removes a file of ours that is of no use; where it stays, it does no harm. */
+function discard(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {}
 }
 
 const reasons: Record<string, string> = {

@@ -1,0 +1,311 @@
+/** How long a kill is held back for want of its cgroup. */
+export const heldAtMostMs = 500;
+/** So many lines and counter rises are weighed against each other; older ones are given up. */
+const lineLimit = 4096;
+const riseLimit = 512;
+
+/** A process as it was seen alive, or as it still stands in /proc. */
+export interface SeenProcess {
+  comm: string;
+  uid?: number;
+  cgroup: string;
+}
+
+/** What is known of a kill when its line is read. */
+export interface VictimFacts {
+  pid: number;
+  comm: string;
+  uid?: number;
+  /** `task_memcg=` of its constraint line. */
+  victimCgroup?: string;
+  /** The victim was in this cgroup or below it: the killed group, or the one whose limit was hit. */
+  within?: string;
+  /** The prefix says `Memory cgroup out of memory`. */
+  isMemcgKill: boolean;
+  /** /proc/PID of the victim, if it is still there. */
+  stillThere?: SeenProcess;
+  /** What was remembered of the pid. */
+  remembered?: SeenProcess;
+}
+
+export type Evidence = "constraint_line" | "process" | "remembered" | "counter" | "none";
+
+export interface Attributed {
+  /** What `take` was given to know the kill by. */
+  key: string;
+  /** The victim's own cgroup; absent where nothing proves one. */
+  cgroup?: string;
+  by: Evidence;
+  /** The kill has been given out as unknown before: for page and API only. */
+  isLate: boolean;
+}
+
+interface Line {
+  /** Absent for a line that is lost. */
+  key?: string;
+  index: number;
+  within?: string;
+  /** The cgroup it was attributed to. */
+  cgroup?: string;
+}
+
+/** `oom_kill` of a cgroup went up between two readings. */
+interface Rise {
+  cgroup: string;
+  by: number;
+  /** Lines read before the first of the two readings: their kills were in it. */
+  after: number;
+  /** Lines read when all lines of kills up to the second reading had been read. */
+  through?: number;
+}
+
+/**
+ * Which cgroup was a victim in? In this order: its constraint line, /proc/PID/cgroup if the pid
+ * still has the same comm, what was remembered of the pid with the same comm and uid, the counters.
+ *
+ * The counters: the kernel raises `oom_kill` of the victim's own cgroup (`memory.events.local`, v1
+ * `memory.oom_control`), then that of /proc/vmstat, then prints the line; once per line, a group's
+ * repeated line included. So a rise between two readings of a cgroup belongs to lines that were read
+ * after the first reading, and once as many lines have been read as /proc/vmstat counted after the
+ * second, to lines read by then. No clock is compared. A line without a rise is possible (its cgroup
+ * may be gone), a rise without a line is not.
+ *
+ * Invariant: attribution by counters never names a cgroup that the facts do not force: the line has
+ * this cgroup in every assignment of rises to lines that is possible at all.
+ */
+export class Attribution {
+  /** The last lines, attributed or not, in the order of reading. */
+  private lines: Line[] = [];
+  private rises: Rise[] = [];
+  private lineCount = 0;
+  /** Lines up to here are forgotten: a rise that may be theirs proves nothing. */
+  private forgotten = 0;
+  private lostLines = 0;
+  private readonly readAt = new Map<string, number>();
+  /** Since when kills are held back, in the order of reading. */
+  private readonly heldSince = new Map<string, number>();
+
+  /**
+   * Takes a new kill. Every kill read while this process follows the log must come here, in order.
+   * Returns its cgroup, or `undefined`: then `allLinesRead` or `due` will.
+   */
+  take(key: string, facts: VictimFacts, nowMs: number): Attributed | undefined {
+    const { cgroup, by } = directEvidence(facts);
+    this.addLine({ key, within: facts.within, cgroup });
+    if (cgroup !== undefined) return { key, cgroup, by, isLate: false };
+    this.heldSince.set(key, nowMs);
+    return undefined;
+  }
+
+  /** Takes a further line of a kill (a group's first victim is named, and counted, twice). */
+  takeFurtherLine({ within }: Pick<VictimFacts, "within">): void {
+    this.addLine({ within });
+  }
+
+  /**
+   * The own `oom_kill` counter of a cgroup was read and is higher by `rise` than when it was last
+   * read; 0 where it stands still and where it was never read before.
+   */
+  counterRead(cgroup: string, rise: number): void {
+    const after = this.readAt.get(cgroup) ?? 0;
+    this.readAt.set(cgroup, this.lineCount);
+    if (rise <= 0) return;
+    this.rises.push({ cgroup, by: rise, after });
+    if (this.rises.length > riseLimit) this.rises.shift();
+  }
+
+  counterGone(cgroup: string): void {
+    this.readAt.delete(cgroup);
+  }
+
+  /**
+   * /proc/vmstat, read after the counters, counts no kill whose line has not been read, but for
+   * `lostLines` of which the line will never come. Returns the kills that this settles.
+   */
+  allLinesRead(lostLines: number): Attributed[] {
+    for (let lost = this.lostLines; lost < lostLines; lost++) this.addLine({});
+    this.lostLines = lostLines;
+    let isNews = false;
+    for (const rise of this.rises) {
+      if (rise.through !== undefined) continue;
+      rise.through = this.lineCount;
+      isNews = true;
+    }
+    if (!isNews) return [];
+    this.rises = this.rises.filter(({ after }) => after >= this.forgotten);
+    const settled: Attributed[] = [];
+    for (const { lines, cgroup } of forced(this.lines, this.rises)) {
+      for (const line of lines) {
+        line.cgroup = cgroup;
+        if (line.key === undefined) continue;
+        const isLate = !this.heldSince.delete(line.key);
+        settled.push({ key: line.key, cgroup, by: "counter", isLate });
+      }
+    }
+    return settled;
+  }
+
+  /** Kills that have been held back as long as may be. They are given out as unknown. */
+  due(nowMs: number): Attributed[] {
+    const due: Attributed[] = [];
+    for (const [key, sinceMs] of this.heldSince) {
+      if (nowMs - sinceMs < heldAtMostMs) break;
+      this.heldSince.delete(key);
+      due.push({ key, by: "none", isLate: false });
+    }
+    return due;
+  }
+
+  private addLine(line: Omit<Line, "index">): void {
+    this.lineCount++;
+    this.lines.push({ ...line, index: this.lineCount });
+    if (this.lines.length < 2 * lineLimit) return;
+    this.lines = this.lines.slice(-lineLimit);
+    this.forgotten = this.lineCount - lineLimit;
+  }
+}
+
+function directEvidence(facts: VictimFacts): { cgroup?: string; by: Evidence } {
+  const { comm, uid, victimCgroup, stillThere, remembered } = facts;
+  if (victimCgroup !== undefined) return { cgroup: victimCgroup, by: "constraint_line" };
+  if (stillThere?.comm === comm) {
+    const cgroup = stillThere.cgroup.replace(/ \(deleted\)$/, "");
+    // On v1 the kernel shows `/` for a task that is exiting; a victim in `/` has no other trace.
+    if (cgroup !== "/" && isWithin(cgroup, facts)) return { cgroup, by: "process" };
+  }
+  if (remembered?.comm === comm && (uid ?? remembered.uid) === remembered.uid) {
+    if (isWithin(remembered.cgroup, facts)) return { cgroup: remembered.cgroup, by: "remembered" };
+  }
+  return { by: "none" };
+}
+
+/** The root has no limit: no memory cgroup kill has its victim there. */
+function isWithin(cgroup: string, { within, isMemcgKill }: VictimFacts): boolean {
+  return isAtOrBelow(cgroup, within) && !(isMemcgKill && cgroup === "/");
+}
+
+function isAtOrBelow(cgroup: string, ancestor: string | undefined): boolean {
+  if (ancestor === undefined || ancestor === "/") return true;
+  return cgroup === ancestor || cgroup.startsWith(`${ancestor}/`);
+}
+
+/** Lines that could be exchanged for each other: the same rises may be theirs. */
+interface LineClass {
+  lines: Line[];
+  /** Indexes of rises. */
+  rises: Set<number>;
+}
+
+interface Forced {
+  lines: Line[];
+  cgroup: string;
+}
+
+/** The lines without a cgroup that have one and the same in every possible assignment. */
+function forced(lines: readonly Line[], rises: readonly Rise[]): Forced[] {
+  const assignment = new Assignment(rises, classesOf(lines, rises));
+  if (!assignment.isPossible) return [];
+  const found: Forced[] = [];
+  assignment.classes.forEach((lineClass, index) => {
+    const open = lineClass.lines.filter((line) => line.cgroup === undefined);
+    const cgroup = open.length === 0 ? undefined : assignment.onlyCgroupOf(index);
+    if (cgroup !== undefined) found.push({ lines: open, cgroup });
+  });
+  return found;
+}
+
+function classesOf(lines: readonly Line[], rises: readonly Rise[]): LineClass[] {
+  const classes = new Map<string, LineClass>();
+  for (const line of lines) {
+    const possible: number[] = [];
+    rises.forEach((rise, index) => {
+      if (mayBeOf(line, rise)) possible.push(index);
+    });
+    if (possible.length === 0) continue;
+    const key = possible.join();
+    const known = classes.get(key);
+    if (known !== undefined) known.lines.push(line);
+    else classes.set(key, { lines: [line], rises: new Set(possible) });
+  }
+  return [...classes.values()];
+}
+
+function mayBeOf(line: Line, rise: Rise): boolean {
+  if (line.index <= rise.after || line.index > (rise.through ?? Number.POSITIVE_INFINITY)) {
+    return false;
+  }
+  if (line.cgroup !== undefined) return line.cgroup === rise.cgroup;
+  return isAtOrBelow(rise.cgroup, line.within);
+}
+
+/** Every unit of every rise given to a line: a flow from rises to classes of lines. */
+class Assignment {
+  readonly classes: readonly LineClass[];
+  readonly isPossible: boolean;
+  private readonly rises: readonly Rise[];
+  /** Units of a rise in a class: `given[class].get(rise)`. */
+  private readonly given: Map<number, number>[];
+  private readonly spare: number[];
+
+  constructor(rises: readonly Rise[], classes: readonly LineClass[]) {
+    this.rises = rises;
+    this.classes = classes;
+    this.given = classes.map(() => new Map());
+    this.spare = classes.map(({ lines }) => lines.length);
+    this.isPossible = rises.every((rise, index) => {
+      for (let unit = 0; unit < rise.by; unit++) if (!this.place(index, new Set())) return false;
+      return true;
+    });
+  }
+
+  /** The cgroup that all lines of a class have in every assignment. */
+  onlyCgroupOf(index: number): string | undefined {
+    const given = this.given[index] as Map<number, number>;
+    const [rise] = given.keys();
+    if (rise === undefined || this.spare[index] !== 0) return undefined;
+    const { cgroup } = this.rises[rise] as Rise;
+    for (const other of given.keys()) {
+      if ((this.rises[other] as Rise).cgroup !== cgroup) return undefined;
+    }
+    // Could the class do with one unit less of this cgroup?
+    for (const unit of [...given.keys()]) {
+      this.move(unit, index, -1);
+      if (this.place(unit, new Set(), { class: index, cgroup })) return undefined;
+      this.move(unit, index, 1);
+    }
+    return cgroup;
+  }
+
+  /** Finds a place for one unit of a rise, moving others if need be. */
+  private place(
+    rise: number,
+    tried: Set<number>,
+    barred?: { class: number; cgroup: string },
+  ): boolean {
+    for (const [index, lineClass] of this.classes.entries()) {
+      if (tried.has(index) || !lineClass.rises.has(rise)) continue;
+      tried.add(index);
+      const isBarred = barred?.class === index && this.rises[rise]?.cgroup === barred.cgroup;
+      if ((this.spare[index] as number) > 0 && !isBarred) {
+        this.move(rise, index, 1);
+        return true;
+      }
+      for (const other of [...(this.given[index] as Map<number, number>).keys()]) {
+        if (other === rise || (isBarred && this.rises[other]?.cgroup !== barred.cgroup)) continue;
+        if (!this.place(other, tried, barred)) continue;
+        this.move(other, index, -1);
+        this.move(rise, index, 1);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private move(rise: number, index: number, units: number): void {
+    const given = this.given[index] as Map<number, number>;
+    const count = (given.get(rise) ?? 0) + units;
+    if (count === 0) given.delete(rise);
+    else given.set(rise, count);
+    this.spare[index] = (this.spare[index] as number) - units;
+  }
+}

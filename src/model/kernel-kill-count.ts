@@ -1,0 +1,148 @@
+/** How long a gap must stand before it is believed: the log may lag behind the counter. */
+export const gapStandsMs = 10_000;
+/** How long the log must lead before the baseline is taken to have been too high. */
+const leadStandsMs = 2_000;
+/** One reading is kept per this time. */
+const readingEveryMs = 250;
+
+/** Where counting against the kernel began in a boot; kept with the ledger. */
+export interface KillCountBaseline {
+  boot: string;
+  /** `oom_kill` of /proc/vmstat at that moment. */
+  oomKill: number;
+  /** `Killed process` lines of this boot known by then. */
+  rawLines: number;
+}
+
+/** One reading of both counts. */
+export interface KillCountReading {
+  boot: string;
+  /** `oom_kill` of /proc/vmstat; absent on kernels before 4.13 and in another kernel's view. */
+  oomKill?: number;
+  /**
+   * `Killed process` lines of this boot known so far, a group's repeats included, re-reads not.
+   * Taken in the same turn of the event loop, before `oomKill`: the kernel counts before it prints,
+   * so that a known line is always in the count.
+   */
+  rawLines: number;
+  /** Monotonic clock, milliseconds. */
+  nowMs: number;
+}
+
+interface PastReading {
+  atMs: number;
+  oomKill: number;
+  /** Kills counted since the baseline less lines read since. */
+  gap: number;
+}
+
+/**
+ * Holds the log against the kernel's own count of kills.
+ *
+ * Invariants:
+ * - a kill whose line comes within 10 s is never unaccounted, whatever else is killed meanwhile;
+ * - once the kernel has been silent for 10 s, `unaccounted` is the number of kills since the
+ *   baseline without a line;
+ * - a lead of the log (a baseline taken while lines were under way) hides no later gap.
+ */
+export class KernelKillCount {
+  private current: KillCountBaseline | undefined;
+  private past: PastReading[] = [];
+  private lost = 0;
+  private gap: number | undefined;
+  /** The baseline has stood long enough for a lead of the log to show. */
+  private isTried = false;
+
+  constructor(saved?: KillCountBaseline) {
+    this.current = saved;
+  }
+
+  /** To be saved whenever it has changed. */
+  get baseline(): KillCountBaseline | undefined {
+    return this.current;
+  }
+
+  /**
+   * Following begins, or goes on after a restart. A baseline saved in this boot stays; after a
+   * reboot the counter started at 0, which helps only if the log holds this boot from its start.
+   */
+  begin(reading: KillCountReading, { logHoldsBoot }: { logHoldsBoot: boolean }): void {
+    const { boot, oomKill, rawLines } = reading;
+    if (oomKill === undefined) this.current = undefined;
+    else if (this.current?.boot !== boot) {
+      const fromStart = logHoldsBoot && this.current !== undefined;
+      this.current = fromStart ? { boot, oomKill: 0, rawLines: 0 } : { boot, oomKill, rawLines };
+    }
+    this.forgetReadings();
+    this.read(reading);
+  }
+
+  /** Takes a reading; about once a second, more often while kills wait for an attribution. */
+  read(reading: KillCountReading): void {
+    const { boot, oomKill, rawLines, nowMs } = reading;
+    if (this.current === undefined || oomKill === undefined || this.current.boot !== boot) {
+      this.gap = undefined;
+      return;
+    }
+    if (oomKill < this.current.oomKill || oomKill < (this.past.at(-1)?.oomKill ?? 0)) {
+      // Another kernel's counter now, such as a container's that was moved.
+      this.current = { boot, oomKill, rawLines };
+      this.forgetReadings();
+    }
+    this.gap = oomKill - this.current.oomKill - (rawLines - this.current.rawLines);
+    const last = this.past.at(-1);
+    if (last === undefined || nowMs - last.atMs >= readingEveryMs) {
+      this.past.push({ atMs: nowMs, oomKill, gap: this.gap });
+    } else {
+      last.gap = Math.max(last.gap, this.gap);
+    }
+    this.forgiveLead(nowMs);
+    this.settle(rawLines, nowMs);
+  }
+
+  /** `oom_kills_unaccounted`; absent where the two counts cannot be compared. */
+  get unaccounted(): number | undefined {
+    return this.gap === undefined ? undefined : this.lost;
+  }
+
+  /**
+   * Kills counted by the kernel whose lines are still expected. 0 proves that every line up to the
+   * reading has been read, but for the `unaccounted`; absent where nothing proves it, and in the
+   * first two seconds, in which the baseline may turn out to have been too high.
+   */
+  get outstanding(): number | undefined {
+    return this.gap === undefined || !this.isTried ? undefined : this.gap - this.lost;
+  }
+
+  /** Kills counted 10 s ago must have their lines by now; what is lost stays so until lines come. */
+  private settle(rawLines: number, nowMs: number): void {
+    const baseline = this.current as KillCountBaseline;
+    let old: PastReading | undefined;
+    while (this.past[0] !== undefined && nowMs - this.past[0].atMs >= gapStandsMs) {
+      old = this.past.shift();
+    }
+    // Kept as the newest of the old ones, so that the next reading has one.
+    if (old !== undefined) this.past.unshift(old);
+    const lines = rawLines - baseline.rawLines;
+    const overdue = old === undefined ? 0 : old.oomKill - baseline.oomKill - lines;
+    this.lost = Math.max(0, overdue, Math.min(this.lost, this.gap as number));
+  }
+
+  private forgiveLead(nowMs: number): void {
+    const recent = this.past.filter(({ atMs }) => nowMs - atMs <= leadStandsMs);
+    this.isTried ||= this.past.some(({ atMs }) => nowMs - atMs >= leadStandsMs);
+    const lead = -Math.max(...recent.map(({ gap }) => gap));
+    if (!this.isTried || lead <= 0) return;
+    const { boot, oomKill, rawLines } = this.current as KillCountBaseline;
+    this.current = { boot, oomKill: oomKill - lead, rawLines };
+    for (const reading of this.past) reading.gap += lead;
+    this.gap = (this.gap as number) + lead;
+  }
+
+  private forgetReadings(): void {
+    this.past = [];
+    this.lost = 0;
+    this.gap = undefined;
+    this.isTried = false;
+  }
+}
