@@ -298,6 +298,11 @@ export class KernelMessageReader {
     this.#clock = clock;
   }
 
+  /** True once a line had an envelope: from then on a line without one continues the line before it. */
+  get hasSeenEnvelope(): boolean {
+    return this.#previous !== undefined;
+  }
+
   /** The message of a line; `undefined` for a line that holds none (blank, a kmsg property). */
   read(rawLine: string): KernelMessage | undefined {
     let line = rawLine.endsWith("\r") ? rawLine.slice(0, -1) : rawLine;
@@ -362,7 +367,10 @@ export class KernelMessageReader {
       return this.#finish(message, line, rest, unescapeDmesg);
     }
 
-    if (rest.startsWith("[")) return this.#readBracket(message, line, rest);
+    if (rest.startsWith("[")) {
+      const bracketed = this.#readBracket(message, line, rest);
+      if (bracketed !== undefined || priority === null) return bracketed;
+    }
 
     const talos = talosStamp.exec(rest);
     if (talos !== null) {

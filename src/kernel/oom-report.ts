@@ -381,6 +381,8 @@ const maxTaskRows = 65_536;
 /** A dump goes out over the slowest console in less than this. */
 const dumpMaxMicros = 120_000_000;
 const groupMaxMicros = 60_000_000;
+/** Victims of one event, or of a storm whose dumps are suppressed. */
+const maxVictims = 4096;
 const dumpBurst = 10;
 const dumpIntervalMicros = 5_000_000;
 /** A name of 15 bytes can split its line at most this often. */
@@ -400,7 +402,8 @@ export class OomReportAssembler {
   #victims = new Map<number, { comm: string; line: KernelMessage }>();
   #dumpTimes: KernelMessage[] = [];
   #inStat = false;
-  #previousText = "";
+  /** What a line without an envelope would continue; `undefined` once the record has been understood. */
+  #previousText: string | undefined;
   #torn: Torn | undefined;
 
   constructor(tell: (event: KernelLogEvent) => void) {
@@ -418,13 +421,16 @@ export class OomReportAssembler {
     }
     if (message.origin === "user") {
       this.#inStat = false;
+      this.#previousText = undefined;
+      const loss = parseLoss(message);
+      if (loss !== undefined) this.#tell({ kind: "loss", loss });
       return;
     }
     if (message.continues) {
-      const joined = `${this.#previousText}\n${message.text}`;
-      this.#previousText = joined.length > 4096 ? "" : joined;
       if (this.#inStat && this.#readStat(message.text)) return;
-      if (joined.length <= 4096) this.#read({ ...message, text: joined }, lineNumber, endOffset);
+      if (this.#previousText === undefined || this.#previousText.length > 4096) return;
+      this.#previousText = `${this.#previousText}\n${message.text}`;
+      this.#read({ ...message, text: this.#previousText }, lineNumber, endOffset);
       return;
     }
     this.#previousText = message.text;
@@ -438,7 +444,12 @@ export class OomReportAssembler {
 
   /** True while a dump has been read whose victim has not. */
   get isOpen(): boolean {
-    return this.#open.length > 0 || this.#torn !== undefined;
+    return this.#open.length > 0 || this.isTorn;
+  }
+
+  /** True while the next message may be the rest of a kill line. */
+  get isTorn(): boolean {
+    return this.#torn !== undefined;
   }
 
   #read(message: KernelMessage, lineNumber?: number, endOffset?: number): void {
@@ -448,15 +459,18 @@ export class OomReportAssembler {
 
     if (text.includes("Killed process ") && killHead.test(text)) {
       const kill = parseKillLine(text);
+      this.#previousText = undefined;
       if (kill !== undefined) this.#kill(kill, message, lineNumber, endOffset);
       else this.#torn = { message, lineNumber, endOffset, text, lines: 1 };
       return;
     }
     if (text.startsWith("oom-kill:constraint=")) {
+      this.#previousText = undefined;
       this.#readConstraint(text, message);
       return;
     }
     if (text.includes("invoked oom-killer: ") || text.startsWith("oom-killer: gfp_mask=")) {
+      this.#previousText = undefined;
       this.#readHeader(text, message);
       return;
     }
@@ -549,7 +563,7 @@ export class OomReportAssembler {
       this.#tell({ kind: "no_victim" });
       return true;
     }
-    const loss = parseLoss(text);
+    const loss = parseLoss(message);
     if (loss === undefined) return false;
     this.#tell({ kind: "loss", loss });
     return true;
@@ -654,7 +668,7 @@ export class OomReportAssembler {
     const past = event === undefined ? this.#pastEventOf(kill, message, repeatsVictim) : undefined;
     const source = event ?? past?.event;
     const dump = event === undefined ? past?.dump : dumpOf(event, kill);
-    const report = reportOf(kill, source, dump);
+    const report = reportOf(kill, source, dump, event !== undefined);
     report.killLine = message;
     report.repeatsVictim = repeatsVictim;
     if (lineNumber !== undefined) report.lineNumber = lineNumber;
@@ -662,7 +676,6 @@ export class OomReportAssembler {
     if (past?.groupCgroup !== undefined) report.groupCgroup = past.groupCgroup;
 
     if (past === undefined) {
-      if (event === undefined) this.#victims.clear();
       this.#past = {
         event,
         dump,
@@ -670,8 +683,18 @@ export class OomReportAssembler {
         nextPrintsDump: event !== undefined && this.#recentDumps(message) < dumpBurst,
       };
     }
-    if (!repeatsVictim) this.#victims.set(kill.pid, { comm: kill.comm, line: message });
+    if (!repeatsVictim) this.#rememberVictim(kill, message);
     this.#tell({ kind: "kill", report });
+  }
+
+  #rememberVictim(kill: KillLine, line: KernelMessage): void {
+    this.#victims.delete(kill.pid);
+    this.#victims.set(kill.pid, { comm: kill.comm, line });
+    if (this.#victims.size <= maxVictims) return;
+    for (const oldest of this.#victims.keys()) {
+      this.#victims.delete(oldest);
+      return;
+    }
   }
 
   #recentDumps(message: KernelMessage): number {
@@ -731,9 +754,9 @@ export class OomReportAssembler {
     const sameRecord =
       message.continues === true ||
       (message.origin === torn.message.origin &&
+        message.sequence === undefined &&
         message.printkMicros === torn.message.printkMicros &&
-        message.timeMs === torn.message.timeMs &&
-        message.sequence === undefined);
+        (message.printkMicros !== undefined || message.timeMs === torn.message.timeMs));
     const startsAnew = killHead.test(message.text) || message.text.includes("invoked oom-killer");
     if (!sameRecord || startsAnew || torn.lines >= maxTornLines) {
       this.#giveUpTorn(torn);
@@ -743,11 +766,11 @@ export class OomReportAssembler {
     if (torn.constraintOf !== undefined) {
       const line = parseConstraintLine(text);
       if (line?.pid === undefined) {
+        this.#torn = { ...torn, text, lines: torn.lines + 1 };
+      } else {
+        torn.constraintOf.constraint = line;
         this.#torn = undefined;
-        return false;
       }
-      torn.constraintOf.constraint = line;
-      this.#torn = undefined;
       return true;
     }
     const kill = parseKillLine(text);
@@ -801,11 +824,13 @@ function reportOf(
   kill: KillLine,
   event: OpenEvent | undefined,
   dump: OomDump | undefined,
+  isFirst: boolean,
 ): OomKillReport {
   const line = event?.constraint;
   const row = dump?.tasks.find((task) => task.pid === kill.pid);
   const prefix = kill.prefix ?? event?.announcedPrefix;
-  const isFirstVictim = line?.pid === undefined || line.pid === kill.pid;
+  // The line may name the leader and the kill a thread of it; the group's others may live elsewhere.
+  const isNamed = isFirst || line?.pid === kill.pid;
   return {
     ...kill,
     killLine: { text: "", origin: "unverified" },
@@ -813,7 +838,7 @@ function reportOf(
     uid: kill.uid ?? (line?.pid === kill.pid ? line.uid : undefined) ?? row?.uid,
     oomScoreAdj: kill.oomScoreAdj ?? row?.oomScoreAdj,
     constraint: constraintOf(event, prefix),
-    victimCgroup: isFirstVictim ? (line?.victimCgroup ?? event?.taskIn?.victim) : undefined,
+    victimCgroup: isNamed ? (line?.victimCgroup ?? event?.taskIn?.victim) : undefined,
     limitCgroup: line?.limitCgroup ?? event?.taskIn?.limit,
     repeatsVictim: false,
     suppressed: dump === undefined,
@@ -1010,13 +1035,22 @@ function memInfoOf(lines: MemInfoLines, pageSizeBytes: number): MemInfoDump {
 const losses: readonly [RegExp, LogLoss["what"]][] = [
   [/^(?:(\S+): )?(\d+) callbacks suppressed\s*$/, "callbacks_suppressed"],
   [/^(?:\*\* )?(?:(printk): )?(\d+)(?: printk)? messages dropped(?: \*\*)?\s*/, "printk_dropped"],
-  [/^(Missed) (\d+) kernel messages/, "journal_missed"],
-  [/^(imuxsock|imjournal|imklog)\S* lost (\d+) messages/, "syslog_lost"],
 ];
 
-/** A line that says how many messages are missing; `undefined` for any other. */
-export function parseLoss(text: string): LogLoss | undefined {
-  if (!/suppressed|dropped|Missed |lost /.test(text)) return undefined;
+/** The same of the daemons that carry the log, in lines of their own. */
+function parseDaemonLoss(text: string): LogLoss | undefined {
+  const match =
+    /\b(systemd-journald)(?:\[\d+\])?: Missed (\d+) kernel messages/.exec(text) ??
+    /\brsyslogd: (im[a-z]+)\b.* lost (\d+) messages/.exec(text);
+  if (match === null) return undefined;
+  const what = match[1] === "systemd-journald" ? "journal_missed" : "syslog_lost";
+  return { what, count: Number(match[2]), by: match[1] };
+}
+
+/** A message that says how many others are missing; `undefined` for any other. */
+export function parseLoss({ text, origin }: KernelMessage): LogLoss | undefined {
+  if (origin === "user") return parseDaemonLoss(text);
+  if (!/suppressed|dropped/.test(text)) return undefined;
   for (const [shape, what] of losses) {
     const match = shape.exec(text);
     if (match === null) continue;

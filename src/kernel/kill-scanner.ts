@@ -1,0 +1,526 @@
+/**
+ * Finds out-of-memory kills in the bytes of a log, in bulk or as they come in.
+ *
+ * A log is almost nothing but lines that do not matter, so none of them is parsed: the bytes are
+ * searched for `Killed ` (a needle of 7 bytes, which `Buffer.indexOf` looks for at memory speed), and
+ * only around a hit are lines read, from the header of its dump to the end of its line.
+ *
+ * Invariant: the events are the same however the bytes are cut into chunks.
+ */
+import type { KernelMessage } from "./kernel-message.ts";
+import { KernelMessageReader, messageOfFields, messageOfJson } from "./kernel-message.ts";
+import type { LogClock } from "./local-time.ts";
+import type { KernelLogEvent } from "./oom-report.ts";
+import { OomReportAssembler, parseLoss } from "./oom-report.ts";
+
+const kilobyte = 1024;
+/** How far before a kill its dump may begin. */
+const lookBackBytes = 1024 * kilobyte;
+/** A line that is longer is read as if it ended here: no line of the kernel is. */
+const maxLineBytes = 64 * kilobyte;
+/** How far behind a kill its `memory.oom.group` line may stand. */
+const groupLineBytes = 8 * kilobyte;
+/** How far back to look for the envelope that a line without one belongs to. */
+const contextBytes = 4 * kilobyte;
+/** Dumps are looked for backwards in blocks of this size. */
+const blockBytes = 32 * kilobyte;
+const windowBytes = 4 * lookBackBytes;
+const keptBytes = lookBackBytes + 2 * maxLineBytes;
+
+const newline = 0x0a;
+const killNeedle = Buffer.from("Killed ");
+const killRest = Buffer.from("process ");
+/** `Ki` of a MESSAGE that journald wrote as an array of bytes. */
+const arrayNeedle = Buffer.from("75,105,");
+const arrayRest = Buffer.from("108,108,101,100,32,112,114,111,99,101,115,115,32,");
+const headerNeedles = [Buffer.from("oom-killer: ")];
+const headerNeedlesWithArrays = [
+  ...headerNeedles,
+  Buffer.from("111,111,109,45,107,105,108,108,101,114,58,32,"),
+];
+/** What a dump without its header may begin with. */
+const partNeedles = ["Mem-Info", ": usage ", "Task in ", "oom-kill:c", "ill process "].map((text) =>
+  Buffer.from(text),
+);
+const groupNeedle = Buffer.from("Tasks i");
+const lossNeedles = ["callbacks su", "messages dr", "Missed ", " lost "].map((text) =>
+  Buffer.from(text),
+);
+
+export interface KillScannerOptions {
+  clock: LogClock;
+  /** Number of the first line; without it lines are not counted, and reports carry none. */
+  firstLine?: number;
+  /** Also tell of messages that the log says it lost. */
+  losses?: boolean;
+}
+
+/** How the record around a hit is written. */
+type Shape = "line" | "json-member" | "export";
+
+interface ReadRecord {
+  message: KernelMessage;
+  /** Position in the text read where its line begins and ends. */
+  start: number;
+  end: number;
+}
+
+export class KillScanner {
+  readonly #clock: LogClock;
+  readonly #losses: boolean;
+  readonly #tell: (event: KernelLogEvent) => void;
+  readonly #assembler: OomReportAssembler;
+  #window = Buffer.allocUnsafe(256 * kilobyte);
+  #length = 0;
+  /** Bytes of the stream before the window. */
+  #base = 0;
+  /** Of the stream: where the current file's offset 0 lies. */
+  #origin = 0;
+  /** Window positions: up to where kills, group lines and losses have been looked for and lines read. */
+  #searched = 0;
+  #lossesSearched = 0;
+  #read = 0;
+  #groupUntil = 0;
+  #groupSearched = 0;
+  #headerSearched = 0;
+  #openHeader: number | undefined;
+  #line: number | undefined;
+  #counted = 0;
+  #mayHaveArrays: boolean | undefined;
+  #isReading = false;
+  #tornStart = 0;
+  #reader: KernelMessageReader;
+
+  constructor(options: KillScannerOptions, tell: (event: KernelLogEvent) => void) {
+    this.#clock = options.clock;
+    this.#reader = new KernelMessageReader(options.clock);
+    this.#losses = options.losses ?? false;
+    this.#line = options.firstLine;
+    this.#tell = tell;
+    this.#assembler = new OomReportAssembler((event) => {
+      // Losses are searched for everywhere, not only in the lines around a kill.
+      if (event.kind !== "loss" || !this.#isReading) tell(event);
+    });
+  }
+
+  /** Takes the next bytes of the log. They are copied; the caller may reuse the buffer. */
+  push(chunk: Uint8Array): void {
+    for (let taken = 0; taken < chunk.length; ) {
+      if (this.#length === this.#window.length) this.#makeRoom(chunk.length - taken);
+      const size = Math.min(chunk.length - taken, this.#window.length - this.#length);
+      this.#window.set(chunk.subarray(taken, taken + size), this.#length);
+      this.#length += size;
+      taken += size;
+      this.#scan(false);
+    }
+  }
+
+  /**
+   * Takes a message that some source has read by itself (/dev/kmsg). `lineNumber` is what the report
+   * will say of its place.
+   */
+  pushMessage(message: KernelMessage, lineNumber?: number): void {
+    this.#assembler.push(message, lineNumber);
+  }
+
+  /** The log ends here: reads a last line without newline, and what still waited for its rest. */
+  endOfInput(): void {
+    this.#scan(true);
+    this.#assembler.end();
+  }
+
+  /**
+   * The log goes on in another file, read from `offset`: offsets count there from now on. The end of
+   * the old one stays at hand for a dump that was cut by the rotation.
+   */
+  nextFile(offset = 0): void {
+    if (this.#length > 0 && this.#window[this.#length - 1] !== newline)
+      this.push(Buffer.from("\n"));
+    this.#origin = this.#base + this.#length - offset;
+  }
+
+  /** Offset, in the current file, behind the last byte taken. */
+  get offset(): number {
+    return this.#base + this.#length - this.#origin;
+  }
+
+  /**
+   * Offset in the current file from which reading on would lose nothing and repeat no kill already
+   * told: the start of a dump whose victim is still to come, of an unfinished line, or the end.
+   */
+  get resumeOffset(): number {
+    const window = this.#bytes();
+    const lineStart = window.lastIndexOf(newline) + 1;
+    const from = Math.max(this.#headerSearched, this.#read);
+    if (this.#openHeader !== undefined && this.#openHeader < this.#read)
+      this.#openHeader = undefined;
+    if (this.#openHeader === undefined) {
+      const header = firstOf(window, headerNeedles, from, this.#length);
+      if (header >= 0) this.#openHeader = this.#previousLine(this.#lineStart(header));
+    }
+    this.#headerSearched = Math.max(from, this.#length - 16);
+    const torn = this.#assembler.isTorn ? this.#tornStart : undefined;
+    const position = Math.min(lineStart, this.#openHeader ?? lineStart, torn ?? lineStart);
+    return Math.max(0, this.#base + position - this.#origin);
+  }
+
+  #bytes(): Buffer {
+    return this.#window.subarray(0, this.#length);
+  }
+
+  /** The window is full: lets go of what lies too far back, or grows. */
+  #makeRoom(wanted: number): void {
+    if (this.#window.length < windowBytes) {
+      const size = Math.min(windowBytes, Math.max(this.#window.length * 2, this.#length + wanted));
+      const larger = Buffer.allocUnsafe(size);
+      this.#window.copy(larger, 0, 0, this.#length);
+      this.#window = larger;
+      return;
+    }
+    const dropped = this.#length - keptBytes;
+    if (this.#line !== undefined) this.#countLines(dropped);
+    this.#window.copyWithin(0, dropped, this.#length);
+    this.#base += dropped;
+    this.#length -= dropped;
+    const move = (position: number): number => Math.max(0, position - dropped);
+    this.#searched = move(this.#searched);
+    this.#lossesSearched = move(this.#lossesSearched);
+    this.#read = move(this.#read);
+    this.#groupUntil = move(this.#groupUntil);
+    this.#groupSearched = move(this.#groupSearched);
+    this.#headerSearched = move(this.#headerSearched);
+    this.#counted = move(this.#counted);
+    this.#tornStart = move(this.#tornStart);
+    if (this.#openHeader !== undefined) {
+      this.#openHeader = this.#openHeader < dropped ? undefined : this.#openHeader - dropped;
+    }
+  }
+
+  #scan(final: boolean): void {
+    if (this.#mayHaveArrays === undefined) {
+      const first = this.#bytes().find((byte) => byte !== 0x20 && byte !== newline);
+      if (first !== undefined) this.#mayHaveArrays = first === 0x7b;
+    }
+    for (;;) {
+      if (this.#assembler.isTorn && !this.#readRestOfTorn(final)) break;
+      const hit = this.#nextKill(final);
+      if (hit < 0) break;
+      const end = this.#recordEnd(hit, final);
+      if (end < 0) break;
+      this.#searched = end;
+      this.#readReport(hit, end);
+    }
+    if (!this.#assembler.isTorn) this.#readGroupLine(this.#searched, final);
+    if (this.#losses) this.#readLosses(final);
+  }
+
+  /** Position of the next `Killed process ` that has not been looked at; -1 if there is none yet. */
+  #nextKill(final: boolean): number {
+    const window = this.#bytes();
+    for (;;) {
+      const hit = window.indexOf(killNeedle, this.#searched);
+      const arrayHit = this.#mayHaveArrays ? window.indexOf(arrayNeedle, this.#searched) : -1;
+      const isArray = arrayHit >= 0 && (hit < 0 || arrayHit < hit);
+      const at = isArray ? arrayHit : hit;
+      if (at < 0) {
+        this.#searched = Math.max(this.#searched, this.#length - killNeedle.length + 1);
+        return -1;
+      }
+      const rest = isArray ? arrayRest : killRest;
+      const restAt = at + killNeedle.length;
+      if (restAt + rest.length > this.#length && !final) {
+        this.#searched = at;
+        return -1;
+      }
+      if (window.compare(rest, 0, rest.length, restAt, restAt + rest.length) === 0) {
+        this.#searched = at;
+        return at;
+      }
+      this.#searched = restAt;
+    }
+  }
+
+  #lineStart(position: number): number {
+    const from = Math.max(0, position - maxLineBytes);
+    const before = this.#window.subarray(from, position).lastIndexOf(newline);
+    return before < 0 ? from : from + before + 1;
+  }
+
+  #previousLine(lineStart: number): number {
+    return lineStart === 0 ? 0 : this.#lineStart(lineStart - 1);
+  }
+
+  /** Behind the newline that ends the line at `position`; -1 while that has not come. */
+  #lineEnd(position: number, final: boolean): number {
+    const limit = Math.min(this.#length, position + maxLineBytes);
+    const end = this.#window.subarray(position, limit).indexOf(newline);
+    if (end >= 0) return position + end + 1;
+    return final || limit - position === maxLineBytes ? limit : -1;
+  }
+
+  #shapeAt(hit: number): Shape {
+    const start = this.#lineStart(hit);
+    const text = this.#window.toString("latin1", start, hit);
+    if (/^\s*"(?:msg|MESSAGE)" ?: ?"/.test(text)) return "json-member";
+    if (text.startsWith("MESSAGE=")) return "export";
+    const before = this.#window.toString("latin1", this.#previousLine(start), start);
+    return before === "MESSAGE\n" ? "export" : "line";
+  }
+
+  /** Behind the record with the hit; -1 while its end has not come. */
+  #recordEnd(hit: number, final: boolean): number {
+    const shape = this.#shapeAt(hit);
+    if (shape === "line") return this.#lineEnd(hit, final);
+    const limit = Math.min(this.#length, hit + maxLineBytes);
+    const text = this.#window.toString("latin1", hit, limit);
+    const end = (shape === "export" ? /\n\n(?=__CURSOR=)/ : /\n\s*\}/).exec(text);
+    if (end !== null) return hit + end.index + end[0].length;
+    return final || limit - hit === maxLineBytes ? limit : -1;
+  }
+
+  /** Where the record that holds `position` begins. */
+  #recordStart(position: number, shape: Shape): number {
+    if (shape === "line") return this.#lineStart(position);
+    const from = Math.max(0, position - maxLineBytes);
+    const text = this.#window.toString("latin1", from, position);
+    const mark = shape === "export" ? "\n__CURSOR=" : "{\n";
+    const start = text.lastIndexOf(mark);
+    return start < 0 ? from : from + start + (shape === "export" ? 1 : 0);
+  }
+
+  /** Reads the report whose kill is at `hit` and ends at `end`. */
+  #readReport(hit: number, end: number): void {
+    const shape = this.#shapeAt(hit);
+    const killStart = this.#recordStart(hit, shape);
+    this.#readGroupLine(killStart, false);
+    const from = Math.max(this.#read, killStart - lookBackBytes);
+    const dump = this.#dumpStart(from, killStart);
+    // The record before tells the reader whether a line without an envelope continues it.
+    const recordStart = dump === killStart ? killStart : this.#recordStart(dump, shape);
+    const start = shape === "line" ? this.#previousLine(recordStart) : recordStart;
+    this.#feed(Math.max(from, start), end, shape);
+  }
+
+  /** Where the dump before `killStart` begins: its header, or the first part of it that is left. */
+  #dumpStart(from: number, killStart: number): number {
+    const needles = this.#mayHaveArrays ? headerNeedlesWithArrays : headerNeedles;
+    let found = -1;
+    for (let end = killStart; end > from; end -= blockBytes) {
+      const start = Math.max(from, end - blockBytes);
+      const header = firstOf(this.#window, needles, start, Math.min(killStart, end + 48));
+      if (header < 0 && found >= 0) break;
+      if (header >= 0) found = header;
+    }
+    if (found >= 0) return found;
+    const part = firstOf(
+      this.#window,
+      partNeedles,
+      Math.max(from, killStart - blockBytes),
+      killStart,
+    );
+    return part < 0 ? killStart : part;
+  }
+
+  #feed(start: number, end: number, shape: Shape): void {
+    const text = this.#window.toString("latin1", start, end);
+    const firstLine = this.#lineAt(start);
+    let line = firstLine;
+    let lineAt = 0;
+    if (start !== this.#read || start === 0) this.#reader = this.#readerAt(start, end);
+    this.#isReading = true;
+    for (const record of recordsOf(text, shape, this.#clock, this.#reader)) {
+      if (line !== undefined) {
+        line += countNewlines(text, lineAt, record.start);
+        lineAt = record.start;
+      }
+      const wasTorn = this.#assembler.isTorn;
+      this.#assembler.push(record.message, line, this.#base + start + record.end - this.#origin);
+      if (this.#assembler.isTorn && !wasTorn) this.#tornStart = start + record.start;
+    }
+    this.#isReading = false;
+    this.#read = end;
+    this.#searched = Math.max(this.#searched, end);
+    this.#groupUntil = end + groupLineBytes;
+    this.#groupSearched = end;
+  }
+
+  /** A reader that knows the envelope before `start`, where the line there has none of its own. */
+  #readerAt(start: number, end: number): KernelMessageReader {
+    const first = new KernelMessageReader(this.#clock);
+    const firstEnd = Math.min(end, Math.max(start, this.#lineEnd(start, true) - 1));
+    first.read(this.#window.toString("latin1", start, firstEnd));
+    const reader = new KernelMessageReader(this.#clock);
+    if (first.hasSeenEnvelope || start === 0) return reader;
+    const before = this.#window.toString("latin1", Math.max(0, start - contextBytes), start);
+    for (const line of before.split("\n").slice(1, -1)) reader.read(line);
+    return reader;
+  }
+
+  /** A name with a newline in it splits the kill line. False while the next line has not come. */
+  #readRestOfTorn(final: boolean): boolean {
+    while (this.#assembler.isTorn) {
+      if (this.#read >= this.#length) return false;
+      const end = this.#lineEnd(this.#read, final);
+      if (end < 0) return false;
+      this.#feed(this.#read, end, "line");
+    }
+    return true;
+  }
+
+  /** Reads the `Tasks in X are going to be killed` line, which comes after its first victim. */
+  #readGroupLine(limit: number, final: boolean): void {
+    const until = Math.min(limit, this.#groupUntil, this.#length);
+    while (this.#groupSearched < until) {
+      const hit = this.#window.subarray(0, until).indexOf(groupNeedle, this.#groupSearched);
+      if (hit < 0) {
+        this.#groupSearched = Math.max(this.#groupSearched, until - groupNeedle.length + 1);
+        return;
+      }
+      const end = this.#lineEnd(hit, final);
+      this.#groupSearched = hit;
+      if (end < 0) return;
+      const groupUntil = this.#groupUntil;
+      this.#feed(this.#lineStart(hit), end, this.#shapeAt(hit));
+      this.#groupUntil = groupUntil;
+    }
+  }
+
+  #readLosses(final: boolean): void {
+    const window = this.#bytes();
+    for (;;) {
+      const hit = firstOf(window, lossNeedles, this.#lossesSearched, this.#length);
+      if (hit < 0) {
+        this.#lossesSearched = Math.max(this.#lossesSearched, this.#length - 16);
+        return;
+      }
+      const end = this.#lineEnd(hit, final);
+      if (end < 0) {
+        this.#lossesSearched = hit;
+        return;
+      }
+      this.#lossesSearched = end;
+      const line = this.#window.toString("latin1", this.#lineStart(hit), end).replace(/\n$/, "");
+      const message = new KernelMessageReader(this.#clock).read(line);
+      if (message === undefined) continue;
+      const loss = parseLoss(message);
+      if (loss !== undefined) this.#tell({ kind: "loss", loss });
+    }
+  }
+
+  /** Number of the line at a window position; `undefined` where lines are not counted. */
+  #lineAt(position: number): number | undefined {
+    if (this.#line === undefined) return undefined;
+    if (position >= this.#counted) {
+      this.#countLines(position);
+      return this.#line;
+    }
+    return this.#line - countBytes(this.#window, position, this.#counted);
+  }
+
+  #countLines(position: number): void {
+    if (this.#line === undefined || position <= this.#counted) return;
+    this.#line += countBytes(this.#window, this.#counted, position);
+    this.#counted = position;
+  }
+}
+
+/** The first place of any needle that lies wholly in [from, until). */
+function firstOf(bytes: Buffer, needles: readonly Buffer[], from: number, until: number): number {
+  let end = until;
+  let first = -1;
+  for (const needle of needles) {
+    const hit = bytes.subarray(0, end).indexOf(needle, from);
+    if (hit >= 0) {
+      first = hit;
+      end = Math.min(until, hit + needle.length + 16);
+    }
+  }
+  return first;
+}
+
+function countBytes(bytes: Buffer, from: number, until: number): number {
+  let count = 0;
+  for (let at = from; at < until; at += 1) if (bytes[at] === newline) count += 1;
+  return count;
+}
+
+function countNewlines(text: string, from: number, until: number): number {
+  let count = 0;
+  for (let at = text.indexOf("\n", from); at >= 0 && at < until; at = text.indexOf("\n", at + 1)) {
+    count += 1;
+  }
+  return count;
+}
+
+function recordsOf(
+  text: string,
+  shape: Shape,
+  clock: LogClock,
+  reader: KernelMessageReader,
+): Iterable<ReadRecord> {
+  if (shape === "export") return exportRecords(text, clock);
+  if (shape === "json-member") return jsonRecords(text, clock);
+  return lineRecords(text, reader);
+}
+
+function* lineRecords(text: string, reader: KernelMessageReader): Generator<ReadRecord> {
+  for (let start = 0; start < text.length; ) {
+    const newlineAt = text.indexOf("\n", start);
+    const end = newlineAt < 0 ? text.length : newlineAt;
+    for (const part of unglue(text.slice(start, end))) {
+      const message = reader.read(part);
+      if (message !== undefined) yield { message, start, end: Math.min(end + 1, text.length) };
+    }
+    start = end + 1;
+  }
+}
+
+const gluedEnvelope =
+  /(?<=[^\s"'([<>])(?=\[ *\d+\.\d{6}\] |<\d{1,2}>\[ *\d+\.\d{6}\] |[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: |\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* \S+ kernel: )/;
+const anyKill = /Killed process \d+/;
+
+/** Two records on one line, the newline between them lost. Only a line with a kill is looked at. */
+function unglue(line: string): string[] {
+  if (!anyKill.test(line)) return [line];
+  return line.split(gluedEnvelope);
+}
+
+/** The objects of `dmesg --json` and `journalctl -o json-pretty`: one member a line. */
+function* jsonRecords(text: string, clock: LogClock): Generator<ReadRecord> {
+  for (const match of text.matchAll(/\{\n(.*?)\n\s*\}/gs)) {
+    const message = messageOfJson(`{${match[1]}}`, clock);
+    if (message === undefined) continue;
+    const member = /\n\s*"(?:msg|MESSAGE)"/.exec(match[0]);
+    const start = match.index + (member === null ? 0 : member.index + 1);
+    yield { message, start, end: match.index + match[0].length };
+  }
+}
+
+/** journalctl -o export: `KEY=value` lines, or `KEY`, 8 bytes of length and the value; a blank line ends it. */
+function* exportRecords(text: string, clock: LogClock): Generator<ReadRecord> {
+  let fields: Record<string, unknown> = {};
+  let start = 0;
+  for (let at = 0; at <= text.length; ) {
+    const newlineAt = text.indexOf("\n", at);
+    const end = newlineAt < 0 ? text.length : newlineAt;
+    const line = text.slice(at, end);
+    const equals = line.indexOf("=");
+    let next = end + 1;
+    if (line === "") {
+      const message = messageOfFields(fields, clock);
+      if (message !== undefined) yield { message, start, end: Math.min(next, text.length) };
+      fields = {};
+    } else if (equals > 0) {
+      if (line.startsWith("MESSAGE=")) start = at;
+      fields[line.slice(0, equals)] = Buffer.from(line.slice(equals + 1), "latin1").toString();
+    } else {
+      const length = Buffer.from(text.slice(next, next + 8), "latin1");
+      const size = length.length < 8 ? 0 : Number(length.readBigUInt64LE());
+      const value = text.slice(next + 8, next + 8 + size);
+      if (line === "MESSAGE") start = next;
+      fields[line] = [...Buffer.from(value, "latin1")];
+      next += 8 + Math.min(size, text.length) + 1;
+    }
+    at = next;
+  }
+}
