@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 /**
  * Where a reader of a rotated log stands.
  *
@@ -14,9 +16,47 @@ export interface LogPosition {
   offset: number;
   /** Decides between files with the same first bytes. */
   inode?: number;
-  /** When the file was last written to, as of this position: finds what is newer should it be gone. */
+  /** When the file was last written to, as of this position: tells what is newer should it be gone. */
   modifiedMs?: number;
-  /** Other files that are open at this moment and how far each has been read: after a rotation the
-   * writer may hold on to the old file for a while. */
+  /** Other files open at this moment and how far each has been read: after a rotation the writer may hold on to the old file for a while. */
   besides?: LogPosition[];
+}
+
+/** A syslog line starts with its time, so 1 KiB holds several stamps: no two logs share it. */
+export const maxHeadBytes = 1024;
+
+export function hashHead(head: Buffer): string {
+  return createHash("sha256").update(head).digest("hex").slice(0, 32);
+}
+
+/** The first bytes of one file, as far as they have been read and at most 1 KiB. */
+export class LogHead {
+  readonly #bytes = Buffer.alloc(maxHeadBytes);
+  #length = 0;
+  #hash: string | undefined;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  get hash(): string {
+    this.#hash ??= hashHead(this.#bytes.subarray(0, this.#length));
+    return this.#hash;
+  }
+
+  /** Takes what `chunk`, read at `offset`, adds to the head. */
+  extend(chunk: Buffer, offset: number): void {
+    const from = this.#length - offset;
+    if (this.#length === maxHeadBytes || from < 0 || from >= chunk.length) return;
+    this.#length += chunk.copy(this.#bytes, this.#length, from);
+    this.#hash = undefined;
+  }
+
+  /** Whether `content` (the first bytes of a file, or more) begins with this head. */
+  begins(content: Buffer): boolean {
+    return (
+      content.length >= this.#length &&
+      this.#bytes.compare(content, 0, this.#length, 0, this.#length) === 0
+    );
+  }
 }

@@ -114,10 +114,8 @@ async function download(name: string, directory: string, root: string): Promise<
 async function notInstalled(packageNames: string[]): Promise<string[]> {
   const missing: string[] = [];
   for (const name of packageNames) {
-    const { stdout } = await run("dpkg-query", ["-W", "-f=${Status}", name]).catch(() => ({
-      stdout: "",
-    }));
-    if (!stdout.startsWith("install ok installed")) missing.push(name);
+    const { stdout } = await run("dpkg", ["-s", name]).catch(() => ({ stdout: "" }));
+    if (!stdout.includes("Status: install ok installed")) missing.push(name);
   }
   return missing;
 }

@@ -1,0 +1,149 @@
+/**
+ * The `tail` package, following the live end of one open file.
+ *
+ * What `tail` does here: it watches the file (`watch`, `unwatch`, `watchEvent`), on a change compares
+ * the size with its cursor and queues the block in between (`change`), and starts reading when the
+ * queue was empty.
+ *
+ * What is changed, and why:
+ * - It is given `/proc/self/fd/N`, so it stays with one inode, and `rename()` only tells the owner.
+ *   As shipped it re-opens the path a second later with the old file's cursor: lines are lost.
+ * - `change()` rests 25 ms after each look and then takes everything at once. Under a steady stream
+ *   it lets go of the watch and looks on the beat: one wake-up per write costs more than the reading.
+ *   A line that comes alone is read at once.
+ * - `readBlock()` lets the owner read from the held descriptor. A stream per block opens the path
+ *   again, and what is still in flight when the file is truncated would arrive afterwards. The bytes
+ *   go on as they are, whole lines or not: nothing piles up before a newline (quadratic in `tail`).
+ * - A shrinking file is the owner's to judge; `tail` would skip to its new end unread.
+ */
+import type { EventEmitter } from "node:events";
+import type { FSWatcher } from "node:fs";
+import { Tail } from "tail";
+import type { OpenLog } from "./open-log.ts";
+
+export interface TailOwner {
+  /** Reads and delivers up to `end`; afterwards `log.offset` says how far it got. */
+  readUpTo(end: number): void;
+  /** Nothing new, or something other than new bytes: see what became of the file. */
+  inspect(): void;
+}
+
+/** What tail.js has and @types/tail does not tell. */
+interface TailMachinery extends EventEmitter {
+  currentCursorPos: number;
+  queue: { start: number; end: number }[];
+  watcher: FSWatcher | undefined;
+  change(): void;
+  readBlock(): void;
+  rename(filename: string): void;
+  latestPosition(): number;
+  watch(cursor: number, flush: boolean): void;
+  unwatch(): void;
+}
+const TailClass = Tail as unknown as new (filename: string, options: object) => TailMachinery;
+
+const restMs = 25;
+
+export class LogTail extends TailClass {
+  readonly #log: OpenLog;
+  readonly #owner: TailOwner;
+  readonly #watching: boolean;
+  #resting: NodeJS.Timeout | undefined;
+  #stirred = false;
+  #stopped = false;
+
+  /** Call `begin()` to begin. `watching` false: looks only when told to. */
+  constructor(log: OpenLog, owner: TailOwner, watching: boolean) {
+    // From the beginning, in `tail`'s words, means: do not ask for the size. `begin()` sets the cursor.
+    super(`/proc/self/fd/${log.fd}`, { fromBeginning: true, separator: null });
+    this.#log = log;
+    this.#owner = owner;
+    this.#watching = watching;
+  }
+
+  /** From where `log` stands. */
+  begin(): void {
+    this.watch(this.#log.offset, false);
+    this.look();
+  }
+
+  override watch(cursor: number, flush: boolean): void {
+    // The constructor of `tail` would begin before there is anything to begin with.
+    if (!(#log in this)) return;
+    this.currentCursorPos = cursor;
+    if (!this.#watching) return;
+    try {
+      super.watch(cursor, flush);
+      this.watcher?.on("error", () => this.#beat());
+    } catch {
+      // No inotify watch to be had (max_user_watches): look on the beat instead.
+      this.unwatch();
+      this.#beat();
+    }
+  }
+
+  override change(): void {
+    if (this.#resting === undefined) {
+      this.look();
+    } else if (!this.#stirred) {
+      this.#stirred = true;
+      this.unwatch();
+    }
+  }
+
+  override rename(): void {
+    this.#owner.inspect();
+  }
+
+  override latestPosition(): number {
+    try {
+      return this.#log.look();
+    } catch {
+      return this.currentCursorPos; // not grown: `inspect()` meets the same error and reports it
+    }
+  }
+
+  /** Looks at the file now. */
+  look(): void {
+    const before = this.#log.offset;
+    super.change();
+    if (this.#stopped) return;
+    if (this.#log.offset === before) this.#owner.inspect();
+    else if (this.#watching) this.#rest();
+  }
+
+  override readBlock(): void {
+    const block = this.queue[0];
+    if (block === undefined) return;
+    this.#owner.readUpTo(block.end);
+    this.queue.shift();
+    this.currentCursorPos = this.#log.offset;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#resting);
+    this.unwatch();
+  }
+
+  #rest(): void {
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => {
+      this.#resting = undefined;
+      if (this.#stirred || this.#log.offset < this.#log.size) this.#lookOnTheBeat();
+    }, restMs);
+  }
+
+  #beat(): void {
+    this.#stirred = true;
+    this.#rest();
+  }
+
+  #lookOnTheBeat(): void {
+    const before = this.#log.offset;
+    this.look();
+    if (this.#stopped || this.#log.offset !== before) return;
+    this.#stirred = false;
+    this.begin();
+  }
+}

@@ -1,0 +1,121 @@
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import { LogHead, type LogPosition, maxHeadBytes } from "./log-identity.ts";
+
+/** Why a read brought nothing although the file is open: its content was exchanged, or only its end cut off. */
+export type ContentGone = "replaced" | "cut";
+
+const headNow = Buffer.alloc(maxHeadBytes);
+
+/**
+ * One log file, held open: renaming and deleting do not take it away.
+ *
+ * Invariant: bytes are handed out only while the file still begins as it did when reading began, so
+ * what comes after a truncation is never taken for what stood there before.
+ */
+export class OpenLog {
+  readonly fd: number;
+  readonly dev: number;
+  readonly inode: number;
+  /** Bytes up to here have been read. */
+  offset = 0;
+  /** The size when last looked at. */
+  size: number;
+  /** Size and time of the last write when the content was last seen to be the one being read. */
+  knownSize: number;
+  modifiedMs: number;
+  /** Whether what has been read ends with a whole line. */
+  atLineStart = true;
+  readonly #head = new LogHead();
+  #closed = false;
+
+  constructor(fd: number, stats: Stats) {
+    this.fd = fd;
+    this.dev = stats.dev;
+    this.inode = stats.ino;
+    this.size = stats.size;
+    this.knownSize = stats.size;
+    this.modifiedMs = stats.mtimeMs;
+  }
+
+  /** Stands at `offset` without reading what is before it, and notes who the file is. */
+  seek(offset: number): void {
+    this.#head.extend(headNow.subarray(0, readAt(this.fd, headNow, maxHeadBytes, 0)), 0);
+    this.offset = offset;
+    this.atLineStart =
+      offset === 0 || (readAt(this.fd, headNow, 1, offset - 1) === 1 && headNow[0] === 0x0a);
+  }
+
+  /** The size now. */
+  look(): number {
+    this.size = fstatSync(this.fd).size;
+    return this.size;
+  }
+
+  /**
+   * Reads on into `buffer`, not past `end`, without advancing; 0 at the end.
+   * The head is looked at after the read: had the content been exchanged before or during it, it shows.
+   */
+  read(buffer: Buffer, end: number): number | ContentGone {
+    const wanted = Math.max(0, Math.min(buffer.length, end - this.offset));
+    const length = readAt(this.fd, buffer, wanted, this.offset);
+    const gone = this.contentGone();
+    if (gone !== undefined) return gone;
+    this.#head.extend(buffer.subarray(0, length), this.offset);
+    return length;
+  }
+
+  contentGone(): ContentGone | undefined {
+    const length = readAt(this.fd, headNow, this.#head.length, 0);
+    if (!this.#head.begins(headNow.subarray(0, length))) return "replaced";
+    const stats = fstatSync(this.fd);
+    this.size = stats.size;
+    if (stats.size < this.offset) return "cut";
+    this.knownSize = stats.size;
+    this.modifiedMs = stats.mtimeMs;
+    return undefined;
+  }
+
+  /** Counts `chunk`, just read, as delivered. */
+  advance(chunk: Buffer): void {
+    this.offset += chunk.length;
+    this.atLineStart = chunk[chunk.length - 1] === 0x0a;
+  }
+
+  position(): LogPosition {
+    return {
+      headHash: this.#head.hash,
+      headLength: this.#head.length,
+      offset: this.offset,
+      inode: this.inode,
+      modifiedMs: this.modifiedMs,
+    };
+  }
+
+  /** Twice does no harm: the number may be another file's by then. */
+  close(): void {
+    if (!this.#closed) closeSync(this.fd);
+    this.#closed = true;
+  }
+}
+
+/** Opens without ever waiting (a FIFO would). Throws the system's error, or EINVAL where it is no regular file. */
+export function openLog(path: string): OpenLog {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const stats = fstatSync(fd);
+  if (!stats.isFile()) {
+    closeSync(fd);
+    throw Object.assign(new Error("it is not a regular file"), { code: "EINVAL" });
+  }
+  return new OpenLog(fd, stats);
+}
+
+/** Reads until `length` bytes or the end of the file; returns how many. */
+export function readAt(fd: number, buffer: Buffer, length: number, position: number): number {
+  let done = 0;
+  while (done < length) {
+    const read = readSync(fd, buffer, done, length - done, position + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return done;
+}
