@@ -17,25 +17,25 @@ export interface CgroupsCollectorOptions {
 /** Memory, limits, events and pressure of every cgroup. */
 export class CgroupsCollector implements Collector {
   readonly name = "cgroups";
-  private readonly options: CgroupsCollectorOptions;
+  readonly #options: CgroupsCollectorOptions;
 
   constructor(options: CgroupsCollectorOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** @throws {NoData} where there is no memory controller */
   read(outOfTime?: () => boolean): CgroupPass {
-    const { tree, onRead } = this.options;
+    const { tree, onRead } = this.#options;
     if (tree === undefined) throw new NoData("no memory cgroup hierarchy under /sys/fs/cgroup");
     const pass = tree.read(outOfTime);
-    onRead?.(pass.readings, (path) => this.labels(path));
+    onRead?.(pass.readings, (path) => this.#labels(path));
     return pass;
   }
 
   collect({ sink, deadlineMs, now }: CollectorPass): void {
     const pass = this.read(() => now() > deadlineMs);
-    const hostTotalBytes = this.options.hostTotalBytes();
-    for (const reading of pass.readings) this.add(sink, reading, hostTotalBytes);
+    const hostTotalBytes = this.#options.hostTotalBytes();
+    for (const reading of pass.readings) this.#add(sink, reading, hostTotalBytes);
     const { filtered, beyondLimit, unreadable } = pass;
     sink.add("oom_cgroups", pass.readings.length + filtered + beyondLimit + unreadable, {});
     sink.add("oom_cgroups_left_out", filtered, { reason: "filter" });
@@ -43,19 +43,19 @@ export class CgroupsCollector implements Collector {
     sink.add("oom_cgroups_left_out", unreadable, { reason: "unreadable" });
   }
 
-  private labels(path: string): OwnerLabels {
-    return ownerLabels(path, this.options.owners.ownerOf(path));
+  #labels(path: string): OwnerLabels {
+    return ownerLabels(path, this.#options.owners.ownerOf(path));
   }
 
-  private add(sink: SampleSink, reading: CgroupReading, hostTotalBytes: number): void {
-    const owner = this.options.owners.ownerOf(reading.path);
+  #add(sink: SampleSink, reading: CgroupReading, hostTotalBytes: number): void {
+    const owner = this.#options.owners.ownerOf(reading.path);
     const labels = ownerLabels(reading.path, owner);
     sink.add("oom_cgroup_info", 1, {
       cgroup: reading.path,
       container_id: owner.containerId ?? "",
       pod_uid: owner.podUid ?? "",
       runtime: owner.runtime ?? "",
-      version: this.options.tree?.hierarchy.version === "v1" ? "1" : "2",
+      version: this.#options.tree?.hierarchy.version === "v1" ? "1" : "2",
     });
     const gauges = [
       ["oom_cgroup_memory_current_bytes", reading.currentBytes],

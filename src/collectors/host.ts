@@ -19,24 +19,24 @@ type SysctlName = (typeof catalog.oom_host_sysctl.values.name)[number];
 /** Memory, swap and pressure of the whole host. */
 export class HostCollector implements Collector {
   readonly name = "host";
-  private readonly files: HostFiles;
-  private readonly pageBytes: number;
+  readonly #files: HostFiles;
+  readonly #pageBytes: number;
 
   constructor(files: HostFiles, pageBytes: number) {
-    this.files = files;
-    this.pageBytes = pageBytes;
+    this.#files = files;
+    this.#pageBytes = pageBytes;
   }
 
   /** @throws {FileUnavailable} where /proc/meminfo or /proc/vmstat cannot be read */
   read(): HostReading {
-    const { files } = this;
+    const files = this.#files;
     const meminfo = parseMeminfo(files.text(files.procfs("meminfo")));
     const vmstatLength = files.read(files.procfs("vmstat"));
     return {
       meminfo,
       vmstat: parseVmstat(files.bytes, vmstatLength),
       pressure: parsePressure(files.textIfReadable(files.procfs("pressure", "memory")) ?? ""),
-      sysctls: this.readSysctls(),
+      sysctls: this.#readSysctls(),
     };
   }
 
@@ -50,8 +50,8 @@ export class HostCollector implements Collector {
       ["oom_host_swap_free_bytes", meminfo.swapFreeBytes],
       ["oom_host_commit_limit_bytes", meminfo.commitLimitBytes],
       ["oom_host_committed_bytes", meminfo.committedAsBytes],
-      ["oom_host_swap_in_bytes_total", this.pages(vmstat.swapInPages)],
-      ["oom_host_swap_out_bytes_total", this.pages(vmstat.swapOutPages)],
+      ["oom_host_swap_in_bytes_total", this.#pages(vmstat.swapInPages)],
+      ["oom_host_swap_out_bytes_total", this.#pages(vmstat.swapOutPages)],
       ["oom_host_major_faults_total", vmstat.majorFaults],
       ["oom_host_direct_reclaim_stalls_total", vmstat.directReclaimStalls],
       ["oom_kernel_kills_total", vmstat.oomKills],
@@ -71,17 +71,17 @@ export class HostCollector implements Collector {
     for (const [name, value] of sysctls) sink.add("oom_host_sysctl", value, { name });
   }
 
-  private readSysctls(): Map<SysctlName, number> {
+  #readSysctls(): Map<SysctlName, number> {
     const sysctls = new Map<SysctlName, number>();
     for (const name of catalog.oom_host_sysctl.values.name) {
-      const text = this.files.textIfReadable(this.files.procfs("sys", name.replace(".", "/")));
+      const text = this.#files.textIfReadable(this.#files.procfs("sys", name.replace(".", "/")));
       const value = Number.parseInt(text ?? "", 10);
       if (!Number.isNaN(value)) sysctls.set(name, value);
     }
     return sysctls;
   }
 
-  private pages(count: number | undefined): number | undefined {
-    return count === undefined ? undefined : count * this.pageBytes;
+  #pages(count: number | undefined): number | undefined {
+    return count === undefined ? undefined : count * this.#pageBytes;
   }
 }

@@ -1,16 +1,14 @@
-import { protectionOf, unkillableScoreAdj } from "../kernel/badness.ts";
+import { protectionOf } from "../kernel/badness.ts";
 import { catalog } from "../metrics/catalog.ts";
-import { rankVictims, type VictimScope } from "../model/next-victim.ts";
+import { cgroupScope, isUntouchable, rankVictims, type VictimScope } from "../model/next-victim.ts";
 import { type OwnerLabels, ownerLabels } from "../model/owner.ts";
-import type { CgroupReading, CgroupTree } from "../sources/cgroup-tree.ts";
+import type { CgroupReading } from "../sources/cgroup-tree.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessPass, ProcessReading, ProcessTable } from "../sources/process-table.ts";
 import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
 
 export interface ProcessesCollectorOptions {
   table: ProcessTable;
-  /** Absent where the machine has no memory controller. */
-  tree?: CgroupTree;
   owners: OwnerNames;
   /** How many of the highest ranked get series; 0 for all. */
   top: number;
@@ -34,87 +32,107 @@ export interface ProcessesReading extends ProcessPass {
 
 /** A cgroup at this share of its limit is near enough to ask who would die in it. */
 const nearLimitRatio = 0.8;
-/** Asking means reading every process of the cgroup: the fullest ones only. */
 const cgroupScopesAtMost = 20;
+/** Of each such cgroup so many, the highest ranked, are read anew: what is near its limit moves. */
+const refreshedPerCgroup = 32;
 
 /** The kernel's ranking of processes, and who would die next. */
 export class ProcessesCollector implements Collector {
   readonly name = "processes";
-  private readonly options: ProcessesCollectorOptions;
+  readonly #options: ProcessesCollectorOptions;
 
   constructor(options: ProcessesCollectorOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** @throws {FileUnavailable} where procfs cannot be listed */
   read(): ProcessesReading {
-    const pass = this.options.table.read(this.top);
-    return { ...pass, nextVictims: this.nextVictims(pass.processes) };
+    const pass = this.#options.table.read(this.#top);
+    return { ...pass, nextVictims: this.#nextVictims(pass.processes) };
   }
 
   collect({ sink }: CollectorPass): void {
     const { processes, denied, nextVictims } = this.read();
-    for (const process of processes.slice(0, this.top)) this.add(sink, process);
+    for (const process of processes.slice(0, this.#top)) this.#add(sink, process);
     for (const { scope, process } of nextVictims) {
-      const labels = { scope, pid: `${process.pid}`, comm: process.comm, ...this.owner(process) };
+      const labels = { scope, pid: `${process.pid}`, comm: process.comm, ...this.#owner(process) };
       sink.add("oom_next_victim_info", 1, labels);
     }
-    for (const protection of catalog.oom_processes.values.protection) {
-      const count = processes.filter(
-        ({ scoreAdj }) => protectionOf(scoreAdj) === protection,
-      ).length;
-      sink.add("oom_processes", count, { protection });
+    const counts = { unkillable: 0, protected: 0, default: 0, sacrificial: 0 };
+    let unkillableBytes = 0;
+    for (const { scoreAdj, memory } of processes) {
+      const protection = protectionOf(scoreAdj);
+      counts[protection]++;
+      if (protection === "unkillable") unkillableBytes += memory.residentBytes;
     }
-    const unkillable = processes.filter(({ scoreAdj }) => scoreAdj === unkillableScoreAdj);
-    const residentBytes = unkillable.reduce((sum, { memory }) => sum + memory.residentBytes, 0);
-    sink.add("oom_unkillable_resident_bytes", residentBytes, {});
+    for (const protection of catalog.oom_processes.values.protection) {
+      sink.add("oom_processes", counts[protection], { protection });
+    }
+    sink.add("oom_unkillable_resident_bytes", unkillableBytes, {});
     sink.add("oom_processes_unreadable", denied, {});
   }
 
-  private get top(): number {
-    return this.options.top === 0 ? Number.POSITIVE_INFINITY : this.options.top;
+  get #top(): number {
+    return this.#options.top === 0 ? Number.POSITIVE_INFINITY : this.#options.top;
   }
 
-  private add(sink: SampleSink, process: ProcessReading): void {
-    const labels = { pid: `${process.pid}`, comm: process.comm, ...this.owner(process) };
+  #add(sink: SampleSink, process: ProcessReading): void {
+    const labels = { pid: `${process.pid}`, comm: process.comm, ...this.#owner(process) };
     sink.add("oom_process_score", process.score, labels);
     sink.add("oom_process_score_adj", process.scoreAdj, labels);
     sink.add("oom_process_resident_bytes", process.memory.residentBytes, labels);
     sink.add("oom_process_swap_bytes", process.memory.swapBytes, labels);
   }
 
-  private owner({ cgroup }: ProcessReading): OwnerLabels {
-    return ownerLabels(cgroup, this.options.owners.ownerOf(cgroup ?? ""));
+  #owner({ cgroup }: ProcessReading): OwnerLabels {
+    return ownerLabels(cgroup, this.#options.owners.ownerOf(cgroup ?? ""));
   }
 
-  private nextVictims(processes: readonly ProcessReading[]): NextVictim[] {
-    const { table, pageBytes, hostMemory } = this.options;
+  #nextVictims(processes: readonly ProcessReading[]): NextVictim[] {
+    const { table, pageBytes, hostMemory } = this.#options;
     const { totalBytes } = hostMemory();
     const host: VictimScope = { totalBytes, pageBytes, hostInit: table.seesHostInit() };
-    // The kernel's scores are whole thousandths: the true first is among those with the highest two.
-    const highest = processes.find(({ scoreAdj }) => scoreAdj !== unkillableScoreAdj)?.score ?? 0;
-    const leaders = processes.filter(({ score }) => score >= highest - 1);
-    const [first] = rankVictims(leaders, host);
+    const first = firstOfHost(processes, host);
     const victims = first === undefined ? [] : [{ scope: "host", process: first }];
-    return [...victims, ...this.cgroupVictims(processes, host)];
+    return [...victims, ...this.#cgroupVictims(processes, host)];
   }
 
-  private cgroupVictims(processes: readonly ProcessReading[], host: VictimScope): NextVictim[] {
-    const { tree, cgroups, hostMemory } = this.options;
-    if (tree === undefined) return [];
+  #cgroupVictims(processes: readonly ProcessReading[], host: VictimScope): NextVictim[] {
+    const { table, cgroups, hostMemory } = this.#options;
     const { swapTotalBytes } = hostMemory();
     const victims: NextVictim[] = [];
     for (const limiting of nearestTheirLimits(cgroups())) {
-      const pids = new Set(tree.pidsUnder(limiting.path));
-      const swapBytes = Math.min(limiting.swapMaxBytes ?? 0, swapTotalBytes);
-      const [first] = rankVictims(
-        processes.filter(({ pid }) => pids.has(pid)),
-        { ...host, totalBytes: limiting.effectiveMaxBytes + swapBytes },
-      );
+      const inside = processes.filter(({ cgroup }) => isWithin(cgroup, limiting.path));
+      const fresh = table.refresh(inside.slice(0, refreshedPerCgroup));
+      const candidates = [...fresh, ...inside.slice(refreshedPerCgroup)];
+      const { effectiveMaxBytes: maxBytes, swapMaxBytes } = limiting;
+      const scope = cgroupScope(host, { maxBytes, swapMaxBytes }, swapTotalBytes);
+      const [first] = rankVictims(candidates, scope);
       if (first !== undefined) victims.push({ scope: limiting.path, process: first });
     }
     return victims;
   }
+}
+
+/**
+ * The kernel's scores say who is first up to thousandths of the host's memory; those that are equal
+ * in them are compared by what the scores are made of.
+ */
+function firstOfHost(
+  processes: readonly ProcessReading[],
+  host: VictimScope,
+): ProcessReading | undefined {
+  const highest = processes.find((process) => !isUntouchable(process, host.hostInit))?.score;
+  const [first] = rankVictims(
+    processes.filter(({ score }) => score === highest),
+    host,
+  );
+  return first;
+}
+
+function isWithin(cgroup: string | undefined, path: string): boolean {
+  if (cgroup === undefined) return false;
+  return path === "/" || cgroup === path || cgroup.startsWith(`${path}/`);
 }
 
 /** The cgroups whose own limit is near, fullest first. */

@@ -21,16 +21,16 @@ const blank = 0x20;
  * 100,000 such lines a scrape, too many to turn into strings.
  */
 export class FlatKeyedFile<Key extends string> {
-  private readonly keys: readonly Key[];
-  private readonly keyBytes: readonly Uint8Array[];
-  private readonly indexesByHash = new Map<number, number[]>();
+  readonly #keys: readonly Key[];
+  readonly #keyBytes: readonly Uint8Array[];
+  readonly #indexesByHash = new Map<number, number[]>();
 
   constructor(keys: readonly Key[]) {
-    this.keys = keys;
-    this.keyBytes = keys.map((key) => Buffer.from(key, "latin1"));
-    this.keyBytes.forEach((bytes, index) => {
+    this.#keys = keys;
+    this.#keyBytes = keys.map((key) => Buffer.from(key, "latin1"));
+    this.#keyBytes.forEach((bytes, index) => {
       const hash = hashOf(bytes, 0, bytes.length);
-      this.indexesByHash.set(hash, [...(this.indexesByHash.get(hash) ?? []), index]);
+      this.#indexesByHash.set(hash, [...(this.#indexesByHash.get(hash) ?? []), index]);
     });
   }
 
@@ -47,11 +47,11 @@ export class FlatKeyedFile<Key extends string> {
         hash = (Math.imul(hash, 31) + byte) | 0;
         at++;
       }
-      const candidates = this.indexesByHash.get(hash);
+      const candidates = this.#indexesByHash.get(hash);
       if (candidates !== undefined && bytes[at] === blank) {
-        const index = candidates.find((candidate) => this.isKeyAt(candidate, bytes, start, at));
+        const index = candidates.find((candidate) => this.#isKeyAt(candidate, bytes, start, at));
         const value = index === undefined ? undefined : decimalAt(bytes, at + 1, length);
-        if (index !== undefined && value !== undefined) values[this.keys[index] as Key] = value;
+        if (index !== undefined && value !== undefined) values[this.#keys[index] as Key] = value;
       }
       at = bytes.indexOf(newline, at);
       if (at < 0) break;
@@ -60,8 +60,8 @@ export class FlatKeyedFile<Key extends string> {
     return values;
   }
 
-  private isKeyAt(index: number, bytes: Uint8Array, start: number, end: number): boolean {
-    const key = this.keyBytes[index] as Uint8Array;
+  #isKeyAt(index: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const key = this.#keyBytes[index] as Uint8Array;
     if (key.length !== end - start) return false;
     for (let i = 0; i < key.length; i++) if (key[i] !== bytes[start + i]) return false;
     return true;

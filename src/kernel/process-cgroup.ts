@@ -8,7 +8,8 @@
  *   4:memory:/system.slice/nginx.service
  *   0::/system.slice/nginx.service
  *
- * The path is relative to the reader's cgroup namespace; what lies outside it begins with "/..".
+ * The path is relative to the root of the reader's cgroup namespace (since 4.6); what lies outside
+ * begins with "/..", one for each level up.
  * A cgroup that was removed while the task still dies has " (deleted)" behind its path.
  */
 
@@ -30,7 +31,25 @@ export function memoryCgroupOf(text: string): string | undefined {
   return unified;
 }
 
-/** True where a path leaves the reader's cgroup namespace: it names no cgroup that the reader can see. */
+/** True where a path leaves the reader's cgroup namespace. */
 export function isOutsideNamespace(path: string): boolean {
   return path === "/.." || path.startsWith("/../");
+}
+
+/**
+ * The path from the hierarchy's root of what a reader sees as `path`.
+ * @param namespaceRoot the root of the reader's cgroup namespace, as a path from the hierarchy's root
+ * @returns `undefined` where `path` leads above the hierarchy's root: the reader sees only a part
+ */
+export function fromHierarchyRoot(namespaceRoot: string, path: string): string | undefined {
+  const names = namesOf(namespaceRoot);
+  for (const name of namesOf(path)) {
+    if (name !== "..") names.push(name);
+    else if (names.pop() === undefined) return undefined;
+  }
+  return `/${names.join("/")}`;
+}
+
+function namesOf(path: string): string[] {
+  return path.split("/").filter((name) => name !== "");
 }

@@ -20,6 +20,19 @@ export interface VictimScope {
   hostInit: boolean;
 }
 
+/**
+ * The scope of a cgroup's own limit (`mem_cgroup_get_max()`): the limit plus the swap it may use.
+ * @param swapMaxBytes absent where the kernel does not account swap by cgroup, which limits nothing
+ */
+export function cgroupScope(
+  host: VictimScope,
+  limit: { maxBytes: number; swapMaxBytes?: number },
+  swapTotalBytes: number,
+): VictimScope {
+  const swapBytes = Math.min(limit.swapMaxBytes ?? swapTotalBytes, swapTotalBytes);
+  return { ...host, totalBytes: limit.maxBytes + swapBytes };
+}
+
 /** True where the kernel never chooses the process, whatever runs out. */
 export function isUntouchable(candidate: Candidate, hostInit: boolean): boolean {
   return candidate.scoreAdj === unkillableScoreAdj || (hostInit && candidate.pid === 1);

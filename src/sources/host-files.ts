@@ -39,7 +39,7 @@ function reasonOf(error: unknown): Unavailable {
   switch (errnoOf(error)) {
     case "ENOENT":
     case "ENOTDIR":
-    // memory.pressure answers so where pressure accounting is switched off.
+    // Pressure files answer so where the kernel was started with psi=0.
     case "EOPNOTSUPP":
     case "ENOTSUP":
       return "missing";
@@ -56,24 +56,25 @@ function reasonOf(error: unknown): Unavailable {
 
 /**
  * How many descriptors may be kept open at once. A kept procfs or cgroupfs file that has been read
- * holds about 4.4 KiB of kernel slab that no RSS shows, and each counts against RLIMIT_NOFILE.
+ * holds about 4.4 KiB of kernel slab, charged to the reader's cgroup but shown in no RSS, and each
+ * counts against RLIMIT_NOFILE.
  */
 export class DescriptorBudget {
-  private left: number;
+  #left: number;
 
   constructor(limit: number) {
-    this.left = Math.max(0, Math.floor(limit));
+    this.#left = Math.max(0, Math.floor(limit));
   }
 
   /** Takes one descriptor's place; false where none is left: open, read and close instead. */
   take(): boolean {
-    if (this.left === 0) return false;
-    this.left--;
+    if (this.#left === 0) return false;
+    this.#left--;
     return true;
   }
 
   give(): void {
-    this.left++;
+    this.#left++;
   }
 }
 
@@ -159,29 +160,34 @@ const shortestPageBytes = 2048;
  */
 export class KeptFile {
   readonly path: string;
-  private readonly files: HostFiles;
-  private readonly budget: DescriptorBudget;
-  private descriptor: number | undefined;
+  readonly #files: HostFiles;
+  readonly #budget: DescriptorBudget;
+  #descriptor: number | undefined;
 
   constructor(path: string, files: HostFiles, budget: DescriptorBudget) {
     this.path = path;
-    this.files = files;
-    this.budget = budget;
+    this.#files = files;
+    this.#budget = budget;
+  }
+
+  /** False where each read opens the path anew: who answers may then be somebody else. */
+  get isKept(): boolean {
+    return this.#descriptor !== undefined;
   }
 
   /** Reads the whole file into `HostFiles.bytes`; returns its length. @throws {FileUnavailable} */
   read(): number {
-    if (this.descriptor === undefined) {
-      if (!this.budget.take()) return this.files.read(this.path);
+    if (this.#descriptor === undefined) {
+      if (!this.#budget.take()) return this.#files.read(this.path);
       try {
-        this.descriptor = openSync(this.path, "r");
+        this.#descriptor = openSync(this.path, "r");
       } catch (error) {
-        this.budget.give();
+        this.#budget.give();
         throw new FileUnavailable(this.path, error);
       }
     }
     try {
-      return this.files.readWhole(this.descriptor);
+      return this.#files.readWhole(this.#descriptor);
     } catch (error) {
       this.close();
       throw new FileUnavailable(this.path, error);
@@ -189,9 +195,9 @@ export class KeptFile {
   }
 
   close(): void {
-    if (this.descriptor === undefined) return;
-    closeSync(this.descriptor);
-    this.descriptor = undefined;
-    this.budget.give();
+    if (this.#descriptor === undefined) return;
+    closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+    this.#budget.give();
   }
 }

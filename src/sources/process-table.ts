@@ -1,7 +1,7 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { unkillableScoreAdj } from "../kernel/badness.ts";
 import { decimalAt, signedDecimalAt } from "../kernel/flat-keyed.ts";
-import { isOutsideNamespace, memoryCgroupOf } from "../kernel/process-cgroup.ts";
+import { fromHierarchyRoot, isOutsideNamespace, memoryCgroupOf } from "../kernel/process-cgroup.ts";
 import {
   type ProcessMemory,
   type ProcessStatus,
@@ -11,16 +11,16 @@ import { type DescriptorBudget, FileUnavailable, type HostFiles, KeptFile } from
 
 /** One user process as last read. */
 export interface ProcessReading {
-  pid: number;
-  comm: string;
-  uid?: number;
-  parentPid?: number;
+  readonly pid: number;
+  readonly comm: string;
+  readonly uid?: number;
+  readonly parentPid?: number;
   /** Memory cgroup; absent where the reader's cgroup namespace hides it. */
-  cgroup?: string;
+  readonly cgroup?: string;
   /** The kernel's own /proc/PID/oom_score. */
-  score: number;
-  scoreAdj: number;
-  memory: ProcessMemory;
+  readonly score: number;
+  readonly scoreAdj: number;
+  readonly memory: ProcessMemory;
 }
 
 /** Who a pid is, or was when it was last seen. */
@@ -51,8 +51,9 @@ const youngPasses = 3;
 /** So many beyond the leaders are read whole too: sizes among equal scores move unseen. */
 const runnersUp = 32;
 /** Of all others so many have their turn in each pass. */
-const inTurnPerPass = 96;
+const inTurnPerPass = 64;
 const rememberGoneForMs = 60_000;
+const findRootEveryMs = 10_000;
 const rememberGoneAtMost = 4096;
 
 /**
@@ -61,16 +62,21 @@ const rememberGoneAtMost = 4096;
  * few others in turn.
  *
  * Invariant: a pid that another process has taken over is never taken for the old one - a kept
- * descriptor of a dead process says ESRCH.
+ * descriptor of a dead process says ESRCH, and where none is kept the inode of `oom_score` tells,
+ * which procfs makes anew for each process.
  */
 export class ProcessTable {
-  private readonly options: ProcessTableOptions;
-  private readonly entries = new Map<number, Entry>();
-  private readonly gone = new Map<number, ProcessIdentity & { untilMs: number }>();
-  private turn = 0;
+  readonly #options: ProcessTableOptions;
+  readonly #entries = new Map<number, Entry>();
+  readonly #gone = new Map<number, ProcessIdentity & { untilMs: number }>();
+  /** As the last pass ranked them; some may be gone since. */
+  #ranked: Entry[] = [];
+  #turn = 0;
+  #namespaceRoot: string | undefined;
+  #findRootAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ProcessTableOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /**
@@ -79,37 +85,46 @@ export class ProcessTable {
    * @throws {FileUnavailable} where procfs itself cannot be listed
    */
   read(leaders: number): ProcessPass {
-    this.list();
-    const cgroups = this.hiddenCgroups();
-    let denied = 0;
-    for (const entry of this.entries.values()) {
-      if (entry.isKernelThread) continue;
-      this.guard(entry, () => this.readScore(entry, cgroups));
-      if (entry.denied) denied++;
+    this.#list();
+    for (const entry of this.#entries.values()) {
+      if (!entry.isIdle) this.#guard(entry, () => this.#readScore(entry));
     }
-    for (const entry of this.dueForDetails(leaders)) {
-      this.guard(entry, () => this.readDetails(entry, cgroups));
+    for (const entry of this.#dueForDetails(leaders)) {
+      this.#guard(entry, () => this.#readDetails(entry));
     }
-    return { processes: this.readings(), denied };
+    const entries = [...this.#entries.values()];
+    this.#ranked = entries.filter(({ reading }) => reading !== undefined).sort(byRank);
+    return {
+      processes: this.#ranked.map(({ reading }) => reading as ProcessReading),
+      denied: entries.filter(({ isDenied }) => isDenied).length,
+    };
+  }
+
+  /** The same processes with their details as they are now; those that have gone are left out. */
+  refresh(processes: readonly ProcessReading[]): ProcessReading[] {
+    return processes.flatMap(({ pid }) => {
+      const entry = this.#entries.get(pid);
+      if (entry === undefined) return [];
+      this.#guard(entry, () => this.#readDetails(entry));
+      return entry.reading === undefined || !this.#entries.has(pid) ? [] : [entry.reading];
+    });
   }
 
   /** Looks for new pids and who they are, nothing else: cheap enough for many times a second. */
   readNew(): void {
-    for (const entry of this.list()) {
-      this.guard(entry, () => this.readDetails(entry, undefined));
-    }
+    for (const entry of this.#list()) this.#guard(entry, () => this.#readDetails(entry));
   }
 
   /** Who `pid` was when last seen, also up to a minute after it has gone. */
   remembered(pid: number): ProcessIdentity | undefined {
-    return this.entries.get(pid)?.reading ?? this.gone.get(pid);
+    return this.#entries.get(pid)?.reading ?? this.#gone.get(pid);
   }
 
   /** Who `pid` is right now, straight from its files; `undefined` where it has gone. */
   lookUp(pid: number): ProcessIdentity | undefined {
     try {
-      const { comm, uid } = this.status(pid);
-      return { comm, uid, cgroup: this.cgroup(pid, this.hiddenCgroups()) };
+      const { comm, uid } = this.#status(pid);
+      return { comm, uid, cgroup: this.#cgroup(pid) };
     } catch (error) {
       if (error instanceof FileUnavailable) return undefined;
       throw error;
@@ -119,21 +134,23 @@ export class ProcessTable {
   /** True where pid 2 is kthreadd: this procfs is the host's, and pid 1 the init that is never killed. */
   seesHostInit(): boolean {
     try {
-      const { comm, memory } = this.status(2);
+      const { comm, memory } = this.#status(2);
       return comm === "kthreadd" && memory === undefined;
-    } catch {
-      return false;
+    } catch (error) {
+      if (error instanceof FileUnavailable) return false;
+      throw error;
     }
   }
 
   close(): void {
-    for (const entry of this.entries.values()) entry.scoreFile.close();
-    this.entries.clear();
+    for (const entry of this.#entries.values()) entry.scoreFile.close();
+    this.#entries.clear();
+    this.#ranked = [];
   }
 
   /** Brings the entries in line with procfs; returns the new ones. */
-  private list(): Entry[] {
-    const { files, descriptors } = this.options;
+  #list(): Entry[] {
+    const { files, descriptors } = this.#options;
     let names: string[];
     try {
       names = readdirSync(files.roots.procfs);
@@ -146,142 +163,211 @@ export class ProcessTable {
       const pid = Number(name);
       if (!Number.isInteger(pid)) continue;
       present.add(pid);
-      if (this.entries.has(pid)) continue;
+      if (this.#entries.has(pid)) continue;
       const scoreFile = new KeptFile(files.procfs(name, "oom_score"), files, descriptors);
-      const entry = { pid, scoreFile, passes: 0, denied: false, isKernelThread: false };
-      this.entries.set(pid, entry);
+      const entry = { pid, scoreFile, score: 0, passes: 0, isDenied: false, isIdle: false };
+      this.#entries.set(pid, entry);
       fresh.push(entry);
     }
-    for (const entry of this.entries.values()) if (!present.has(entry.pid)) this.drop(entry);
-    this.forgetLongGone();
+    for (const entry of this.#entries.values()) if (!present.has(entry.pid)) this.#drop(entry);
+    this.#forgetLongGone();
     return fresh;
   }
 
-  private readScore(entry: Entry, cgroups: Map<number, string> | undefined): void {
+  #readScore(entry: Entry): void {
     const length = entry.scoreFile.read();
-    const score = decimalAt(this.options.files.bytes, 0, length) ?? 0;
-    if (entry.passes < youngPasses || score !== entry.reading?.score) {
-      this.readDetails(entry, cgroups);
-      entry.isKernelThread = entry.reading === undefined && entry.passes >= youngPasses;
-      if (entry.isKernelThread) entry.scoreFile.close();
-    }
-    if (entry.reading !== undefined) entry.reading.score = score;
-    entry.passes++;
+    const score = decimalAt(this.#options.files.bytes, 0, length) ?? 0;
+    if (!entry.scoreFile.isKept) this.#checkIdentity(entry);
+    const isYoung = entry.passes++ < youngPasses;
+    if (!isYoung && score === entry.score) return;
+    entry.score = score;
+    this.#readDetails(entry);
+    entry.isIdle = !isYoung && entry.reading === undefined;
+    if (entry.isIdle) entry.scoreFile.close();
   }
 
-  private dueForDetails(leaders: number): Entry[] {
-    const settled = [...this.entries.values()].filter(
-      (entry) => entry.reading !== undefined && entry.passes > youngPasses,
-    );
-    settled.sort((a, b) => byRank(a.reading as ProcessReading, b.reading as ProcessReading));
-    const first = settled.slice(0, leaders + runnersUp);
-    const rest = settled.slice(first.length);
-    const unkillable = rest.filter((entry) => entry.reading?.scoreAdj === unkillableScoreAdj);
-    const others = rest.filter((entry) => entry.reading?.scoreAdj !== unkillableScoreAdj);
-    const start = others.length === 0 ? 0 : this.turn % others.length;
-    this.turn = start + inTurnPerPass;
-    const inTurn = [...others.slice(start), ...others.slice(0, start)].slice(0, inTurnPerPass);
-    return [...first, ...unkillable, ...inTurn];
-  }
-
-  private readDetails(entry: Entry, cgroups: Map<number, string> | undefined): void {
-    const status = this.status(entry.pid);
-    if (status.memory === undefined) {
+  #checkIdentity(entry: Entry): void {
+    const inode = statSync(entry.scoreFile.path, { throwIfNoEntry: false })?.ino;
+    if (entry.inode !== undefined && entry.inode !== inode) {
+      this.#remember(entry);
       entry.reading = undefined;
-      return;
+      entry.passes = 0;
     }
-    entry.reading = {
-      pid: entry.pid,
+    entry.inode = inode;
+  }
+
+  #dueForDetails(leaders: number): Set<Entry> {
+    const due = new Set<Entry>();
+    const top = leaders + runnersUp;
+    this.#ranked.forEach((entry, rank) => {
+      if (rank < top || entry.reading?.scoreAdj === unkillableScoreAdj) due.add(entry);
+    });
+    const all = [...this.#entries.values()];
+    for (let i = 0; i < inTurnPerPass && i < all.length; i++) {
+      const entry = all[(this.#turn + i) % all.length] as Entry;
+      // Looked at as a new one in the next pass: its pid may have gone to a process since.
+      if (entry.isIdle) this.#entries.delete(entry.pid);
+      else due.add(entry);
+    }
+    this.#turn = (this.#turn + inTurnPerPass) % Math.max(1, all.length);
+    for (const entry of due) {
+      const isCurrent = this.#entries.get(entry.pid) === entry && entry.passes > youngPasses;
+      if (!isCurrent) due.delete(entry);
+    }
+    return due;
+  }
+
+  #readDetails(entry: Entry): void {
+    const { pid, score } = entry;
+    const status = this.#status(pid);
+    const memory = status.memory ?? (score > 0 ? this.#threadMemory(pid) : undefined);
+    entry.reading = memory && {
+      pid,
       comm: status.comm,
       uid: status.uid,
       parentPid: status.parentPid,
-      cgroup: this.cgroup(entry.pid, cgroups),
-      score: entry.reading?.score ?? 0,
-      scoreAdj: this.scoreAdj(entry.pid),
-      memory: status.memory,
+      cgroup: this.#cgroup(pid),
+      score,
+      scoreAdj: this.#scoreAdj(pid),
+      memory,
     };
   }
 
-  private status(pid: number): ProcessStatus {
-    const { files } = this.options;
+  #status(pid: number | string): ProcessStatus {
+    const { files } = this.#options;
     const length = files.read(files.procfs(`${pid}`, "status"));
     return parseProcessStatus(files.bytes, length);
   }
 
-  private scoreAdj(pid: number): number {
-    const { files } = this.options;
+  /**
+   * A process whose first thread has ended shows no memory in its own status, but its other threads
+   * hold it, and the kernel counts and kills it.
+   */
+  #threadMemory(pid: number): ProcessMemory | undefined {
+    const directory = this.#options.files.procfs(`${pid}`, "task");
+    let threads: string[];
+    try {
+      threads = readdirSync(directory);
+    } catch (error) {
+      throw new FileUnavailable(directory, error);
+    }
+    for (const thread of threads) {
+      const { memory } = this.#status(`${pid}/task/${thread}`);
+      if (memory !== undefined) return memory;
+    }
+    return undefined;
+  }
+
+  #scoreAdj(pid: number): number {
+    const { files } = this.#options;
     const length = files.read(files.procfs(`${pid}`, "oom_score_adj"));
     return signedDecimalAt(files.bytes, 0, length) ?? 0;
   }
 
-  private cgroup(pid: number, hidden: Map<number, string> | undefined): string | undefined {
-    if (hidden !== undefined) return hidden.get(pid);
-    const { files } = this.options;
-    const path = memoryCgroupOf(files.text(files.procfs(`${pid}`, "cgroup")));
-    return path === undefined || isOutsideNamespace(path) ? undefined : path;
+  #cgroup(pid: number): string | undefined {
+    const path = this.#visibleCgroup(`${pid}`);
+    const root = this.#readersRoot();
+    if (path === undefined || root === undefined) return undefined;
+    return fromHierarchyRoot(root, path);
+  }
+
+  /** The path as the reader's cgroup namespace shows it. */
+  #visibleCgroup(pid: string): string | undefined {
+    const { files } = this.#options;
+    const text = files.textIfReadable(files.procfs(pid, "cgroup"));
+    return text === undefined ? undefined : memoryCgroupOf(text);
   }
 
   /**
-   * A reader in a cgroup namespace of its own gets paths relative to that: pid 1's then leads outside,
-   * and the cgroups' own lists of pids are the only true source.
+   * The root of the reader's cgroup namespace, from the hierarchy's root; `undefined` where it cannot
+   * be told.
    */
-  private hiddenCgroups(): Map<number, string> | undefined {
-    const { files } = this.options;
-    const text = files.textIfReadable(files.procfs("1", "cgroup"));
-    const path = text === undefined ? undefined : memoryCgroupOf(text);
-    return path !== undefined && isOutsideNamespace(path) ? this.options.cgroupsByPid() : undefined;
+  #readersRoot(): string | undefined {
+    const now = this.#options.now();
+    if (this.#namespaceRoot === undefined && now >= this.#findRootAtMs) {
+      this.#findRootAtMs = now + findRootEveryMs;
+      this.#namespaceRoot = this.#findReadersRoot();
+    }
+    return this.#namespaceRoot;
   }
 
-  private guard(entry: Entry, read: () => void): void {
+  /**
+   * A container on v2 has a namespace of its own: the path of the host's init leads outside then, and
+   * only the cgroups' own lists of pids tell where the reader stands.
+   */
+  #findReadersRoot(): string | undefined {
+    const initsPath = this.#visibleCgroup("1");
+    if (initsPath === undefined || !isOutsideNamespace(initsPath)) return "/";
+    const visible = this.#visibleCgroup("self")?.replace(/\/$/, "");
+    const actual = this.#options.cgroupsByPid().get(this.#ownPid());
+    if (visible === undefined || !actual?.endsWith(visible)) return undefined;
+    return actual.slice(0, actual.length - visible.length) || "/";
+  }
+
+  #ownPid(): number {
+    try {
+      return Number(readlinkSync(this.#options.files.procfs("self")));
+    } catch {
+      return Number.NaN;
+    }
+  }
+
+  #guard(entry: Entry, read: () => void): void {
     try {
       read();
-      entry.denied = false;
+      entry.isDenied = false;
     } catch (error) {
       if (!(error instanceof FileUnavailable)) throw error;
-      entry.denied = error.reason === "denied";
-      if (!entry.denied) this.drop(entry);
+      entry.isDenied = error.reason === "denied" || error.reason === "failed";
+      if (entry.isDenied) entry.reading = undefined;
+      else this.#drop(entry);
     }
   }
 
-  private readings(): ProcessReading[] {
-    const readings: ProcessReading[] = [];
-    for (const { reading } of this.entries.values()) {
-      if (reading !== undefined) readings.push(reading);
-    }
-    return readings.sort(byRank);
-  }
-
-  private drop(entry: Entry): void {
+  #drop(entry: Entry): void {
     entry.scoreFile.close();
-    this.entries.delete(entry.pid);
-    if (entry.reading === undefined) return;
-    const { comm, uid, cgroup } = entry.reading;
-    const untilMs = this.options.now() + rememberGoneForMs;
-    this.gone.delete(entry.pid);
-    this.gone.set(entry.pid, { comm, uid, cgroup, untilMs });
+    this.#entries.delete(entry.pid);
+    this.#remember(entry);
   }
 
-  private forgetLongGone(): void {
-    const now = this.options.now();
-    for (const [pid, { untilMs }] of this.gone) {
-      if (untilMs > now && this.gone.size <= rememberGoneAtMost) return;
-      this.gone.delete(pid);
+  #remember({ pid, reading }: Entry): void {
+    if (reading === undefined) return;
+    const { comm, uid, cgroup } = reading;
+    const untilMs = this.#options.now() + rememberGoneForMs;
+    this.#gone.delete(pid);
+    this.#gone.set(pid, { comm, uid, cgroup, untilMs });
+  }
+
+  #forgetLongGone(): void {
+    const now = this.#options.now();
+    for (const [pid, { untilMs }] of this.#gone) {
+      if (untilMs > now && this.#gone.size <= rememberGoneAtMost) return;
+      this.#gone.delete(pid);
     }
   }
 }
 
 interface Entry {
-  pid: number;
-  scoreFile: KeptFile;
+  readonly pid: number;
+  readonly scoreFile: KeptFile;
+  /** Of `oom_score`; known where its descriptor is not kept. */
+  inode?: number;
+  score: number;
   passes: number;
-  denied: boolean;
-  isKernelThread: boolean;
+  isDenied: boolean;
+  /** A kernel thread or a zombie: it has no memory, and is looked at again only in its turn. */
+  isIdle: boolean;
+  /** Absent where it has no memory. */
   reading?: ProcessReading;
 }
 
-/** The kernel's order as far as these files tell: score, then the pages that a kill would free. */
-function byRank(a: ProcessReading, b: ProcessReading): number {
-  return b.score - a.score || sizeBytes(b.memory) - sizeBytes(a.memory) || a.pid - b.pid;
+/**
+ * The kernel's order as far as these files tell: score, then the memory that a kill would free; of
+ * equals the one made last (next-victim.ts).
+ */
+function byRank({ reading: a }: Entry, { reading: b }: Entry): number {
+  if (a === undefined || b === undefined) return 0;
+  return b.score - a.score || sizeBytes(b.memory) - sizeBytes(a.memory) || b.pid - a.pid;
 }
 
 /** What `oom_badness()` adds up before the adjustment. */
