@@ -129,34 +129,64 @@ export class OwnerNames {
     if (podUid) yield this.podLogs().get(podUid);
     if (!id || !/^[0-9a-f]{64}$/.test(id)) return;
 
-    const homes = this.homesOf(cgroupPath);
+    const { docker, containerd, crio, storage } = this.directories(userOf(cgroupPath));
     const mayBe = (name: string) => runtime === null || runtime === name || runtime === "kata";
     if (mayBe("docker")) {
-      const rootless = homes.map((home) => join(home, ".local/share/docker"));
-      for (const root of [...this.dockerRoots(), ...rootless]) {
-        yield dockerNames(this.json(join(root, "containers", id, "config.v2.json")));
+      for (const directory of docker) {
+        yield dockerNames(this.json(join(directory, id, "config.v2.json")));
       }
     }
     if (mayBe("containerd")) {
-      for (const state of containerdStates) {
-        const tasks = join(state, "io.containerd.runtime.v2.task");
-        for (const namespace of ["k8s.io", "default"]) {
-          yield containerdNames(this.json(join(tasks, namespace, id, "config.json")));
-        }
+      for (const directory of containerd) {
+        yield containerdNames(this.json(join(directory, id, "config.json")));
       }
     }
     if (mayBe("cri-o")) {
-      const state = "/run/containers/storage/overlay-containers";
-      yield crioNames(this.json(join(state, id, "userdata/config.json")));
-    }
-    if (mayBe("podman") || mayBe("cri-o")) {
-      const rootless = homes.map((home) => join(home, ".local/share/containers/storage"));
-      for (const root of homes.length > 0 ? rootless : ["/var/lib/containers/storage"]) {
-        yield this.storageIndex(join(root, "overlay-containers/containers.json")).get(id);
-        // Containers that are not to survive a reboot.
-        yield this.storageIndex(join(root, "overlay-containers/volatile-containers.json")).get(id);
+      for (const directory of crio) {
+        yield crioNames(this.json(join(directory, id, "userdata/config.json")));
       }
     }
+    if (mayBe("podman") || mayBe("cri-o")) {
+      for (const directory of storage) {
+        yield this.storageIndex(join(directory, "containers.json")).get(id);
+        // Containers that are not to survive a reboot.
+        yield this.storageIndex(join(directory, "volatile-containers.json")).get(id);
+      }
+    }
+  }
+
+  /**
+   * The runtimes' directories that this host has, usually one of the many. For a cgroup in a user's
+   * slice that user's home counts too; Podman keeps rootless containers nowhere else.
+   */
+  private directories(uid: string | undefined) {
+    return this.once(`runtimes of ${uid}`, () => {
+      const homes = uid === undefined ? [] : this.homesOf(uid);
+      const inHomes = (path: string) => homes.map((home) => join(home, path));
+      const there = (paths: string[]) =>
+        paths.filter((path) => existsSync(join(this.rootfs, path)));
+      const storage = "overlay-containers";
+      return {
+        docker: there(
+          [...this.dockerRoots(), ...inHomes(".local/share/docker")].map((root) =>
+            join(root, "containers"),
+          ),
+        ),
+        containerd: there(
+          containerdStates.flatMap((state) =>
+            ["k8s.io", "default"].map((namespace) =>
+              join(state, "io.containerd.runtime.v2.task", namespace),
+            ),
+          ),
+        ),
+        crio: there([join("/run/containers/storage", storage)]),
+        storage: there(
+          homes.length > 0
+            ? inHomes(join(".local/share/containers/storage", storage))
+            : [join("/var/lib/containers/storage", storage)],
+        ),
+      };
+    });
   }
 
   private containerLogs(): Map<string, Names> {
@@ -211,45 +241,42 @@ export class OwnerNames {
   }
 
   private dockerRoots(): string[] {
-    return this.once("/etc/docker/daemon.json", (path) => {
-      const configured = field(this.json(path), "data-root");
-      return [
-        ...(typeof configured === "string" && configured.startsWith("/") ? [configured] : []),
-        "/var/lib/docker",
-        "/var/snap/docker/common/var-lib-docker",
-      ];
-    });
+    const configured = field(this.json("/etc/docker/daemon.json"), "data-root");
+    return [
+      ...(typeof configured === "string" && configured.startsWith("/") ? [configured] : []),
+      "/var/lib/docker",
+      "/var/snap/docker/common/var-lib-docker",
+    ];
   }
 
   /**
-   * Homes of the user in whose slice the cgroup stands; no other's may name a rootless container.
-   * Users that are not in /etc/passwd (LDAP) are found by who owns the directory.
+   * Homes of a user; no other's may name a rootless container. Users that are not in /etc/passwd
+   * (LDAP) are found by who owns the directory.
    */
-  private homesOf(cgroupPath: string): string[] {
-    const uid = userOf(cgroupPath);
-    if (uid === undefined) return [];
-    const home = this.once("/etc/passwd", (path) => {
-      const byUid = new Map<string, string>();
-      for (const line of (this.text(path, maxDescriptionBytes) ?? "").split("\n")) {
-        const fields = line.split(":");
-        if (fields[5]?.startsWith("/")) byUid.set(fields[2] as string, fields[5]);
-      }
-      return byUid;
-    }).get(uid);
-    if (home !== undefined) return [home];
-    return this.once("/home", (path) => this.list(path).map((name) => join(path, name))).filter(
-      (path) => {
-        const status = statSync(join(this.rootfs, path), { throwIfNoEntry: false });
-        return status?.uid === Number(uid);
-      },
-    );
+  private homesOf(uid: string): string[] {
+    for (const line of (this.text("/etc/passwd", maxDescriptionBytes) ?? "").split("\n")) {
+      const fields = line.split(":");
+      if (fields[2] === uid && fields[5]?.startsWith("/")) return [fields[5]];
+    }
+    return this.list("/home")
+      .map((name) => join("/home", name))
+      .filter((path) => this.userIdOf(path) === Number(uid));
   }
 
-  private once<T>(path: string, read: (path: string) => T): T {
-    const shared = this.shared.get(path);
-    if (shared && this.now() - shared.readAtMs < listingAgeMs) return shared.value as T;
-    const value = read(path);
-    this.shared.set(path, { value, readAtMs: this.now() });
+  private userIdOf(path: string): number | undefined {
+    try {
+      return statSync(join(this.rootfs, path)).uid;
+    } catch {
+      return undefined;
+    }
+  }
+
+  private once<T>(what: string, read: (what: string) => T): T {
+    const nowMs = this.now();
+    const shared = this.shared.get(what);
+    if (shared && nowMs - shared.readAtMs < listingAgeMs) return shared.value as T;
+    const value = read(what);
+    this.shared.set(what, { value, readAtMs: nowMs });
     return value;
   }
 

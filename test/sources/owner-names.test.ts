@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Owner } from "../../src/model/kill.ts";
 import { ownerOfCgroup } from "../../src/model/owner.ts";
 import { OwnerNames } from "../../src/sources/owner-names.ts";
+import { fixtureHost, type HostName } from "../setup/fixture-host.ts";
 
 const id = "4f5b1c0e9a7d".padEnd(64, "3");
 const other = "0123456789ab".padEnd(64, "c");
@@ -149,6 +151,49 @@ describe("names of Kubernetes containers", () => {
   });
 });
 
+describe("names on whole hosts", () => {
+  it.each<[HostName, cgroup: string, owner: Partial<Owner>]>([
+    [
+      "kubernetes-node",
+      "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1d9a4f2e_63c7_4b1a_9f0e_5f2f6f0c8a11.slice/cri-containerd-22d6e4f8a0b2c4d6e8f0a2b4c6d8eafcae02b4c6d8eafcae02b4c6d8eafcae02.scope",
+      { container: "proxy", pod: "web-7d4f9c6b5-x2x7q", namespace: "shop" },
+    ],
+    [
+      "kubernetes-node",
+      "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod8d4f6a0b1c2d3e4f5a6b7c8d9e0f1a2b.slice/cri-containerd-5509b7cbd3e5f7091b3c5d7e9fb0d1cfd135e7f90bd1cfd135e7f90bd1cfd135.scope",
+      { container: "etcd", pod: "etcd-node-1", namespace: "kube-system" },
+    ],
+    [
+      "kubernetes-node",
+      "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podc0b4e8d6_1f27_4a39_bd58_90e6c7a2f135.slice/cri-containerd-44f8a6bac2d4e6f80a2b4c6d8eafc0bec024d6e8fac0bec024d6e8fac0bec024.scope",
+      { container: "report", pod: "report-28412-k9zvw", namespace: "batch" },
+    ],
+    [
+      "v2-systemd",
+      "/system.slice/docker-c41d8e02b7f6a5930e1f2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978.scope",
+      { container: "shop-import-1", runtime: "docker", unit: null },
+    ],
+    [
+      "v2-systemd",
+      "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-9a8b7c6d5e4f30213243546576879809a1b2c3d4e5f60718293a4b5c6d7e8f90.scope/container",
+      { container: "browser", runtime: "podman", unit: null },
+    ],
+    [
+      "v1-systemd",
+      "/docker/b7e151628aed2a6abf7158809cf4f3c762e7160f38b4da56a784d9045190cfef",
+      { container: "thumbnails", runtime: "docker" },
+    ],
+    [
+      "hybrid",
+      "/machine.slice/libpod-2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae.scope",
+      { container: "mailer", runtime: "podman" },
+    ],
+  ])("%s %s", (host, cgroup, owner) => {
+    names = new OwnerNames({ rootfs: fixtureHost(host).rootfs, now: () => nowMs });
+    expect(names.ownerOf(cgroup)).toMatchObject(owner);
+  });
+});
+
 describe("names of other containers", () => {
   it("come from Docker's config", () => {
     putDocker(id, { Name: "/shop-db-1", Config: { Labels: null } });
@@ -201,6 +246,8 @@ describe("names of other containers", () => {
 
   it("of a rootless container are found for users that are not in /etc/passwd", () => {
     const self = process.getuid?.();
+    mkdirSync(join(rootfs, "home"));
+    symlinkSync("loop", join(rootfs, "home/loop"));
     putDocker(id, { Name: "/notes" }, "/home/ana/.local/share/docker");
     expect(
       names.ownerOf(`/user.slice/user-${self}.slice/user@${self}.service/docker-${id}.scope`)
