@@ -1,0 +1,76 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { setTimeout as wait } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+const script = fileURLToPath(new URL("./writer.mjs", import.meta.url));
+
+/** A process that writes numbered lines to a log, as fast as told, one write per line. */
+export class WriterProcess {
+  readonly #child: ChildProcess;
+  readonly #path: string;
+
+  constructor(path: string, linesPerSecond: number) {
+    this.#path = path;
+    this.#child = spawn(process.execPath, [script, path, String(linesPerSecond)], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+  }
+
+  async started(): Promise<void> {
+    while (!existsSync(this.#path)) await wait(5);
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  reopen(): void {
+    this.#child.kill("SIGHUP");
+  }
+
+  /** Ends it; returns how many lines it has written. */
+  async stop(): Promise<number> {
+    let output = "";
+    this.#child.stdout?.on("data", (chunk) => {
+      output += chunk;
+    });
+    const closed = once(this.#child, "close");
+    this.#child.kill("SIGTERM");
+    await closed;
+    return Number(output);
+  }
+}
+
+/** Which of the lines 0 to `written` - 1 did not come, or came twice. */
+export class NumberedLines {
+  #seen = new Map<number, number>();
+  #rest = "";
+
+  chunk(chunk: Buffer): void {
+    const parts = (this.#rest + chunk.toString("latin1")).split("\n");
+    this.#rest = parts.pop() ?? "";
+    for (const line of parts) this.line(line);
+  }
+
+  endOfFile(): void {
+    this.line(this.#rest);
+    this.#rest = "";
+  }
+
+  line(line: string): void {
+    const number = /kernel: +\[(\d{9})\] Killed process \1 /.exec(line)?.[1];
+    if (number === undefined) return;
+    this.#seen.set(Number(number), (this.#seen.get(Number(number)) ?? 0) + 1);
+  }
+
+  get count(): number {
+    return this.#seen.size;
+  }
+
+  check(written: number): { lost: number; doubled: number } {
+    const doubled = [...this.#seen.values()].filter((times) => times > 1).length;
+    return { lost: written - this.#seen.size, doubled };
+  }
+}
