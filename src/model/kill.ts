@@ -1,3 +1,6 @@
+import type { OomKillReport, OomTask, OomTrigger } from "../kernel/oom-report.ts";
+import { diagnose } from "./diagnosis.ts";
+
 /** Why the kernel chose this pool of victims; `unknown` where the log does not say. */
 export type Constraint = "none" | "memcg" | "cpuset" | "memory_policy" | "unknown";
 
@@ -98,4 +101,76 @@ export interface Kill {
   /** True where the kernel printed no dump for this kill. */
   suppressed: boolean;
   source: { name: string; line: number | null };
+}
+
+/** What the report does not hold itself. */
+export interface KillContext {
+  incident: string;
+  /** Name of the file or device the kill was read from. */
+  sourceName: string;
+  ownerOf: (cgroup: string | null | undefined) => Owner;
+}
+
+const tasksTold = 10;
+
+/** Tells a report as a kill: owner and cause added, the ten largest tasks kept. */
+export function killOfReport(report: OomKillReport, context: KillContext): Kill {
+  const { killLine, dump } = report;
+  const isMemcg = report.constraint === "memcg";
+  const memcg = isMemcg ? dump?.memcg : undefined;
+  return {
+    incident: context.incident,
+    time: killLine.timeMs === undefined ? null : new Date(killLine.timeMs).toISOString(),
+    uptimeSeconds: killLine.printkMicros === undefined ? null : killLine.printkMicros / 1_000_000,
+    pid: report.pid,
+    comm: report.comm,
+    uid: report.uid ?? null,
+    constraint: report.constraint,
+    limitCgroup: report.limitCgroup ?? null,
+    cgroup: report.victimCgroup ?? null,
+    owner: context.ownerOf(report.victimCgroup ?? report.groupCgroup ?? report.limitCgroup),
+    trigger: triggerOf(dump?.trigger),
+    memory: {
+      totalVmBytes: report.totalVmBytes ?? null,
+      anonRssBytes: report.anonRssBytes ?? null,
+      fileRssBytes: report.fileRssBytes ?? null,
+      shmemRssBytes: report.shmemRssBytes ?? null,
+      pageTablesBytes: report.pageTablesBytes ?? null,
+    },
+    oomScoreAdj: report.oomScoreAdj ?? null,
+    limitBytes: memcg?.memory?.limitBytes ?? null,
+    usageBytes: memcg?.memory?.usageBytes ?? null,
+    swapFreeBytes: dump?.memInfo?.swapFreeBytes ?? null,
+    ...diagnose(report, context.ownerOf),
+    tasks: largestTasks(report),
+    group: report.groupCgroup ?? null,
+    suppressed: report.suppressed,
+    source: { name: context.sourceName, line: report.lineNumber ?? null },
+  };
+}
+
+function triggerOf(trigger: OomTrigger | undefined): KillTrigger | null {
+  if (trigger === undefined) return null;
+  return {
+    comm: trigger.comm,
+    pid: trigger.pid ?? null,
+    gfpMask: trigger.gfpMask ?? null,
+    order: trigger.order ?? null,
+    oomScoreAdj: trigger.oomScoreAdj ?? null,
+  };
+}
+
+function largestTasks({ dump, pid, victimCgroup }: OomKillReport): KillTask[] {
+  const size = (task: OomTask): number => task.rssBytes + (task.swapBytes ?? 0);
+  return [...(dump?.tasks ?? [])]
+    .sort((a, b) => size(b) - size(a))
+    .slice(0, tasksTold)
+    .map((task) => ({
+      pid: task.pid,
+      comm: task.comm,
+      rssBytes: task.rssBytes,
+      swapBytes: task.swapBytes ?? null,
+      oomScoreAdj: task.oomScoreAdj ?? null,
+      cgroup: task.pid === pid ? (victimCgroup ?? null) : null,
+    }));
 }
