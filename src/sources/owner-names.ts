@@ -29,7 +29,7 @@ export interface OwnerNamesOptions {
   rootfs: string;
   /** A clock that never goes back, in ms. */
   now: () => number;
-  /** How many cgroups, and how many containers, are remembered. */
+  /** How many cgroups, and how many containers and pods, are remembered. */
   maxEntries?: number;
 }
 
@@ -59,14 +59,15 @@ const maxIndexBytes = 8 << 20;
  *
  * Invariants: a container that is known costs no system call; one that stays unknown is looked up
  * five times in all, with growing gaps; a name once found is kept after container and files are gone
- * (the least recently asked is forgotten first); a user's files name only that user's containers. Files are read as hostile: bounded, never followed
- * into a pipe or device, and nothing in them throws or becomes a name unless it looks like one.
+ * (the least recently asked is forgotten first); a user's files name only that user's containers.
+ * Files are read as hostile: bounded, never followed into a pipe or device, and nothing in them
+ * throws or becomes a name unless it looks like one.
  */
 export class OwnerNames {
   private readonly rootfs: string;
   private readonly now: () => number;
   private readonly byCgroup: LeastRecent<Lookup>;
-  private readonly byContainer: LeastRecent<Names>;
+  private readonly found: LeastRecent<Names>;
   private readonly shared = new Map<string, { value: unknown; readAtMs: number }>();
 
   constructor(options: OwnerNamesOptions) {
@@ -74,12 +75,12 @@ export class OwnerNames {
     this.now = options.now;
     const maxEntries = options.maxEntries ?? 8_192;
     this.byCgroup = new LeastRecent(maxEntries);
-    this.byContainer = new LeastRecent(maxEntries);
+    this.found = new LeastRecent(maxEntries);
   }
 
   /**
    * Owner of a cgroup by its path (as `ownerOfCgroup`), with the names found so far. The answer is
-   * the same frozen object until more is known.
+   * frozen, and the same object from one look-up to the next.
    */
   ownerOf(cgroupPath: string): Owner {
     const known = this.byCgroup.get(cgroupPath);
@@ -100,13 +101,17 @@ export class OwnerNames {
   private advance(lookup: Lookup, cgroupPath: string): void {
     const { containerId, podUid } = lookup.owner;
     // Anybody may make a cgroup with another's container id in it, in a slice of his own.
-    const key = `${userOf(cgroupPath) ?? ""}/${containerId ?? podUid}`;
-    let names = this.byContainer.get(key);
+    const user = userOf(cgroupPath) ?? "";
+    const key = `${user}/${containerId ?? podUid}`;
+    let names = this.found.get(key);
     if (!names) {
       names = this.find(lookup.owner, cgroupPath);
-      if (isComplete(lookup.owner, names)) this.byContainer.set(key, names);
+      if (isComplete(lookup.owner, names)) this.found.set(key, names);
     }
     lookup.owner = Object.freeze(named(lookup.owner, names));
+    const { pod, namespace } = lookup.owner;
+    // What a container's runtime says of the pod holds for the pod's own cgroup, too.
+    if (podUid && pod && namespace) this.found.set(`${user}/${podUid}`, { pod, namespace });
     const gapMs = retryGapsMs[lookup.attempts++];
     lookup.complete = gapMs === undefined || isComplete(lookup.owner, names);
     lookup.retryAtMs = this.now() + (gapMs ?? 0);

@@ -95,6 +95,20 @@ describe("names of Kubernetes containers", () => {
     },
   );
 
+  it("of a pod come from its containers where the kubelet's files are gone", () => {
+    put(`/run/containerd/io.containerd.runtime.v2.task/k8s.io/${id}/config.json`, {
+      annotations: {
+        "io.kubernetes.cri.container-name": "nginx",
+        "io.kubernetes.cri.sandbox-name": "web-7d4f",
+        "io.kubernetes.cri.sandbox-namespace": "shop",
+      },
+    });
+    expect(names.ownerOf(podSlice).pod).toBeNull();
+    names.ownerOf(`${podSlice}/cri-containerd-${id}.scope`);
+    nowMs = 1_000;
+    expect(names.ownerOf(podSlice)).toMatchObject({ ...kubernetes, container: null });
+  });
+
   it("come from CRI-O's OCI config", () => {
     put(`/run/containers/storage/overlay-containers/${id}/userdata/config.json`, {
       annotations: {
