@@ -318,7 +318,7 @@ export class LogFile {
   #acceptCut(log: OpenLog): boolean {
     this.#listener.endOfFile();
     this.#countRotation("truncate");
-    log.seek(log.size);
+    log.seek(log.look());
     return true;
   }
 

@@ -52,6 +52,19 @@ export class LogHead {
     this.#hash = undefined;
   }
 
+  /** Forgets what a file that was cut to `length` no longer has. */
+  shorten(length: number): void {
+    this.#length = Math.min(this.#length, length);
+    this.#hash = undefined;
+  }
+
+  /** Whether this head begins with `content`. */
+  beginsWith(content: Buffer): boolean {
+    return (
+      content.length <= this.#length && content.equals(this.#bytes.subarray(0, content.length))
+    );
+  }
+
   /** Whether `content` (the first bytes of a file, or more) begins with this head. */
   begins(content: Buffer): boolean {
     return (

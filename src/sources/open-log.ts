@@ -39,6 +39,7 @@ export class OpenLog {
 
   /** Stands at `offset` without reading what is before it, and notes who the file is. */
   seek(offset: number): void {
+    this.#head.shorten(offset);
     this.#head.extend(headNow.subarray(0, readAt(this.fd, headNow, maxHeadBytes, 0)), 0);
     this.offset = offset;
     this.atLineStart =
@@ -65,8 +66,10 @@ export class OpenLog {
   }
 
   contentGone(): ContentGone | undefined {
-    const length = readAt(this.fd, headNow, this.#head.length, 0);
-    if (!this.#head.begins(headNow.subarray(0, length))) return "replaced";
+    const content = headNow.subarray(0, readAt(this.fd, headNow, this.#head.length, 0));
+    if (!this.#head.begins(content)) {
+      return content.length > 0 && this.#head.beginsWith(content) ? "cut" : "replaced";
+    }
     const stats = fstatSync(this.fd);
     this.size = stats.size;
     if (stats.size < this.offset) return "cut";

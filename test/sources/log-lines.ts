@@ -15,7 +15,7 @@ export class LogLines implements LogFileListener {
     const text = this.#partial + chunk.toString("latin1");
     const parts = text.split("\n");
     this.#partial = parts.pop() ?? "";
-    this.lines.push(...parts);
+    for (const line of parts) this.lines.push(line);
     const lineEnd = chunk.lastIndexOf(0x0a) + 1;
     if (lineEnd > 0 || this.position === undefined) {
       this.position = { ...at, offset: at.offset + lineEnd };
