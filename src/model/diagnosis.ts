@@ -169,12 +169,14 @@ function victimBytes({ report }: Evidence): number | undefined {
   return report.anonRssBytes + (report.fileRssBytes ?? 0) + (report.shmemRssBytes ?? 0);
 }
 
-function held50(part: number | undefined, whole: number | undefined): boolean {
+function isHalf(part: number | undefined, whole: number | undefined): boolean {
   return part !== undefined && whole !== undefined && whole > 0 && part * 2 >= whole;
 }
 
 function nameOf(owner: Owner, cgroup: string | undefined): string {
-  const name = owner.container ?? owner.unit ?? undefined;
+  const id = owner.containerId?.slice(0, 12);
+  const container = id === undefined ? null : `${owner.runtime ?? "container"} ${id}`;
+  const name = owner.container ?? container ?? owner.unit ?? undefined;
   if (owner.pod !== null) return `pod ${owner.pod}${name === undefined ? "" : `, ${name}`}`;
   return name ?? (cgroup === undefined ? "its cgroup" : cgroup);
 }
@@ -216,7 +218,7 @@ function fragmentation(evidence: Evidence): string | undefined {
 
 function protectedHog(evidence: Evidence): string | undefined {
   const { tasks, heldBytes, unkillableBytes, poolBytes } = evidence;
-  if (!held50(unkillableBytes, heldBytes)) return undefined;
+  if (!isHalf(unkillableBytes, heldBytes)) return undefined;
   if (poolBytes !== undefined && unkillableBytes * 3 < poolBytes) return undefined;
   const [hog] = tasks
     .filter((task) => task.oomScoreAdj === unkillable)
@@ -230,7 +232,7 @@ function kernelMemory(evidence: Evidence): string | undefined {
   const whole = usedBytes ?? poolBytes;
   if (kernelBytes === undefined || whole === undefined) return undefined;
   const outweighs = kernelBytes * 10 >= whole * 3 && kernelBytes > heldBytes;
-  if (!held50(kernelBytes, whole) && !outweighs) return undefined;
+  if (!isHalf(kernelBytes, whole) && !outweighs) return undefined;
   const parts =
     memInfo === undefined
       ? ""
@@ -241,7 +243,7 @@ function kernelMemory(evidence: Evidence): string | undefined {
 function sharedMemory(evidence: Evidence): string | undefined {
   const { shmemBytes, poolBytes, usedBytes, tasks } = evidence;
   const whole = usedBytes ?? poolBytes;
-  if (shmemBytes === undefined || whole === undefined || !held50(shmemBytes, whole)) {
+  if (shmemBytes === undefined || whole === undefined || !isHalf(shmemBytes, whole)) {
     return undefined;
   }
   const mapped = Math.max(
@@ -257,7 +259,7 @@ function sharedMemory(evidence: Evidence): string | undefined {
 
 function manySmall(evidence: Evidence): string | undefined {
   const { crowd, heldBytes } = evidence;
-  if (crowd === undefined || crowd.count < crowdSize || !held50(crowd.heldBytes, heldBytes)) {
+  if (crowd === undefined || crowd.count < crowdSize || !isHalf(crowd.heldBytes, heldBytes)) {
     return undefined;
   }
   if (crowd.largestBytes * 4 > crowd.heldBytes) return undefined;
@@ -311,6 +313,9 @@ function cgroupLimit(evidence: Evidence): string | undefined {
     return `A cgroup reached its memory limit and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}; which one, the log does not say.`;
   }
   const name = nameOf(report.limitCgroup === undefined ? owner : limitOwner, cgroup);
+  if (report.groupCgroup !== undefined && report.victimCgroup === undefined) {
+    return `${name} reached ${usageOfLimit(evidence)}, and all of ${report.groupCgroup} died together (memory.oom.group), ${victim(evidence)}${shareOfVictim(evidence)} with the rest.`;
+  }
   return `${name} reached ${usageOfLimit(evidence)}, and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}.`;
 }
 
@@ -328,7 +333,7 @@ function swapExhausted(evidence: Evidence): string | undefined {
 function memoryHog(evidence: Evidence): string | undefined {
   const { largest, poolBytes, heldBytes, report } = evidence;
   const whole = poolBytes ?? heldBytes;
-  if (largest === undefined || !held50(held(largest), whole)) return undefined;
+  if (largest === undefined || !isHalf(held(largest), whole)) return undefined;
   const of =
     poolBytes === undefined
       ? `${percent(held(largest), whole)} of what tasks hold`
@@ -354,7 +359,7 @@ const runbooks: Record<"host" | "cgroup", string> = {
 function adviceFor(cause: Cause, evidence: Evidence): string[] {
   const { report, memInfo } = evidence;
   const advice = [...(adviceOf[cause]?.(evidence) ?? [])];
-  if (cause !== "protected_hog" && held50(evidence.unkillableBytes, evidence.heldBytes)) {
+  if (cause !== "protected_hog" && isHalf(evidence.unkillableBytes, evidence.heldBytes)) {
     advice.push(
       `Tasks with oom_score_adj -1000 hold ${bytes(evidence.unkillableBytes)} that the kernel may not take back: oom-exporter victims shows them.`,
     );

@@ -1,0 +1,193 @@
+/** The story of a kill for a terminal: the answer first, the numbers after. */
+import type { Kill, KillTask } from "../model/kill.ts";
+import { bytes, percent } from "../model/quantities.ts";
+
+const width = 100;
+const labelWidth = 9;
+
+export interface Style {
+  bold(text: string): string;
+  alarm(text: string): string;
+  quiet(text: string): string;
+}
+
+const escape = "\x1b";
+const paint = (code: string) => (text: string) => `${escape}[${code}m${text}${escape}[0m`;
+
+export const colours: Style = { bold: paint("1"), alarm: paint("1;31"), quiet: paint("2") };
+export const plain: Style = { bold: (text) => text, alarm: (text) => text, quiet: (text) => text };
+
+/**
+ * Text from a log for a terminal. A process chooses its own name: an escape sequence or a
+ * right-to-left mark in it would rewrite the screen of whoever reads this.
+ */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    if (character === "\n") return "\\n";
+    if (character === "\t") return "\\t";
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
+  });
+}
+
+/** One kill, several lines, each at most 100 columns wide. */
+export function killStory(kill: Kill, style: Style): string {
+  const lines = [
+    ...headline(kill, style),
+    ...field("Why", printable(kill.summary), style),
+    ...where(kill, style),
+    ...advice(kill, style),
+    ...numbers(kill, style),
+    ...tasks(kill, style),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** What a log holds in all: whom the kernel killed how often. */
+export function tally(kills: ReadonlyMap<string, number>, style: Style): string {
+  const total = [...kills.values()].reduce((sum, count) => sum + count, 0);
+  const most = [...kills].sort((a, b) => b[1] - a[1]).slice(0, 5);
+  const names = most.map(([name, count]) => `${printable(name)} ${count}`).join(", ");
+  const rest = kills.size > most.length ? `, ${kills.size - most.length} other names` : "";
+  return `${wrap(`${style.bold(`${total} kills`)}: ${names}${rest}`, width).join("\n")}\n`;
+}
+
+function headline(kill: Kill, style: Style): string[] {
+  const name = kill.comm === "" ? "(no name)" : printable(kill.comm);
+  const line = kill.source.line === null ? "" : `:${kill.source.line}`;
+  const when = whenOf(kill);
+  return wrap(
+    `${style.alarm(name)} ${style.bold(`(pid ${kill.pid}) was killed`)}${when} ${style.quiet(`[${printable(kill.source.name)}${line}]`)}`,
+    width,
+  );
+}
+
+function whenOf({ time, uptimeSeconds }: Kill): string {
+  if (time !== null) return ` at ${time.replace("T", " ").replace(/\.\d+Z$/, " UTC")}`;
+  return uptimeSeconds === null ? "" : ` ${uptimeSeconds.toFixed(1)} s after boot`;
+}
+
+function where(kill: Kill, style: Style): string[] {
+  const { owner, cgroup, limitCgroup, group } = kill;
+  const names = [
+    owner.namespace === null ? undefined : `namespace ${owner.namespace}`,
+    owner.pod === null ? undefined : `pod ${owner.pod}`,
+    owner.container === null ? undefined : `container ${owner.container}`,
+    owner.containerId === null
+      ? undefined
+      : `${owner.runtime ?? "container"} ${owner.containerId.slice(0, 12)}`,
+    owner.unit === null ? undefined : `unit ${owner.unit}`,
+  ].filter((name) => name !== undefined);
+  if (cgroup !== null) names.push(`cgroup ${cgroup}`);
+  if (limitCgroup !== null && limitCgroup !== cgroup) names.push(`limit of ${limitCgroup}`);
+  if (group !== null) names.push(`killed as a group: ${group}`);
+  return names.length === 0 ? [] : field("Where", printable(names.join(", ")), style);
+}
+
+function advice(kill: Kill, style: Style): string[] {
+  return kill.advice.flatMap((line, index) =>
+    field(index === 0 ? "Do" : "", `- ${printable(line)}`, style, 2),
+  );
+}
+
+function numbers(kill: Kill, style: Style): string[] {
+  const { memory, trigger } = kill;
+  const size = (value: number | null, name: string): string | undefined =>
+    value === null ? undefined : `${bytes(value)} ${name}`;
+  const held = [
+    size(memory.anonRssBytes, "anonymous"),
+    size(memory.fileRssBytes, "of files"),
+    size(memory.shmemRssBytes, "shared"),
+    size(memory.pageTablesBytes, "page tables"),
+    size(memory.totalVmBytes, "virtual"),
+  ].filter((part) => part !== undefined);
+  const lines = held.length === 0 ? [] : field("Held", held.join(", "), style);
+
+  const victim = [
+    kill.uid === null ? undefined : `uid ${kill.uid}`,
+    kill.oomScoreAdj === null ? undefined : `oom_score_adj ${kill.oomScoreAdj}`,
+    `constraint ${kill.constraint}`,
+    kill.limitBytes === null ? undefined : `limit ${bytes(kill.limitBytes)}`,
+    kill.usageBytes === null ? undefined : `in use ${bytes(kill.usageBytes)}`,
+    kill.swapFreeBytes === null ? undefined : `${bytes(kill.swapFreeBytes)} of swap free`,
+  ].filter((part) => part !== undefined);
+  lines.push(...field("Facts", victim.join(", "), style));
+
+  if (trigger !== null) {
+    const pid = trigger.pid === null ? "" : ` (pid ${trigger.pid})`;
+    const order = trigger.order === null ? "" : `, order ${trigger.order}`;
+    const mask = trigger.gfpMask === null ? "" : `, ${trigger.gfpMask}`;
+    lines.push(
+      ...field(
+        "Trigger",
+        printable(`${trigger.comm}${pid} asked for memory${order}${mask}`),
+        style,
+      ),
+    );
+  }
+  if (kill.suppressed) {
+    lines.push(
+      ...field(
+        "Missing",
+        "the kernel's report: it writes at most ten in 5 s, or the log lost it",
+        style,
+      ),
+    );
+  }
+  return lines;
+}
+
+function tasks(kill: Kill, style: Style): string[] {
+  if (kill.tasks.length === 0) return [];
+  const held = (task: KillTask): number => (task.rssBytes ?? 0) + (task.swapBytes ?? 0);
+  const whole = kill.tasks.reduce((sum, task) => sum + held(task), 0);
+  const rows = kill.tasks.map((task) => [
+    bytes(task.rssBytes ?? 0),
+    task.swapBytes === null ? "-" : bytes(task.swapBytes),
+    percent(held(task), whole),
+    task.oomScoreAdj === null ? "-" : String(task.oomScoreAdj),
+    String(task.pid),
+    `${printable(task.comm)}${task.pid === kill.pid ? "  <- killed" : ""}`,
+  ]);
+  const table = [["rss", "swap", "share", "adj", "pid", "the largest tasks"], ...rows];
+  const widths = [10, 10, 10, 6, 8];
+  return table.map((cells, index) => {
+    const line = cells.map((cell, at) => cell.padStart(widths[at] ?? 0)).join("  ");
+    const label = (index === 0 ? "Tasks" : "").padEnd(labelWidth);
+    const text = `  ${label}${line.trimEnd()}`;
+    return index === 0 ? style.quiet(text) : text;
+  });
+}
+
+function field(label: string, text: string, style: Style, hang = 0): string[] {
+  const indent = " ".repeat(2 + labelWidth);
+  return wrap(text, width - indent.length, hang).map((line, index) =>
+    index === 0 ? `  ${style.quiet(label.padEnd(labelWidth))}${line}` : `${indent}${line}`,
+  );
+}
+
+/** Visible length: colour codes take no column. */
+function columns(text: string): number {
+  return text.replaceAll(new RegExp(`${escape}\\[[\\d;]*m`, "g"), "").length;
+}
+
+/** Breaks text between words, and a word that is longer than a line (a cgroup path) wherever it must. */
+function wrap(text: string, limit: number, hang = 0): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    let rest = word;
+    if (line !== "" && columns(line) + 1 + columns(rest) > limit) {
+      lines.push(line);
+      line = "";
+    }
+    const indent = line === "" && lines.length > 0 ? " ".repeat(hang) : "";
+    while (columns(indent + rest) > limit && columns(rest) === rest.length) {
+      lines.push(indent + rest.slice(0, limit - indent.length));
+      rest = rest.slice(limit - indent.length);
+    }
+    line = line === "" ? indent + rest : `${line} ${rest}`;
+  }
+  lines.push(line);
+  return lines;
+}

@@ -1,0 +1,102 @@
+/**
+ * A log written newest first (`journalctl -k -r`), turned round so that each dump stands before its
+ * kill again.
+ *
+ * Cut into pieces just behind a dump's header (the last line of its event in this order), so that
+ * no event is torn; each piece comes out in the order of time, the pieces newest first.
+ */
+import { KernelMessageReader } from "./kernel-message.ts";
+import type { LogClock } from "./local-time.ts";
+
+const pieceBytes = 8 * 1024 * 1024;
+const header = Buffer.from("oom-killer: ");
+
+/** A piece of a log in the order of time. */
+export interface TurnedPiece {
+  bytes: Buffer;
+  /** The number, in the file as it is, of a 1-based line of the piece. */
+  lineNumber(line: number): number;
+}
+
+/** Whether the stamps at the beginning of a log run backwards. */
+export function isReversed(head: Uint8Array, clock: LogClock): boolean {
+  const text = Buffer.from(head).toString("latin1");
+  const lines = text.startsWith("__CURSOR=")
+    ? text
+        .split("\n\n")
+        .map((entry) => /^__REALTIME_TIMESTAMP=(\d+)$/m.exec(entry)?.[1])
+        .map((micros) => (micros === undefined ? undefined : Number(micros)))
+    : stampsOf(text, clock);
+  let forward = 0;
+  let backward = 0;
+  let before: number | undefined;
+  for (const stamp of lines) {
+    if (stamp === undefined) continue;
+    if (before !== undefined && stamp > before) forward += 1;
+    if (before !== undefined && stamp < before) backward += 1;
+    before = stamp;
+  }
+  return backward > forward;
+}
+
+function stampsOf(text: string, clock: LogClock): (number | undefined)[] {
+  const reader = new KernelMessageReader(clock);
+  return text.split("\n").map((line) => {
+    const message = reader.read(line);
+    if (message === undefined || message.continues || message.origin === "user") return undefined;
+    return message.printkMicros ?? message.timeMs;
+  });
+}
+
+/** Turns a whole log round, piece by piece. */
+export async function* turned(
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<TurnedPiece> {
+  let held = Buffer.alloc(0);
+  let firstLine = 1;
+  for await (const chunk of chunks) {
+    held = Buffer.concat([held, chunk]);
+    if (held.length < pieceBytes) continue;
+    const cut = endOfLastEvent(held);
+    yield turn(held.subarray(0, cut), firstLine);
+    firstLine += countNewlines(held.subarray(0, cut));
+    held = Buffer.from(held.subarray(cut));
+  }
+  if (held.length > 0) yield turn(held, firstLine);
+}
+
+/** Behind the last header's line, or behind the last line where there is none. */
+function endOfLastEvent(bytes: Buffer): number {
+  const last = bytes.lastIndexOf(header);
+  const end = last < 0 ? bytes.lastIndexOf(0x0a) : bytes.indexOf(0x0a, last);
+  return end < 0 ? bytes.length : end + 1;
+}
+
+function countNewlines(bytes: Buffer): number {
+  let count = 0;
+  for (const byte of bytes) if (byte === 0x0a) count += 1;
+  return count;
+}
+
+function turn(bytes: Buffer, firstLine: number): TurnedPiece {
+  const text = bytes.toString("latin1");
+  const lines = (text.endsWith("\n") ? text.slice(0, -1) : text).split("\n");
+  const isExport = text.startsWith("__CURSOR=") || text.includes("\n__CURSOR=");
+  const startsEntry = (line: string): boolean =>
+    isExport ? line.startsWith("__CURSOR=") : !/^\s{4}/.test(line);
+  const order: number[] = [];
+  const turnedLines: string[] = [];
+  let end = lines.length;
+  for (let start = lines.length - 1; start >= 0; start -= 1) {
+    if (start > 0 && !startsEntry(lines[start] ?? "")) continue;
+    for (let at = start; at < end; at += 1) {
+      order.push(firstLine + at);
+      turnedLines.push(lines[at] ?? "");
+    }
+    end = start;
+  }
+  return {
+    bytes: Buffer.from(`${turnedLines.join("\n")}\n`, "latin1"),
+    lineNumber: (line) => order[line - 1] ?? line,
+  };
+}
