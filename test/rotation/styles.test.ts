@@ -38,7 +38,7 @@ test.each(Object.entries(rotationStyles))(
       const written = await writer.stop();
       await log.poll();
       expect(written).toBeGreaterThan(4000);
-      expect(lines.check(written)).toEqual({ lost: 0, doubled: 0 });
+      expect(lines.check(written)).toEqual({ lost: 0, doubled: 0, disordered: 0 });
     } finally {
       log.stop();
       rmSync(directory, { recursive: true });

@@ -43,10 +43,12 @@ export class WriterProcess {
   }
 }
 
-/** Which of the lines 0 to `written` - 1 did not come, or came twice. */
+/** Which of the lines 0 to `written` - 1 did not come, came twice, or came after a later one. */
 export class NumberedLines {
   #seen = new Map<number, number>();
   #rest = "";
+  #latest = -1;
+  #disordered = 0;
 
   chunk(chunk: Buffer): void {
     const parts = (this.#rest + chunk.toString("latin1")).split("\n");
@@ -60,17 +62,20 @@ export class NumberedLines {
   }
 
   line(line: string): void {
-    const number = /kernel: +\[(\d{9})\] Killed process \1 /.exec(line)?.[1];
-    if (number === undefined) return;
-    this.#seen.set(Number(number), (this.#seen.get(Number(number)) ?? 0) + 1);
+    const digits = /kernel: +\[(\d{9})\] Killed process \1 /.exec(line)?.[1];
+    if (digits === undefined) return;
+    const number = Number(digits);
+    this.#seen.set(number, (this.#seen.get(number) ?? 0) + 1);
+    if (number < this.#latest) this.#disordered++;
+    this.#latest = number;
   }
 
   get count(): number {
     return this.#seen.size;
   }
 
-  check(written: number): { lost: number; doubled: number } {
+  check(written: number): { lost: number; doubled: number; disordered: number } {
     const doubled = [...this.#seen.values()].filter((times) => times > 1).length;
-    return { lost: written - this.#seen.size, doubled };
+    return { lost: written - this.#seen.size, doubled, disordered: this.#disordered };
   }
 }

@@ -1,0 +1,46 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { compiledSource } from "../setup/compiled-source.ts";
+import { rotationStyles } from "./rotation-styles.ts";
+import { WriterProcess } from "./writer-process.ts";
+
+const script = fileURLToPath(new URL("./saving-reader.mjs", import.meta.url));
+
+test("a reader killed with -9 again and again, while the log rotates, has counted each line once", async () => {
+  const source = await compiledSource("kill-9");
+  const directory = mkdtempSync(join(tmpdir(), "kill-9-"));
+  const path = join(directory, "kern.log");
+  const state = join(directory, "state.json");
+  const startReader = (...more: string[]): ChildProcess =>
+    spawn(process.execPath, [script, source, path, state, ...more], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+  const writer = new WriterProcess(path, 5000);
+  await writer.started();
+  const styles = Object.values(rotationStyles);
+  try {
+    for (let round = 0; round < 10; round++) {
+      const reader = startReader();
+      await wait(100 + Math.random() * 300);
+      const rotation = styles[round % styles.length]?.(path, writer);
+      await wait(Math.random() * 100);
+      const dead = once(reader, "exit");
+      reader.kill("SIGKILL");
+      await dead;
+      await rotation;
+    }
+    const written = await writer.stop();
+    await once(startReader("once"), "exit");
+    const { next, lost, again } = JSON.parse(readFileSync(state, "utf8"));
+    expect({ read: next, lost, again }).toEqual({ read: written, lost: 0, again: 0 });
+    expect(written).toBeGreaterThan(10_000);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}, 60_000);
