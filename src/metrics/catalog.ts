@@ -557,7 +557,7 @@ export const catalog = {
     type: "gauge",
     collector: "exporter",
     labels: [],
-    help: "99th percentile of the event loop's delay since the last scrape, from perf_hooks.monitorEventLoopDelay.",
+    help: "Delay of the event loop that 1 % exceed, since the last scrape, from perf_hooks.monitorEventLoopDelay.",
   },
 } as const satisfies Record<string, MetricDefinition>;
 

@@ -1,0 +1,50 @@
+import { execFileSync } from "node:child_process";
+import { describe, expect, it } from "vitest";
+import { collectorNames } from "../../src/collectors/collector.ts";
+import { catalog, metricNames } from "../../src/metrics/catalog.ts";
+import { renderExposition, Samples } from "../../src/metrics/exposition.ts";
+import { debianTool } from "../setup/debian-tools.ts";
+
+const promtool = await debianTool("prometheus", "usr/bin/promtool");
+
+describe("the catalog", () => {
+  it.each(metricNames)("%s follows the naming rules", (name) => {
+    const { type, help, labels, collector } = catalog[name];
+    expect(name).toMatch(/^(oom|process|nodejs)_[a-z0-9_]+$/);
+    expect(name.endsWith("_total")).toBe(type === "counter");
+    expect(help).toMatch(/^[A-Z1].*\.$/);
+    expect(new Set(labels).size).toBe(labels.length);
+    expect([...collectorNames, "scrape", "exporter"]).toContain(collector);
+  });
+
+  it("closes only label sets that the metric has", () => {
+    for (const name of metricNames) {
+      const definition = catalog[name];
+      if ("values" in definition) {
+        for (const label of Object.keys(definition.values)) {
+          expect(definition.labels, name).toContain(label);
+        }
+      }
+    }
+  });
+
+  it("keeps names apart in OpenMetrics, where a counter loses its _total", () => {
+    const families = metricNames.map((name) => name.replace(/_total$/, ""));
+    expect(new Set(families).size).toBe(families.length);
+  });
+
+  it.skipIf(promtool === undefined)("passes promtool check metrics with every metric", async () => {
+    const samples = new Samples();
+    for (const name of metricNames) {
+      const labels = Object.fromEntries(catalog[name].labels.map((label) => [label, "x"]));
+      samples.add(name, 1, labels as never);
+    }
+    const text = await renderExposition(samples, "text");
+    const output = execFileSync(promtool as string, ["check", "metrics"], {
+      input: text,
+      encoding: "utf8",
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    expect(output).toBe("");
+  });
+});
