@@ -1,5 +1,5 @@
 import { catalog } from "../metrics/catalog.ts";
-import { type OwnerLabels, ownerLabels } from "../model/owner.ts";
+import { ownerLabels } from "../model/owner.ts";
 import type { CgroupPass, CgroupReading, CgroupTree } from "../sources/cgroup-tree.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import { type Collector, type CollectorPass, NoData, type SampleSink } from "./collector.ts";
@@ -10,8 +10,8 @@ export interface CgroupsCollectorOptions {
   owners: OwnerNames;
   /** MemTotal in bytes: no cgroup can have more. */
   hostTotalBytes: () => number;
-  /** Told of every live cgroup and its labels. */
-  onRead?: (readings: readonly CgroupReading[], labelsOf: (path: string) => OwnerLabels) => void;
+  /** Told of every cgroup that was read; `isWhole` where none was left out for want of time or room. */
+  onRead?: (readings: readonly CgroupReading[], isWhole: boolean) => void;
 }
 
 /** Memory, limits, events and pressure of every cgroup. */
@@ -28,7 +28,7 @@ export class CgroupsCollector implements Collector {
     const { tree, onRead } = this.#options;
     if (tree === undefined) throw new NoData("no memory cgroup hierarchy under /sys/fs/cgroup");
     const pass = tree.read(outOfTime);
-    onRead?.(pass.readings, (path) => this.#labels(path));
+    onRead?.(pass.readings, pass.beyondLimit === 0);
     return pass;
   }
 
@@ -41,10 +41,6 @@ export class CgroupsCollector implements Collector {
     sink.add("oom_cgroups_left_out", filtered, { reason: "filter" });
     sink.add("oom_cgroups_left_out", beyondLimit, { reason: "limit" });
     sink.add("oom_cgroups_left_out", unreadable, { reason: "unreadable" });
-  }
-
-  #labels(path: string): OwnerLabels {
-    return ownerLabels(path, this.#options.owners.ownerOf(path));
   }
 
   #add(sink: SampleSink, reading: CgroupReading, hostTotalBytes: number): void {

@@ -82,6 +82,7 @@ function once<Key, Value>(made: Map<Key, Value>, key: Key, make: () => Value): V
 export class Scraper {
   readonly #options: ScraperOptions;
   readonly #conditions = new Map<string, Condition>();
+  readonly #troubles = new Map<string, string>();
   #last: Pass | undefined;
 
   constructor(options: ScraperOptions) {
@@ -98,9 +99,9 @@ export class Scraper {
     return this.#options.collectors.map((collector) => collector.name);
   }
 
-  /** Whether each collector worked when it last ran. */
-  get conditions(): ReadonlyMap<string, string> {
-    return this.#conditions;
+  /** What did not work when it last ran, and why; data that this kernel does not have is no trouble. */
+  get troubles(): { collector: string; reason: string }[] {
+    return [...this.#troubles].map(([collector, reason]) => ({ collector, reason }));
   }
 
   /** Answers with the exposition of a pass that is new or has just been made. */
@@ -165,6 +166,8 @@ export class Scraper {
 
   /** Logs a condition when it begins and when it ends, however many scrapes see it. */
   #note(collector: string, condition: Condition, why = ""): void {
+    if (condition === "fails" || condition === "is skipped") this.#troubles.set(collector, why);
+    else this.#troubles.delete(collector);
     const before = this.#conditions.get(collector);
     if (before === condition) {
       return;

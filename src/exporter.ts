@@ -1,0 +1,402 @@
+import { CgroupsCollector } from "./collectors/cgroups.ts";
+import type { Collector } from "./collectors/collector.ts";
+import { HostCollector } from "./collectors/host.ts";
+import { KillsCollector } from "./collectors/kills.ts";
+import { LogCollector } from "./collectors/log.ts";
+import { ProcessesCollector } from "./collectors/processes.ts";
+import type { ServeFlags } from "./flags.ts";
+import { HostStatus, shared } from "./host-status.ts";
+import { buildApp } from "./http/app.ts";
+import { type Listeners, listen } from "./http/listeners.ts";
+import { parseMeminfo } from "./kernel/meminfo.ts";
+import { parseVmstat } from "./kernel/vmstat.ts";
+import { KernelLog } from "./kernel-log.ts";
+import { KillIntake } from "./kill-intake.ts";
+import type { Logger } from "./log-output.ts";
+import { Scraper } from "./metrics/scrape.ts";
+import { Attribution } from "./model/attribution.ts";
+import { KernelKillCount, type KillCountBaseline } from "./model/kernel-kill-count.ts";
+import { killOfReport } from "./model/kill.ts";
+import { KillLedger, type LedgerChange, type SavedLedger } from "./model/kill-ledger.ts";
+import { hasOwner, ownerLabels } from "./model/owner.ts";
+import { addOwnSamples, maxDescriptors, type OwnProcess, pageBytesOf } from "./own-process.ts";
+import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "./sources/cgroup-tree.ts";
+import { DescriptorBudget, HostFiles } from "./sources/host-files.ts";
+import { OwnerNames } from "./sources/owner-names.ts";
+import { ProcessTable } from "./sources/process-table.ts";
+import type { OpenedState } from "./sources/state-directory.ts";
+import { hostTimeZone } from "./sources/time-zone.ts";
+
+export interface ExporterOptions {
+  flags: ServeFlags;
+  /** Where counts and positions are kept; absent where they cannot be. */
+  state?: OpenedState;
+  kmsgPath: string;
+  hostName: string;
+  own: OwnProcess;
+  log: Logger;
+  /** Wall clock, milliseconds since the epoch. */
+  nowMs: () => number;
+  /** A clock that never goes back, milliseconds. */
+  monotonicMs: () => number;
+}
+
+/** What a kept file of a process or cgroup may take of RLIMIT_NOFILE, and at most. */
+const processDescriptors = { share: 1 / 4, atMost: 4096 };
+const cgroupDescriptors = { share: 1 / 2, atMost: 8192 };
+const defaultMaxDescriptors = 1024;
+
+const tickMs = 1000;
+/** Positions alone are saved now and then: what is read again holds no kill that was counted. */
+const positionsEveryTicks = 5;
+
+/** Everything joined: one host's files read, its kills counted, served over HTTP. */
+export class Exporter {
+  readonly #options: ExporterOptions;
+  readonly #files: HostFiles;
+  readonly #ownProc: HostFiles;
+  readonly #boot: string;
+  readonly #tree: CgroupTree | undefined;
+  readonly #table: ProcessTable;
+  readonly #owners: OwnerNames;
+  readonly #ledger: KillLedger;
+  readonly #kernelCount: KernelKillCount;
+  readonly #intake: KillIntake;
+  readonly #kernelLog: KernelLog;
+  readonly #scraper: Scraper;
+  readonly #status: HostStatus;
+  readonly #memory: () => { totalBytes: number; swapTotalBytes: number };
+  #cgroups: readonly CgroupReading[] = [];
+  #workloads = new Set<string>();
+  #listeners: Listeners | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #ticks = 0;
+  #hasCaughtUp = false;
+  #refusedRequests = 0;
+
+  constructor(options: ExporterOptions) {
+    const { flags, state, log, nowMs, monotonicMs, kmsgPath } = options;
+    this.#options = options;
+    this.#files = new HostFiles({
+      procfs: flags["path.procfs"],
+      sysfs: flags["path.sysfs"],
+      rootfs: flags["path.rootfs"],
+    });
+    this.#ownProc = new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: "/" });
+    this.#boot = this.#bootId();
+    this.#memory = shared(nowMs, () => this.#readMemory(), { totalBytes: 0, swapTotalBytes: 0 });
+    this.#owners = new OwnerNames({ rootfs: flags["path.rootfs"], now: monotonicMs });
+    this.#tree = this.#cgroupTree();
+    this.#table = new ProcessTable({
+      files: this.#files,
+      descriptors: this.#descriptors(processDescriptors),
+      now: monotonicMs,
+      cgroupsByPid: () => this.#tree?.cgroupsByPid() ?? new Map(),
+    });
+    this.#ledger = new KillLedger({
+      save: (change) => this.#save(change),
+      saved: state?.saved as SavedLedger | undefined,
+      nowMs: nowMs(),
+    });
+    this.#kernelCount = new KernelKillCount(
+      this.#ledger.note("kernelCount") as KillCountBaseline | undefined,
+    );
+    this.#intake = new KillIntake({
+      ledger: this.#ledger,
+      attribution: new Attribution(),
+      kernelCount: this.#kernelCount,
+      witness: {
+        lookUp: (pid) => this.#table.lookUp(pid),
+        remembered: (pid) => this.#table.remembered(pid),
+        readNew: () => this.#table.readNew(),
+        killCounts: () => this.#tree?.killCounts() ?? new Map(),
+        kernelKills: () => this.#kernelKills(),
+      },
+      boot: this.#boot,
+      ownerOf: (cgroup) => this.#owners.ownerOf(cgroup ?? ""),
+      tell: (report, context) =>
+        killOfReport(report, {
+          ...context,
+          ownerOf: (cgroup) => this.#owners.ownerOf(cgroup ?? ""),
+        }),
+      nowMs,
+      monotonicMs,
+      positions: () => this.#kernelLog.positions(),
+    });
+    this.#kernelLog = new KernelLog({
+      mode: flags.collectors.includes("kills") ? flags["kernel-log.source"] : "none",
+      filePath: flags["kernel-log.file"],
+      kmsgPath,
+      files: this.#files,
+      ledger: this.#ledger,
+      intake: this.#intake,
+      clock: { nowMs, zone: hostTimeZone(flags["path.rootfs"]) },
+      monotonicMs,
+      boot: this.#boot,
+      bootTimeMs: () => this.#bootTimeMs(),
+      log,
+      onCaughtUp: () => this.#onCaughtUp(),
+    });
+    const collectors = this.#collectors();
+    this.#scraper = new Scraper({
+      collectors: Object.values(collectors).filter(({ name }) => flags.collectors.includes(name)),
+      addOwnSamples: (sink) =>
+        addOwnSamples(sink, options.own, this.#ownProc, this.#refusedRequests),
+      now: monotonicMs,
+      log,
+    });
+    this.#status = new HostStatus({
+      ...collectors,
+      files: this.#files,
+      table: this.#table,
+      tree: this.#tree,
+      owners: this.#owners,
+      pageBytes: pageBytesOf(this.#ownProc),
+      nowMs,
+      kills: () => this.#kills(),
+      unaccounted: () => this.#unaccounted(),
+      sources: () => this.#kernelLog.states,
+      troubles: () => this.#scraper.troubles,
+      own: options.own,
+    });
+  }
+
+  /**
+   * Reads what there is, then serves. Resolves with the start-up line.
+   * @throws {ListenError} where an address cannot be had
+   */
+  async start(): Promise<string> {
+    const { flags, monotonicMs, nowMs } = this.#options;
+    const app = buildApp({
+      scraper: this.#scraper,
+      hostName: this.#options.hostName,
+      telemetryPath: flags["web.telemetry-path"],
+      maxRequests: flags["web.max-requests"],
+      basePath: new URL(flags["web.external-url"] ?? "http://localhost").pathname.replace(
+        /\/$/,
+        "",
+      ),
+      ui: flags["web.ui"],
+      isReady: () => this.#hasCaughtUp && this.#scraper.hasRun,
+      kills: () => this.#kills(),
+      victims: (query) => this.#status.victims(query),
+      status: () => this.#status.status(),
+      statusView: () => this.#status.view(),
+      now: nowMs,
+      onRefused: () => {
+        this.#refusedRequests++;
+      },
+      onError: (error, path) => {
+        this.#options.log.error({ path, reason: String(error) }, "a request failed");
+      },
+    });
+    await app.ready();
+    this.#listeners = await listen(flags.listenAddresses, (request, response) =>
+      app.routing(request, response),
+    );
+    // The first pass before the first line: workloads are born at 0 before a kill can count.
+    await this.#scraper.scrape({}, { format: "text", gzip: false });
+    this.#kernelLog.start();
+    this.#kernelCount.read(this.#countReading(monotonicMs()));
+    this.#timer = setInterval(() => this.#tick(), tickMs);
+    return this.#startUpLine(this.#listeners.urls);
+  }
+
+  /** Stops listening, lets the scrapes in flight finish, saves. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#listeners?.close();
+    this.#kernelLog.stop();
+    this.#intake.flush();
+    this.#options.state?.directory.close();
+    this.#table.close();
+    this.#tree?.close();
+  }
+
+  #collectors() {
+    const { flags, nowMs, state } = this.#options;
+    const host = new HostCollector(this.#files, pageBytesOf(this.#ownProc));
+    const cgroups = new CgroupsCollector({
+      tree: this.#tree,
+      owners: this.#owners,
+      hostTotalBytes: () => this.#memory().totalBytes - this.#memory().swapTotalBytes,
+      onRead: (readings, isWhole) => this.#noteCgroups(readings, isWhole),
+    });
+    const processes = new ProcessesCollector({
+      table: this.#table,
+      owners: this.#owners,
+      top: flags["collector.processes.top"],
+      pageBytes: pageBytesOf(this.#ownProc),
+      hostMemory: this.#memory,
+      cgroups: () => this.#cgroups,
+    });
+    const kills = new KillsCollector({
+      ledger: this.#ledger,
+      nowMs,
+      unaccounted: () => this.#unaccounted(),
+      state: state?.directory,
+    });
+    const log = new LogCollector({
+      sources: () => this.#kernelLog.states,
+      tally: () => this.#kernelLog.tally,
+    });
+    return { host, cgroups, processes, kills, log } satisfies Record<string, Collector>;
+  }
+
+  #cgroupTree(): CgroupTree | undefined {
+    const { flags } = this.#options;
+    const hierarchy = findMemoryHierarchy(this.#files);
+    if (hierarchy === undefined) return undefined;
+    return new CgroupTree({
+      files: this.#files,
+      hierarchy,
+      descriptors: this.#descriptors(cgroupDescriptors),
+      max: flags["collector.cgroups.max"],
+      include: flags["collector.cgroups.include"],
+      exclude: flags["collector.cgroups.exclude"],
+    });
+  }
+
+  #descriptors({ share, atMost }: typeof processDescriptors): DescriptorBudget {
+    const limit = maxDescriptors(this.#ownProc) ?? defaultMaxDescriptors;
+    return new DescriptorBudget(Math.min(limit * share, atMost));
+  }
+
+  #noteCgroups(readings: readonly CgroupReading[], isWhole: boolean): void {
+    const nowMs = this.#options.nowMs();
+    this.#cgroups = readings;
+    const live = new Set<string>();
+    for (const { path } of readings) {
+      const owner = this.#owners.ownerOf(path);
+      if (!hasOwner(owner)) continue;
+      live.add(path);
+      this.#ledger.noteWorkload(ownerLabels(path, owner), nowMs);
+    }
+    if (!isWhole) return;
+    for (const path of this.#workloads) {
+      if (!live.has(path)) this.#ledger.workloadGone(path, nowMs);
+    }
+    this.#workloads = live;
+  }
+
+  #onCaughtUp(): void {
+    const { nowMs, monotonicMs } = this.#options;
+    this.#intake.commit();
+    if (!this.#ledger.isContinued) {
+      const printkMicros = Math.round(this.#uptimeMs() * 1000);
+      this.#ledger.record({
+        atMs: nowMs(),
+        began: { boot: this.#boot, printkMicros },
+        notes: { firstStartMs: nowMs() },
+      });
+    }
+    this.#hasCaughtUp = true;
+    this.#ledger.showCounts();
+    this.#kernelCount.begin(this.#countReading(monotonicMs()), {
+      logHoldsBoot: this.#kernelLog.holdsBoot,
+    });
+    this.#intake.readCounters();
+    this.#intake.savePositions();
+    this.#saveBaseline();
+  }
+
+  #tick(): void {
+    const { state, monotonicMs } = this.#options;
+    if (this.#hasCaughtUp) {
+      this.#kernelCount.read(this.#countReading(monotonicMs()));
+      this.#saveBaseline();
+      this.#kernelLog.tick(this.#unaccounted());
+    }
+    if (++this.#ticks % positionsEveryTicks === 0) this.#intake.savePositions();
+    state?.directory.flush();
+  }
+
+  #countReading(nowMs: number) {
+    const rawLines = this.#intake.rawLines;
+    return { boot: this.#boot, rawLines, oomKill: this.#kernelKills(), nowMs };
+  }
+
+  #unaccounted(): number | undefined {
+    return this.#kernelLog.states.length === 0 ? undefined : this.#kernelCount.unaccounted;
+  }
+
+  #saveBaseline(): void {
+    const { baseline } = this.#kernelCount;
+    if (JSON.stringify(baseline) === JSON.stringify(this.#ledger.note("kernelCount"))) return;
+    this.#ledger.record({ atMs: this.#options.nowMs(), notes: { kernelCount: baseline ?? null } });
+  }
+
+  #save(change: LedgerChange): void {
+    this.#options.state?.directory.append(change, () => this.#ledger.snapshot());
+  }
+
+  #kills() {
+    return this.#ledger.list({ limit: Number.POSITIVE_INFINITY }).kills;
+  }
+
+  #kernelKills(): number | undefined {
+    const length = this.#readIfThere("vmstat");
+    return length === undefined ? undefined : parseVmstat(this.#files.bytes, length).oomKills;
+  }
+
+  #readIfThere(name: string): number | undefined {
+    try {
+      return this.#files.read(this.#files.procfs(name));
+    } catch {
+      return undefined;
+    }
+  }
+
+  #readMemory(): { totalBytes: number; swapTotalBytes: number } {
+    const { memTotalBytes, swapTotalBytes = 0 } = parseMeminfo(
+      this.#files.text(this.#files.procfs("meminfo")),
+    );
+    return { totalBytes: memTotalBytes + swapTotalBytes, swapTotalBytes };
+  }
+
+  #bootId(): string {
+    const path = this.#files.procfs("sys/kernel/random/boot_id");
+    return this.#files.textIfReadable(path)?.trim().replaceAll("-", "") ?? "";
+  }
+
+  #uptimeMs(): number {
+    const text = this.#files.textIfReadable(this.#files.procfs("uptime"));
+    return Number.parseFloat(text ?? "0") * 1000;
+  }
+
+  #bootTimeMs(): number {
+    return this.#options.nowMs() - this.#uptimeMs();
+  }
+
+  #startUpLine(urls: readonly string[]): string {
+    const { flags, own, state } = this.#options;
+    const states = this.#kernelLog.states;
+    const read = states.filter(({ up }) => up).map(({ path }) => path);
+    const parts = [
+      `oom-exporter ${own.version} serves ${urls.join(" and ")}`,
+      `kernel log: ${read.join(" and ") || "none"}`,
+      `cgroups: ${this.#tree?.hierarchy.version ?? "none"}`,
+      `collectors: ${flags.collectors.join(", ")}`,
+      `state: ${state?.directory.path ?? "not kept over a restart"}`,
+    ];
+    const unread = [
+      ...this.#kernelLog.passedOver,
+      ...states.filter(({ up }) => !up).map(({ path, reason }) => `${path}: ${reason}`),
+      ...this.#missing(),
+    ];
+    if (unread.length > 0) parts.push(`cannot read: ${unread.join("; ")}`);
+    return parts.join(" | ");
+  }
+
+  #missing(): string[] {
+    const missing: string[] = [];
+    if (this.#files.textIfReadable(this.#files.procfs("pressure/memory")) === undefined) {
+      missing.push("memory pressure: needs Linux 4.20 with CONFIG_PSI, on some with psi=1");
+    }
+    if (this.#tree === undefined) missing.push("cgroups: no memory controller is mounted");
+    if (this.#kernelKills() === undefined) {
+      missing.push("the kernel's own kill count: needs Linux 4.13");
+    }
+    return missing;
+  }
+}

@@ -1,0 +1,285 @@
+import type { LogSourceState, LogTally } from "./collectors/log.ts";
+import type { LogClock } from "./kernel/local-time.ts";
+import type { KernelLogEvent, OomKillReport } from "./kernel/oom-report.ts";
+import type { KillIntake } from "./kill-intake.ts";
+import { chooseLogSource, type LogSource } from "./log-choice.ts";
+import type { Logger } from "./log-output.ts";
+import {
+  FileReader,
+  KmsgDeviceReader,
+  type LogReader,
+  type ReaderListener,
+} from "./log-readers.ts";
+import type { KillLedger } from "./model/kill-ledger.ts";
+import type { HostFiles } from "./sources/host-files.ts";
+import { type KmsgPosition, openKmsg } from "./sources/kmsg-device.ts";
+import type { LogPosition } from "./sources/log-identity.ts";
+
+export interface KernelLogOptions {
+  mode: "auto" | "file" | "kmsg" | "none";
+  /** `--kernel-log.file`, absent where it was not given. */
+  filePath?: string;
+  kmsgPath: string;
+  files: HostFiles;
+  ledger: KillLedger;
+  intake: KillIntake;
+  clock: LogClock;
+  monotonicMs: () => number;
+  /** Boot id of the running kernel, 32 hex digits. */
+  boot: string;
+  bootTimeMs: () => number;
+  log: Logger;
+  /** Called once: every source that was chosen at the start has been read to its end. */
+  onCaughtUp: () => void;
+}
+
+/** A file that is gone longer than rotation takes. */
+const blindAfterMs = 10_000;
+/** syslogd may start after us; so long after our start its log is looked for once more. */
+const secondChoiceMs = 60_000;
+/** A stamp and a clock that was set meanwhile may disagree so far about when the boot was. */
+const bootSlackMs = 120_000;
+
+interface Source {
+  reader: LogReader;
+  state: { up: boolean; reason?: string; sinceMs: number };
+  isReread: boolean;
+  /** Taken out of service: the kernel counted kills that it did not show. */
+  isBlind: boolean;
+}
+
+/**
+ * Which sources of the kernel log are read, and from where on.
+ *
+ * With a saved position reading goes on there. On the first start what stands in the log is history.
+ * A source that is taken up later brings lines that may be known already: the ledger knows them.
+ */
+export class KernelLog {
+  /** Why a source that comes first in order is not read; one line each. */
+  passedOver: string[] = [];
+  readonly #options: KernelLogOptions;
+  readonly #sources: Source[] = [];
+  readonly #closed: LogTally[] = [];
+  readonly #startedMs: number;
+  readonly #firstStart: boolean;
+  #hasChosenAgain = false;
+  #hasCaughtUp = false;
+  #switchedForGap = false;
+
+  constructor(options: KernelLogOptions) {
+    this.#options = options;
+    this.#startedMs = options.monotonicMs();
+    this.#firstStart = !options.ledger.isContinued;
+  }
+
+  start(): void {
+    const { mode, filePath, files, kmsgPath, ledger, boot } = this.#options;
+    if (mode === "file")
+      this.#open({ kind: "file", path: filePath ?? files.rootfs("var/log/kern.log") });
+    else if (mode === "kmsg") this.#open({ kind: "kmsg", path: kmsgPath });
+    else if (mode === "auto") {
+      const source = this.#choose();
+      if (source !== undefined) this.#open(source);
+      // Both were read when this boot was last followed: the other alone had gaps.
+      const ring = ledger.position("kmsg") as KmsgPosition | undefined;
+      const isBoth = ledger.note("bothSources") === boot && source?.kind === "file";
+      if (isBoth && ring !== undefined) this.#open({ kind: "kmsg", path: kmsgPath });
+    }
+    for (const { reader } of this.#sources) reader.start();
+    this.#reportCaughtUp();
+  }
+
+  stop(): void {
+    for (const { reader } of this.#sources) reader.stop();
+  }
+
+  /** To be called about once a second. `unaccounted`: kills that the log has not shown for 10 s. */
+  tick(unaccounted: number | undefined): void {
+    if (this.#options.mode !== "auto") return;
+    const nowMs = this.#options.monotonicMs();
+    if ((unaccounted ?? 0) > 0) this.#readRingForGap(unaccounted as number);
+    const isBlind = this.#sources.every(
+      ({ state }) => !state.up && nowMs - state.sinceMs >= blindAfterMs,
+    );
+    const isSecondChoice = !this.#hasChosenAgain && nowMs - this.#startedMs >= secondChoiceMs;
+    if (isSecondChoice) this.#hasChosenAgain = true;
+    if (isBlind || isSecondChoice) this.#chooseAgain(isBlind);
+  }
+
+  get states(): LogSourceState[] {
+    return this.#sources.map(({ reader, state, isBlind }) => ({
+      name: reader.name,
+      path: reader.path,
+      up: state.up && !isBlind,
+      reason: isBlind ? "the kernel counted kills that it does not show" : state.reason,
+    }));
+  }
+
+  get tally(): LogTally {
+    const tallies = [...this.#closed, ...this.#sources.map(({ reader }) => reader.tally)];
+    const sum = (field: Exclude<keyof LogTally, "lastRecordMs">) =>
+      tallies.reduce((total, tally) => total + tally[field], 0);
+    const last = Math.max(0, ...tallies.map(({ lastRecordMs }) => lastRecordMs ?? 0));
+    return {
+      lines: sum("lines"),
+      bytes: sum("bytes"),
+      rotations: sum("rotations"),
+      truncations: sum("truncations"),
+      lostRecords: sum("lostRecords"),
+      suppressedDumps: sum("suppressedDumps"),
+      unparsedKills: sum("unparsedKills"),
+      readErrors: sum("readErrors"),
+      lastRecordMs: last === 0 ? undefined : last,
+    };
+  }
+
+  /** Where each source stands, by its key in the ledger. */
+  positions(): Record<string, unknown> {
+    const positions = this.#sources.map(({ reader }) => [reader.key, reader.position()] as const);
+    return Object.fromEntries(positions.filter(([, position]) => position !== undefined));
+  }
+
+  /**
+   * True where what has been read holds this boot's messages from its start: a ring that still has
+   * its first record, or a file that was followed since an earlier boot.
+   */
+  get holdsBoot(): boolean {
+    return this.#sources.some(({ reader, isReread }) => reader.name === "file" && !isReread);
+  }
+
+  #choose(): LogSource | undefined {
+    const { files, kmsgPath, bootTimeMs } = this.#options;
+    const choice = chooseLogSource({ files, kmsgPath, bootTimeMs: bootTimeMs() });
+    this.passedOver = choice.passedOver;
+    return choice.source;
+  }
+
+  #chooseAgain(isBlind: boolean): void {
+    const source = this.#choose();
+    if (source === undefined || this.#find(source) !== undefined) return;
+    this.#options.log.info({ path: source.path }, "reading the kernel log from another source");
+    const before = isBlind ? [] : [...this.#sources];
+    this.#open(source).reader.start();
+    // A better source takes over; one that went blind is kept, for it may come back.
+    for (const old of before) this.#close(old);
+  }
+
+  #readRingForGap(unaccounted: number): void {
+    if (this.#switchedForGap) return;
+    const { kmsgPath, log, ledger, boot, clock } = this.#options;
+    if (this.#find({ kind: "kmsg", path: kmsgPath }) !== undefined) return;
+    this.#switchedForGap = true;
+    const reader = this.#open({ kind: "kmsg", path: kmsgPath }).reader;
+    reader.start();
+    const isUp = this.#sources.at(-1)?.state.up === true;
+    if (isUp) for (const source of this.#sources) source.isBlind ||= source.reader !== reader;
+    ledger.record({ atMs: clock.nowMs(), notes: { bothSources: boot } });
+    const message = isUp
+      ? "the kernel counted kills that the log does not show: reading /dev/kmsg as well from now on"
+      : "the kernel counted kills that the log does not show, and /dev/kmsg cannot be read either";
+    log.warn({ unaccounted, blind: this.#sources[0]?.reader.path }, message);
+  }
+
+  #find({ kind, path }: LogSource): Source | undefined {
+    return this.#sources.find(({ reader }) => reader.name === kind && reader.path === path);
+  }
+
+  #open(source: LogSource): Source {
+    const { ledger, clock, monotonicMs, boot, bootTimeMs } = this.#options;
+    const options = { listener: this.#listener, clock, monotonicMs };
+    const key = source.kind === "file" ? `file:${source.path}` : "kmsg";
+    const saved = ledger.position(key);
+    const reader =
+      source.kind === "file"
+        ? new FileReader(source.path, (saved as LogPosition | undefined) ?? "start", options)
+        : new KmsgDeviceReader(
+            source.path,
+            {
+              open: () => openKmsg(source.path),
+              bootId: boot,
+              from: (saved as KmsgPosition | undefined) ?? "start",
+              bootTimeMs,
+            },
+            options,
+          );
+    const opened: Source = {
+      reader,
+      state: { up: false, reason: "not read yet", sinceMs: monotonicMs() },
+      isReread: saved === undefined,
+      isBlind: false,
+    };
+    this.#sources.push(opened);
+    return opened;
+  }
+
+  #close(source: Source): void {
+    source.reader.stop();
+    this.#closed.push(source.reader.tally);
+    this.#sources.splice(this.#sources.indexOf(source), 1);
+  }
+
+  readonly #listener: ReaderListener = {
+    event: (reader, event, position) => this.#take(reader, event, position),
+    drained: () => this.#options.intake.commit(),
+    caughtUp: () => this.#reportCaughtUp(),
+    stateChanged: (reader, { up, reason }) => {
+      const source = this.#sources.find((candidate) => candidate.reader === reader);
+      if (source === undefined) return;
+      const wasUp = source.state.up;
+      source.state = { up, reason, sinceMs: this.#options.monotonicMs() };
+      if (!this.#hasCaughtUp) return;
+      const { log } = this.#options;
+      if (!up) log.warn({ path: reader.path, reason }, "the kernel log cannot be read");
+      else if (!wasUp) log.info({ path: reader.path }, "the kernel log is read again");
+    },
+    lost: (reader, reason) => {
+      this.#options.log.warn({ path: reader.path, reason }, "part of the kernel log is lost");
+    },
+  };
+
+  #reportCaughtUp(): void {
+    if (this.#hasCaughtUp || !this.#sources.every(({ reader }) => reader.isCaughtUp)) return;
+    this.#hasCaughtUp = true;
+    this.#options.onCaughtUp();
+  }
+
+  #take(reader: LogReader, event: KernelLogEvent, position: unknown): void {
+    const { intake } = this.#options;
+    if (event.kind === "group") intake.amend(event.report);
+    if (event.kind !== "kill") return;
+    const source = this.#sources.find((candidate) => candidate.reader === reader);
+    const isReread = (source?.isReread ?? true) && !reader.isCaughtUp;
+    intake.take({
+      report: event.report,
+      source: reader.key,
+      sourcePath: reader.path,
+      isLive: reader.isCaughtUp,
+      boot: this.#bootOf(reader, event.report),
+      isReread,
+      isHistory: isReread && this.#isOlderThanFirstStart(event.report),
+      position,
+    });
+  }
+
+  /** On the first start all that stands in the log; later, in a source new to us, what is older than that start. */
+  #isOlderThanFirstStart({ killLine }: OomKillReport): boolean {
+    if (this.#firstStart && !this.#hasCaughtUp) return true;
+    const firstStartMs = this.#options.ledger.note("firstStartMs") as number | undefined;
+    const { timeMs } = killLine;
+    return firstStartMs !== undefined && timeMs !== undefined && timeMs < firstStartMs;
+  }
+
+  /**
+   * The ring holds nothing but this boot. In a file a line is of this boot when it was just written,
+   * or when its stamps put the start of its boot where this boot's is; an earlier boot's is earlier.
+   */
+  #bootOf(reader: LogReader, { killLine }: OomKillReport): string | undefined {
+    const { boot, bootTimeMs } = this.#options;
+    if (reader.name === "kmsg" || reader.isCaughtUp) return boot;
+    const { timeMs, printkMicros } = killLine;
+    if (timeMs === undefined) return undefined;
+    const sinceBootMs = printkMicros === undefined ? 0 : printkMicros / 1000;
+    const slackMs = printkMicros === undefined ? 0 : bootSlackMs;
+    return timeMs - sinceBootMs >= bootTimeMs() - slackMs ? boot : undefined;
+  }
+}

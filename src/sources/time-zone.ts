@@ -1,0 +1,26 @@
+import { readFileSync, readlinkSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseTzif, type TimeZone, utcZone } from "../kernel/local-time.ts";
+
+/**
+ * The zone that a host writes its logs in: `<rootfs>/etc/localtime`, UTC where there is none. A link
+ * is followed under `rootfs`, for in a container an absolute one would lead into the container.
+ */
+export function hostTimeZone(rootfs: string): TimeZone {
+  const path = join(rootfs, "etc/localtime");
+  try {
+    const link = linkTarget(path);
+    const file = link === undefined ? path : join(rootfs, resolve("/etc", link));
+    return parseTzif(readFileSync(file)) ?? utcZone;
+  } catch {
+    return utcZone;
+  }
+}
+
+function linkTarget(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
