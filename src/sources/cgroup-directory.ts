@@ -105,8 +105,13 @@ export class CgroupDirectory {
     return this.#isAccounted;
   }
 
+  /** False where the directory is gone; one that this user may not look at is there. */
   exists(): boolean {
-    return linksOf(this.#directory) !== undefined;
+    try {
+      return linksOf(this.#directory) !== undefined;
+    } catch {
+      return true;
+    }
   }
 
   /** The tightest of this cgroup's own limit and the one above. */

@@ -205,7 +205,9 @@ export class CgroupTree {
         queue.push(...directory.children());
       } catch (error) {
         if (!(error instanceof FileUnavailable)) throw error;
-        if (error.reason !== "denied") directory.reset();
+        if (error.reason === "denied") continue;
+        directory.reset();
+        if (!directory.exists()) directory.remove();
       }
     }
   }

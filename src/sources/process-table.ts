@@ -157,6 +157,8 @@ export class ProcessTable {
     } catch (error) {
       throw new FileUnavailable(files.roots.procfs, error);
     }
+    // Who was here before us has found its place.
+    const passes = this.#entries.size === 0 ? youngPasses - 1 : 0;
     const fresh: Entry[] = [];
     const present = new Set<number>();
     for (const name of names) {
@@ -165,7 +167,7 @@ export class ProcessTable {
       present.add(pid);
       if (this.#entries.has(pid)) continue;
       const scoreFile = new KeptFile(files.procfs(name, "oom_score"), files, descriptors);
-      const entry = { pid, scoreFile, score: 0, passes: 0, isDenied: false, isIdle: false };
+      const entry = { pid, scoreFile, score: 0, passes, isDenied: false, isIdle: false };
       this.#entries.set(pid, entry);
       fresh.push(entry);
     }
@@ -178,11 +180,12 @@ export class ProcessTable {
     const length = entry.scoreFile.read();
     const score = decimalAt(this.#options.files.bytes, 0, length) ?? 0;
     if (!entry.scoreFile.isKept) this.#checkIdentity(entry);
-    const isYoung = entry.passes++ < youngPasses;
+    const isYoung = entry.passes < youngPasses;
+    entry.passes++;
     if (!isYoung && score === entry.score) return;
     entry.score = score;
     this.#readDetails(entry);
-    entry.isIdle = !isYoung && entry.reading === undefined;
+    entry.isIdle = entry.reading === undefined && entry.passes >= youngPasses;
     if (entry.isIdle) entry.scoreFile.close();
   }
 

@@ -1,0 +1,81 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { decimalAt, FlatKeyedFile, signedDecimalAt } from "../../src/kernel/flat-keyed.ts";
+
+const bytes = (text: string) => Buffer.from(text, "latin1");
+
+describe("a flat keyed file", () => {
+  const file = new FlatKeyedFile(["anon", "file", "oom", "oom_kill"] as const);
+
+  it("gives the chosen keys and passes over the others", () => {
+    expect(file.parse(bytes("anon 12976128\nkernel 99\nfile 8429568\noom_kill 0\n"))).toEqual({
+      anon: 12976128,
+      file: 8429568,
+      oom_kill: 0,
+    });
+  });
+
+  it("leaves out a key that the file lacks", () => {
+    expect(file.parse(bytes("oom_kill 3\n"))).toEqual({ oom_kill: 3 });
+  });
+
+  it("takes no key for another that begins or ends alike", () => {
+    expect(file.parse(bytes("anon_thp 1\noom_group_kill 2\nxfile 3\nan 4\n"))).toEqual({});
+  });
+
+  it("reads only as many bytes as it is told, since the buffer holds an older file behind them", () => {
+    const text = bytes("anon 1\nfile 22\n");
+    expect(file.parse(text, "anon 1\nfile 2".length)).toEqual({ anon: 1, file: 2 });
+  });
+
+  it("leaves out a key without a number", () => {
+    expect(file.parse(bytes("anon \nfile max\noom"))).toEqual({});
+  });
+
+  it("agrees with a naive split, whatever keys and values stand in the file", () => {
+    const key = fc.string({ unit: fc.constantFrom(..."abcdefgx_".split("")), minLength: 1 });
+    const row = fc.tuple(key, fc.nat());
+    fc.assert(
+      fc.property(fc.array(row), fc.array(key, { minLength: 1 }), (rows, others) => {
+        const wanted = [...new Set([...others, ...rows.slice(0, 3).map(([name]) => name)])];
+        const text = rows.map(([name, value]) => `${name} ${value}\n`).join("");
+        const naive = Object.fromEntries(
+          text
+            .split("\n")
+            .map((line) => line.split(" "))
+            .filter(([name]) => wanted.includes(name as string))
+            .map(([name, value]) => [name, Number(value)]),
+        );
+        expect(new FlatKeyedFile(wanted).parse(bytes(text))).toEqual(naive);
+      }),
+    );
+  });
+
+  it("never throws, whatever bytes it is given", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(200), (noise, length) => {
+        const values = file.parse(noise, Math.min(length, noise.length));
+        for (const value of Object.values(values)) expect(value).toBeGreaterThanOrEqual(0);
+      }),
+    );
+  });
+});
+
+describe("a decimal number in bytes", () => {
+  it("ends at the first byte that is no digit", () => {
+    expect(decimalAt(bytes("67108864\n"), 0)).toBe(67108864);
+    expect(decimalAt(bytes("a 12 b"), 2)).toBe(12);
+  });
+
+  it("is absent where there is no digit", () => {
+    expect(decimalAt(bytes("max\n"), 0)).toBeUndefined();
+    expect(decimalAt(bytes(""), 0)).toBeUndefined();
+    expect(decimalAt(bytes("12"), 0, 0)).toBeUndefined();
+  });
+
+  it("may have a minus where a sign is allowed", () => {
+    expect(signedDecimalAt(bytes("-1000\n"), 0)).toBe(-1000);
+    expect(signedDecimalAt(bytes("300\n"), 0)).toBe(300);
+    expect(signedDecimalAt(bytes("-\n"), 0)).toBeUndefined();
+  });
+});

@@ -1,0 +1,52 @@
+import { describe, expect, it } from "vitest";
+import { parseProcessStatus } from "../../src/kernel/process-status.ts";
+
+function parsed(text: string) {
+  const bytes = Buffer.from(text);
+  return parseProcessStatus(
+    Buffer.concat([bytes, Buffer.from("\nVmRSS:\t 9999 kB\n")]),
+    bytes.length,
+  );
+}
+
+const status = (name: string) =>
+  `Name:\t${name}\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t812\nPid:\t812\nPPid:\t7\nUid:\t33\t34\t35\t36\nVmPeak:\t  60000 kB\nVmRSS:\t   48516 kB\nRssAnon:\t   40000 kB\nVmPTE:\t     132 kB\nVmSwap:\t      12 kB\nThreads:\t1\n`;
+
+describe("/proc/PID/status", () => {
+  it("tells who a process is and what a kill would free", () => {
+    expect(parsed(status("nginx: worker"))).toEqual({
+      comm: "nginx: worker",
+      parentPid: 7,
+      uid: 33,
+      memory: {
+        residentBytes: 48516 * 1024,
+        swapBytes: 12 * 1024,
+        pageTablesBytes: 132 * 1024,
+      },
+    });
+  });
+
+  it.each([
+    ["a\\nb", "a\nb"],
+    ["back\\\\slash", "back\\slash"],
+    ["\\\\n", "\\n"],
+    ['qu"ote', 'qu"ote'],
+    [" two  blanks ", " two  blanks "],
+    ["VmRSS:\t 1 kB", "VmRSS:\t 1 kB"],
+    ["schöner Name", "schöner Name"],
+    ["", ""],
+  ])("undoes the kernel's escapes in the name %j", (written, comm) => {
+    expect(parsed(status(written)).comm).toBe(comm);
+    expect(parsed(status(written)).memory?.residentBytes).toBe(48516 * 1024);
+  });
+
+  it("adds the middle page tables, which 4.0 to 4.14 count apart", () => {
+    const text = status("x").replace("VmSwap", "VmPMD:\t      16 kB\nVmSwap");
+    expect(parsed(text).memory?.pageTablesBytes).toBe((132 + 16) * 1024);
+  });
+
+  it("has no memory for a kernel thread or a zombie", () => {
+    const text = "Name:\tkworker/0:1\nState:\tI (idle)\nPPid:\t2\nUid:\t0\t0\t0\t0\nThreads:\t1\n";
+    expect(parsed(text)).toEqual({ comm: "kworker/0:1", parentPid: 2, uid: 0, memory: undefined });
+  });
+});
