@@ -41,8 +41,8 @@ const entities: Record<string, string> = {
 export function escapeHtml(text: string): string {
   return text
     .replace(/[&<>"']/g, (character) => entities[character] as string)
-    .replace(/[\p{Cc}\p{Bidi_Control}\p{Surrogate}\u2028\u2029]/gu, (character) => {
-      const code = character.charCodeAt(0);
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => {
+      const code = character.codePointAt(0) ?? 0;
       return code < 0x100
         ? `\\x${code.toString(16).padStart(2, "0")}`
         : `\\u${code.toString(16).padStart(4, "0")}`;

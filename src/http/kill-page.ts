@@ -1,7 +1,8 @@
 import type { Cause, Constraint, Kill, KillTask } from "../model/kill.ts";
+import { bytes, percent } from "../model/quantities.ts";
 import { type Html, html } from "./html.ts";
 import { bar, layout, type Site, time, workloadName } from "./pages.ts";
-import { bytes, percent, utc } from "./quantities.ts";
+import { utc } from "./times.ts";
 
 /** Each cause in words. */
 export const causeTitles: Record<Cause, string> = {

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Owner } from "../model/kill.ts";
 import { Html, html } from "./html.ts";
-import { ago, utc } from "./quantities.ts";
 import { style } from "./style.ts";
+import { ago, utc } from "./times.ts";
 
 /** What every page needs to know of the place where it stands. */
 export interface Site {

@@ -1,8 +1,9 @@
 import type { Kill, Owner } from "../model/kill.ts";
+import { bytes, percent } from "../model/quantities.ts";
 import { type Html, html } from "./html.ts";
 import { causeTitles } from "./kill-page.ts";
 import { bar, layout, type Site, type Tone, time, workloadName } from "./pages.ts";
-import { ago, bytes, percent } from "./quantities.ts";
+import { ago } from "./times.ts";
 
 export interface HostMemoryView {
   totalBytes: number;
