@@ -224,13 +224,13 @@ function takeSyslogStamp(text: string, clock: LogClock): Stamp | undefined {
   const month = monthOfName(name);
   const stamp: Stamp = { length: whole.length, fromDmesg: false };
   if (month === undefined) return stamp;
-  const millis = millisOfFraction(fraction);
-  const time = [month, Number(day), Number(hour), Number(minute), Number(second), millis] as const;
+  const time = [month, Number(day), Number(hour), Number(minute), Number(second)] as const;
   const year = year1 ?? year2;
-  stamp.timeMs =
+  const wholeMs =
     year === undefined
       ? yearlessToEpochMs(clock, ...time)
       : localToEpochMs(clock.zone, Number(year), ...time);
+  stamp.timeMs = wholeMs + millisOfFraction(fraction);
   return stamp;
 }
 
@@ -293,6 +293,9 @@ export class KernelMessageReader {
   #envelopeLength = 0;
   #previous: KernelMessage | undefined;
   #previousIsKmsg = false;
+  /** The stamp read last: the lines of a dump share theirs, and a year is costly to find. */
+  #stampText = "";
+  #stamp: Stamp | undefined;
 
   constructor(clock: LogClock) {
     this.#clock = clock;
@@ -338,7 +341,7 @@ export class KernelMessageReader {
 
     const message: KernelMessage = { text: line, origin: "unverified" };
     let rest = line;
-    const priority = /^<(\d{1,3})>/.exec(rest);
+    const priority = first === 0x3c /* < */ ? /^<(\d{1,3})>/.exec(rest) : null;
     if (priority !== null) {
       message.origin = originOfPriority(Number(priority[1]));
       message.level = Number(priority[1]) & 7;
@@ -382,10 +385,7 @@ export class KernelMessageReader {
     }
 
     const weekday = /^[^\s\d:]{2,12} (?=\d{4}-\d\d-\d\d )/.exec(rest)?.[0].length ?? 0;
-    const stamp =
-      takeIsoStamp(rest.slice(weekday), this.#clock) ??
-      takeSyslogStamp(rest, this.#clock) ??
-      takeUnixStamp(rest);
+    const stamp = this.#takeStamp(rest, weekday);
     if (stamp !== undefined) {
       if (stamp.timeMs !== undefined) message.timeMs = stamp.timeMs;
       rest = rest.slice(weekday + stamp.length).replace(/^ /, "");
@@ -400,6 +400,17 @@ export class KernelMessageReader {
       return this.#finish(message, line, rest.slice(bareTag[0].length), unescapeSyslog);
     }
     return undefined;
+  }
+
+  #takeStamp(text: string, weekday: number): Stamp | undefined {
+    if (this.#stamp !== undefined && text.startsWith(this.#stampText)) return this.#stamp;
+    const stamp =
+      takeIsoStamp(text.slice(weekday), this.#clock) ?? takeSyslogStamp(text, this.#clock);
+    if (stamp === undefined) return takeUnixStamp(text);
+    this.#stamp = stamp;
+    // With the blank behind it, so that a longer fraction does not pass for the same stamp.
+    this.#stampText = text.slice(0, weekday + stamp.length + 1);
+    return stamp;
   }
 
   #readBracket(message: KernelMessage, line: string, text: string): KernelMessage | undefined {

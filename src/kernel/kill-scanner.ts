@@ -24,7 +24,7 @@ const groupLineBytes = 8 * kilobyte;
 const contextBytes = 4 * kilobyte;
 /** Dumps are looked for backwards in blocks of this size. */
 const blockBytes = 32 * kilobyte;
-const windowBytes = 4 * lookBackBytes;
+const windowBytes = 8 * lookBackBytes;
 const keptBytes = lookBackBytes + 2 * maxLineBytes;
 
 const newline = 0x0a;
@@ -112,6 +112,8 @@ export class KillScanner {
       this.#length += size;
       taken += size;
       this.#scan(false);
+      // While the bytes are in the processor's cache; any later it costs as much as reading them.
+      this.#countLines(this.#length);
     }
   }
 
@@ -178,7 +180,6 @@ export class KillScanner {
       return;
     }
     const dropped = this.#length - keptBytes;
-    if (this.#line !== undefined) this.#countLines(dropped);
     this.#window.copyWithin(0, dropped, this.#length);
     this.#base += dropped;
     this.#length -= dropped;
@@ -323,8 +324,7 @@ export class KillScanner {
 
   #feed(start: number, end: number, shape: Shape): void {
     const text = this.#window.toString("latin1", start, end);
-    const firstLine = this.#lineAt(start);
-    let line = firstLine;
+    let line = this.#lineAt(start);
     let lineAt = 0;
     if (start !== this.#read || start === 0) this.#reader = this.#readerAt(start, end);
     this.#isReading = true;
@@ -438,9 +438,11 @@ function firstOf(bytes: Buffer, needles: readonly Buffer[], from: number, until:
   return first;
 }
 
+/** Newlines in a part of `bytes`. `indexOf` of one byte is memchr: faster than any loop over the bytes. */
 function countBytes(bytes: Buffer, from: number, until: number): number {
+  const part = bytes.subarray(from, until);
   let count = 0;
-  for (let at = from; at < until; at += 1) if (bytes[at] === newline) count += 1;
+  for (let at = part.indexOf(newline); at >= 0; at = part.indexOf(newline, at + 1)) count += 1;
   return count;
 }
 

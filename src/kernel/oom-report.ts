@@ -378,6 +378,8 @@ interface PastEvent {
 
 const maxOpenEvents = 8;
 const maxTaskRows = 65_536;
+/** The widest table has ten; a header from who knows where must not grow the pattern of its rows. */
+const maxTaskColumns = 20;
 /** A dump goes out over the slowest console in less than this. */
 const dumpMaxMicros = 120_000_000;
 const groupMaxMicros = 60_000_000;
@@ -638,8 +640,7 @@ export class OomReportAssembler {
   #readTaskTable(event: OpenEvent, text: string): void {
     const header = /^\[ *pid *\] +(.*\S)\s*$/.exec(text);
     if (header !== null) {
-      const columns = (header[1] ?? "").split(/\s+/);
-      event.taskColumns = columns.slice(0, -1);
+      event.taskColumns = (header[1] ?? "").split(/\s+/, maxTaskColumns).slice(0, -1);
       return;
     }
     if (event.taskColumns === undefined || event.taskRows.length >= maxTaskRows) return;
@@ -914,12 +915,16 @@ function readMemInfo(info: MemInfoLines, text: string): void {
   if (ram !== null) info.pages.set(ram[2]?.includes("RAM") ? "RAM" : "reserved", Number(ram[1]));
 }
 
+/** One pattern per number of columns. Patched kernels write a tag before a number (`(01)123`). */
+const rowPatterns: RegExp[] = [];
+
 function taskRow(columns: TaskColumns, text: string): TaskRow | undefined {
-  // Patched kernels write a tag before a number (`(01)123`).
-  const numbers = "(?: +(?:\\([^)]*\\))?(-?\\d+))";
-  const match = new RegExp(`^\\[ *(\\d+)\\]${numbers.repeat(columns.length)} (.*)$`, "s").exec(
-    text,
+  const number = "(?: +(?:\\([^)]*\\))?(-?\\d+))";
+  rowPatterns[columns.length] ??= new RegExp(
+    `^\\[ *(\\d+)\\]${number.repeat(columns.length)} (.*)$`,
+    "s",
   );
+  const match = rowPatterns[columns.length]?.exec(text) ?? null;
   if (match === null) return undefined;
   return {
     pid: Number(match[1]),
