@@ -1,0 +1,81 @@
+import type { FlagTable } from "../src/flags.ts";
+import { flagDefault, flagHelp, flagUsage } from "../src/flags.ts";
+import { catalog, metricNames, ownerLabels } from "../src/metrics/catalog.ts";
+
+const generated = "<!-- Generated from the code by `npm run docs`; change it there. -->";
+
+/** docs/metrics.md, from the catalog. */
+export function metricsPage(): string {
+  const sections = Object.entries(sectionTitles).map(([collector, title]) =>
+    [
+      `## ${title}`,
+      "",
+      "| Metric | Type | Labels | What it is |",
+      "|---|---|---|---|",
+      ...metricNames
+        .filter((name) => catalog[name].collector === collector)
+        .map(
+          (name) =>
+            `| \`${name}\` | ${catalog[name].type} | ${labelsOf(name)} | ${cell(catalog[name].help)} |`,
+        ),
+    ].join("\n"),
+  );
+  return [
+    "# Metrics",
+    "",
+    generated,
+    "",
+    `*owner* stands for the labels ${ownerLabels.map((label) => `\`${label}\``).join(", ")}: always there, empty where they are not known.`,
+    "They collide with target labels of the same name, so scrape with `honor_labels: true`.",
+    "A metric that the kernel or this user's rights do not offer is absent, never 0.",
+    "",
+    sections.join("\n\n"),
+    "",
+  ].join("\n");
+}
+
+const sectionTitles: Record<(typeof catalog)[keyof typeof catalog]["collector"], string> = {
+  host: "Host",
+  cgroups: "Cgroups",
+  processes: "Processes",
+  kills: "Kills",
+  log: "Kernel log",
+  scrape: "The scrape",
+  exporter: "The exporter itself",
+};
+
+function labelsOf(name: (typeof metricNames)[number]): string {
+  const definition = catalog[name];
+  const labels: readonly string[] = definition.labels;
+  const closed: Record<string, readonly string[]> = "values" in definition ? definition.values : {};
+  const hasOwner = ownerLabels.every((label) => labels.includes(label));
+  const written = labels
+    .filter((label) => !hasOwner || !(ownerLabels as readonly string[]).includes(label))
+    .map((label) => {
+      const values = closed[label];
+      return values === undefined ? `\`${label}\`` : `\`${label}\` (${values.join(", ")})`;
+    });
+  return [...(hasOwner ? ["*owner*"] : []), ...written].join(", ");
+}
+
+/** docs/flags.md, from a command's table of flags. */
+export function flagsPage(table: FlagTable): string {
+  return [
+    "# Flags",
+    "",
+    generated,
+    "",
+    "| Flag | Default | What it does |",
+    "|---|---|---|",
+    ...Object.entries(table).map(([name, definition]) => {
+      const usage = flagUsage(name, definition).replace(/=.*/, "");
+      const fallback = flagDefault(definition);
+      return `| \`${usage}\` | ${fallback === "" ? "" : `\`${fallback}\``} | ${cell(flagHelp(definition))} |`;
+    }),
+    "",
+  ].join("\n");
+}
+
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|").replace(/(?<![\w`])(--[a-z][\w.-]*[\w](=\w+)?)/g, "`$1`");
+}

@@ -1,0 +1,139 @@
+import { describe, expect, it } from "vitest";
+import { killPage } from "../../src/http/kill-page.ts";
+import type { Kill } from "../../src/model/kill.ts";
+import { aKill, nobody, nowMs } from "./views.ts";
+
+const site = { hostName: "web-03", basePath: "", telemetryPath: "/metrics" };
+
+/** The text of the page below its header, without markup. */
+function read(kill: Kill): string {
+  return killPage(kill, site, nowMs)
+    .text.replace(/^.*<main>/s, "")
+    .replace(/<[^>]*>/g, " ")
+    .replace(/\s+/g, " ");
+}
+
+describe("the page of a kill", () => {
+  it("begins with the answer", () => {
+    expect(read(aKill()).trim()).toMatch(
+      /^It hit its own limit The kernel killed java \(pid 4242\) in checkout\.service checkout\.service used all of its 1 GiB\. 3 minutes ago , at 2026-11-21 03:43:58 UTC What to do Raise MemoryMax=/,
+    );
+  });
+
+  it("says why it was this one", () => {
+    expect(read(aKill())).toContain(
+      "A cgroup reached its limit, so the kernel chose among the processes in it. The limit was its own cgroup&#39;s, 1 GiB. The allocation that could not be met was made by C2 Compiler (pid 4260). It held more memory than any other that the kernel listed.",
+    );
+  });
+
+  it.each<[string, Partial<Kill>, string]>([
+    [
+      "another's limit",
+      { limitCgroup: "/system.slice" },
+      "The limit was that of /system.slice, 1 GiB.",
+    ],
+    [
+      "a larger one that may not be killed",
+      {
+        tasks: [
+          { pid: 9, comm: "db", rssBytes: 2 ** 31, swapBytes: 0, oomScoreAdj: -1000, cgroup: null },
+          { pid: 4242, comm: "java", rssBytes: 1, swapBytes: 0, oomScoreAdj: 0, cgroup: null },
+        ],
+      },
+      "1 held more, the most of them db (pid 9), which may not be killed: 2 GiB.",
+    ],
+    ["a high oom_score_adj", { oomScoreAdj: 900 }, "oom_score_adj of 900 moved it forward"],
+    [
+      "a low oom_score_adj",
+      { oomScoreAdj: -500 },
+      "although its oom_score_adj of -500 protected it",
+    ],
+    ["a group", { group: "/job" }, "memory.oom.group is set on /job"],
+    [
+      "its own allocation",
+      { trigger: { comm: "java", pid: 4242, gfpMask: null, order: 3, oomScoreAdj: null } },
+      "It was its own allocation of 2^3 pages that could not be met.",
+    ],
+    ["an unknown reason", { constraint: "unknown" }, "The log does not say what ran out."],
+  ])("names %s", (_, changes, sentence) => {
+    expect(read(aKill(changes))).toContain(sentence);
+  });
+
+  it("shows who held the memory, the victim marked", () => {
+    expect(read(aKill())).toContain(
+      "java pid 4242 killed 998 MiB, 99 % agent pid 77 may not be killed 2 MiB, under 1 %",
+    );
+  });
+
+  it("says when the kernel printed no report", () => {
+    const text = read(aKill({ suppressed: true, tasks: [], trigger: null, limitBytes: null }));
+    expect(text).toContain("The log has no report of this kill");
+    expect(text).not.toContain("null");
+  });
+
+  it("stands when next to nothing is known", () => {
+    const text = read(
+      aKill({
+        time: null,
+        comm: "",
+        owner: nobody,
+        cgroup: null,
+        limitCgroup: null,
+        constraint: "unknown",
+        trigger: null,
+        cause: "unknown",
+        advice: [],
+        tasks: [],
+        uid: null,
+        uptimeSeconds: null,
+        oomScoreAdj: null,
+        limitBytes: null,
+        usageBytes: null,
+        swapFreeBytes: null,
+        memory: {
+          totalVmBytes: null,
+          anonRssBytes: null,
+          fileRssBytes: null,
+          shmemRssBytes: null,
+          pageTablesBytes: null,
+        },
+        source: { name: "kmsg", line: null },
+      }),
+    );
+    expect(text).toContain("The kernel killed (no name) (pid 4242)");
+    expect(text).toContain("The log does not say when.");
+    expect(text).toContain("The log gives none.");
+    expect(text).not.toMatch(/null|undefined|NaN/);
+  });
+
+  it("makes web addresses in advice links, and nothing else", () => {
+    const { text } = killPage(
+      aKill({ advice: [`See https://example.org/a?b=1&c=2. Not javascript:alert(1) "<b>"`] }),
+      site,
+      nowMs,
+    );
+    expect(text).toContain(
+      'See <a href="https://example.org/a?b=1&amp;c=2">https://example.org/a?b=1&amp;c=2</a>. Not javascript:alert(1) &quot;&lt;b&gt;&quot;',
+    );
+  });
+
+  it("escapes whatever a log can put into it", () => {
+    const evil = `"><img src=x onerror=alert(1)>`;
+    const { text } = killPage(
+      aKill({
+        comm: evil,
+        summary: evil,
+        cgroup: evil,
+        limitCgroup: `${evil}2`,
+        group: evil,
+        advice: [evil, `https://x/${evil}`],
+        trigger: { comm: evil, pid: 1, gfpMask: evil, order: 0, oomScoreAdj: 0 },
+        tasks: [{ pid: 1, comm: evil, rssBytes: 1, swapBytes: 0, oomScoreAdj: 0, cgroup: evil }],
+        source: { name: evil, line: 1 },
+      }),
+      site,
+      nowMs,
+    );
+    expect(text).not.toContain("<img");
+  });
+});
