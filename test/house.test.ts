@@ -1,0 +1,161 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const src = fileURLToPath(new URL("../src", import.meta.url));
+
+const files = readdirSync(src, { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith(".ts"))
+  .map((path) => {
+    const text = readFileSync(join(src, path), "utf8");
+    return {
+      path,
+      code: withoutTextAndComments(text),
+      imports: importsOf(path, text),
+      /** Those that are still there when the program runs. */
+      loads: importsOf(path, text.replace(/^(import|export) type [^"]*"[^"]*"/gm, "")),
+    };
+  });
+
+/** What stands in quotes or comments may name anything. */
+function withoutTextAndComments(text: string): string {
+  return text
+    .replace(/"(?:[^"\\\n]|\\.)*"/g, '""')
+    .replace(/\/\*.*?\*\//gs, "")
+    .replace(/\/\/.*$/gm, "");
+}
+
+/** Packages by name, own modules by their path below src without its ending. */
+function importsOf(path: string, text: string): string[] {
+  const statements =
+    /^(?:import|export)\s(?:[\w$*{},\s]*\sfrom\s)?"([^"]+)";|\bimport\("([^"]+)"\)/gm;
+  return [...text.matchAll(statements)].map(([, named, dynamic]) => {
+    const target = (named ?? dynamic) as string;
+    return target.startsWith(".")
+      ? relative(src, join(src, dirname(path), target)).replace(/\.ts$/, "")
+      : target;
+  });
+}
+
+/** Which own modules each room may use, by folder or by file; the first that fits counts. */
+const mayUse: [room: string, allowed: string[]][] = [
+  ["kernel/", ["kernel/"]],
+  // The one source that answers in the model's terms: whose cgroup it is.
+  ["sources/owner-names", ["sources/", "kernel/", "model/owner", "model/kill"]],
+  ["sources/", ["sources/", "kernel/"]],
+  ["model/", ["model/", "kernel/"]],
+  ["metrics/catalog", []],
+  ["metrics/exposition", ["metrics/catalog"]],
+  ["metrics/scrape", ["metrics/exposition", "collectors/collector"]],
+  ["collectors/", ["collectors/", "metrics/catalog", "model/", "sources/", "kernel/"]],
+  // What is served is handed in; what a kill is and how a size is written is the model's.
+  [
+    "http/",
+    [
+      "http/",
+      "model/kill",
+      "model/quantities",
+      "metrics/exposition",
+      "metrics/scrape",
+      "collectors/collector",
+    ],
+  ],
+];
+
+const onlyUser: Record<string, string> = {
+  "prom-client": "metrics/exposition.ts",
+  fastify: "http/app.ts",
+  tail: "sources/log-tail.ts",
+  pino: "log-output.ts",
+};
+
+describe("the house", () => {
+  it.each(mayUse)("%s uses no other room than %j", (room, allowed) => {
+    const inside = files.filter(
+      ({ path }) => mayUse.find(([candidate]) => path.startsWith(candidate))?.[0] === room,
+    );
+    expect(inside).not.toEqual([]);
+    for (const { path, imports } of inside) {
+      const own = imports.filter((target) => files.some((file) => file.path === `${target}.ts`));
+      const wrong = own.filter((target) => !allowed.some((prefix) => target.startsWith(prefix)));
+      expect(wrong, path).toEqual([]);
+    }
+  });
+
+  it.each(Object.entries(onlyUser))("%s is imported by %s alone", (name, user) => {
+    const users = files.filter(({ imports }) => imports.includes(name));
+    expect(users.map(({ path }) => path)).toEqual([user]);
+  });
+
+  it("depends on no package but these and Node.js", () => {
+    const packages = files
+      .flatMap(({ imports }) => imports)
+      .filter((target) => !target.startsWith("node:"))
+      .filter((target) => !files.some((file) => file.path === `${target}.ts`));
+    expect([...new Set(packages)].sort()).toEqual(Object.keys(onlyUser).sort());
+  });
+
+  it("has pure parsers: kernel uses nothing of Node.js", () => {
+    for (const { path, imports } of files.filter((file) => file.path.startsWith("kernel/"))) {
+      expect(
+        imports.filter((target) => target.startsWith("node:")),
+        path,
+      ).toEqual([]);
+    }
+  });
+
+  it("is handed the clock and chance outside sources, commands and main", () => {
+    const rooms = /^(kernel|model|collectors|metrics|http)\//;
+    for (const { path, code } of files.filter((file) => rooms.test(file.path))) {
+      expect(
+        code.match(/\bDate\.now|new Date\(\)|\bperformance\.now|Math\.random/g),
+        path,
+      ).toBeNull();
+    }
+  });
+
+  it("reads process in main and commands only", () => {
+    const members =
+      /(?<![\w.])process\.(argv|cpuUsage|cwd|env|exit\w*|getuid|hrtime|kill|memoryUsage|nextTick|off|on|once|platform|resourceUsage|std\w+|umask|uptime|versions?)\b/;
+    for (const { path, code } of files) {
+      if (path !== "main.ts" && !path.startsWith("commands/")) {
+        expect(code.match(members)?.[0], path).toBeUndefined();
+      }
+    }
+  });
+
+  it("starts no other program, and reads files without the thread pool's detour", () => {
+    for (const { path, imports, code } of files) {
+      expect(imports, path).not.toContain("node:child_process");
+      expect(imports, path).not.toContain("node:fs/promises");
+      expect(code.match(/\bfs\.promises|\bpromises\b.*from ""/), path).toBeNull();
+    }
+  });
+
+  it("loads no module in a circle", () => {
+    const loadsByPath = new Map(files.map(({ path, loads }) => [path, loads]));
+    const closed = new Set<string>();
+    const visit = (path: string, trail: string[]) => {
+      expect(trail, "circle").not.toContain(path);
+      if (closed.has(path)) {
+        return;
+      }
+      for (const target of loadsByPath.get(path) ?? []) {
+        visit(`${target}.ts`, [...trail, path]);
+      }
+      closed.add(path);
+    };
+    for (const { path } of files) {
+      visit(path, []);
+    }
+  });
+
+  it("names files for what they handle", () => {
+    const names = files.map(({ path }) => path);
+    expect(
+      names.filter((path) => /(^|\/)(utils?|helpers?|types|constants|index)\.ts$/.test(path)),
+    ).toEqual([]);
+    expect(names.filter((path) => !/^([a-z]+\/)?[a-z]+(-[a-z]+)*\.ts$/.test(path))).toEqual([]);
+  });
+});
