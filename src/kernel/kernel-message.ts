@@ -57,6 +57,21 @@ function bytesOfString(text: string): string {
   return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, "utf8").toString("latin1");
 }
 
+/** All fields at once and in one order: engines are slow with objects that grow each in its own way. */
+function messageOf(text: string, origin: MessageOrigin): KernelMessage {
+  return {
+    text,
+    origin,
+    printkMicros: undefined,
+    timeMs: undefined,
+    bootId: undefined,
+    sequence: undefined,
+    callerId: undefined,
+    level: undefined,
+    continues: undefined,
+  };
+}
+
 const levelNames = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
 
 function levelOfName(name: string): number | undefined {
@@ -71,6 +86,8 @@ function originOfPriority(priority: number): MessageOrigin {
   return priority >> 3 === 0 ? "kernel" : "user";
 }
 
+const maxLineLength = 16 * 1024;
+
 const kmsgRecord = /^(\d{1,4}),(\d+),(\d+),([^;]*);(.*)$/s;
 
 /**
@@ -82,13 +99,10 @@ export function parseKmsgRecord(record: string): KernelMessage | undefined {
   const match = kmsgRecord.exec(newline < 0 ? record : record.slice(0, newline));
   if (match === null) return undefined;
   const [, priority = "", sequence = "", micros = "", flags = "", text = ""] = match;
-  const message: KernelMessage = {
-    text: unescapeHex(text),
-    origin: originOfPriority(Number(priority)),
-    printkMicros: Number(micros),
-    sequence: Number(sequence),
-    level: Number(priority) & 7,
-  };
+  const message = messageOf(unescapeHex(text), originOfPriority(Number(priority)));
+  message.printkMicros = Number(micros);
+  message.sequence = Number(sequence);
+  message.level = Number(priority) & 7;
   const caller = /(?:^|,)caller=([TC]\d+)/.exec(flags);
   if (caller?.[1] !== undefined) message.callerId = caller[1];
   return message;
@@ -276,7 +290,7 @@ const talosStamp = /^\S+: ([a-z0-9]+): +([a-z]+): \[([^\]]+)\]: /;
 const unixStamp = /^(\d{9,11})\.(\d{6}) (?=\S+ )/;
 const rfc5424Head =
   /^1 (\S+) \S+ (\S+) (\S+) \S+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+) ?(?:\xef\xbb\xbf)?/s;
-const kernelTag = /^(?:(?!kernel:)\S+ )?(?:([a-z0-9]+)\.([a-z]+) )?kernel(?::| - - -) ?/;
+const kernelTag = /^(?:(?!kernel:)\S*[^\s:] )?(?:([a-z0-9]+)\.([a-z]+) )?kernel(?::| - - -) ?/;
 const untagged = /^\S+ (?=\[ *\d+\.\d{6}\])/;
 const monotonicTag = /^[A-Za-z0-9][\w.-]* kernel: /;
 const kmsgProperty = /^ [A-Z][A-Z0-9_]*=/;
@@ -293,9 +307,8 @@ export class KernelMessageReader {
   #envelopeLength = 0;
   #previous: KernelMessage | undefined;
   #previousIsKmsg = false;
-  /** The stamp read last: the lines of a dump share theirs, and a year is costly to find. */
-  #stampText = "";
-  #stamp: Stamp | undefined;
+  /** The stamp, host and tag of the last syslog line and what they mean: the lines of a dump share them. */
+  #prefix: { text: string; message: KernelMessage } | undefined;
 
   constructor(clock: LogClock) {
     this.#clock = clock;
@@ -313,6 +326,8 @@ export class KernelMessageReader {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is what is meant
     if (line.charCodeAt(0) === 0) line = line.replace(/^\x00+/, "");
     if (line === "") return undefined;
+    // The kernel's records end at 8 KiB; patterns must not be tried on an endless line.
+    if (line.length > maxLineLength && line[0] !== "{") line = line.slice(0, maxLineLength);
     if (this.#previousIsKmsg && kmsgProperty.test(line)) return undefined;
 
     const message = this.#readEnvelope(line);
@@ -320,7 +335,7 @@ export class KernelMessageReader {
       this.#previous = message;
       return message;
     }
-    if (this.#previous === undefined) return { text: line, origin: plausible(line) };
+    if (this.#previous === undefined) return messageOf(line, plausible(line));
     const indent = " ".repeat(this.#envelopeLength);
     const text = line.startsWith(indent) ? line.slice(indent.length) : line;
     return { ...this.#previous, text: unescapeDmesg(text), continues: true };
@@ -339,7 +354,13 @@ export class KernelMessageReader {
       }
     }
 
-    const message: KernelMessage = { text: line, origin: "unverified" };
+    if (this.#prefix !== undefined && line.startsWith(this.#prefix.text)) {
+      const { text, message } = this.#prefix;
+      const rest = line.slice(text.length);
+      if (!rest.startsWith("<")) return this.#finish({ ...message }, line, rest, unescapeSyslog);
+    }
+
+    const message = messageOf(line, "unverified");
     let rest = line;
     const priority = first === 0x3c /* < */ ? /^<(\d{1,3})>/.exec(rest) : null;
     if (priority !== null) {
@@ -385,7 +406,10 @@ export class KernelMessageReader {
     }
 
     const weekday = /^[^\s\d:]{2,12} (?=\d{4}-\d\d-\d\d )/.exec(rest)?.[0].length ?? 0;
-    const stamp = this.#takeStamp(rest, weekday);
+    const stamp =
+      takeIsoStamp(rest.slice(weekday), this.#clock) ??
+      takeSyslogStamp(rest, this.#clock) ??
+      takeUnixStamp(rest);
     if (stamp !== undefined) {
       if (stamp.timeMs !== undefined) message.timeMs = stamp.timeMs;
       rest = rest.slice(weekday + stamp.length).replace(/^ /, "");
@@ -400,17 +424,6 @@ export class KernelMessageReader {
       return this.#finish(message, line, rest.slice(bareTag[0].length), unescapeSyslog);
     }
     return undefined;
-  }
-
-  #takeStamp(text: string, weekday: number): Stamp | undefined {
-    if (this.#stamp !== undefined && text.startsWith(this.#stampText)) return this.#stamp;
-    const stamp =
-      takeIsoStamp(text.slice(weekday), this.#clock) ?? takeSyslogStamp(text, this.#clock);
-    if (stamp === undefined) return takeUnixStamp(text);
-    this.#stamp = stamp;
-    // With the blank behind it, so that a longer fraction does not pass for the same stamp.
-    this.#stampText = text.slice(0, weekday + stamp.length + 1);
-    return stamp;
   }
 
   #readBracket(message: KernelMessage, line: string, text: string): KernelMessage | undefined {
@@ -456,6 +469,7 @@ export class KernelMessageReader {
       setLevel(message, tag[2]);
     }
     let text = rest.slice(tag[0].length);
+    this.#prefix = { text: line.slice(0, line.length - text.length), message: { ...message } };
     const level = /^<([0-7])>/.exec(text);
     if (level !== null) {
       message.level = Number(level[1]);
@@ -536,7 +550,7 @@ function messageOfJournal(fields: Record<string, unknown>): KernelMessage | unde
     const value = fields[name];
     return typeof value === "string" ? value : undefined;
   };
-  const message: KernelMessage = { text, origin: "unverified" };
+  const message = messageOf(text, "unverified");
   const transport = field("_TRANSPORT");
   if (transport !== undefined) message.origin = transport === "kernel" ? "kernel" : "user";
   else if ((field("SYSLOG_IDENTIFIER") ?? "kernel") !== "kernel") message.origin = "user";
@@ -573,7 +587,7 @@ function messageOfDmesgJson(
 ): KernelMessage | undefined {
   if (typeof fields.msg !== "string") return undefined;
   const text = unescapeDmesg(bytesOfString(fields.msg));
-  const message: KernelMessage = { text, origin: plausible(text) };
+  const message = messageOf(text, plausible(text));
   const { pri, fac, time, caller } = fields;
   if (typeof pri === "number") {
     if (pri > 7) message.origin = "user";
