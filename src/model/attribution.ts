@@ -1,8 +1,10 @@
 /** How long a kill is held back for want of its cgroup. */
 export const heldAtMostMs = 500;
 /** So many lines and counter rises are weighed against each other; older ones are given up. */
-const lineLimit = 4096;
-const riseLimit = 512;
+const lineLimit = 2048;
+const riseLimit = 256;
+/** Rises are weighed as long as one of so many last lines may still gain by it. */
+const openLineLimit = 1024;
 
 /** A process as it was seen alive, or as it still stands in /proc. */
 export interface SeenProcess {
@@ -132,7 +134,10 @@ export class Attribution {
       isNews = true;
     }
     if (!isNews) return [];
-    this.rises = this.rises.filter(({ after }) => after >= this.forgotten);
+    const firstOpen = this.firstOpenLine();
+    this.rises = this.rises.filter(
+      ({ after, through }) => after >= this.forgotten && (through as number) >= firstOpen,
+    );
     const settled: Attributed[] = [];
     for (const { lines, cgroup } of forced(this.lines, this.rises)) {
       for (const line of lines) {
@@ -154,6 +159,13 @@ export class Attribution {
       due.push({ key, by: "none", isLate: false });
     }
     return due;
+  }
+
+  /** Index of the first of the last lines whose cgroup is still to be found. */
+  private firstOpenLine(): number {
+    const last = this.lines.slice(-openLineLimit);
+    const open = last.find(({ key, cgroup }) => key !== undefined && cgroup === undefined);
+    return open?.index ?? this.lineCount + 1;
   }
 
   private addLine(line: Omit<Line, "index">): void {
@@ -284,14 +296,15 @@ class Assignment {
   ): boolean {
     for (const [index, lineClass] of this.classes.entries()) {
       if (tried.has(index) || !lineClass.rises.has(rise)) continue;
+      // Not tried by that: a rise of another cgroup may still go there.
+      if (barred?.class === index && this.rises[rise]?.cgroup === barred.cgroup) continue;
       tried.add(index);
-      const isBarred = barred?.class === index && this.rises[rise]?.cgroup === barred.cgroup;
-      if ((this.spare[index] as number) > 0 && !isBarred) {
+      if ((this.spare[index] as number) > 0) {
         this.move(rise, index, 1);
         return true;
       }
       for (const other of [...(this.given[index] as Map<number, number>).keys()]) {
-        if (other === rise || (isBarred && this.rises[other]?.cgroup !== barred.cgroup)) continue;
+        if (other === rise) continue;
         if (!this.place(other, tried, barred)) continue;
         this.move(other, index, -1);
         this.move(rise, index, 1);
