@@ -121,7 +121,8 @@ export class HostFiles {
 
   /** A whole file as text. @throws {FileUnavailable} */
   text(path: string): string {
-    return this.bytes.toString("utf8", 0, this.read(path));
+    const length = this.read(path);
+    return this.bytes.toString("utf8", 0, length);
   }
 
   /** A whole file as text, or `undefined` where it cannot be read for whatever reason. */

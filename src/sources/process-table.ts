@@ -48,6 +48,7 @@ export interface ProcessTableOptions {
 
 /** A new process is read whole in its first passes: it may yet exec, or be moved to its own cgroup. */
 const youngPasses = 3;
+const youngMs = 1000;
 /** So many beyond the leaders are read whole too: sizes among equal scores move unseen. */
 const runnersUp = 32;
 /** Of all others so many have their turn in each pass. */
@@ -110,9 +111,17 @@ export class ProcessTable {
     });
   }
 
-  /** Looks for new pids and who they are, nothing else: cheap enough for many times a second. */
-  readNew(): void {
-    for (const entry of this.#list()) this.#guard(entry, () => this.#readDetails(entry));
+  /**
+   * Looks for new pids, and who they and those made within the last second are: such a one may just
+   * have moved to its cgroup and become another program. Cheap enough for many times a second.
+   */
+  readYoung(): void {
+    this.#list();
+    const youngSinceMs = this.#options.now() - youngMs;
+    for (const entry of [...this.#entries.values()].reverse()) {
+      if (entry.sinceMs < youngSinceMs) return;
+      this.#guard(entry, () => this.#readDetails(entry));
+    }
   }
 
   /** Who `pid` was when last seen, also up to a minute after it has gone. */
@@ -148,8 +157,8 @@ export class ProcessTable {
     this.#ranked = [];
   }
 
-  /** Brings the entries in line with procfs; returns the new ones. */
-  #list(): Entry[] {
+  /** Brings the entries in line with procfs, in the order of first sight. */
+  #list(): void {
     const { files, descriptors } = this.#options;
     let names: string[];
     try {
@@ -158,8 +167,9 @@ export class ProcessTable {
       throw new FileUnavailable(files.roots.procfs, error);
     }
     // Who was here before us has found its place.
-    const passes = this.#entries.size === 0 ? youngPasses - 1 : 0;
-    const fresh: Entry[] = [];
+    const isFirst = this.#entries.size === 0;
+    const passes = isFirst ? youngPasses - 1 : 0;
+    const sinceMs = isFirst ? Number.NEGATIVE_INFINITY : this.#options.now();
     const present = new Set<number>();
     for (const name of names) {
       const pid = Number(name);
@@ -167,13 +177,11 @@ export class ProcessTable {
       present.add(pid);
       if (this.#entries.has(pid)) continue;
       const scoreFile = new KeptFile(files.procfs(name, "oom_score"), files, descriptors);
-      const entry = { pid, scoreFile, score: 0, passes, isDenied: false, isIdle: false };
+      const entry = { pid, scoreFile, score: 0, passes, sinceMs, isDenied: false, isIdle: false };
       this.#entries.set(pid, entry);
-      fresh.push(entry);
     }
     for (const entry of this.#entries.values()) if (!present.has(entry.pid)) this.#drop(entry);
     this.#forgetLongGone();
-    return fresh;
   }
 
   #readScore(entry: Entry): void {
@@ -357,6 +365,8 @@ interface Entry {
   inode?: number;
   score: number;
   passes: number;
+  /** First seen, by the monotonic clock. */
+  readonly sinceMs: number;
   isDenied: boolean;
   /** A kernel thread or a zombie: it has no memory, and is looked at again only in its turn. */
   isIdle: boolean;
