@@ -108,7 +108,7 @@ export class Exporter {
       witness: {
         lookUp: (pid) => this.#table.lookUp(pid),
         remembered: (pid) => this.#table.remembered(pid),
-        readNew: () => this.#table.readNew(),
+        readYoung: () => this.#table.readYoung(),
         killCounts: () => this.#tree?.killCounts() ?? new Map(),
         kernelKills: () => this.#kernelKills(),
       },
@@ -122,6 +122,7 @@ export class Exporter {
       nowMs,
       monotonicMs,
       positions: () => this.#kernelLog.positions(),
+      drainSources: () => this.#kernelLog.drain(),
     });
     this.#kernelLog = new KernelLog({
       mode: flags.collectors.includes("kills") ? flags["kernel-log.source"] : "none",
@@ -207,7 +208,7 @@ export class Exporter {
     clearInterval(this.#timer);
     await this.#listeners?.close();
     this.#kernelLog.stop();
-    this.#intake.flush();
+    this.#intake.stop();
     this.#options.state?.directory.close();
     this.#table.close();
     this.#tree?.close();

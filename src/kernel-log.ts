@@ -106,6 +106,11 @@ export class KernelLog {
     if (isBlind || isSecondChoice) this.#chooseAgain(isBlind);
   }
 
+  /** Reads what the sources have at this moment, instead of when they next wake. */
+  async drain(): Promise<void> {
+    await Promise.all(this.#sources.map(({ reader }) => reader.drain()));
+  }
+
   get states(): LogSourceState[] {
     return this.#sources.map(({ reader, state, isBlind }) => ({
       name: reader.name,

@@ -30,8 +30,8 @@ export interface HostWitness {
   lookUp(pid: number): Partial<SeenProcess> | undefined;
   /** The process as it was last seen. */
   remembered(pid: number): Partial<SeenProcess> | undefined;
-  /** Looks for new processes. */
-  readNew(): void;
+  /** Looks who the new processes are. */
+  readYoung(): void;
   /** Kills counted at each cgroup itself. */
   killCounts(): Map<string, number>;
   /** `oom_kill` of /proc/vmstat. */
@@ -52,13 +52,15 @@ export interface KillIntakeOptions {
   monotonicMs: () => number;
   /** Where each source stands when no kill of it is held back. */
   positions: () => Record<string, unknown>;
+  /** Reads what the sources have at this moment. */
+  drainSources: () => Promise<void>;
 }
 
 /** While kills come in, processes and counters are looked at this often, and for so long after the last. */
 const closeLookEveryMs = 10;
 const closeLookForMs = 10_000;
-/** A look that takes long is followed by a rest of this many times its length. */
-const restRatio = 3;
+/** A look that takes long, on a host with many cgroups, is followed by as long a rest, at most this. */
+const longestRestMs = 50;
 const givenOutLimit = 1024;
 
 interface Held {
@@ -84,6 +86,7 @@ export class KillIntake {
   #countsKnown = false;
   #closeLookUntilMs = 0;
   #timer: NodeJS.Timeout | undefined;
+  #isStopped = false;
   #serial = 0;
 
   constructor(options: KillIntakeOptions) {
@@ -169,7 +172,8 @@ export class KillIntake {
   }
 
   /** Gives out what is held back, as it is, and saves everything. */
-  flush(): void {
+  stop(): void {
+    this.#isStopped = true;
     clearTimeout(this.#timer);
     for (const held of this.#held) held.isSettled = true;
     this.commit();
@@ -211,27 +215,35 @@ export class KillIntake {
 
   #lookClosely(): void {
     this.#closeLookUntilMs = this.#options.monotonicMs() + closeLookForMs;
-    this.#timer ??= setTimeout(() => this.#closeLook(), 0);
+    this.#timer ??= setTimeout(() => void this.#closeLook(), 0);
   }
 
-  #closeLook(): void {
-    const { witness, attribution, monotonicMs, kernelCount, boot } = this.#options;
+  /**
+   * Lines, then counters, then lines again, then the kernel's own count: the closer together, the
+   * fewer lines a rise may belong to.
+   */
+  async #closeLook(): Promise<void> {
+    const { witness, attribution, monotonicMs, drainSources } = this.#options;
     const startMs = monotonicMs();
-    witness.readNew();
+    witness.readYoung();
+    await drainSources();
     this.readCounters();
-    const rawLines = this.rawLines;
-    const oomKill = witness.kernelKills();
-    kernelCount.read({ boot, oomKill, rawLines, nowMs: startMs });
-    if (kernelCount.outstanding === 0) {
-      this.#settleAll(attribution.allLinesRead(kernelCount.unaccounted ?? 0));
-    }
+    await drainSources();
+    if (this.#isStopped) return;
+    this.#compareCounts(startMs);
     this.#settleAll(attribution.due(startMs));
     this.commit();
-    const tookMs = monotonicMs() - startMs;
+    const restMs = Math.min(longestRestMs, Math.max(closeLookEveryMs, monotonicMs() - startMs));
     const isOver = startMs > this.#closeLookUntilMs && this.#held.length === 0;
-    this.#timer = isOver
-      ? undefined
-      : setTimeout(() => this.#closeLook(), Math.max(closeLookEveryMs, tookMs * restRatio));
+    this.#timer = isOver ? undefined : setTimeout(() => void this.#closeLook(), restMs);
+  }
+
+  #compareCounts(nowMs: number): void {
+    const { witness, attribution, kernelCount, boot } = this.#options;
+    const rawLines = this.rawLines;
+    kernelCount.read({ boot, rawLines, oomKill: witness.kernelKills(), nowMs });
+    if (kernelCount.outstanding !== 0) return;
+    this.#settleAll(attribution.allLinesRead(kernelCount.unaccounted ?? 0));
   }
 
   #settleAll(all: readonly Attributed[]): void {

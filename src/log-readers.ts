@@ -28,6 +28,8 @@ export interface LogReader {
   readonly isCaughtUp: boolean;
   start(): void;
   stop(): void;
+  /** Reads what is there at this moment. */
+  drain(): Promise<void>;
   /** From where reading on loses nothing and repeats no kill; absent while nothing has been read. */
   position(): unknown;
   readonly tally: LogTally;
@@ -112,6 +114,10 @@ export class FileReader extends Reader implements LogReader {
 
   stop(): void {
     this.#file.stop();
+  }
+
+  drain(): Promise<void> {
+    return this.#file.poll();
   }
 
   position(): LogPosition | undefined {
@@ -215,6 +221,10 @@ export class KmsgDeviceReader extends Reader implements LogReader {
 
   stop(): void {
     this.#device.stop();
+  }
+
+  async drain(): Promise<void> {
+    this.#device.poll();
   }
 
   position(): KmsgPosition | undefined {
