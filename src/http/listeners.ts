@@ -1,5 +1,5 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 
 /** Where to listen; without a host on every interface, IPv6 included where the machine has it. */
 export interface ListenAddress {
@@ -71,14 +71,19 @@ export async function listen(
   return { urls: open.map(({ url }) => url), close };
 }
 
+/** A connection on which no request has come by then, after the end is known, brings none. */
+const silenceMs = 100;
+
 interface OpenListener {
   server: Server;
+  sockets: Set<Socket>;
   inFlight: Set<ServerResponse>;
   url: string;
 }
 
 function listenOn(address: ListenAddress, handler: RequestListener): Promise<OpenListener> {
   const inFlight = new Set<ServerResponse>();
+  const sockets = new Set<Socket>();
   const server = createServer(
     { keepAliveTimeout: keepAliveMs, requestTimeout: requestTimeoutMs },
     (request, response) => {
@@ -88,6 +93,10 @@ function listenOn(address: ListenAddress, handler: RequestListener): Promise<Ope
     },
   );
   server.maxConnections = maxConnections;
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   return new Promise((resolve, reject) => {
     // Stays in place: when a later connection cannot be accepted, for want of descriptors, only
     // that client is harmed.
@@ -96,20 +105,25 @@ function listenOn(address: ListenAddress, handler: RequestListener): Promise<Ope
     });
     server.listen(address, () => {
       const { port } = server.address() as AddressInfo;
-      resolve({ server, inFlight, url: urlOf({ ...address, port }) });
+      resolve({ server, sockets, inFlight, url: urlOf({ ...address, port }) });
     });
   });
 }
 
 /**
  * After `server.close()` Node still keeps a connection open for the next request once its answer
- * in flight is done; told not to, it closes it.
+ * in flight is done; told not to, it closes it. One that was opened and not used, as browsers do
+ * ahead of need, it does not count as idle.
  */
-function closeGracefully({ server, inFlight }: OpenListener, graceMs: number): Promise<void> {
+function closeGracefully(listener: OpenListener, graceMs: number): Promise<void> {
+  const { server, inFlight } = listener;
   return new Promise((resolve) => {
-    const cutOff = setTimeout(() => server.closeAllConnections(), graceMs);
+    const timers = [
+      setTimeout(() => closeSilent(listener), silenceMs),
+      setTimeout(() => server.closeAllConnections(), graceMs),
+    ];
     server.close(() => {
-      clearTimeout(cutOff);
+      timers.forEach(clearTimeout);
       resolve();
     });
     for (const response of inFlight) {
@@ -118,6 +132,15 @@ function closeGracefully({ server, inFlight }: OpenListener, graceMs: number): P
     }
     server.closeIdleConnections();
   });
+}
+
+function closeSilent({ sockets, inFlight }: OpenListener): void {
+  const busy = new Set([...inFlight].map(({ socket }) => socket));
+  for (const socket of sockets) {
+    if (!busy.has(socket)) {
+      socket.destroy();
+    }
+  }
 }
 
 function urlOf({ host, port }: ListenAddress): string {

@@ -289,13 +289,13 @@ function inWorkload({ owner, cgroup }: VictimView): string {
 }
 
 function cgroupsCard({ cgroups }: StatusView): Html {
-  const shown = cgroups.slice(0, shownCgroups);
+  const shown = cgroups.filter(({ usedBytes }) => usedBytes > 0).slice(0, shownCgroups);
   const hidden = cgroups.length - shown.length;
   return html`<section class="card wide">
 <h2>Closest to their limits</h2>
 ${
   shown.length === 0
-    ? html`<p>No cgroup has a memory limit.</p>`
+    ? html`<p>No cgroup in use has a memory limit.</p>`
     : html`<ol class="rows">${shown.map((cgroup) => {
         const { usedBytes, limitBytes, limitCgroup } = cgroup;
         const name = workloadName(cgroup.owner, cgroup.cgroup);

@@ -134,12 +134,23 @@ describe("close", () => {
     open = undefined;
   });
 
-  it("cuts off what is not done after the grace", async () => {
-    open = await listen([local], () => {}, { graceMs: 20 });
-    const stuck = fetchText(open.urls[0] as string).catch((error: Error) => error.message);
+  it("does not wait for connections that were opened and never used", async () => {
+    open = await listen([local], hello, { graceMs: 60_000 });
     const { port } = new URL(open.urls[0] as string);
     const silent = createConnection(Number(port), "127.0.0.1").on("error", () => {});
     await new Promise((resolve) => silent.once("connect", resolve));
+    await open.close();
+    open = undefined;
+  });
+
+  it("cuts off what is not done after the grace", async () => {
+    let asked = () => {};
+    const arrived = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    open = await listen([local], () => asked(), { graceMs: 20 });
+    const stuck = fetchText(open.urls[0] as string).catch((error: Error) => error.message);
+    await arrived;
     await open.close();
     expect(await stuck).toMatch(/socket hang up|ECONNRESET/);
     open = undefined;
