@@ -305,13 +305,13 @@ export const catalog = {
     type: "counter",
     collector: "kills",
     labels: ownerLabels,
-    help: "Processes killed for want of memory by the cgroup they ran in, from the kernel log; kept when the cgroup is gone.",
+    help: "Processes killed for want of memory by the cgroup they ran in, from the kernel log; kept when the cgroup is gone; cgroup other takes what is beyond 2,000 series.",
   },
   oom_command_kills_total: {
     type: "counter",
     collector: "kills",
     labels: ["comm"],
-    help: "Processes killed for want of memory by command name, from the kernel log.",
+    help: "Processes killed for want of memory by command name, from the kernel log; comm other takes what is beyond 200 names.",
   },
   oom_kill_timestamp_seconds: {
     type: "gauge",
@@ -366,13 +366,6 @@ export const catalog = {
     collector: "kills",
     labels: [],
     help: "Kills the kernel counted in /proc/vmstat field oom_kill since following began that the log did not show; 0 until a gap has stood for 10 s.",
-  },
-  oom_kill_series_overflow_total: {
-    type: "counter",
-    collector: "kills",
-    labels: ["family"],
-    values: { family: ["workload", "command"] },
-    help: "Kills counted under the label value other because oom_workload_kills_total (2,000 series) or oom_command_kills_total (200) was full.",
   },
   oom_state_persistent: {
     type: "gauge",
@@ -442,12 +435,6 @@ export const catalog = {
     collector: "log",
     labels: [],
     help: "Out-of-memory dumps the kernel did not print, from its lines oom_kill_process and dump_header: N callbacks suppressed; kills are counted all the same.",
-  },
-  oom_log_overlong_lines_total: {
-    type: "counter",
-    collector: "log",
-    labels: [],
-    help: "Lines of the kernel log file that were longer than the reader keeps and were cut.",
   },
   oom_log_read_errors_total: {
     type: "counter",

@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { collectorNames } from "../../src/collectors/collector.ts";
 import { catalog, metricNames } from "../../src/metrics/catalog.ts";
@@ -15,6 +16,14 @@ describe("the catalog", () => {
     expect(help).toMatch(/^[A-Z1].*\.$/);
     expect(new Set(labels).size).toBe(labels.length);
     expect([...collectorNames, "scrape", "exporter"]).toContain(collector);
+  });
+
+  it("has no metric that nothing adds", () => {
+    const code = readdirSync("src", { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".ts") && path !== "metrics/catalog.ts")
+      .map((path) => readFileSync(`src/${path}`, "utf8"))
+      .join("\n");
+    expect(metricNames.filter((name) => !code.includes(`"${name}"`))).toEqual([]);
   });
 
   it("closes only label sets that the metric has", () => {
