@@ -197,7 +197,7 @@ describe("in each pass", () => {
 
   it("one whose score moved is read whole, wherever it ranks", () => {
     const host = new TemporaryTree();
-    for (let pid = 100; pid < 400; pid++) addProcess(host, pid, { score: 700, residentKb: pid });
+    for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { score: 700, residentKb: pid });
     addProcess(host, 50, { score: 1, residentKb: 1 });
     const table = settled(host);
     addProcess(host, 50, { score: 2, residentKb: 77, name: "renamed" });
@@ -208,23 +208,23 @@ describe("in each pass", () => {
 
   it("the highest ranked and the unkillable are read whole, though no score moved", () => {
     const host = new TemporaryTree();
-    for (let pid = 100; pid < 400; pid++) addProcess(host, pid, { residentKb: pid });
+    for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { residentKb: pid });
     addProcess(host, 50, { score: 0, scoreAdj: -1000 });
     const table = settled(host);
-    addProcess(host, 399, { residentKb: 5000 });
+    addProcess(host, 249, { residentKb: 5000 });
     addProcess(host, 50, { score: 0, scoreAdj: -1000, residentKb: 6000 });
     const { processes } = table.read(1);
     const residentOf = (pid: number) =>
       processes.find((process) => process.pid === pid)?.memory.residentBytes;
-    expect(residentOf(399)).toBe(5000 * 1024);
+    expect(residentOf(249)).toBe(5000 * 1024);
     expect(residentOf(50)).toBe(6000 * 1024);
   });
 
   it("all others have their turn within a few passes", () => {
     const host = new TemporaryTree();
-    for (let pid = 100; pid < 400; pid++) addProcess(host, pid, { residentKb: pid });
+    for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { residentKb: pid });
     const table = settled(host);
-    for (let pid = 100; pid < 400; pid++) addProcess(host, pid, { residentKb: pid + 9000 });
+    for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { residentKb: pid + 9000 });
     const stale = () =>
       table.read(1).processes.filter(({ memory }) => memory.residentBytes < 9000 * 1024).length;
     expect(stale()).toBeGreaterThan(0);
@@ -234,9 +234,9 @@ describe("in each pass", () => {
 
   it("with all as leaders nobody is ever stale", () => {
     const host = new TemporaryTree();
-    for (let pid = 100; pid < 400; pid++) addProcess(host, pid);
+    for (let pid = 100; pid < 250; pid++) addProcess(host, pid);
     const table = settled(host);
-    for (let pid = 100; pid < 400; pid++) addProcess(host, pid, { residentKb: 9000 });
+    for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { residentKb: 9000 });
     const { processes } = table.read(Number.POSITIVE_INFINITY);
     expect(processes.every(({ memory }) => memory.residentBytes === 9000 * 1024)).toBe(true);
   });
@@ -273,7 +273,7 @@ describe("in each pass", () => {
 describe("a pid that another process took over", () => {
   it("is the new process at once, though its score is the same and no descriptor was kept", () => {
     const host = new TemporaryTree();
-    for (let pid = 100; pid < 400; pid++) addProcess(host, pid, { residentKb: pid });
+    for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { residentKb: pid });
     addProcess(host, 50, { name: "old", cgroup: "/old", residentKb: 1 });
     const table = tableOf(host);
     for (let pass = 0; pass < 6; pass++) table.read(1);

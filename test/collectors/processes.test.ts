@@ -1,0 +1,193 @@
+import { describe, expect, it } from "vitest";
+import {
+  ProcessesCollector,
+  type ProcessesCollectorOptions,
+} from "../../src/collectors/processes.ts";
+import type { CgroupReading } from "../../src/sources/cgroup-tree.ts";
+import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
+import { OwnerNames } from "../../src/sources/owner-names.ts";
+import { ProcessTable } from "../../src/sources/process-table.ts";
+import { TemporaryTree } from "../setup/temporary-tree.ts";
+import { samplesOf } from "./samples.ts";
+
+const gib = 2 ** 30;
+
+interface Shown {
+  score?: number;
+  scoreAdj?: number;
+  residentKb?: number;
+  cgroup?: string;
+}
+
+function addProcess(host: TemporaryTree, pid: number, shown: Shown = {}): void {
+  host.write(`proc/${pid}`, {
+    oom_score: shown.score ?? 666,
+    oom_score_adj: shown.scoreAdj ?? 0,
+    cgroup: `0::${shown.cgroup ?? "/"}`,
+    status: `Name:\tp${pid}\nVmRSS:\t${shown.residentKb ?? 100} kB\nVmSwap:\t8 kB`,
+  });
+}
+
+function addKthreadd(host: TemporaryTree): void {
+  host.write("proc/2", { oom_score: 0, oom_score_adj: 0, status: "Name:\tkthreadd" });
+}
+
+function collectorOf(
+  host: TemporaryTree,
+  options: Partial<ProcessesCollectorOptions> = {},
+): ProcessesCollector {
+  return new ProcessesCollector({
+    table: new ProcessTable({
+      files: new HostFiles(host.roots),
+      descriptors: new DescriptorBudget(0),
+      now: () => 0,
+      cgroupsByPid: () => new Map(),
+    }),
+    owners: new OwnerNames({ rootfs: host.roots.rootfs, now: () => 0 }),
+    top: 20,
+    pageBytes: 4096,
+    hostMemory: () => ({ totalBytes: 8 * gib, swapTotalBytes: 0 }),
+    cgroups: () => [],
+    ...options,
+  });
+}
+
+function cgroup(path: string, currentBytes: number, maxBytes: number): CgroupReading {
+  const limit = { maxBytes, effectiveMaxBytes: maxBytes, limitingCgroup: path };
+  return { path, currentBytes, ...limit, events: {}, pressure: {} };
+}
+
+const seriesOf = (samples: Record<string, number>, metric: string) =>
+  Object.keys(samples).filter((series) => series.startsWith(`${metric}{`));
+
+const victimsOf = (samples: Record<string, number>) =>
+  Object.fromEntries(
+    seriesOf(samples, "oom_next_victim_info").map((series) => {
+      const [, scope, pid] = /scope=([^,]+),pid=(\d+)/.exec(series) ?? [];
+      return [scope, Number(pid)];
+    }),
+  );
+
+describe("the processes collector", () => {
+  it("shows the highest ranked, with what they weigh", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 10, { score: 900, scoreAdj: 300, residentKb: 50, cgroup: "/a.service" });
+    addProcess(host, 11, { score: 700, residentKb: 70 });
+    addProcess(host, 12);
+    const samples = samplesOf(collectorOf(host, { top: 2 }));
+    const labels = "{pid=10,comm=p10,cgroup=/a.service,unit=a.service}";
+    expect(samples).toMatchObject({
+      [`oom_process_score${labels}`]: 900,
+      [`oom_process_score_adj${labels}`]: 300,
+      [`oom_process_resident_bytes${labels}`]: 50 * 1024,
+      [`oom_process_swap_bytes${labels}`]: 8 * 1024,
+    });
+    expect(seriesOf(samples, "oom_process_score").length).toBe(2);
+  });
+
+  it("shows all where top is 0", () => {
+    const host = new TemporaryTree();
+    for (let pid = 100; pid < 160; pid++) addProcess(host, pid);
+    const samples = samplesOf(collectorOf(host, { top: 0 }));
+    expect(seriesOf(samples, "oom_process_score").length).toBe(60);
+  });
+
+  it("counts processes by how they are protected, and the memory that no kill can free", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 10, { score: 0, scoreAdj: -1000, residentKb: 30 });
+    addProcess(host, 11, { score: 0, scoreAdj: -1000, residentKb: 12 });
+    addProcess(host, 12, { scoreAdj: -999 });
+    addProcess(host, 13);
+    addKthreadd(host);
+    expect(samplesOf(collectorOf(host))).toMatchObject({
+      "oom_processes{protection=unkillable}": 2,
+      "oom_processes{protection=protected}": 1,
+      "oom_processes{protection=default}": 1,
+      "oom_processes{protection=sacrificial}": 0,
+      oom_unkillable_resident_bytes: 42 * 1024,
+      oom_processes_unreadable: 0,
+    });
+  });
+});
+
+describe("the next victim", () => {
+  it("of the host is the highest ranked that may be killed: neither init nor the unkillable", () => {
+    const host = new TemporaryTree();
+    addKthreadd(host);
+    addProcess(host, 1, { score: 700, residentKb: 9000 });
+    addProcess(host, 10, { score: 0, scoreAdj: -1000, residentKb: 9000 });
+    addProcess(host, 11, { residentKb: 200 });
+    addProcess(host, 12, { residentKb: 300 });
+    expect(victimsOf(samplesOf(collectorOf(host)))).toEqual({ host: 12 });
+  });
+
+  it("of the host among equal scores is who would free most, adjustments counted in", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 11, { residentKb: 300 });
+    addProcess(host, 12, { residentKb: 200, scoreAdj: 1 });
+    expect(victimsOf(samplesOf(collectorOf(host)))).toEqual({ host: 12 });
+  });
+
+  it("is nobody where there is nobody to kill", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 10, { scoreAdj: -1000 });
+    expect(victimsOf(samplesOf(collectorOf(host)))).toEqual({});
+  });
+
+  it("is also told for each cgroup near its own limit, among the processes inside", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 10, { score: 900, residentKb: 9000, cgroup: "/b" });
+    addProcess(host, 11, { residentKb: 40, cgroup: "/a" });
+    addProcess(host, 12, { residentKb: 50, cgroup: "/a/below" });
+    addProcess(host, 13, { residentKb: 99, cgroup: "/ab" });
+    const cgroups = () => [
+      cgroup("/a", 90, 100),
+      cgroup("/b", 70, 100),
+      cgroup("/empty", 100, 100),
+      { ...cgroup("/a/below", 90, 100), limitingCgroup: "/a" },
+    ];
+    expect(victimsOf(samplesOf(collectorOf(host, { cgroups })))).toEqual({ host: 10, "/a": 12 });
+  });
+
+  it("of a cgroup is measured against that cgroup's limit", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 10, { residentKb: 90 * 1024, cgroup: "/a" });
+    addProcess(host, 11, { residentKb: 20 * 1024, cgroup: "/a", scoreAdj: 100 });
+    const cgroups = () => [cgroup("/a", 120 * 2 ** 20, 128 * 2 ** 20)];
+    expect(victimsOf(samplesOf(collectorOf(host, { cgroups })))).toEqual({ host: 11, "/a": 10 });
+  });
+
+  it("of a container that sees only itself is found at the root", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 1, { residentKb: 50 });
+    addProcess(host, 7, { residentKb: 40, cgroup: "/sub" });
+    const cgroups = () => [cgroup("/", 90, 100)];
+    expect(victimsOf(samplesOf(collectorOf(host, { cgroups })))).toEqual({ host: 1, "/": 1 });
+  });
+
+  it("of a cgroup is told from sizes of this very pass, though no score moved", () => {
+    const host = new TemporaryTree();
+    for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { residentKb: 9000 });
+    addProcess(host, 50, { residentKb: 40, cgroup: "/a" });
+    addProcess(host, 51, { residentKb: 41, cgroup: "/a" });
+    const cgroups = () => [cgroup("/a", 90, 100)];
+    const collector = collectorOf(host, { cgroups, top: 1 });
+    for (let pass = 0; pass < 6; pass++) {
+      expect(victimsOf(samplesOf(collector))["/a"]).toBe(51);
+    }
+    addProcess(host, 50, { residentKb: 99, cgroup: "/a" });
+    expect(victimsOf(samplesOf(collector))["/a"]).toBe(50);
+  });
+
+  it("is told for the twenty cgroups nearest their limits", () => {
+    const host = new TemporaryTree();
+    const cgroups = Array.from({ length: 30 }, (_, i) => {
+      addProcess(host, 100 + i, { cgroup: `/job-${i}` });
+      return cgroup(`/job-${i}`, 900 + i, 1000);
+    });
+    const scopes = Object.keys(victimsOf(samplesOf(collectorOf(host, { cgroups: () => cgroups }))));
+    expect(scopes.length).toBe(21);
+    expect(scopes).toContain("/job-29");
+    expect(scopes).not.toContain("/job-9");
+  });
+});
