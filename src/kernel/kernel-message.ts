@@ -273,7 +273,7 @@ function takeCtimeStamp(text: string, clock: LogClock): Stamp | undefined {
 
 const printkStamp = /^\[ *(\d+)\.(\d{6})\](?: ?\[ *([TC]\d+)\])? ?/;
 const deltaStamp =
-  /^\[(?: *\d+\.\d+ )?[<+ ]*[+<]? *\d+\.\d+>?\] ?|^\[[A-Za-z]{3} ?\d{1,2} \d\d:\d\d\] ?/;
+  /^\[(?: *\d+\.\d+ )?[<+ ]*[<+] *\d+\.\d+>?\] ?|^\[[A-Za-z]{3} ?\d{1,2} \d\d:\d\d\] ?/;
 
 /** Takes `[    8.640407]` and `[ T226]` off the text of `message`. Gives the number of bytes taken. */
 function takePrintkStamp(message: KernelMessage): number {
@@ -290,7 +290,12 @@ const talosStamp = /^\S+: ([a-z0-9]+): +([a-z]+): \[([^\]]+)\]: /;
 const unixStamp = /^(\d{9,11})\.(\d{6}) (?=\S+ )/;
 const rfc5424Head =
   /^1 (\S+) \S+ (\S+) (\S+) \S+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+) ?(?:\xef\xbb\xbf)?/s;
-const kernelTag = /^(?:(?!kernel:)\S*[^\s:] )?(?:([a-z0-9]+)\.([a-z]+) )?kernel(?::| - - -) ?/;
+const priorityName =
+  "([a-z0-9]+)\\.(emerg|panic|alert|crit|err(?:or)?|warn(?:ing)?|notice|info|debug) ";
+/** Tag `kernel:`, before it a host (web.lan, which is no facility.level) and what busybox calls its priority. */
+const kernelTag = new RegExp(
+  `^(?:(?!kernel:|${priorityName}kernel:)\\S*[^\\s:] )?(?:${priorityName})?kernel(?::| - - -) ?`,
+);
 const untagged = /^\S+ (?=\[ *\d+\.\d{6}\])/;
 const monotonicTag = /^[A-Za-z0-9][\w.-]* kernel: /;
 const kmsgProperty = /^ [A-Z][A-Z0-9_]*=/;
@@ -464,15 +469,16 @@ export class KernelMessageReader {
       this.#envelopeLength = line.length - rest.length;
       return message;
     }
-    if (tag[1] !== undefined && tag[2] !== undefined) {
-      message.origin = tag[1] === "kern" ? "kernel" : "user";
-      setLevel(message, tag[2]);
+    const [, , , facility, level] = tag;
+    if (facility !== undefined) {
+      message.origin = facility === "kern" ? "kernel" : "user";
+      setLevel(message, level);
     }
     let text = rest.slice(tag[0].length);
     this.#prefix = { text: line.slice(0, line.length - text.length), message: { ...message } };
-    const level = /^<([0-7])>/.exec(text);
-    if (level !== null) {
-      message.level = Number(level[1]);
+    const number = /^<([0-7])>/.exec(text);
+    if (number !== null) {
+      message.level = Number(number[1]);
       text = text.slice(3);
     }
     return this.#finish(message, line, text, unescapeSyslog);

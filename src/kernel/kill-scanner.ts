@@ -376,11 +376,12 @@ export class KillScanner {
         this.#groupSearched = Math.max(this.#groupSearched, until - groupNeedle.length + 1);
         return;
       }
-      const end = this.#lineEnd(hit, final);
+      const end = this.#recordEnd(hit, final);
       this.#groupSearched = hit;
       if (end < 0) return;
       const groupUntil = this.#groupUntil;
-      this.#feed(this.#lineStart(hit), end, this.#shapeAt(hit));
+      const shape = this.#shapeAt(hit);
+      this.#feed(Math.max(this.#read, this.#recordStart(hit, shape)), end, shape);
       this.#groupUntil = groupUntil;
     }
   }
