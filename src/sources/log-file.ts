@@ -264,7 +264,8 @@ export class LogFile {
       .map(({ part, offset }): Step => {
         const { path, gzip } = part;
         const isLeftBehind = this.#leftBehind.some(({ log }) => isSameFile(part.log, log));
-        const isHeld = held !== undefined && isSameFile(part.log, held);
+        // A file that was empty when opened is known by what it was when all the others were looked at.
+        const isHeld = held !== undefined && held.offset > 0 && isSameFile(part.log, held);
         if (isHeld) return stepOf(held, path);
         const { size, inode } = part.log;
         const from = inode === this.#skip?.inode ? Math.min(size, this.#skip.size) : offset;
@@ -273,7 +274,7 @@ export class LogFile {
         return { log: part.log, path, gzip, offset: from, end: size, isLeftBehind, isNews };
       });
     // Deleted, and yet there may be something in it.
-    if (held !== undefined && !steps.some(({ log }) => log === held)) {
+    if (held !== undefined && !steps.some(({ log }) => isSameFile(log, held))) {
       steps.unshift(stepOf(held, `${this.#path} (deleted)`));
     }
     return steps;
@@ -318,7 +319,7 @@ export class LogFile {
   #acceptCut(log: OpenLog): boolean {
     this.#listener.endOfFile();
     this.#countRotation("truncate");
-    log.seek(log.look());
+    log.acceptCut();
     return true;
   }
 
@@ -536,7 +537,6 @@ export class LogFile {
 function stepOf(log: OpenLog, path: string): Step {
   const { offset } = log;
   const end = log.look();
-  if (offset === 0) log.seek(0);
   const isNews = offset === 0 && end > 0;
   return { log, path, gzip: false, offset, end, isLeftBehind: false, isNews };
 }

@@ -9,8 +9,9 @@ const headNow = Buffer.alloc(maxHeadBytes);
 /**
  * One log file, held open: renaming and deleting do not take it away.
  *
- * Invariant: bytes are handed out only while the file still begins as it did when reading began, so
- * what comes after a truncation is never taken for what stood there before.
+ * Invariant: bytes are handed out only while the file still begins as it did when it was opened, so
+ * what comes after a truncation is never taken for what stood there before. (What was empty then has
+ * no beginning: its reader opens it anew for its first bytes.)
  */
 export class OpenLog {
   readonly fd: number;
@@ -35,15 +36,21 @@ export class OpenLog {
     this.size = stats.size;
     this.knownSize = stats.size;
     this.modifiedMs = stats.mtimeMs;
+    this.#head.extend(headNow.subarray(0, readAt(fd, headNow, maxHeadBytes, 0)), 0);
   }
 
-  /** Stands at `offset` without reading what is before it, and notes who the file is. */
+  /** Stands at `offset` without reading what is before it. */
   seek(offset: number): void {
-    this.#head.shorten(offset);
-    this.#head.extend(headNow.subarray(0, readAt(this.fd, headNow, maxHeadBytes, 0)), 0);
     this.offset = offset;
     this.atLineStart =
       offset === 0 || (readAt(this.fd, headNow, 1, offset - 1) === 1 && headNow[0] === 0x0a);
+  }
+
+  /** Goes on from the new end of a file that was cut. */
+  acceptCut(): void {
+    const size = this.look();
+    this.#head.shorten(size);
+    this.seek(size);
   }
 
   /** The size now. */

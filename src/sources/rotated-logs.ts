@@ -84,16 +84,17 @@ function choose(listing: Listing, position: LogPosition, used: Set<LogPart>): Un
     const part = find(known, [...others, ...inOrder]);
     if (part !== undefined) offsets.set(part, known.offset);
   }
-  const first = inOrder.findIndex((part) => offsets.has(part));
   const aside = others.find((part) => offsets.has(part));
-  const found = first !== -1 || aside !== undefined;
+  const newestKnown = inOrder.findLastIndex((part) => offsets.has(part));
+  const found = newestKnown !== -1 || aside !== undefined;
   const since = aside?.log.modifiedMs ?? position.modifiedMs ?? Number.POSITIVE_INFINITY;
-  const chosen = inOrder.filter((part, index) =>
-    first !== -1 && aside === undefined
-      ? index >= first
-      : part.log.modifiedMs > since || part === current || offsets.has(part),
+  // What stands between known files has been read: nothing is left behind but in order.
+  const chosen = inOrder.filter(
+    (part, index) =>
+      offsets.has(part) ||
+      (newestKnown !== -1 ? index > newestKnown : part.log.modifiedMs > since || part === current),
   );
-  const newerThan = aside === undefined && found ? chosen[0]?.log.modifiedMs : since;
+  const newerThan = inOrder[newestKnown]?.log.modifiedMs ?? since;
   const parts = [...(aside === undefined ? [] : [aside]), ...chosen]
     .filter((part) => offsets.has(part) || !isCopyOf(part, current))
     .map((part) => {
@@ -105,7 +106,7 @@ function choose(listing: Listing, position: LogPosition, used: Set<LogPart>): Un
     parts,
     found,
     unreadable: listing.unreadable
-      .filter(({ modifiedMs }) => modifiedMs > (newerThan ?? since))
+      .filter(({ modifiedMs }) => modifiedMs > newerThan)
       .map(({ reason }) => reason),
   };
 }

@@ -1,16 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { compiledSource } from "../setup/compiled-source.ts";
 import { rotationStyles } from "./rotation-styles.ts";
 import { WriterProcess } from "./writer-process.ts";
 
-const script = fileURLToPath(new URL("./saving-reader.mjs", import.meta.url));
+const script = "test/rotation/saving-reader.mjs";
 
 test("a reader killed with -9 again and again, while the log rotates, has counted each line once", async () => {
   const source = await compiledSource("kill-9");
@@ -27,6 +26,8 @@ test("a reader killed with -9 again and again, while the log rotates, has counte
   try {
     for (let round = 0; round < 10; round++) {
       const reader = startReader();
+      // Before anything was saved it would be a first start, which reads no older files.
+      while (!existsSync(state)) await wait(10);
       await wait(100 + Math.random() * 300);
       const rotation = styles[round % styles.length]?.(path, writer);
       await wait(Math.random() * 100);

@@ -29,11 +29,11 @@ async function writerStaysOnTheOldFile(path: string, writer: WriterProcess): Pro
 
 /** The writer is stopped in between: what it wrote between copy and cut would be gone for everybody. */
 async function copyAndTruncate(path: string, writer: WriterProcess): Promise<void> {
-  process.kill(writer.pid, "SIGSTOP");
+  await writer.pause();
   shift(path);
   copyFileSync(path, `${path}.1`);
   truncateSync(path);
-  process.kill(writer.pid, "SIGCONT");
+  writer.resume();
 }
 
 async function twiceAtOnce(path: string, writer: WriterProcess): Promise<void> {

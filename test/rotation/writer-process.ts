@@ -1,10 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 
-const script = fileURLToPath(new URL("./writer.mjs", import.meta.url));
+const script = "test/rotation/writer.mjs";
 
 /** A process that writes numbered lines to a log, as fast as told, one write per line. */
 export class WriterProcess {
@@ -28,6 +27,16 @@ export class WriterProcess {
 
   reopen(): void {
     this.#child.kill("SIGHUP");
+  }
+
+  /** Stops it (SIGSTOP) and waits until it stands still. */
+  async pause(): Promise<void> {
+    this.#child.kill("SIGSTOP");
+    while (!readFileSync(`/proc/${this.pid}/stat`, "latin1").includes(") T ")) await wait(1);
+  }
+
+  resume(): void {
+    this.#child.kill("SIGCONT");
   }
 
   /** Ends it; returns how many lines it has written. */

@@ -1,24 +1,18 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-
-const project = fileURLToPath(new URL("../..", import.meta.url));
 
 /**
  * The sources as plain JavaScript, for processes that a test starts: Node 20 runs no TypeScript.
- * Compiled anew into dist/.<name>; returns that directory.
+ * Compiled anew into a cache under node_modules; returns its directory.
  */
 export async function compiledSource(name: string): Promise<string> {
-  const directory = join(project, "dist", `.${name}`);
-  const compiler = join(project, "node_modules/.bin/tsc");
-  const compiling = promisify(execFile)(compiler, [
-    ...["-p", join(project, "tsconfig.build.json"), "--outDir", directory],
-  ]);
+  const directory = resolve("node_modules/.cache/compiled-source", name);
+  await mkdir(directory, { recursive: true });
+  await writeFile(join(directory, "package.json"), '{"type":"module"}');
+  const options = ["-p", "tsconfig.build.json", "--outDir", directory];
   // Type errors are the type check's to report; what was written can be run.
-  await compiling.catch((error) => {
-    if (!existsSync(directory)) throw error;
-  });
+  await promisify(execFile)("node_modules/.bin/tsc", options).catch(() => {});
   return directory;
 }

@@ -1,11 +1,10 @@
 import { execFile } from "node:child_process";
 import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { basename, delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename, delimiter, join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
-const cache = fileURLToPath(new URL("../../node_modules/.cache/debian-tools", import.meta.url));
+const cache = resolve("node_modules/.cache/debian-tools");
 
 /**
  * The path of a program that tests run for real, or undefined where this machine cannot have it.
