@@ -166,7 +166,7 @@ const prefixes =
 const killHead = new RegExp(`^(?:(${prefixes}): )?Killed process (\\d+)\\b`);
 const killGrammar = new RegExp(
   `^(?:(${prefixes}): )?Killed process (\\d+)(?:, UID (\\d+),)? \\((.*)\\)(?:, UID (\\d+),)?` +
-    "(\\.|(?:,? [A-Za-z][A-Za-z_-]*:-?\\d+(?:kB)?)+|)\\s*$",
+    "(\\.|(?:,? (?:[A-Za-z][A-Za-z_-]*:\\d+kB|(?:UID|oom_[a-z_]+):-?\\d+))+|)\\s*$",
   "s",
 );
 const announcement = new RegExp(`^(${prefixes}): [Kk]ill process (\\d+) \\(`);
@@ -226,9 +226,7 @@ function parseCutKillLine(text: string): KillLine | undefined {
 
 function killSizes(tail: string): Partial<KillLine> {
   const values = new Map<string, number>();
-  for (const [, key = "", value] of tail.matchAll(
-    /([A-Za-z][A-Za-z_-]*):(-?\d+)(?=kB|[ ,.\s]|$)/g,
-  )) {
+  for (const [, key = "", value] of tail.matchAll(/([A-Za-z][A-Za-z_-]*):(\d+)kB/g)) {
     values.set(key, Number(value));
   }
   const bytes = (key: string): number | undefined => {
@@ -242,10 +240,11 @@ function killSizes(tail: string): Partial<KillLine> {
     fileRssBytes: bytes("file-rss"),
     shmemRssBytes: bytes("shmem-rss"),
     pageTablesBytes: pageTables(values.get("pgtables"), totalVmBytes),
-    oomScoreAdj: values.get("oom_score_adj"),
   };
-  const uid = values.get("UID");
-  if (uid !== undefined) sizes.uid = uid;
+  const adj = /\boom_score_adj:(-?\d+)/.exec(tail)?.[1];
+  const uid = /\bUID:(\d+)/.exec(tail)?.[1];
+  if (adj !== undefined) sizes.oomScoreAdj = Number(adj);
+  if (uid !== undefined) sizes.uid = Number(uid);
   return sizes;
 }
 
@@ -383,6 +382,8 @@ const maxTaskColumns = 20;
 /** A dump goes out over the slowest console in less than this. */
 const dumpMaxMicros = 120_000_000;
 const groupMaxMicros = 60_000_000;
+/** Where the group line is missing (filtered by level): sooner than a storm can use up all pids. */
+const bareGroupMaxMicros = 2_000_000;
 /** Victims of one event, or of a storm whose dumps are suppressed. */
 const maxVictims = 4096;
 const dumpBurst = 10;
@@ -403,6 +404,8 @@ export class OomReportAssembler {
   #past: PastEvent | undefined;
   #victims = new Map<number, { comm: string; line: KernelMessage }>();
   #dumpTimes: KernelMessage[] = [];
+  /** A group line has been read since the last dump began. */
+  #groupSeen = false;
   #inStat = false;
   /** What a line without an envelope would continue; `undefined` once the record has been understood. */
   #previousText: string | undefined;
@@ -486,9 +489,7 @@ export class OomReportAssembler {
     const comm = match?.[1];
     const fields = match?.[2];
     if (fields === undefined || (comm !== undefined && comm.length > commMaxBytes)) return;
-    this.#victims.clear();
-    this.#past = undefined;
-    this.#rememberDump(message);
+    this.#endPastEvent(message);
     const trigger: OomTrigger = { comm: decodeUtf8(comm ?? "") };
     const gfpMask = /\bgfp_mask=(0x[0-9a-f]+(?:\([^)]*\))?|\d+)/i.exec(fields)?.[1];
     const order = /\border=(-?\d+)/.exec(fields)?.[1];
@@ -522,9 +523,7 @@ export class OomReportAssembler {
     let event = this.#eventOf(message);
     if (event === undefined || event.constraint !== undefined) {
       // Its header is missing (filtered by level, or cut off by a rotation): the event begins here.
-      this.#victims.clear();
-      this.#past = undefined;
-      this.#rememberDump(message);
+      this.#endPastEvent(message);
       event = this.#openEvent(message);
     }
     event.constraint = line;
@@ -544,6 +543,7 @@ export class OomReportAssembler {
       const group = /^Tasks in (.*) are going to be killed due to memory\.oom\.group set\s*$/s.exec(
         text,
       );
+      this.#groupSeen ||= group !== null;
       if (group !== null && this.#past !== undefined) {
         const { first } = this.#past;
         const cgroup = decodeUtf8(group[1] ?? "");
@@ -648,7 +648,11 @@ export class OomReportAssembler {
     if (row !== undefined) event.taskRows.push(row);
   }
 
-  #rememberDump(message: KernelMessage): void {
+  /** A new dump begins: whoever dies from now on belongs to another event. */
+  #endPastEvent(message: KernelMessage): void {
+    this.#victims.clear();
+    this.#past = undefined;
+    this.#groupSeen = false;
     this.#dumpTimes.push(message);
     if (this.#dumpTimes.length > dumpBurst) this.#dumpTimes.shift();
   }
@@ -663,7 +667,7 @@ export class OomReportAssembler {
     const repeatsVictim =
       known !== undefined &&
       known.comm === kill.comm &&
-      microsBetween(known.line, message) <= groupMaxMicros;
+      microsBetween(known.line, message) <= (this.#groupSeen ? groupMaxMicros : bareGroupMaxMicros);
 
     const event = repeatsVictim ? undefined : this.#takeEvent(kill, message);
     const past = event === undefined ? this.#pastEventOf(kill, message, repeatsVictim) : undefined;

@@ -1,0 +1,594 @@
+import { describe, expect, it } from "vitest";
+import { KernelMessageReader } from "../../src/kernel/kernel-message.ts";
+import { utcZone } from "../../src/kernel/local-time.ts";
+import {
+  type KernelLogEvent,
+  OomReportAssembler,
+  parseConstraintLine,
+  parseKillLine,
+  parseLoss,
+} from "../../src/kernel/oom-report.ts";
+
+const clock = { nowMs: () => Date.parse("2026-11-21T00:00:00Z"), zone: utcZone };
+const sizes = "total-vm:8192kB, anon-rss:4096kB, file-rss:8kB";
+const kb = 1024;
+
+function eventsOf(...lines: string[]): KernelLogEvent[] {
+  const events: KernelLogEvent[] = [];
+  const reader = new KernelMessageReader(clock);
+  const assembler = new OomReportAssembler((event) => events.push(event));
+  for (const [index, line] of lines.entries()) {
+    const message = reader.read(line);
+    if (message !== undefined) assembler.push(message, index + 1);
+  }
+  assembler.end();
+  return events;
+}
+
+function reportsOf(...lines: string[]) {
+  return eventsOf(...lines).flatMap((event) => (event.kind === "kill" ? [event.report] : []));
+}
+
+describe("a kill line of", () => {
+  const old = { totalVmBytes: 8192 * kb, anonRssBytes: 4096 * kb, fileRssBytes: 8 * kb };
+  const shmem = { ...old, shmemRssBytes: 4 * kb };
+  it.each<[string, string, object]>([
+    ["2.4 to 2.6.15", "Out of Memory: Killed process 42 (java).", { prefix: "Out of Memory" }],
+    ["2.6.16 to 2.6.23", "Out of memory: Killed process 42 (java).", { prefix: "Out of memory" }],
+    [
+      "2.6.16, memory policy",
+      "No available memory (MPOL_BIND): Killed process 42 (java).",
+      { prefix: "No available memory (MPOL_BIND)" },
+    ],
+    [
+      "2.6.16, cpuset",
+      "No available memory in cpuset: Killed process 42 (java).",
+      { prefix: "No available memory in cpuset" },
+    ],
+    ["RHEL 5", "Out of memory: Killed process 42, UID 1000, (java).", { uid: 1000 }],
+    ["2.6.24 to 2.6.32", "Killed process 42 (java)", {}],
+    ["2.6.33 to 2.6.35", "Killed process 42 (java) vsz:8192kB, anon-rss:4096kB, file-rss:8kB", old],
+    ["2.6.36 to 4.4", `Killed process 42 (java) ${sizes}`, old],
+    ["RHEL 6", `Killed process 42, UID 1000, (java) ${sizes}`, { ...old, uid: 1000 }],
+    [
+      "RHEL 7",
+      `Killed process 42 (java), UID 1000, ${sizes}, shmem-rss:4kB`,
+      { ...shmem, uid: 1000 },
+    ],
+    ["4.5 to 5.0", `Killed process 42 (java) ${sizes}, shmem-rss:4kB`, shmem],
+    [
+      "5.1 to 5.3",
+      `Memory cgroup out of memory: Killed process 42 (java) ${sizes}, shmem-rss:4kB`,
+      shmem,
+    ],
+    [
+      "RHEL 8.3",
+      `Out of memory: Killed process 42 (java) ${sizes}, shmem-rss:4kB, UID:1000`,
+      { ...shmem, uid: 1000 },
+    ],
+    [
+      "5.4 and later",
+      `Out of memory: Killed process 42 (java) ${sizes}, shmem-rss:4kB, UID:1000 pgtables:96kB oom_score_adj:-17`,
+      { ...shmem, uid: 1000, pageTablesBytes: 96 * kb, oomScoreAdj: -17 },
+    ],
+    [
+      "oom_kill_allocating_task",
+      `Out of memory (oom_kill_allocating_task): Killed process 42 (java) ${sizes}, shmem-rss:4kB, UID:0 pgtables:96kB oom_score_adj:0`,
+      { prefix: "Out of memory (oom_kill_allocating_task)" },
+    ],
+    [
+      "a kernel to come, with one more field",
+      `Out of memory: Killed process 42 (java) ${sizes}, shmem-rss:4kB, hugetlb-rss:0kB, UID:0 pgtables:96kB oom_score_adj:0`,
+      shmem,
+    ],
+  ])("%s", (_era, text, fields) => {
+    expect(parseKillLine(text)).toMatchObject({ pid: 42, comm: "java", ...fields });
+  });
+
+  it("5.4.0, whose page tables are bytes that it calls kB", () => {
+    const line = `Out of memory: Killed process 42 (java) ${sizes}, shmem-rss:4kB, UID:0 pgtables:98304kB oom_score_adj:0`;
+    expect(parseKillLine(line)?.pageTablesBytes).toBe(98304);
+  });
+});
+
+describe("a name in a kill line", () => {
+  it.each([
+    "(sd-pam)",
+    ")",
+    "",
+    " ",
+    "a\nb",
+    "x) total-vm:9kB",
+    "Killed process",
+    ", UID:0",
+    "[12.3] x",
+    "a,pid=1,uid=0",
+  ])("may be %j", (comm) => {
+    expect(parseKillLine(`Out of memory: Killed process 42 (${comm}) ${sizes}`)?.comm).toBe(comm);
+  });
+
+  it("has at most 15 bytes: what is longer stands in somebody's text", () => {
+    expect(
+      parseKillLine(`Out of memory: Killed process 42 (sixteen bytes 16) ${sizes}`),
+    ).toBeUndefined();
+  });
+
+  it("is UTF-8, perhaps cut in the middle of a character", () => {
+    expect(parseKillLine(`Killed process 42 (caf\xc3\xa9\xe2) ${sizes}`)?.comm).toBe("café�");
+  });
+});
+
+describe("no kill is", () => {
+  it.each([
+    ["an announcement", "Out of memory: Kill process 42 (java) score 900 or sacrifice child"],
+    ["an announcement of 2.6.24", "Out of memory: kill process 42 (java) score 900 or a child"],
+    ["a process that shares the memory", "Kill process 43 (java) sharing same memory"],
+    [
+      "the reaper",
+      "oom_reaper: reaped process 42 (java), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB",
+    ],
+    ["a reaper that fails", "oom_reaper: unable to reap pid:42 (java)"],
+    [
+      "a victim that is already exiting",
+      "Out of memory: OOM victim 42 (java) is already exiting. Skip killing the task",
+    ],
+    ["pinned memory", "oom killer 42 (java) has mm pinned by 43 (java)"],
+    ["suspend", "OOM killer disabled."],
+    ["the group line", "Tasks in /job are going to be killed due to memory.oom.group set"],
+    ["a panic", "Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled"],
+    ["a deadlock", "Kernel panic - not syncing: System is deadlocked on memory"],
+    ["a memcg dump without a task", "Memory limit reached of cgroup /job"],
+    ["a leaked fault", "Huh VM_FAULT_OOM leaked out to the #PF handler. Retrying PF"],
+    ["SysRq", "sysrq: Manual OOM execution"],
+    ["SysRq refused", "sysrq: OOM request ignored because killer is disabled"],
+    ["the secure attention key", "SAK: killed process 42 (java): by session"],
+    [
+      "an allocation failure",
+      "java: page allocation failure: order:4, mode:0x40dc0(GFP_KERNEL|__GFP_COMP|__GFP_ZERO)",
+    ],
+    [
+      "Android's low memory killer",
+      "lowmemorykiller: Killing 'app' (42), adj 900, to free 51234kB on behalf of 'kswapd0' (60)",
+    ],
+    ["Android's older one", "send sigkill to 42 (app), adj 900, size 12345"],
+    ["systemd-oomd", "Killed /user.slice/user-1000.slice due to memory pressure for /user.slice"],
+    [
+      "a segfault of a process of that name",
+      "Killed process[3002]: segfault at 0 ip 0000 sp 0000 error 4",
+    ],
+    [
+      "a quotation",
+      `EXT4-fs (sda1): Unrecognized mount option "Out of memory: Killed process 42 (java) ${sizes}"`,
+    ],
+    [
+      "a repetition by rsyslog",
+      `message repeated 2 times: [ Out of memory: Killed process 42 (java) ${sizes}]`,
+    ],
+    ["a mixture of two eras", "Out of memory: Killed process 42 (java)"],
+  ])("%s", (_name, text) => {
+    const kills = eventsOf(`[   12.000000] ${text}`).filter((event) => event.kind === "kill");
+    expect(kills).toEqual([]);
+  });
+
+  it("an event without a victim, which takes no later kill's place", () => {
+    const events = eventsOf(
+      "[   12.000000] java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+      "[   12.000001] Out of memory and no killable processes...",
+      `[   12.000002] Memory cgroup out of memory: Killed process 42 (java) ${sizes}`,
+    );
+    expect(events.map((event) => event.kind)).toEqual(["no_victim", "kill"]);
+    expect(events[1]).toMatchObject({ report: { suppressed: true } });
+  });
+});
+
+describe("a constraint line", () => {
+  const line = (rest: string) => `oom-kill:constraint=${rest}`;
+
+  it.each([
+    ["CONSTRAINT_NONE", "none"],
+    ["CONSTRAINT_MEMCG", "memcg"],
+    ["CONSTRAINT_CPUSET", "cpuset"],
+    ["CONSTRAINT_MEMORY_POLICY", "memory_policy"],
+    ["CONSTRAINT_BPF_X", "unknown"],
+  ])("%s is %s", (name, constraint) => {
+    expect(
+      parseConstraintLine(line(`${name},nodemask=(null),task=a,pid=1,uid=0`))?.constraint,
+    ).toBe(constraint);
+  });
+
+  it("is read from both ends, for its fields are not quoted", () => {
+    const odd = "a,task=evil,pid=1,uid=0";
+    const text = line(
+      `CONSTRAINT_MEMCG,nodemask=(null),cpuset=${odd},mems_allowed=0,oom_memcg=/${odd},task_memcg=/${odd}/b,task=java,pid=42,uid=7`,
+    );
+    expect(parseConstraintLine(text)).toEqual({
+      constraint: "memcg",
+      limitCgroup: `/${odd}`,
+      victimCgroup: `/${odd}/b`,
+      task: "java",
+      pid: 42,
+      uid: 7,
+    });
+  });
+
+  it("without cpuset and memcg parts still names the task", () => {
+    expect(
+      parseConstraintLine(line("CONSTRAINT_NONE,nodemask=(null),task=java,pid=42,uid=0")),
+    ).toEqual({
+      constraint: "none",
+      task: "java",
+      pid: 42,
+      uid: 0,
+    });
+  });
+
+  it("cut short gives no cgroup that may be cut as well", () => {
+    const cut = line(
+      "CONSTRAINT_MEMCG,nodemask=(null),cpuset=b,mems_allowed=0,oom_memcg=/job,task_memcg=/job/b-lo",
+    );
+    expect(parseConstraintLine(cut)).toEqual({ constraint: "memcg", limitCgroup: "/job" });
+  });
+});
+
+describe("an event of 4.14", () => {
+  const [report] = reportsOf(
+    "[  100.000000] java invoked oom-killer: gfp_mask=0x14000c0(GFP_KERNEL), nodemask=(null),  order=0, oom_score_adj=-5",
+    "[  100.000001] java cpuset=abc mems_allowed=0",
+    "[  100.000002] CPU: 1 PID: 40 Comm: java Not tainted 4.14.177 #1",
+    "[  100.000003] Task in /docker/abc killed as a result of limit of /docker",
+    "[  100.000004] memory: usage 1048576kB, limit 1048576kB, failcnt 77",
+    "[  100.000005] memory+swap: usage 1048576kB, limit 9007199254740988kB, failcnt 0",
+    "[  100.000006] kmem: usage 900kB, limit 9007199254740988kB, failcnt 0",
+    "[  100.000007] Memory cgroup stats for /docker: cache:32KB rss:0KB shmem:16KB",
+    "[  100.000008] Memory cgroup stats for /docker/abc: cache:64KB rss:524188KB",
+    "[  100.000009] [ pid ]   uid  tgid total_vm      rss nr_ptes nr_pmds swapents oom_score_adj name",
+    "[  100.000010] [   40]  1000    40     2048     1026      10       3        5            -5 java",
+    "[  100.000011] [   42]  1001    42     2048      100      10       3        0           300 my thread",
+    "[  100.000012] Memory cgroup out of memory: Kill process 40 (java) score 900 or sacrifice child",
+    `[  100.000013] Killed process 42 (my thread) ${sizes}, shmem-rss:0kB`,
+  );
+
+  it("takes constraint and prefix from its announcement, whose pid may be the parent's", () => {
+    expect(report).toMatchObject({
+      pid: 42,
+      constraint: "memcg",
+      prefix: "Memory cgroup out of memory",
+    });
+  });
+
+  it("takes cgroups from its Task in line", () => {
+    expect(report).toMatchObject({ victimCgroup: "/docker/abc", limitCgroup: "/docker" });
+  });
+
+  it("takes uid and oom_score_adj from the victim's row", () => {
+    expect(report).toMatchObject({ uid: 1001, oomScoreAdj: 300, lineNumber: 14 });
+  });
+
+  it("has what was used, without limits that mean none", () => {
+    expect(report?.dump?.memcg).toMatchObject({
+      memory: { usageBytes: 2 ** 30, limitBytes: 2 ** 30, failcnt: 77 },
+      memorySwap: { usageBytes: 2 ** 30 },
+    });
+    expect(report?.dump?.memcg?.memorySwap?.limitBytes).toBeUndefined();
+    expect(report?.dump?.memcg?.stat).toEqual(
+      new Map([
+        ["cache", 32 * kb],
+        ["rss", 0],
+        ["shmem", 16 * kb],
+      ]),
+    );
+  });
+
+  it("has its trigger and its tasks", () => {
+    expect(report?.dump?.trigger).toEqual({
+      comm: "java",
+      pid: 40,
+      gfpMask: "0x14000c0(GFP_KERNEL)",
+      order: 0,
+      oomScoreAdj: -5,
+    });
+    expect(report?.dump?.tasks[0]).toMatchObject({
+      pid: 40,
+      comm: "java",
+      rssBytes: 1026 * 4096,
+      swapBytes: 5 * 4096,
+      oomScoreAdj: -5,
+    });
+  });
+});
+
+describe("a header of", () => {
+  it.each<[string, string, object]>([
+    ["2.6.18", "oom-killer: gfp_mask=0x201d2, order=0", { comm: "", order: 0, gfpMask: "0x201d2" }],
+    [
+      "2.6.20",
+      "java invoked oom-killer: gfp_mask=0x201d2, order=1, oomkilladj=0",
+      { comm: "java", order: 1 },
+    ],
+    [
+      "2.6.32",
+      "java invoked oom-killer: gfp_mask=0x201d2, order=0, oom_adj=0",
+      { comm: "java", order: 0 },
+    ],
+    [
+      "RHEL 6",
+      "java invoked oom-killer: gfp_mask=0x201da, order=0, oom_adj=0, oom_score_adj=3",
+      { oomScoreAdj: 3 },
+    ],
+    [
+      "SysRq",
+      "kworker/0:1 invoked oom-killer: order=-1, oom_score_adj=0, gfp_mask=0x24200ca(GFP_HIGHUSER_MOVABLE)",
+      { order: -1 },
+    ],
+    [
+      "6.1",
+      "java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=999",
+      { oomScoreAdj: 999 },
+    ],
+  ])("%s", (_era, header, trigger) => {
+    const [report] = reportsOf(
+      `[    1.000000] ${header}`,
+      `[    1.000001] Killed process 42 (java) ${sizes}`,
+    );
+    expect(report?.dump?.trigger).toMatchObject(trigger);
+  });
+
+  it("6.11 on names a UID before the PID: the trigger's", () => {
+    const [report] = reportsOf(
+      "[    1.000000] java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+      "[    1.000001] CPU: 1 UID: 104 PID: 77 Comm: java Not tainted 6.12.0 #1",
+      `[    1.000002] Out of memory: Killed process 42 (java) ${sizes}`,
+    );
+    expect(report?.uid).toBeUndefined();
+    expect(report?.dump?.trigger?.pid).toBe(77);
+  });
+});
+
+describe("a task table", () => {
+  const header =
+    "[    1.000000] java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0";
+  const kill = `[    1.000009] Out of memory: Killed process 42 (java) total-vm:131072kB, anon-rss:4096kB, file-rss:8kB`;
+  it.each([
+    [
+      "2.6.2x",
+      "[ pid ]   uid  tgid total_vm      rss cpu oom_adj name",
+      "[   42]     7    42    32768     1026   1     -17 j a (v) 1",
+    ],
+    [
+      "RHEL 6",
+      "[ pid ]   uid  tgid total_vm      rss cpu oom_adj oom_score_adj name",
+      "[   42]     7    42    32768     1026   1     -17         -1000 j a (v) 1",
+    ],
+    [
+      "3.x",
+      "[ pid ]   uid  tgid total_vm      rss nr_ptes swapents oom_score_adj name",
+      "[   42]     7    42    32768     1026      60        0             0 j a (v) 1",
+    ],
+    [
+      "4.19",
+      "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
+      "[     42]     7    42    32768     1026   135168        0             0 j a (v) 1",
+    ],
+    [
+      "6.8",
+      "[  pid  ]   uid  tgid total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes swapents oom_score_adj name",
+      "[     42]     7    42    32768     1026     1000       26         0   135168        0             0 j a (v) 1",
+    ],
+    [
+      "a patched kernel",
+      "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
+      "[     42]     7    42    32768 (01)1026   135168        0             0 j a (v) 1",
+    ],
+  ])("of %s is bound by its header", (_era, columns, row) => {
+    const [report] = reportsOf(
+      header,
+      `[    1.000001] ${columns}`,
+      `[    1.000002] ${row}`,
+      `[    1.000003] ${row.replace("42]", "43]")}`,
+      kill,
+    );
+    expect(report?.dump?.tasks[1]).toMatchObject({
+      pid: 43,
+      comm: "j a (v) 1",
+      uid: 7,
+      tgid: 42,
+      rssBytes: 1026 * 4096,
+    });
+    expect(report?.dump?.tasks[0]?.comm).toBe("java");
+  });
+
+  it("of a kernel with 64 KiB pages is known by the victim's size", () => {
+    const [report] = reportsOf(
+      header,
+      "[    1.000001] [  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
+      "[    1.000002] [     42]     7    42     2048       64   135168        0             0 java",
+      kill,
+    );
+    expect(report?.dump).toMatchObject({ pageSizeBytes: 65536, tasks: [{ rssBytes: 64 * 65536 }] });
+  });
+});
+
+describe("which dump is whose", () => {
+  const header = (time: number, comm: string, caller = "") =>
+    `[${time.toFixed(6).padStart(12)}]${caller} ${comm} invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0`;
+  const kill = (time: number, pid: number, caller = "", prefix = "Out of memory: ") =>
+    `[${time.toFixed(6).padStart(12)}]${caller} ${prefix}Killed process ${pid} (java) ${sizes}`;
+  const triggers = (...lines: string[]) =>
+    reportsOf(...lines).map((report) => report.dump?.trigger?.comm);
+
+  it("a dump serves one kill", () => {
+    expect(triggers(header(1, "a"), kill(1.1, 41), kill(1.2, 42))).toEqual(["a", undefined]);
+  });
+
+  it("a dump never serves a kill before it", () => {
+    expect(triggers(kill(1, 41), header(1.1, "a"), kill(1.2, 42))).toEqual([undefined, "a"]);
+  });
+
+  it("the printk caller tells interleaved events apart", () => {
+    expect(
+      triggers(
+        header(1, "a", "[ T1]"),
+        header(1.1, "b", "[ T2]"),
+        kill(1.2, 41, "[ T1]"),
+        kill(1.3, 42, "[ T2]"),
+      ),
+    ).toEqual(["a", "b"]);
+  });
+
+  it("without it the nearest one before, and for old kernels the other one next", () => {
+    expect(
+      triggers(header(1, "a"), header(1.1, "b"), kill(1.2, 41, "", ""), kill(1.3, 42, "", "")),
+    ).toEqual(["b", "a"]);
+    expect(triggers(header(1, "a"), header(1.1, "b"), kill(1.2, 41), kill(1.3, 42))).toEqual([
+      "b",
+      undefined,
+    ]);
+  });
+
+  it("a host's dump is not taken for a cgroup's kill", () => {
+    expect(
+      triggers(
+        header(1, "a"),
+        "[    1.050000] Mem-Info:",
+        kill(1.1, 41, "", "Memory cgroup out of memory: "),
+      ),
+    ).toEqual([undefined]);
+  });
+
+  it("an old dump is not taken for a kill of much later", () => {
+    expect(triggers(header(1, "a"), kill(500, 41))).toEqual([undefined]);
+  });
+
+  it("a Task in line that other output tore apart is put together", () => {
+    const [report] = reportsOf(
+      header(1, "a"),
+      "[    1.010000] Task in /a",
+      "[    1.020000]  killed as a result of limit of /b",
+      kill(1.1, 41, "", ""),
+    );
+    expect(report).toMatchObject({ victimCgroup: "/a", limitCgroup: "/b", constraint: "memcg" });
+  });
+});
+
+describe("a group event", () => {
+  const kill = (time: string, pid: number, comm = "java") =>
+    `[${time.padStart(12)}] Memory cgroup out of memory: Killed process ${pid} (${comm}) ${sizes}`;
+  const group = "[    1.000001] Tasks in /job are going to be killed due to memory.oom.group set";
+  const header =
+    "[    0.900000] java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0";
+
+  it("names its first victim twice and counts it once", () => {
+    const reports = reportsOf(
+      header,
+      kill("1.000000", 41),
+      group,
+      kill("1.000002", 42),
+      kill("1.000003", 41),
+    );
+    expect(reports.map((report) => [report.pid, report.repeatsVictim, report.groupCgroup])).toEqual(
+      [
+        [41, false, "/job"],
+        [42, false, "/job"],
+        [41, true, "/job"],
+      ],
+    );
+    expect(reports.every((report) => !report.suppressed)).toBe(true);
+  });
+
+  it("tells of the group behind its first victim", () => {
+    const events = eventsOf(header, kill("1.000000", 41), group);
+    expect(events[1]).toMatchObject({ kind: "group", cgroup: "/job", report: { pid: 41 } });
+  });
+
+  it("ends with the next event: the same pid is then a new victim", () => {
+    const reports = reportsOf(
+      header,
+      kill("1.000000", 41),
+      group,
+      header.replace("0.9", "1.5"),
+      kill("1.600000", 41),
+    );
+    expect(reports.map((report) => report.repeatsVictim)).toEqual([false, false]);
+  });
+
+  it("is another process where the name differs, or a minute has passed", () => {
+    expect(
+      reportsOf(header, kill("1.000000", 41), group, kill("1.000003", 41, "x")).map(
+        (report) => report.repeatsVictim,
+      ),
+    ).toEqual([false, false]);
+    expect(
+      reportsOf(header, kill("1.000000", 41), group, kill("90.000000", 41)).map(
+        (report) => report.repeatsVictim,
+      ),
+    ).toEqual([false, false]);
+  });
+
+  it("lends its cgroup to nobody once the kernel may have left out the next event's dump", () => {
+    const storm = Array.from({ length: 10 }, (_, index) => [
+      header.replace("0.900000", `0.${index}00000`),
+      kill(`0.${index}00001`, 100 + index),
+    ]).flat();
+    const reports = reportsOf(...storm, group, kill("1.000002", 200));
+    expect(reports.at(-2)?.groupCgroup).toBe("/job");
+    expect(reports.at(-1)?.groupCgroup).toBeUndefined();
+    expect(reports.at(-1)?.suppressed).toBe(true);
+  });
+});
+
+describe("a torn kill line", () => {
+  const header =
+    "Nov 20 13:23:50 h kernel: [    1.000000] java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0";
+  const named =
+    "Nov 20 13:23:50 h kernel: [    1.000001] oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),task=java,pid=42,uid=0";
+  const cut =
+    "Nov 20 13:23:50 h kernel: [    1.000002] Out of memory: Killed process 42 (java) total-vm:8192kB, anon-rss:40";
+
+  it("counts where the dump before it names the same victim, with what is left of its numbers", () => {
+    const [report] = reportsOf(header, named, cut);
+    expect(report).toMatchObject({
+      pid: 42,
+      comm: "java",
+      totalVmBytes: 8192 * kb,
+      anonRssBytes: undefined,
+    });
+  });
+
+  it("is told as unparsed where nothing else says so", () => {
+    expect(eventsOf(cut)).toMatchObject([{ kind: "unparsed", lineNumber: 1 }]);
+  });
+
+  it("by a newline in the name is put together again", () => {
+    const prefix = "Nov 20 13:23:50 h kernel: [    1.000002] ";
+    const [report] = reportsOf(
+      `${prefix}Out of memory: Killed process 42 (a`,
+      `${prefix}b) ${sizes}`,
+    );
+    expect(report).toMatchObject({ comm: "a\nb", lineNumber: 1 });
+  });
+});
+
+describe("a loss that the log tells of", () => {
+  it.each([
+    [
+      "oom_kill_process: 34 callbacks suppressed",
+      "kernel",
+      { what: "callbacks_suppressed", count: 34, by: "oom_kill_process" },
+    ],
+    ["printk: 12 messages dropped", "kernel", { what: "printk_dropped", count: 12, by: "printk" }],
+    ["** 5 printk messages dropped **", "kernel", { what: "printk_dropped", count: 5 }],
+    [
+      "h systemd-journald[211]: Missed 99 kernel messages",
+      "user",
+      { what: "journal_missed", count: 99, by: "systemd-journald" },
+    ],
+    [
+      "h rsyslogd: imuxsock[pid: 7, name: x] lost 40 messages from pid 7 due to rate-limiting",
+      "user",
+      { what: "syslog_lost", count: 40, by: "imuxsock" },
+    ],
+    ["net_ratelimit: many callbacks suppressed", "kernel", undefined],
+  ] as const)("%s", (text, origin, loss) => {
+    expect(parseLoss({ text, origin })).toEqual(loss);
+  });
+});
