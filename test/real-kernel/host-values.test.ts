@@ -1,0 +1,248 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { HostCollector, type HostReading } from "../../src/collectors/host.ts";
+import { memoryUse } from "../../src/kernel/meminfo.ts";
+import { rankVictims } from "../../src/model/next-victim.ts";
+import { CgroupTree, findMemoryHierarchy } from "../../src/sources/cgroup-tree.ts";
+import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
+import { ProcessTable } from "../../src/sources/process-table.ts";
+import { makeMemoryCgroup, memoryCgroupObstacle } from "../setup/memory-cgroup.ts";
+
+/* The values of the machine that the tests run on, against other looks at the same files. */
+
+const files = new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: "/" });
+const mib = 2 ** 20;
+
+function processTable(descriptors: number): ProcessTable {
+  const table = new ProcessTable({
+    files,
+    descriptors: new DescriptorBudget(descriptors),
+    now: () => performance.now(),
+    cgroupsByPid: () => new Map(),
+  });
+  onTestFinished(() => table.close());
+  return table;
+}
+
+function fieldsOf(path: string): Map<string, number> {
+  const rows = readFileSync(path, "utf8").matchAll(/^(\w+):?\s+(\d+)/gm);
+  return new Map([...rows].map(([, name, value]) => [name as string, Number(value)]));
+}
+
+async function sleeper(command: string, ...options: string[]): Promise<ChildProcess> {
+  const child = spawn(command, options, { stdio: "ignore" });
+  await once(child, "spawn");
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  return child;
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  const exited = once(child, "exit");
+  child.kill("SIGKILL");
+  await exited;
+}
+
+describe("the host's memory", () => {
+  const read = (): HostReading => new HostCollector(files, 4096).read();
+
+  it("is what /proc/meminfo says in the same moment", () => {
+    const before = fieldsOf("/proc/meminfo");
+    const { meminfo } = read();
+    const after = fieldsOf("/proc/meminfo");
+    expect(meminfo.memTotalBytes).toBe((before.get("MemTotal") as number) * 1024);
+    expect(meminfo.swapTotalBytes).toBe((before.get("SwapTotal") as number) * 1024);
+    const moving = [
+      ["MemFree", meminfo.memFreeBytes],
+      ["MemAvailable", meminfo.memAvailableBytes],
+      ["AnonPages", meminfo.anonPagesBytes],
+      ["Cached", meminfo.cachedBytes],
+      ["Committed_AS", meminfo.committedAsBytes],
+    ] as const;
+    for (const [name, bytes] of moving) {
+      const looks = [before.get(name) as number, after.get(name) as number];
+      expect(bytes, name).toBeGreaterThan(Math.min(...looks) * 1024 - 256 * mib);
+      expect(bytes, name).toBeLessThan(Math.max(...looks) * 1024 + 256 * mib);
+    }
+  });
+
+  it("is split without a rest that the kernel cannot explain", () => {
+    const { meminfo } = read();
+    const use = memoryUse(meminfo);
+    const used = meminfo.memTotalBytes - meminfo.memFreeBytes;
+    expect(use.other).toBeLessThan(used / 2);
+  });
+
+  it("has counters that stand between those before and after", () => {
+    const before = fieldsOf("/proc/vmstat");
+    const { vmstat } = read();
+    const after = fieldsOf("/proc/vmstat");
+    const counters = [
+      ["pgmajfault", vmstat.majorFaults],
+      ["pswpin", vmstat.swapInPages],
+      ["pswpout", vmstat.swapOutPages],
+      ["oom_kill", vmstat.oomKills],
+    ] as const;
+    for (const [name, value] of counters) {
+      expect(value !== undefined, name).toBe(before.has(name));
+      if (value === undefined) continue;
+      expect(value, name).toBeGreaterThanOrEqual(before.get(name) as number);
+      expect(value, name).toBeLessThanOrEqual(after.get(name) as number);
+    }
+  });
+});
+
+describe("the processes", () => {
+  it("are those that have memory, each by its kernel's score", async () => {
+    const child = await sleeper("sleep", "60");
+    const hasMemory = (pid: string) => {
+      try {
+        return readFileSync(`/proc/${pid}/status`, "utf8").includes("\nVmRSS:");
+      } catch {
+        return false;
+      }
+    };
+    const usersNow = () =>
+      readdirSync("/proc").filter((name) => /^\d+$/.test(name) && hasMemory(name));
+    const before = new Set(usersNow());
+    const { processes } = processTable(4096).read(20);
+    const stayed = usersNow().filter((pid) => before.has(pid));
+    const seen = new Set(processes.map(({ pid }) => `${pid}`));
+    expect(stayed.filter((pid) => !seen.has(pid))).toEqual([]);
+    const found = processes.find(({ pid }) => pid === child.pid);
+    expect(found).toMatchObject({
+      comm: "sleep",
+      parentPid: process.pid,
+      score: Number(readFileSync(`/proc/${child.pid}/oom_score`, "utf8")),
+    });
+  });
+
+  it("rank by the badness as the kernel ranks them by oom_score, but for its rounding", () => {
+    const { meminfo } = new HostCollector(files, 4096).read();
+    const totalBytes = meminfo.memTotalBytes + (meminfo.swapTotalBytes ?? 0);
+    const table = processTable(4096);
+    const { processes } = table.read(Number.POSITIVE_INFINITY);
+    const scope = { totalBytes, pageBytes: 4096, hostInit: table.seesHostInit() };
+    // Who has just been forked shares its parent's memory until it execs, and is spared: score 0.
+    const ranked = rankVictims(
+      processes.filter(({ score }) => score > 0),
+      scope,
+    );
+    expect(ranked.length).toBeGreaterThan(1);
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const { score, comm } of ranked) {
+      expect(score, comm).toBeLessThanOrEqual(lowest + 3);
+      lowest = Math.min(lowest, score);
+    }
+  });
+});
+
+const canChoosePids = (() => {
+  try {
+    accessSync("/proc/sys/kernel/ns_last_pid", constants.W_OK);
+    return process.getuid?.() === 0;
+  } catch {
+    return false;
+  }
+})();
+
+describe.skipIf(!canChoosePids)("a pid that the kernel gives out again", () => {
+  /** Starts a process until it gets the pid; others may be faster. */
+  async function sleeperWithPid(pid: number): Promise<ChildProcess | undefined> {
+    for (let attempt = 0; attempt < 100; attempt++) {
+      writeFileSync("/proc/sys/kernel/ns_last_pid", `${pid - 1}`);
+      const child = await sleeper("tail", "-f", "/dev/null");
+      if (child.pid === pid) return child;
+      await end(child);
+    }
+    return undefined;
+  }
+
+  it.each([0, 4096])("is never the old process (%i descriptors to keep)", async (descriptors) => {
+    const table = processTable(descriptors);
+    const old = await sleeper("sleep", "60");
+    for (let pass = 0; pass < 5; pass++) table.read(1);
+    await end(old);
+    const now = await sleeperWithPid(old.pid as number);
+    expect(now).toBeDefined();
+    const taken = table.read(1).processes.find(({ pid }) => pid === old.pid);
+    if (descriptors === 0) expect(taken?.comm).toBe("tail");
+    else expect(taken?.comm).not.toBe("sleep");
+    expect(table.read(1).processes.find(({ pid }) => pid === old.pid)?.comm).toBe("tail");
+  });
+});
+
+const obstacle = memoryCgroupObstacle();
+
+describe.skipIf(obstacle !== undefined)("a memory cgroup of the test's own", () => {
+  function treeFor(path: string): CgroupTree {
+    const hierarchy = findMemoryHierarchy(files);
+    if (hierarchy === undefined) throw new Error("no memory hierarchy");
+    const descriptors = new DescriptorBudget(64);
+    const include = new RegExp(`^${path}$`);
+    const tree = new CgroupTree({ files, hierarchy, descriptors, max: 2000, include });
+    onTestFinished(() => tree.close());
+    return tree;
+  }
+
+  function limitFile(directory: string, tree: CgroupTree): string {
+    const { version } = tree.hierarchy;
+    return join(directory, version === "v2" ? "memory.max" : "memory.limit_in_bytes");
+  }
+
+  it("has its limit, its usage and the times the limit was hit", async () => {
+    const cgroup = makeMemoryCgroup(16 * mib);
+    onTestFinished(() => cgroup.remove());
+    const scratch = mkdtempSync(join(tmpdir(), "oom-exporter-cgroup-"));
+    onTestFinished(() => rmSync(scratch, { recursive: true }));
+    const tree = treeFor(cgroup.path);
+    const [before] = tree.read().readings;
+    expect(before).toMatchObject({
+      path: cgroup.path,
+      maxBytes: 16 * mib,
+      effectiveMaxBytes: 16 * mib,
+      limitingCgroup: cgroup.path,
+      events: { max: 0, oom_kill: 0 },
+    });
+    await cgroup.run(`dd if=/dev/zero of=${join(scratch, "file")} bs=1M count=48`);
+    const [after] = tree.read().readings;
+    expect(after?.events.max).toBeGreaterThan(0);
+    expect(after?.events.oom_kill).toBe(0);
+    expect(after?.currentBytes).toBeGreaterThan(mib);
+    expect(after?.currentBytes).toBeLessThanOrEqual(16 * mib);
+    expect(after?.fileBytes).toBeGreaterThan(mib / 2);
+    expect(after?.peakBytes ?? 16 * mib).toBeGreaterThan(8 * mib);
+  });
+
+  it("that is made anew under its name is read in the same pass, as what it is now", () => {
+    const cgroup = makeMemoryCgroup(16 * mib);
+    const tree = treeFor(cgroup.path);
+    expect(tree.read().readings).toMatchObject([{ maxBytes: 16 * mib }]);
+    cgroup.remove();
+    mkdirSync(cgroup.directory);
+    try {
+      writeFileSync(limitFile(cgroup.directory, tree), `${24 * mib}`);
+      expect(tree.read().readings).toMatchObject([{ path: cgroup.path, maxBytes: 24 * mib }]);
+      expect(tree.killCounts().get(cgroup.path)).toBe(0);
+    } finally {
+      rmdirSync(cgroup.directory);
+    }
+    expect(tree.read()).toMatchObject({ readings: [], unreadable: 0 });
+    expect(tree.killCounts().has(cgroup.path)).toBe(false);
+  });
+});
