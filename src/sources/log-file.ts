@@ -118,7 +118,7 @@ export class LogFile {
   #leftBehind: { log: OpenLog; untilMs: number }[] = [];
   /** With `from: "end"`: a file that could not be opened at the start, and its size then. */
   #skip: { inode: number; size: number } | undefined;
-  /** Compressed files read to their end, by device and inode. */
+  /** Compressed files read to their end. */
   readonly #readWhole = new Set<string>();
   readonly #reported = new Set<string>();
 
@@ -127,7 +127,8 @@ export class LogFile {
   #state: { up: boolean; reason?: string } | undefined;
   #missingSinceMs: number | undefined;
   #interval: NodeJS.Timeout | undefined;
-  #directoryWatch: FSWatcher | undefined;
+  #awaiting: FSWatcher | undefined;
+  #awaitedAt: string | undefined;
   #turns: Promise<void> | undefined;
   #again: { thorough: boolean } | undefined;
 
@@ -151,7 +152,7 @@ export class LogFile {
   stop(): void {
     this.#stopped = true;
     clearInterval(this.#interval);
-    this.#watchDirectory(false);
+    this.#awaitFile(undefined);
     this.#stopTail();
     this.#current?.close();
     this.#current = undefined;
@@ -210,12 +211,13 @@ export class LogFile {
     this.#readLateLines();
     const stats = statSync(this.#path, { throwIfNoEntry: false });
     if (stats !== undefined && held !== undefined && isSameFile(stats, held)) {
-      this.#watchDirectory(false);
+      this.#awaitFile(undefined);
       this.#missingSinceMs = undefined;
       this.#setState({ up: true });
       return false;
     }
-    if (thorough || this.#directoryWatch === undefined) this.#watchDirectory(true);
+    const target = stats === undefined ? dirname(this.#path) : this.#path;
+    if (thorough || this.#awaitedAt !== target) this.#awaitFile(target);
     if (stats === undefined) this.#noteMissing(held !== undefined);
     if (!thorough && held !== undefined && (stats?.size ?? 0) === 0) return false;
     return this.#advance("rename");
@@ -247,6 +249,7 @@ export class LogFile {
       this.#leftBehind = this.#leftBehind.filter(({ log }) => log !== this.#current);
       if (!this.#caughtUp) {
         this.#caughtUp = true;
+        this.#skip = undefined;
         this.#listener.caughtUp();
       }
       return true;
@@ -263,15 +266,19 @@ export class LogFile {
       .filter(({ part }) => !this.#readWhole.has(fileKey(part.log)))
       .map(({ part, offset }): Step => {
         const { path, gzip } = part;
-        const isLeftBehind = this.#leftBehind.some(({ log }) => isSameFile(part.log, log));
+        const left = this.#leftBehind.find(({ log }) => isSameFile(part.log, log))?.log;
+        if (left !== undefined) {
+          const { offset, size } = left;
+          return { log: left, path, gzip, offset, end: size, isLeftBehind: true, isNews: false };
+        }
         // A file that was empty when opened is known by what it was when all the others were looked at.
         const isHeld = held !== undefined && held.offset > 0 && isSameFile(part.log, held);
         if (isHeld) return stepOf(held, path);
         const { size, inode } = part.log;
         const from = inode === this.#skip?.inode ? Math.min(size, this.#skip.size) : offset;
         if (!gzip) part.log.seek(from);
-        const isNews = !isLeftBehind && (gzip || size > from);
-        return { log: part.log, path, gzip, offset: from, end: size, isLeftBehind, isNews };
+        const isNews = gzip || size > from;
+        return { log: part.log, path, gzip, offset: from, end: size, isLeftBehind: false, isNews };
       });
     // Deleted, and yet there may be something in it.
     if (held !== undefined && !steps.some(({ log }) => isSameFile(log, held))) {
@@ -489,20 +496,22 @@ export class LogFile {
   }
 
   /**
-   * Only while the file is awaited: the events of the directory would come between those of the file
-   * and keep the kernel from merging them.
+   * Wakes for the file that is to take over: for its first bytes once it exists, for its creation
+   * before. Never both with the followed one: events of a directory would come between those of a
+   * file in it and keep the kernel from merging them.
    */
-  #watchDirectory(wanted: boolean): void {
-    this.#directoryWatch?.close();
-    this.#directoryWatch = undefined;
-    if (!wanted || !this.#watching) return;
+  #awaitFile(target: string | undefined): void {
+    this.#awaiting?.close();
+    this.#awaiting = undefined;
+    this.#awaitedAt = target;
+    if (target === undefined || !this.#watching) return;
     try {
-      this.#directoryWatch = watch(dirname(this.#path), (_event, name) => {
+      this.#awaiting = watch(target, (_event, name) => {
         if (name === null || name === basename(this.#path)) void this.#wake(false);
       });
-      this.#directoryWatch.on("error", () => this.#watchDirectory(false));
+      this.#awaiting.on("error", () => this.#awaitFile(undefined));
     } catch {
-      // No such directory yet, or no watch to be had: the poll finds the file.
+      // Gone again, or no watch to be had: the poll finds the file.
     }
   }
 
@@ -565,6 +574,7 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).code === "string";
 }
 
-function fileKey(log: OpenLog): string {
-  return `${log.dev}:${log.inode}`;
+/** Inodes are given away anew: with them goes what a compressed file cannot change. */
+function fileKey({ dev, inode, size, modifiedMs }: OpenLog): string {
+  return `${dev}:${inode}:${size}:${modifiedMs}`;
 }

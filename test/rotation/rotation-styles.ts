@@ -51,7 +51,7 @@ export const rotationStyles: Record<string, Rotate> = {
 };
 
 function shift(path: string): void {
-  for (let count = 8; count >= 1; count--) {
+  for (let count = 40; count >= 1; count--) {
     try {
       renameSync(`${path}.${count}`, `${path}.${count + 1}`);
     } catch {
