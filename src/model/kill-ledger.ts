@@ -389,7 +389,8 @@ export class KillLedger {
     const { constraint } = labels;
     this.lastKillMs[constraint] = Math.max(this.lastKillMs[constraint], timeMs ?? 0);
     const story = { kill, labels, atMs, timeMs, history: counted === undefined };
-    this.stories.set(kill.incident, story);
+    // Where the log tells no boot or no printk time, two kills can come to the same incident.
+    if (!this.stories.has(kill.incident)) this.stories.set(kill.incident, story);
     if (counted !== undefined) {
       this.kills[constraint]++;
       this.workloads.count(counted.workload, atMs);

@@ -33,6 +33,7 @@ export interface KillSighting {
 
 /** A kill that has been seen, as the state keeps it. */
 export interface KillIdentity {
+  /** Kills are numbered without a gap, in the order of first sight. */
   serial: number;
   boot?: string;
   pid: number;
@@ -89,7 +90,7 @@ export interface IdentityUpdate {
  */
 export class SameKill {
   private serial = 0;
-  /** In the order of first sight. */
+  /** By serial. */
   private readonly known = new Map<number, KillIdentity>();
   private readonly byPid = new Map<number, KillIdentity[]>();
   private readonly watermarks = new Map<string, number>();
@@ -128,10 +129,8 @@ export class SameKill {
     const samePid = this.byPid.get(own.pid);
     if (samePid === undefined) this.byPid.set(own.pid, [own]);
     else samePid.push(own);
-    for (const [, oldest] of this.known) {
-      if (this.known.size <= identityLimit) break;
-      this.forget(oldest);
-    }
+    const oldest = this.known.get(own.serial - identityLimit);
+    if (oldest !== undefined) this.forget(oldest);
   }
 
   identify(sighting: KillSighting): KillIdentity {

@@ -38,13 +38,14 @@ interface Series extends WorkloadCount {
  *   labels first shown. Only a series that is still 0 may learn its names.
  */
 export class WorkloadSeries {
-  private readonly byCgroup = new Map<string, Series>();
+  /** By cgroup; a kill whose cgroup is not known may still have an owner, and is kept by that. */
+  private readonly byKey = new Map<string, Series>();
   private readonly unattributed: Series = { labels: unattributed, kills: 0, lastKillMs: 0 };
   private readonly overflow: Series = { labels: overflow, kills: 0, lastKillMs: 0 };
 
   /** A live cgroup that has an owner: from now on it has a series, born at 0 if there is room. */
   note(labels: OwnerLabels, nowMs: number): void {
-    const known = this.byCgroup.get(labels.cgroup);
+    const known = this.byKey.get(keyOf(labels));
     if (known !== undefined) {
       known.goneMs = undefined;
       if (known.kills === 0) known.labels = labels;
@@ -54,14 +55,14 @@ export class WorkloadSeries {
   }
 
   gone(cgroup: string, nowMs: number): void {
-    const series = this.byCgroup.get(cgroup);
+    const series = this.byKey.get(cgroup);
     if (series !== undefined) series.goneMs ??= nowMs;
   }
 
   /** The labels under which a kill of this workload is to be counted. */
   labelsFor(labels: OwnerLabels, nowMs: number): OwnerLabels {
-    if (labels.cgroup === "") return unattributed;
-    const known = this.byCgroup.get(labels.cgroup);
+    if (keyOf(labels) === keyOf(unattributed)) return unattributed;
+    const known = this.byKey.get(keyOf(labels));
     if (known !== undefined) return known.kills === 0 ? labels : known.labels;
     return this.makeRoom(nowMs, true) ? labels : overflow;
   }
@@ -77,11 +78,11 @@ export class WorkloadSeries {
   /** All series. Those whose time is over leave now. */
   list(nowMs: number): WorkloadCount[] {
     this.expire(nowMs);
-    return [this.unattributed, this.overflow, ...this.byCgroup.values()];
+    return [this.unattributed, this.overflow, ...this.byKey.values()];
   }
 
   save(): SavedWorkload[] {
-    return [this.unattributed, this.overflow, ...this.byCgroup.values()]
+    return [this.unattributed, this.overflow, ...this.byKey.values()]
       .filter((series) => series.kills > 0)
       .map(({ labels, kills, lastKillMs }) => ({ labels, kills, lastKillMs }));
   }
@@ -97,36 +98,41 @@ export class WorkloadSeries {
 
   /** A cgroup that is first heard of by a kill counts as gone until it is noted as live. */
   private seriesOf(labels: OwnerLabels, nowMs: number): Series {
-    if (labels.cgroup === unattributed.cgroup) return this.unattributed;
-    if (labels.cgroup === overflow.cgroup) return this.overflow;
-    return this.byCgroup.get(labels.cgroup) ?? this.add(labels, nowMs);
+    const key = keyOf(labels);
+    if (key === keyOf(unattributed)) return this.unattributed;
+    if (key === keyOf(overflow)) return this.overflow;
+    return this.byKey.get(key) ?? this.add(labels, nowMs);
   }
 
   private add(labels: OwnerLabels, goneMs?: number): Series {
     const series: Series = { labels, kills: 0, lastKillMs: 0, goneMs };
-    this.byCgroup.set(labels.cgroup, series);
+    this.byKey.set(keyOf(labels), series);
     return series;
   }
 
   private makeRoom(nowMs: number, forKill: boolean): boolean {
-    if (this.byCgroup.size < workloadLimit) return true;
+    if (this.byKey.size < workloadLimit) return true;
     this.expire(nowMs);
-    if (this.byCgroup.size < workloadLimit) return true;
+    if (this.byKey.size < workloadLimit) return true;
     // A kill is worth more than the 0 of a cgroup that is gone; that of a live one is not given up.
-    const [longestGone] = [...this.byCgroup.values()]
+    const [longestGone] = [...this.byKey.values()]
       .filter(({ kills, goneMs }) => kills === 0 && goneMs !== undefined)
       .sort((a, b) => (a.goneMs as number) - (b.goneMs as number));
     if (!forKill || longestGone === undefined) return false;
-    return this.byCgroup.delete(longestGone.labels.cgroup);
+    return this.byKey.delete(keyOf(longestGone.labels));
   }
 
   private expire(nowMs: number): void {
-    for (const [cgroup, { kills, lastKillMs, goneMs }] of this.byCgroup) {
+    for (const [key, { kills, lastKillMs, goneMs }] of this.byKey) {
       if (goneMs === undefined || nowMs - goneMs < goneStaysMs) continue;
       if (kills > 0 && nowMs - lastKillMs < killedStaysMs) continue;
-      this.byCgroup.delete(cgroup);
+      this.byKey.delete(key);
     }
   }
+}
+
+function keyOf({ cgroup, unit, container, pod, namespace }: OwnerLabels): string {
+  return cgroup || ["", unit, container, pod, namespace].join("\n");
 }
 
 function labelled(cgroup: string): OwnerLabels {
