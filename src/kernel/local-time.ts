@@ -134,10 +134,10 @@ const posixZone = new RegExp(
 export function parsePosixZone(text: string): TimeZone | undefined {
   const match = posixZone.exec(text);
   if (match === null) return undefined;
-  const standard = -clockSeconds(match[1] ?? "0");
+  const standard = 0 - clockSeconds(match[1] ?? "0");
   const [startRule, endRule] = [match[3], match[5]];
   if (startRule === undefined || endRule === undefined) return { offsetSeconds: () => standard };
-  const daylight = match[2] === undefined ? standard + 3600 : -clockSeconds(match[2]);
+  const daylight = match[2] === undefined ? standard + 3600 : 0 - clockSeconds(match[2]);
   const startSecond = clockSeconds(match[4] ?? "2");
   const endSecond = clockSeconds(match[6] ?? "2");
   return {

@@ -1,0 +1,355 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { explain } from "../../src/commands/explain.ts";
+import type { Kill } from "../../src/model/kill.ts";
+
+const fixtures = new URL("../fixtures/logs/", import.meta.url);
+const packed = (name: string) => readFileSync(new URL(`${name}.gz`, fixtures));
+const fixture = (name: string) => gunzipSync(packed(name));
+const now = Date.parse("2026-11-21T00:00:00Z");
+
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "explain-"));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function file(name: string, content: string | Uint8Array): string {
+  const path = join(directory, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+interface Run {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+async function run(
+  args: string[],
+  options: {
+    stdin?: Uint8Array;
+    isTTY?: boolean;
+    env?: Record<string, string>;
+    rootfs?: string;
+  } = {},
+): Promise<Run> {
+  let stdout = "";
+  let stderr = "";
+  const code = await explain(args, {
+    stdout: { write: (text) => (stdout += text), isTTY: options.isTTY },
+    stderr: { write: (text) => (stderr += text) },
+    stdin: (async function* () {
+      if (options.stdin !== undefined) yield options.stdin;
+    })(),
+    clock: () => now,
+    rootfs: options.rootfs ?? directory,
+    env: options.env ?? {},
+    kmsgPath: join(directory, "no-such-device"),
+  });
+  return { code, stdout, stderr };
+}
+
+async function killsOf(...args: string[]): Promise<Kill[]> {
+  const { stdout } = await run(["--json", ...args]);
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
+}
+
+describe("explain --json", () => {
+  it("prints one kill a line, with every field of the contract", async () => {
+    const [kill, ...others] = await killsOf(file("kern.log", fixture("memcg-v2-group.kern.log")));
+    expect(others.map((other) => other.pid)).toEqual([208, 210, 214]);
+    expect(kill).toEqual({
+      incident: "0-8640407-226",
+      time: "2026-11-20T13:23:50.000Z",
+      uptimeSeconds: 8.640407,
+      pid: 226,
+      comm: "greedy",
+      uid: 0,
+      constraint: "memcg",
+      limitCgroup: "/job",
+      cgroup: "/job/b",
+      owner: {
+        unit: null,
+        container: null,
+        containerId: null,
+        runtime: null,
+        pod: null,
+        podUid: null,
+        namespace: null,
+      },
+      trigger: { comm: "greedy", pid: 226, gfpMask: "0xcc0(GFP_KERNEL)", order: 0, oomScoreAdj: 0 },
+      memory: {
+        totalVmBytes: 51511296,
+        anonRssBytes: 49680384,
+        fileRssBytes: 4096,
+        shmemRssBytes: 724992,
+        pageTablesBytes: 135168,
+      },
+      oomScoreAdj: 0,
+      limitBytes: 67108864,
+      usageBytes: 67108864,
+      swapFreeBytes: null,
+      cause: "parent_cgroup_limit",
+      summary: expect.stringContaining("reached its limit of 64 MiB"),
+      advice: expect.arrayContaining([expect.stringContaining("docs/runbooks/")]),
+      tasks: [
+        {
+          pid: 226,
+          comm: "greedy",
+          rssBytes: 50409472,
+          swapBytes: 0,
+          oomScoreAdj: 0,
+          cgroup: "/job/b",
+        },
+        {
+          pid: 210,
+          comm: "member-two",
+          rssBytes: 4722688,
+          swapBytes: 0,
+          oomScoreAdj: 0,
+          cgroup: null,
+        },
+        {
+          pid: 214,
+          comm: "member-three",
+          rssBytes: 4722688,
+          swapBytes: 0,
+          oomScoreAdj: 0,
+          cgroup: null,
+        },
+        {
+          pid: 218,
+          comm: "exempt",
+          rssBytes: 4722688,
+          swapBytes: 0,
+          oomScoreAdj: -1000,
+          cgroup: null,
+        },
+        {
+          pid: 208,
+          comm: "member-one",
+          rssBytes: 4718592,
+          swapBytes: 0,
+          oomScoreAdj: 0,
+          cgroup: null,
+        },
+      ],
+      group: "/job",
+      suppressed: false,
+      source: { name: "kern.log", line: 68 },
+    });
+  });
+
+  it("knows uptime and no time of a log without wall clock", async () => {
+    const [kill] = await killsOf(file("dmesg", fixture("global-swap.dmesg")));
+    expect(kill).toMatchObject({
+      time: null,
+      uptimeSeconds: 19.022237,
+      swapFreeBytes: 0,
+      limitBytes: null,
+    });
+  });
+
+  it("says of a kill without a dump that its report is missing", async () => {
+    const kills = await killsOf(file("burst", fixture("burst-200.kern.log")));
+    expect(kills).toHaveLength(200);
+    expect(kills.filter((kill) => kill.suppressed)).toHaveLength(150);
+    const missing = kills.find((kill) => kill.suppressed);
+    expect(missing).toMatchObject({
+      trigger: null,
+      cgroup: null,
+      limitBytes: null,
+      tasks: [],
+      constraint: "memcg",
+    });
+  });
+
+  it("tells a kill once, though a restart of syslog repeated it and two files hold it", async () => {
+    const log = fixture("threads.kern.log");
+    const twice = file("twice.log", Buffer.concat([log, log]));
+    expect(await killsOf(twice)).toHaveLength(2);
+    expect(await killsOf(twice, file("iso.log", fixture("threads.kern-rfc3339.log")))).toHaveLength(
+      2,
+    );
+  });
+
+  it("reads compressed logs and standard input", async () => {
+    expect(await killsOf(file("kern.log.1", packed("threads.kern.log")))).toHaveLength(2);
+    const { stdout } = await run(["--json", "-"], { stdin: fixture("threads.journal-json") });
+    expect(stdout.trim().split("\n")).toHaveLength(2);
+    expect(JSON.parse(stdout.split("\n")[0] ?? "").source.name).toBe("-");
+  });
+
+  it.each([
+    "threads.journal-short-precise",
+    "threads.journal-json",
+    "threads.journal-export",
+    "comm-odd.journal-json",
+  ])("reads a log that runs backwards: %s", async (name) => {
+    const text = fixture(name).toString("latin1");
+    const isExport = name.endsWith("export");
+    const entries = isExport ? text.split(/(?<=\n\n)(?=__CURSOR=)/) : text.split(/(?<=\n)(?!\s)/);
+    const reversed = await killsOf(
+      file("reversed", Buffer.from(entries.reverse().join(""), "latin1")),
+    );
+    const forward = await killsOf(file("forward", text === "" ? "" : Buffer.from(text, "latin1")));
+    const told = (kills: Kill[]) => kills.map(({ source: _, ...kill }) => kill);
+    expect(told(reversed)).toEqual(told(forward));
+    const lines = entries.join("").split("\n");
+    for (const kill of reversed) {
+      expect(lines[(kill.source.line ?? 0) - 1]).toMatch(/Killed process|75,105,108/);
+    }
+  });
+
+  it("leaves out what is older than --since", async () => {
+    const log = file("since.log", fixture("threads.kern.log"));
+    expect(await killsOf("--since", "2026-11-20T00:00:00Z", log)).toHaveLength(2);
+    expect(await killsOf("--since", "2026-11-20T23:00:00Z", log)).toHaveLength(0);
+    expect(await killsOf("--since", "1d", log)).toHaveLength(2);
+    expect(await killsOf("--since", "30m", log)).toHaveLength(0);
+  });
+
+  it("reads stamps in the machine's own zone", async () => {
+    const rootfs = join(directory, "tokyo");
+    mkdirSync(join(rootfs, "etc"), { recursive: true });
+    const block = Buffer.alloc(44 + 6 + 4);
+    block.write("TZif2", "latin1");
+    block.writeUInt32BE(1, 36);
+    block.writeUInt32BE(4, 40);
+    block.writeInt32BE(9 * 3600, 44);
+    writeFileSync(
+      join(rootfs, "etc/localtime"),
+      Buffer.concat([block, block, Buffer.from("\nJST-9\n")]),
+    );
+    const { stdout } = await run(["--json", file("zone.log", fixture("global-swap.kern.log"))], {
+      rootfs,
+    });
+    expect(JSON.parse(stdout).time).toBe("2026-11-20T04:23:09.000Z");
+  });
+});
+
+describe("explain for people", () => {
+  it("gives the answer first, in at most 100 columns", async () => {
+    const paths = [
+      "global-swap.kern.log",
+      "memcg-v2-kube.journal-json",
+      "cgroup-odd-names.kern.log",
+    ].map((name) => file(name, fixture(name)));
+    const { code, stdout } = await run(paths);
+    expect(code).toBe(0);
+    const lines = stdout.split("\n");
+    expect(lines[0]).toBe(
+      "swaphog (pid 208) was killed at 2026-11-20 13:23:09 UTC [global-swap.kern.log:71]",
+    );
+    expect(lines[1]).toMatch(/^ {2}Why {6}470 MiB of memory and 96 MiB of swap were used up/);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100);
+  });
+
+  it("says when the kernel left its report out", async () => {
+    const { stdout } = await run([file("burst", fixture("burst-200.kern.log"))]);
+    expect(stdout.match(/Missing {2}the kernel's report/g)).toHaveLength(150);
+    expect(stdout).toMatch(/\n200 kills: /);
+  });
+
+  it("shows colours to a terminal that wants them", async () => {
+    const path = file("colours.log", fixture("threads.kern.log"));
+    expect((await run([path])).stdout).not.toContain("\x1b");
+    expect((await run([path], { isTTY: true })).stdout).toContain("\x1b[1;31m");
+    expect((await run([path], { isTTY: true, env: { NO_COLOR: "1" } })).stdout).not.toContain(
+      "\x1b",
+    );
+  });
+
+  it("lets no name write to the terminal", async () => {
+    const { stdout } = await run([file("odd", fixture("comm-odd.kern.log"))]);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these must not come through
+    expect(stdout.replaceAll("\n", "")).not.toMatch(/[\x00-\x1f\x7f\u2028]/);
+    expect(stdout).toContain("esc\\x1b[31m (pid 240)");
+    expect(stdout).toContain("a\\nb (pid 210)");
+  });
+
+  it("says that there is nothing, and what it could not read", async () => {
+    const { stdout } = await run([file("forged", fixture("forged.journal-short"))]);
+    expect(stdout).toBe(
+      "No out-of-memory kill in " +
+        join(directory, "forged") +
+        ".\n1 line begins like a kill and fit no kernel's format: forged:4\n",
+    );
+  });
+
+  it("counts no forged line where the log can tell", async () => {
+    for (const form of [
+      "kmsg",
+      "dmesg",
+      "dmesg-x",
+      "dmesg-raw",
+      "dmesg-json",
+      "journal-json",
+      "journal-export",
+      "kern.log",
+    ]) {
+      expect(await killsOf(file("forged", fixture(`forged.${form}`)))).toEqual([]);
+    }
+  });
+});
+
+describe("explain without a FILE", () => {
+  it("reads this machine's kern.log, else messages", async () => {
+    const rootfs = join(directory, "host");
+    mkdirSync(join(rootfs, "var/log"), { recursive: true });
+    writeFileSync(join(rootfs, "var/log/messages"), fixture("threads.journal-short"));
+    const read = async () =>
+      JSON.parse((await run(["--json"], { rootfs })).stdout.split("\n")[0] ?? "").source.name;
+    expect(await read()).toBe("messages");
+    writeFileSync(join(rootfs, "var/log/kern.log"), fixture("threads.kern.log"));
+    expect(await read()).toBe("kern.log");
+  });
+
+  it("says what to do where there is none", async () => {
+    const { code, stderr } = await run([], { rootfs: join(directory, "nowhere") });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^oom-exporter explain: .*run as root.*\n$/);
+  });
+});
+
+describe("what goes wrong", () => {
+  it.each<[string, string[], number, RegExp]>([
+    ["an unknown flag", ["--bad"], 2, /Unknown option '--bad'; usage: /],
+    ["a time that is none", ["--since", "yesterday"], 2, /--since yesterday is neither/],
+    ["a missing file", ["/no/such/file"], 1, /\/no\/such\/file: no such file; /],
+    ["a directory", ["/"], 1, /\/: is a directory; /],
+  ])("%s is said in one line", async (_name, args, expected, message) => {
+    const { code, stderr, stdout } = await run(args);
+    expect(code).toBe(expected);
+    expect(stderr).toMatch(message);
+    expect(stderr.split("\n")).toHaveLength(2);
+    expect(stdout).toBe("");
+  });
+
+  it("damaged gzip data does not hide the kills before the damage, nor other files'", async () => {
+    const log = fixture("burst-200.kern.log");
+    const cut = gzipSync(log);
+    const damaged = file("damaged.gz", cut.subarray(0, cut.length - 100));
+    const { code, stdout, stderr } = await run([
+      "--json",
+      damaged,
+      file("fine.log", fixture("threads.kern.log")),
+    ]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/damaged\.gz: damaged gzip data/);
+    expect(stdout.trim().split("\n").length).toBeGreaterThan(100);
+    expect(stdout).toContain('"name":"fine.log"');
+  });
+
+  it("an empty log holds nothing", async () => {
+    expect(await run(["--json", file("empty", "")])).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+});
