@@ -22,6 +22,7 @@ import { hasOwner, ownerLabels } from "./model/owner.ts";
 import { addOwnSamples, maxDescriptors, type OwnProcess, pageBytesOf } from "./own-process.ts";
 import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "./sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles } from "./sources/host-files.ts";
+import type { KmsgReader } from "./sources/kmsg-device.ts";
 import { OwnerNames } from "./sources/owner-names.ts";
 import { ProcessTable } from "./sources/process-table.ts";
 import type { OpenedState } from "./sources/state-directory.ts";
@@ -31,7 +32,7 @@ export interface ExporterOptions {
   flags: ServeFlags;
   /** Where counts and positions are kept; absent where they cannot be. */
   state?: OpenedState;
-  kmsgPath: string;
+  kmsg: { path: string; open: () => KmsgReader };
   hostName: string;
   own: OwnProcess;
   log: Logger;
@@ -75,7 +76,7 @@ export class Exporter {
   #refusedRequests = 0;
 
   constructor(options: ExporterOptions) {
-    const { flags, state, log, nowMs, monotonicMs, kmsgPath } = options;
+    const { flags, state, log, nowMs, monotonicMs, kmsg } = options;
     this.#options = options;
     this.#files = new HostFiles({
       procfs: flags["path.procfs"],
@@ -127,7 +128,7 @@ export class Exporter {
     this.#kernelLog = new KernelLog({
       mode: flags.collectors.includes("kills") ? flags["kernel-log.source"] : "none",
       filePath: flags["kernel-log.file"],
-      kmsgPath,
+      kmsg,
       files: this.#files,
       ledger: this.#ledger,
       intake: this.#intake,

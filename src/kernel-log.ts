@@ -12,14 +12,14 @@ import {
 } from "./log-readers.ts";
 import type { KillLedger } from "./model/kill-ledger.ts";
 import type { HostFiles } from "./sources/host-files.ts";
-import { type KmsgPosition, openKmsg } from "./sources/kmsg-device.ts";
+import type { KmsgPosition, KmsgReader } from "./sources/kmsg-device.ts";
 import type { LogPosition } from "./sources/log-identity.ts";
 
 export interface KernelLogOptions {
   mode: "auto" | "file" | "kmsg" | "none";
   /** `--kernel-log.file`, absent where it was not given. */
   filePath?: string;
-  kmsgPath: string;
+  kmsg: { path: string; open: () => KmsgReader };
   files: HostFiles;
   ledger: KillLedger;
   intake: KillIntake;
@@ -29,6 +29,8 @@ export interface KernelLogOptions {
   boot: string;
   bootTimeMs: () => number;
   log: Logger;
+  /** False: no timers and watches, `drain()` does everything (tests). Default true. */
+  watch?: boolean;
   /** Called once: every source that was chosen at the start has been read to its end. */
   onCaughtUp: () => void;
 }
@@ -73,17 +75,17 @@ export class KernelLog {
   }
 
   start(): void {
-    const { mode, filePath, files, kmsgPath, ledger, boot } = this.#options;
+    const { mode, filePath, files, kmsg, ledger, boot } = this.#options;
     if (mode === "file")
       this.#open({ kind: "file", path: filePath ?? files.rootfs("var/log/kern.log") });
-    else if (mode === "kmsg") this.#open({ kind: "kmsg", path: kmsgPath });
+    else if (mode === "kmsg") this.#open({ kind: "kmsg", path: kmsg.path });
     else if (mode === "auto") {
       const source = this.#choose();
       if (source !== undefined) this.#open(source);
       // Both were read when this boot was last followed: the other alone had gaps.
       const ring = ledger.position("kmsg") as KmsgPosition | undefined;
       const isBoth = ledger.note("bothSources") === boot && source?.kind === "file";
-      if (isBoth && ring !== undefined) this.#open({ kind: "kmsg", path: kmsgPath });
+      if (isBoth && ring !== undefined) this.#open({ kind: "kmsg", path: kmsg.path });
     }
     for (const { reader } of this.#sources) reader.start();
     this.#reportCaughtUp();
@@ -153,8 +155,8 @@ export class KernelLog {
   }
 
   #choose(): LogSource | undefined {
-    const { files, kmsgPath, bootTimeMs } = this.#options;
-    const choice = chooseLogSource({ files, kmsgPath, bootTimeMs: bootTimeMs() });
+    const { files, kmsg, bootTimeMs } = this.#options;
+    const choice = chooseLogSource({ files, kmsg, bootTimeMs: bootTimeMs() });
     this.passedOver = choice.passedOver;
     return choice.source;
   }
@@ -171,10 +173,10 @@ export class KernelLog {
 
   #readRingForGap(unaccounted: number): void {
     if (this.#switchedForGap) return;
-    const { kmsgPath, log, ledger, boot, clock } = this.#options;
-    if (this.#find({ kind: "kmsg", path: kmsgPath }) !== undefined) return;
+    const { kmsg, log, ledger, boot, clock } = this.#options;
+    if (this.#find({ kind: "kmsg", path: kmsg.path }) !== undefined) return;
     this.#switchedForGap = true;
-    const reader = this.#open({ kind: "kmsg", path: kmsgPath }).reader;
+    const reader = this.#open({ kind: "kmsg", path: kmsg.path }).reader;
     reader.start();
     const isUp = this.#sources.at(-1)?.state.up === true;
     if (isUp) for (const source of this.#sources) source.isBlind ||= source.reader !== reader;
@@ -190,8 +192,8 @@ export class KernelLog {
   }
 
   #open(source: LogSource): Source {
-    const { ledger, clock, monotonicMs, boot, bootTimeMs } = this.#options;
-    const options = { listener: this.#listener, clock, monotonicMs };
+    const { ledger, clock, monotonicMs, boot, bootTimeMs, kmsg, watch } = this.#options;
+    const options = { listener: this.#listener, clock, monotonicMs, watch };
     const key = source.kind === "file" ? `file:${source.path}` : "kmsg";
     const saved = ledger.position(key);
     const reader =
@@ -200,7 +202,7 @@ export class KernelLog {
         : new KmsgDeviceReader(
             source.path,
             {
-              open: () => openKmsg(source.path),
+              open: kmsg.open,
               bootId: boot,
               from: (saved as KmsgPosition | undefined) ?? "start",
               bootTimeMs,

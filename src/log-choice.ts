@@ -1,5 +1,6 @@
-import { accessSync, closeSync, constants, openSync, statSync } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import type { HostFiles } from "./sources/host-files.ts";
+import type { KmsgReader } from "./sources/kmsg-device.ts";
 
 /** A kernel log that can be read. `/dev/kmsg` is never prefixed by `--path.rootfs`. */
 export type LogSource = { kind: "file"; path: string } | { kind: "kmsg"; path: string };
@@ -13,7 +14,7 @@ export interface LogChoice {
 
 export interface LogChoiceOptions {
   files: HostFiles;
-  kmsgPath: string;
+  kmsg: { path: string; open: () => KmsgReader };
   /** When this boot began, milliseconds since the epoch. */
   bootTimeMs: number;
 }
@@ -26,17 +27,17 @@ const bootTimeSlackMs = 60_000;
  * boot, else /dev/kmsg, else messages, else syslog - the last two mix in lines that users wrote.
  */
 export function chooseLogSource(options: LogChoiceOptions): LogChoice {
-  const { files, kmsgPath } = options;
+  const { files, kmsg } = options;
   const candidates: LogSource[] = [
     { kind: "file", path: files.rootfs("var/log/kern.log") },
-    { kind: "kmsg", path: kmsgPath },
+    { kind: "kmsg", path: kmsg.path },
     { kind: "file", path: files.rootfs("var/log/messages") },
     { kind: "file", path: files.rootfs("var/log/syslog") },
   ];
   const passedOver: string[] = [];
   for (const source of candidates) {
     const obstacle =
-      source.kind === "kmsg" ? kmsgObstacle(source.path) : fileObstacle(source.path, options);
+      source.kind === "kmsg" ? kmsgObstacle(kmsg.open) : fileObstacle(source.path, options);
     if (obstacle === undefined) return { source, passedOver };
     passedOver.push(`${source.path}: ${obstacle}`);
   }
@@ -53,9 +54,9 @@ function fileObstacle(path: string, { bootTimeMs }: LogChoiceOptions): string | 
   }
 }
 
-function kmsgObstacle(path: string): string | undefined {
+function kmsgObstacle(open: () => KmsgReader): string | undefined {
   try {
-    closeSync(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+    open().close();
     return undefined;
   } catch (error) {
     return obstacleOf(error, "needs root or CAP_SYSLOG (kernel.dmesg_restrict=1)");

@@ -39,6 +39,8 @@ export interface ReaderOptions {
   listener: ReaderListener;
   clock: LogClock;
   monotonicMs: () => number;
+  /** False: no timers and watches, `drain()` does everything (tests). Default true. */
+  watch?: boolean;
 }
 
 abstract class Reader {
@@ -79,12 +81,13 @@ export class FileReader extends Reader implements LogReader {
     this.path = path;
     this.key = `file:${path}`;
     this.#options = options;
-    const { clock, monotonicMs, listener } = options;
+    const { clock, monotonicMs, listener, watch } = options;
     this.#scanner = new KillScanner({ clock, losses: true }, (event) => this.#told(event));
     this.#file = new LogFile({
       path,
       from,
       now: monotonicMs,
+      watch,
       listener: {
         bytes: (chunk, at) => this.#take(chunk, at),
         endOfFile: () => this.#scanner.endOfInput(),
@@ -174,11 +177,12 @@ export class KmsgDeviceReader extends Reader implements LogReader {
     this.path = path;
     this.#options = options;
     this.#bootId = device.bootId;
-    const { clock, listener } = options;
+    const { clock, listener, watch } = options;
     this.#assembler = new OomReportAssembler((event) => this.#told(event));
     let drain = false;
     this.#device = new KmsgDevice({
       ...device,
+      watch,
       listener: {
         record: ({ sequence, raw, backlog }) => {
           this.#sequence = sequence;

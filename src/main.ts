@@ -8,11 +8,14 @@ import { helpText, parseServeFlags, serveFlags, UsageError } from "./flags.ts";
 import { ListenError } from "./http/listeners.ts";
 import { createLog, type Logger } from "./log-output.ts";
 import type { OwnProcess } from "./own-process.ts";
+import { openKmsg } from "./sources/kmsg-device.ts";
 import { type OpenedState, StateDirectory } from "./sources/state-directory.ts";
 
 const usage = "oom-exporter [serve] [FLAGS] | oom-exporter explain [FILE...] [FLAGS]";
 const about =
   "Prometheus exporter for Linux out-of-memory kills: counts every one, says who was killed and why, and who is next.";
+/** Never prefixed by --path.rootfs: a container gets it as a device of its own. */
+const kmsgPath = "/dev/kmsg";
 const defaultStateDirectory = "/var/lib/oom-exporter";
 /** Often enough to see a stall, seldom enough to cost nothing. */
 const eventLoopResolutionMs = 100;
@@ -61,7 +64,7 @@ async function serve(argv: string[]): Promise<number | undefined> {
   const exporter = new Exporter({
     flags,
     state: openState(flags["state.directory"], log),
-    kmsgPath: "/dev/kmsg",
+    kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
     hostName: hostname(),
     own: ownProcess(version),
     log,
