@@ -3,7 +3,6 @@ import type { LogClock } from "./kernel/local-time.ts";
 import type { KernelLogEvent, OomKillReport } from "./kernel/oom-report.ts";
 import type { KillIntake } from "./kill-intake.ts";
 import { chooseLogSource, type LogSource } from "./log-choice.ts";
-import type { Logger } from "./log-output.ts";
 import {
   FileReader,
   KmsgDeviceReader,
@@ -28,7 +27,7 @@ export interface KernelLogOptions {
   /** Boot id of the running kernel, 32 hex digits. */
   boot: string;
   bootTimeMs: () => number;
-  log: Logger;
+  log: Record<"info" | "warn", (fields: object, message: string) => void>;
   /** False: no timers and watches, `drain()` does everything (tests). Default true. */
   watch?: boolean;
   /** Called once: every source that was chosen at the start has been read to its end. */
@@ -46,6 +45,8 @@ interface Source {
   reader: LogReader;
   state: { up: boolean; reason?: string; sinceMs: number };
   isReread: boolean;
+  /** What the log was last told; what stands at the start is in the start-up line. */
+  isReportedUp: boolean;
   /** Taken out of service: the kernel counted kills that it did not show. */
   isBlind: boolean;
 }
@@ -213,6 +214,7 @@ export class KernelLog {
       reader,
       state: { up: false, reason: "not read yet", sinceMs: monotonicMs() },
       isReread: saved === undefined,
+      isReportedUp: true,
       isBlind: false,
     };
     this.#sources.push(opened);
@@ -232,12 +234,13 @@ export class KernelLog {
     stateChanged: (reader, { up, reason }) => {
       const source = this.#sources.find((candidate) => candidate.reader === reader);
       if (source === undefined) return;
-      const wasUp = source.state.up;
-      source.state = { up, reason, sinceMs: this.#options.monotonicMs() };
-      if (!this.#hasCaughtUp) return;
+      const sinceMs = up === source.state.up ? source.state.sinceMs : this.#options.monotonicMs();
+      source.state = { up, reason, sinceMs };
+      if (up === source.isReportedUp || !this.#hasCaughtUp) return;
+      source.isReportedUp = up;
       const { log } = this.#options;
-      if (!up) log.warn({ path: reader.path, reason }, "the kernel log cannot be read");
-      else if (!wasUp) log.info({ path: reader.path }, "the kernel log is read again");
+      if (up) log.info({ path: reader.path }, "the kernel log is read again");
+      else log.warn({ path: reader.path, reason }, "the kernel log cannot be read");
     },
     lost: (reader, reason) => {
       this.#options.log.warn({ path: reader.path, reason }, "part of the kernel log is lost");

@@ -19,8 +19,8 @@ export interface LogChoiceOptions {
   bootTimeMs: number;
 }
 
-/** A clock that was set after boot moves the boot time that is worked out from it. */
-const bootTimeSlackMs = 60_000;
+/** Uptime and clock are read one after the other, and the clock may be slewed. */
+const bootTimeSlackMs = 5_000;
 
 /**
  * What `--kernel-log.source=auto` takes: kern.log where it is there, readable and written to since

@@ -1,0 +1,213 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { LoggingHost } from "./setup/logging-host.ts";
+
+let host: LoggingHost;
+
+beforeEach(() => {
+  host = new LoggingHost();
+});
+
+afterEach(() => {
+  host.remove();
+});
+
+describe("what auto reads", () => {
+  it("is kern.log where it is written to since boot", async () => {
+    host.print("Linux version 6.1.0");
+    const following = await host.follow();
+    expect(following.sources).toEqual(["file up"]);
+    following.end();
+  });
+
+  it("is /dev/kmsg where kern.log is left over from an earlier boot", async () => {
+    host.print("Linux version 6.1.0");
+    host.reboot();
+    const following = await host.follow();
+    expect(following.sources).toEqual(["kmsg up"]);
+    expect(following.kernelLog.passedOver).toEqual([
+      `${host.path("kern.log")}: not written to since boot`,
+    ]);
+    following.end();
+  });
+
+  it("is messages where neither can be read", async () => {
+    host.isRingReadable = false;
+    host.print("Linux version 6.1.0", "messages");
+    const following = await host.follow();
+    expect(following.kernelLog.states).toEqual([
+      { name: "file", path: host.path("messages"), up: true, reason: undefined },
+    ]);
+    following.end();
+  });
+
+  it("is nothing where nothing can be read, and says why", async () => {
+    host.isRingReadable = false;
+    const following = await host.follow();
+    expect(following.sources).toEqual([]);
+    expect(following.kernelLog.passedOver).toEqual([
+      `${host.path("kern.log")}: not there`,
+      "/dev/kmsg: not readable, needs root or CAP_SYSLOG (kernel.dmesg_restrict=1)",
+      `${host.path("messages")}: not there`,
+      `${host.path("syslog")}: not there`,
+    ]);
+    following.end();
+  });
+});
+
+describe.each(["file", "kmsg"] as const)("kills read from %s", (mode) => {
+  it("before the first start are history: shown, never counted", async () => {
+    host.kill(101);
+    host.kill(102);
+    const following = await host.follow({ mode });
+    expect(following.counted).toBe(0);
+    expect(following.pids).toEqual([101, 102]);
+
+    host.kill(103);
+    await following.read();
+    expect(following.counted).toBe(1);
+    following.end();
+  });
+
+  it("are counted on over a restart, those of the down time included", async () => {
+    host.print("syslogd starts");
+    const first = await host.follow({ mode });
+    host.kill(101);
+    await first.read();
+    first.end();
+
+    host.kill(102);
+    host.kill(103);
+    const second = await host.follow({ mode });
+    expect(second.counted).toBe(3);
+    expect(second.pids).toEqual([101, 102, 103]);
+    second.end();
+  });
+
+  it("are counted on over a reboot, and a pid that comes again is another kill", async () => {
+    host.print("syslogd starts");
+    const first = await host.follow({ mode });
+    host.kill(101);
+    await first.read();
+    first.end();
+
+    host.reboot();
+    host.kill(101);
+    const second = await host.follow({ mode });
+    expect(second.counted).toBe(2);
+    second.end();
+  });
+});
+
+describe("kills of the dying boot", () => {
+  it("are read from the file after the reboot and counted", async () => {
+    host.print("syslogd starts");
+    const first = await host.follow({ mode: "file" });
+    first.end();
+    host.kill(101);
+    host.reboot();
+    const second = await host.follow({ mode: "file" });
+    expect(second.counted).toBe(1);
+    second.end();
+  });
+});
+
+describe("a log that shows fewer kills than the kernel counted", () => {
+  it("is held against the ring after 10 s: each missing kill is counted once, and the file is marked down", async () => {
+    host.kill(100);
+    const following = await host.follow();
+    host.kill(101);
+    await following.live(3);
+
+    host.syslogWorks = false;
+    host.kill(102);
+    host.kill(103);
+    await following.live(8);
+    expect(following.counted).toBe(1);
+    expect(following.unaccounted).toBe(0);
+
+    await following.live(6);
+    expect(following.counted).toBe(3);
+    expect(following.pids).toEqual([100, 101, 102, 103]);
+    expect(following.sources).toEqual(["file down", "kmsg up"]);
+    expect(host.logged).toEqual([
+      {
+        level: "warn",
+        message:
+          "the kernel counted kills that the log does not show: reading /dev/kmsg as well from now on",
+      },
+    ]);
+    following.end();
+  });
+
+  it("is read together with the ring from then on: a kill that both show counts once", async () => {
+    host.print("syslogd starts");
+    const following = await host.follow();
+    host.syslogWorks = false;
+    host.kill(101);
+    await following.live(14);
+    host.syslogWorks = true;
+    host.kill(102);
+    await following.live(14);
+    expect(following.counted).toBe(2);
+    expect(following.unaccounted).toBe(0);
+    following.end();
+  });
+
+  it("stays so, and says so, where the ring cannot be read", async () => {
+    host.print("syslogd starts");
+    const following = await host.follow();
+    host.isRingReadable = false;
+    host.syslogWorks = false;
+    host.kill(101);
+    await following.live(14);
+    expect(following.counted).toBe(0);
+    expect(following.unaccounted).toBe(1);
+    expect(host.logged.map(({ message }) => message)).toContain(
+      "the kernel counted kills that the log does not show, and /dev/kmsg cannot be read either",
+    );
+    following.end();
+  });
+
+  it("is left alone where the operator named the file", async () => {
+    host.print("syslogd starts");
+    const following = await host.follow({ mode: "file" });
+    host.syslogWorks = false;
+    host.kill(101);
+    await following.live(14);
+    expect(following.sources).toEqual(["file up"]);
+    expect(following.unaccounted).toBe(1);
+    following.end();
+  });
+});
+
+describe("a second choice", () => {
+  it("is made 60 s after the start: kern.log takes over from the ring, and nothing counts twice", async () => {
+    const following = await host.follow();
+    host.syslogWorks = false;
+    host.kill(101);
+    await following.read();
+    host.syslogWorks = true;
+    host.kill(102);
+    await following.live(61);
+    expect(following.sources).toEqual(["file up"]);
+    host.kill(103);
+    await following.live(2);
+    expect(following.counted).toBe(3);
+    following.end();
+  });
+
+  it("is made when the file has been gone longer than rotation takes", async () => {
+    host.print("syslogd starts");
+    const following = await host.follow();
+    host.kill(101);
+    await following.read();
+    host.rename("kern.log", "moved-away");
+    host.syslogWorks = false;
+    await following.live(30);
+    host.kill(102);
+    await following.live(2);
+    expect(following.sources).toContain("kmsg up");
+    expect(following.counted).toBe(2);
+    following.end();
+  });
+});
