@@ -61,7 +61,7 @@ export interface LogFileOptions {
   watch?: boolean;
   /** Monotonic milliseconds. */
   now: () => number;
-  /** Largest chunk handed over, default 1 MiB. */
+  /** Largest chunk handed over, default 128 KiB: it stays in the processor's cache. */
   maxChunkBytes?: number;
 }
 
@@ -92,7 +92,7 @@ interface Step {
 
 const pollMs = 1000;
 /** Bytes read before other work gets its turn: a few milliseconds. */
-const turnBytes = 4 * 1024 * 1024;
+const turnBytes = 2 * 1024 * 1024;
 /** How long a file left behind is still looked at for lines of a writer that has not moved on. */
 const lateWriterMs = 30_000;
 /** A rotation that makes the new file late is no failure before this. */
@@ -138,7 +138,7 @@ export class LogFile {
     this.#listener = options.listener;
     this.#watching = options.watch ?? true;
     this.#now = options.now;
-    this.#buffer = Buffer.allocUnsafeSlow(options.maxChunkBytes ?? 1024 * 1024);
+    this.#buffer = Buffer.allocUnsafeSlow(options.maxChunkBytes ?? 128 * 1024);
   }
 
   /** Takes its bearings (what `end` means is settled when this returns), then reads. */
@@ -370,7 +370,7 @@ export class LogFile {
     }
   }
 
-  /** Delivers a few MiB at most; undefined = everything there is up to `end`. */
+  /** Delivers 2 MiB at most; undefined = everything there is up to `end`. */
   #readOn(log: OpenLog, end: number): ContentGone | "more" | undefined {
     for (let done = 0; done < turnBytes && !this.#stopped; ) {
       const length = log.read(this.#buffer, end);

@@ -4,6 +4,7 @@ import {
   existsSync,
   fstatSync,
   futimesSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -95,9 +96,28 @@ export class RotatingLog {
     return true;
   }
 
-  /** Whether the writer's file is still the one at the path. */
-  get isWriterAtPath(): boolean {
-    return this.#writer !== undefined && this.#isAtPath(this.#writer.fd);
+  /** Without a copy. */
+  truncate(): void {
+    if (!existsSync(this.path)) return;
+    truncateSync(this.path);
+    if (this.#writer !== undefined && this.#isAtPath(this.#writer.fd)) {
+      this.#writer.content = this.contents.push("") - 1;
+    }
+  }
+
+  /** The writer goes on in what it has open. */
+  delete(name: string): void {
+    rmSync(join(this.directory, name), { force: true });
+  }
+
+  /** Nobody can read what is written now, but who has the file open. */
+  get isWriterOnDeletedFile(): boolean {
+    return this.#writer !== undefined && fstatSync(this.#writer.fd).nlink === 0;
+  }
+
+  replaceDirectory(): void {
+    rmSync(this.directory, { recursive: true });
+    mkdirSync(this.directory);
   }
 
   compress(name: string): boolean {
