@@ -485,6 +485,7 @@ const reasons: Record<string, string> = {
   EROFS: "the file system is read-only",
   ENOSPC: "the disk is full",
   EDQUOT: "the disk quota is used up",
+  EFBIG: "the file may not grow (RLIMIT_FSIZE)",
   ENOTDIR: "it is not a directory",
   EEXIST: "it is not a directory",
 };
