@@ -196,8 +196,9 @@ export class Exporter {
     this.#listeners = await listen(flags.listenAddresses, (request, response) =>
       app.routing(request, response),
     );
-    // The first pass before the first line: workloads are born at 0 before a kill can count.
-    await this.#scraper.scrape({}, { format: "text", gzip: false });
+    // Before the first line: workloads are born at 0, and pids known, before a kill can count.
+    const first = { collectors: ["cgroups", "processes"] as const };
+    await this.#scraper.scrape(first, { format: "text", gzip: false });
     this.#kernelLog.start();
     this.#kernelCount.read(this.#countReading(monotonicMs()));
     this.#timer = setInterval(() => this.#tick(), tickMs);

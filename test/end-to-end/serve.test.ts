@@ -1,0 +1,140 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  type ExporterProcess,
+  eventually,
+  sampleOf,
+  startExporter,
+  temporaryDirectory,
+} from "../setup/exporter-process.ts";
+import { fixtureHost } from "../setup/fixture-host.ts";
+
+const main = new URL("../../dist/main.js", import.meta.url).pathname;
+const run = (...argv: string[]) =>
+  spawnSync(process.execPath, [main, ...argv], { encoding: "utf8", timeout: 20_000 });
+
+let directory: ReturnType<typeof temporaryDirectory>;
+let exporter: ExporterProcess | undefined;
+
+beforeEach(() => {
+  directory = temporaryDirectory();
+});
+
+afterEach(async () => {
+  await exporter?.end();
+  exporter = undefined;
+  directory.remove();
+});
+
+const onHost = (name: Parameters<typeof fixtureHost>[0], ...flags: string[]) => {
+  const { procfs, sysfs, rootfs } = fixtureHost(name);
+  const paths = [`--path.procfs=${procfs}`, `--path.sysfs=${sysfs}`, `--path.rootfs=${rootfs}`];
+  return startExporter([...paths, ...flags]);
+};
+
+describe("the command line", () => {
+  it("refuses an unknown flag with one line and exit code 2", () => {
+    const { status, stderr, stdout } = run("--web.listen-adress=:1");
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toBe(
+      "oom-exporter: unknown flag --web.listen-adress; did you mean --web.listen-address?\n",
+    );
+  });
+
+  it("refuses --web.config.file as long as it is not built", () => {
+    const { status, stderr } = run("--web.config.file=web.yml");
+    expect(status).toBe(2);
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect(stderr).toContain("--web.config.file=web.yml: TLS and authentication");
+  });
+
+  it("refuses an unknown command with one line and exit code 2", () => {
+    const { status, stderr } = run("serv");
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^oom-exporter: unknown command "serv"; there are .*\n$/);
+  });
+
+  it("says which port is taken and what to do, and exits with 1", async () => {
+    const blocker = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => blocker.once("listening", resolve));
+    const { port } = blocker.address() as { port: number };
+    const { status, stderr } = run(`--web.listen-address=127.0.0.1:${port}`);
+    blocker.close();
+    expect(status).toBe(1);
+    expect(stderr).toContain(`cannot listen on 127.0.0.1:${port}: another process does`);
+  });
+});
+
+describe("a running exporter", () => {
+  it("says in one line where it serves, what it reads and what it cannot read", async () => {
+    exporter = await onHost("no-psi-no-swap", "--kernel-log.source=none");
+    expect(exporter.startUpLine).toMatch(
+      /^oom-exporter \d+\.\d+\.\d+ serves http:\/\/127\.0\.0\.1:\d+ \| kernel log: none \| cgroups: v2 \| collectors: host, cgroups, processes, kills, log \| state: .* \| cannot read: .*memory pressure: needs Linux 4\.20/,
+    );
+  });
+
+  it("tells the kills in the log of its host as history and counts those that come", async () => {
+    const log = join(directory.path, "kern.log");
+    const kill = (pid: number) =>
+      `${new Date().toISOString()} host kernel: [${pid}.000001] Out of memory: Killed process ${pid} (mysqld) total-vm:9000kB, anon-rss:8000kB, file-rss:4kB, shmem-rss:0kB, UID:0 pgtables:44kB oom_score_adj:0\n`;
+    writeFileSync(log, kill(71));
+    const state = join(directory.path, "state");
+    exporter = await startExporter([`--kernel-log.file=${log}`, `--state.directory=${state}`]);
+    const total = async () =>
+      sampleOf((await exporter?.metrics()) ?? "", 'oom_kills_total{constraint="none"}');
+    await eventually("the counters are shown", async () => (await total()) === 0);
+    expect((await exporter.kills()).map(({ pid }) => pid)).toEqual([71]);
+
+    writeFileSync(log, kill(72), { flag: "a" });
+    await eventually("the kill is counted", async () => (await total()) === 1);
+    const [newest] = await exporter.kills();
+    const story = await fetch(`${exporter.url}/kills/${newest?.incident}`);
+    expect(story.status).toBe(200);
+    expect(await story.text()).toContain("mysqld");
+  });
+
+  it("ends within 2 s of SIGTERM with exit code 0 and its state saved", async () => {
+    const log = join(directory.path, "kern.log");
+    const state = join(directory.path, "state");
+    writeFileSync(log, "");
+    const flags = [`--kernel-log.file=${log}`, `--state.directory=${state}`];
+    exporter = await startExporter(flags);
+    const begun = performance.now();
+    expect(await exporter.end("SIGTERM")).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(2000);
+    exporter = await startExporter(flags);
+    await eventually("it goes on", async () =>
+      (await exporter?.metrics())?.includes("oom_state_persistent 1"),
+    );
+  });
+
+  it("keeps counting where its state cannot be saved, and says so once", async () => {
+    const log = join(directory.path, "kern.log");
+    writeFileSync(log, "");
+    const blocked = join(directory.path, "blocked");
+    writeFileSync(blocked, "a file where a directory should be");
+    exporter = await startExporter([
+      `--kernel-log.file=${log}`,
+      `--state.directory=${join(blocked, "state")}`,
+    ]);
+    const metrics = await eventually("it serves", async () => exporter?.metrics());
+    expect(sampleOf(metrics, "oom_state_persistent")).toBe(0);
+    expect(exporter.log().match(/state directory/g)).toHaveLength(1);
+  });
+
+  it("reads a log that becomes readable later", async () => {
+    const folder = join(directory.path, "later");
+    const log = join(folder, "kern.log");
+    exporter = await startExporter([`--kernel-log.file=${log}`]);
+    const up = async () =>
+      sampleOf((await exporter?.metrics()) ?? "", 'oom_log_source_up{source="file"}');
+    expect(await up()).toBe(0);
+    mkdirSync(folder);
+    writeFileSync(log, "");
+    chmodSync(log, 0o640);
+    await eventually("the source is up", async () => (await up()) === 1);
+  });
+});
