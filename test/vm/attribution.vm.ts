@@ -1,0 +1,56 @@
+import { expect, it } from "vitest";
+import { expectCountedAsDead, namingOf, wronglyTold } from "./expectations.ts";
+import { type Guest, runInGuest } from "./lab.ts";
+
+/** Seconds from the first to the last of the kills, by the kernel's stamps. */
+function spanOf(guest: Guest): string {
+  const stamps = guest.scrape("after").kills.map(({ uptimeSeconds }) => uptimeSeconds ?? 0);
+  return (Math.max(...stamps) - Math.min(...stamps)).toFixed(1);
+}
+
+const sixtyCgroups = `
+  exporter e 10137 --kernel-log.source=kmsg
+  settle
+  for i in $(seq 60); do mkcg system.slice/job-$i.service 8M; done
+  get 10137 /metrics >/dev/null
+`;
+const seeTheEnd = `
+  wait_exits 60 120
+  counted 10137 60
+  sleep 12
+  scrape after 10137
+`;
+
+it.each([
+  {
+    whose: "workloads that had been running",
+    storm: `
+      for i in $(seq 60); do run --bg --cgroup $CG/system.slice/job-$i.service -- hog --mb 4 --comm job; done
+      wait_ready 60
+      get 10137 /metrics >/dev/null
+      for i in $(seq 60); do echo 1M >$CG/system.slice/job-$i.service/memory.max; sleep 0.02; done
+    `,
+  },
+  {
+    whose: "processes just started",
+    storm: `
+      for i in $(seq 60); do run --bg --cgroup $CG/system.slice/job-$i.service -- hog --comm job; done
+    `,
+  },
+])(
+  "60 kills in 60 cgroups, $whose: at least 57 name theirs, none another",
+  async ({ storm, whose }) => {
+    const guest = await runInGuest(`${sixtyCgroups}${storm}${seeTheEnd}`);
+    const after = guest.scrape("after");
+    expect(guest.truth.dead).toHaveLength(60);
+    expectCountedAsDead(after, guest.truth);
+    const naming = namingOf(after, guest.truth);
+    console.log(
+      `60 kills in 60 cgroups in ${spanOf(guest)} s, ${whose}: ${naming.right} named right, ` +
+        `${naming.unnamed} not named, ${naming.wrong.length} wrong`,
+    );
+    expect(naming.wrong).toEqual([]);
+    expect(wronglyTold(after, guest.truth)).toEqual([]);
+    expect(naming.right).toBeGreaterThanOrEqual(57);
+  },
+);

@@ -1,0 +1,44 @@
+/** A process that the harness started, and how it ended. */
+export interface Victim {
+  pid: number;
+  /** As the kernel has it: 15 bytes at most, not always UTF-8. */
+  comm: Buffer;
+  /** From the hierarchy's root; absent where it was not put into one. */
+  cgroup?: string;
+}
+
+export interface Truth {
+  /** Those that SIGKILL ended, which nobody but the kernel sent, in the order of their ends. */
+  dead: Victim[];
+}
+
+/**
+ * Reads the lab's truth file: wait() has seen every end that stands in it.
+ *
+ *     cgroup 159 2f7379732f66732f6367726f75702f7431
+ *     start 159 76696374696d
+ *     exit 159 code=-1 sig=9
+ */
+export function truthOf(text: string): Truth {
+  const cgroups = new Map<number, string>();
+  const comms = new Map<number, Buffer>();
+  const dead: Victim[] = [];
+  for (const line of text.split("\n")) {
+    const [what, number, rest = ""] = line.split(" ");
+    const pid = Number(number);
+    if (what === "cgroup") cgroups.set(pid, cgroupPath(Buffer.from(rest, "hex").toString()));
+    else if (what === "start") comms.set(pid, Buffer.from(rest, "hex"));
+    else if (what === "exit" && line.endsWith(" sig=9")) dead.push({ pid, comm: Buffer.of() });
+  }
+  return {
+    dead: dead.map(({ pid }) => ({
+      pid,
+      comm: comms.get(pid) ?? Buffer.of(),
+      cgroup: cgroups.get(pid),
+    })),
+  };
+}
+
+function cgroupPath(directory: string): string {
+  return directory.replace(/^\/sys\/fs\/cgroup(\/memory(?=\/))?/, "");
+}
