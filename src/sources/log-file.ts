@@ -9,12 +9,11 @@
  * What cannot be had: lines written between the two steps of a `copytruncate` (into the old content
  * after it was copied, before it was cut) and lines cut off without a copy are gone for everybody.
  */
-import { createReadStream, type FSWatcher, type Stats, statSync, watch } from "node:fs";
+import { type FSWatcher, type Stats, statSync, watch } from "node:fs";
 import { basename, dirname } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { setImmediate as yieldToEventLoop } from "node:timers/promises";
-import { createGunzip } from "node:zlib";
-import { LogHead, type LogPosition } from "./log-identity.ts";
+import { readCompressed } from "./compressed-log.ts";
+import type { LogPosition } from "./log-identity.ts";
 import { LogTail } from "./log-tail.ts";
 import { type ContentGone, OpenLog, openLog } from "./open-log.ts";
 import { positionBefore, statsOf, type UnreadParts, unreadParts } from "./rotated-logs.ts";
@@ -390,34 +389,21 @@ export class LogFile {
     this.#listener.bytes(chunk, at);
   }
 
-  async #deliverCompressed(step: Step): Promise<void> {
-    const head = new LogHead();
-    let offset = 0;
-    const deliverRest = async (unpacked: AsyncIterable<Buffer>) => {
-      for await (const chunk of unpacked) {
-        if (this.#stopped) return;
-        head.extend(chunk, offset);
-        const known = Math.min(chunk.length, Math.max(0, step.offset - offset));
-        const { inode, modifiedMs } = step.log;
-        const at = { headHash: head.hash, headLength: head.length, inode, modifiedMs };
-        offset += chunk.length;
-        if (known === chunk.length) continue;
-        this.#stand = { ...at, offset };
-        this.counters.bytes += chunk.length - known;
-        this.#listener.bytes(chunk.subarray(known), {
-          ...at,
-          offset: offset - chunk.length + known,
-        });
-      }
+  async #deliverCompressed({ log, offset, path }: Step): Promise<void> {
+    const deliver = (chunk: Buffer, at: LogPosition): boolean => {
+      if (this.#stopped) return false;
+      this.#stand = { ...at, offset: at.offset + chunk.length };
+      this.counters.bytes += chunk.length;
+      this.#listener.bytes(chunk, at);
+      return true;
     };
     try {
-      const packed = createReadStream(step.path, { fd: step.log.fd, start: 0, autoClose: false });
-      await pipeline(packed, createGunzip({ chunkSize: 256 * 1024 }), deliverRest);
+      await readCompressed(log, offset, deliver);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      this.#lose(`cannot unpack the rest of ${step.path}: ${(error as Error).message}`);
+      this.#lose(`cannot unpack the rest of ${path}: ${error.message}`);
     }
-    if (!this.#stopped) this.#readWhole.add(fileKey(step.log));
+    if (!this.#stopped) this.#readWhole.add(fileKey(log));
   }
 
   #reportLosses(

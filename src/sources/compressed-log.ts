@@ -1,0 +1,36 @@
+import { createReadStream } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
+import { LogHead, type LogPosition } from "./log-identity.ts";
+import type { OpenLog } from "./open-log.ts";
+
+/**
+ * Unpacks a gzip file and delivers what stands after `offset` (of the uncompressed bytes); `at` is the
+ * position of the chunk's first byte. Ends early when `deliver` returns false. Rejects with zlib's
+ * error where the file is damaged, after everything before the damage has been delivered.
+ */
+export async function readCompressed(
+  log: OpenLog,
+  offset: number,
+  deliver: (chunk: Buffer, at: LogPosition) => boolean,
+): Promise<void> {
+  const head = new LogHead();
+  let done = 0;
+  const packed = createReadStream("", { fd: log.fd, start: 0, autoClose: false });
+  await pipeline(packed, createGunzip({ chunkSize: 256 * 1024 }), async (unpacked) => {
+    for await (const chunk of unpacked as AsyncIterable<Buffer>) {
+      head.extend(chunk, done);
+      const known = Math.min(chunk.length, Math.max(0, offset - done));
+      done += chunk.length;
+      if (known === chunk.length) continue;
+      const at = {
+        headHash: head.hash,
+        headLength: head.length,
+        offset: done - chunk.length + known,
+        inode: log.inode,
+        modifiedMs: log.modifiedMs,
+      };
+      if (!deliver(chunk.subarray(known), at)) return;
+    }
+  });
+}
