@@ -1,0 +1,138 @@
+import {
+  type AnnotationQueryBuilder,
+  type Dashboard,
+  DashboardBuilder,
+  DashboardCursorSync,
+  DashboardLinkBuilder,
+  DashboardLinkType,
+  DatasourceVariableBuilder,
+  QueryVariableBuilder,
+  RowBuilder,
+  TextBoxVariableBuilder,
+  VariableHide,
+  VariableRefresh,
+  VariableSort,
+} from "@grafana/grafana-foundation-sdk/dashboard";
+import { dataSource, type PanelInRow } from "./panel.ts";
+
+/** The dashboards' addresses; they are in people's bookmarks and never change. */
+export const uid = { fleet: "oom-fleet", host: "oom-host", workload: "oom-workload" } as const;
+
+export type BoardName = keyof typeof uid;
+
+interface Board {
+  name: BoardName;
+  title: string;
+  description: string;
+  /** How far back it looks when it is opened. */
+  from: string;
+  /** Variables beside `datasource`, `job` and `instance`. */
+  variables?: readonly QueryVariableBuilder[];
+  annotations?: readonly AnnotationQueryBuilder[];
+  /** Questions, most urgent first, each with the panels that answer it. */
+  rows: readonly { question: string; panels: readonly PanelInRow[] }[];
+}
+
+/** A dashboard in Grafana's classic schema, which Grafana 10 to 13 read. */
+export function board(plan: Board): Dashboard {
+  const builder = new DashboardBuilder(plan.title)
+    .uid(uid[plan.name])
+    .description(plan.description)
+    .tags(["oom-exporter"])
+    .readonly()
+    .tooltip(DashboardCursorSync.Crosshair)
+    .timezone("browser")
+    .time({ from: plan.from, to: "now" })
+    .refresh("30s")
+    .variables([...targetVariables(plan.name), ...(plan.variables ?? []), ...storyVariables()])
+    .annotations([...(plan.annotations ?? [])])
+    .links(otherBoards(plan.name));
+  for (const { question, panels } of plan.rows) {
+    builder.withRow(new RowBuilder(question));
+    for (const panel of panels) builder.withPanel(panel);
+  }
+  const built = builder.build();
+  for (const [i, panel] of (built.panels ?? []).entries()) panel.id = i + 1;
+  return built;
+}
+
+/** Which Prometheus, which scrape job, which hosts. Only the fleet opens with all of them chosen. */
+function targetVariables(name: BoardName) {
+  return [
+    new DatasourceVariableBuilder("datasource").label("Data source").type("prometheus"),
+    labelVariable("job", "Job", "label_values(oom_exporter_build_info, job)").allValue(".+"),
+    labelVariable(
+      "instance",
+      "Instance",
+      'label_values(oom_exporter_build_info{job=~"$job"}, instance)',
+    )
+      .allValue(".+")
+      .includeAll(name === "fleet"),
+  ];
+}
+
+/** Values of a label, asked anew whenever the time range changes; several may be chosen, or all. */
+export function labelVariable(name: string, label: string, query: string): QueryVariableBuilder {
+  return new QueryVariableBuilder(name)
+    .label(label)
+    .datasource(dataSource)
+    .query(query)
+    .definition(query)
+    .refresh(VariableRefresh.OnTimeRangeChanged)
+    .sort(VariableSort.NaturalAsc)
+    .multi(true)
+    .includeAll(true);
+}
+
+/**
+ * How to reach the exporter's own page of a kill: `scheme`://instance`port`/kills/... Hidden; set them
+ * in the address bar (`&var-scheme=https`, `&var-port=:10137` where `instance` is a bare host name) or
+ * where the dashboard is provisioned from.
+ */
+function storyVariables() {
+  return [
+    new TextBoxVariableBuilder("scheme").defaultValue("http").hide(VariableHide.HideVariable),
+    new TextBoxVariableBuilder("port").defaultValue("").hide(VariableHide.HideVariable),
+  ];
+}
+
+/** Address of a dashboard with the same data source and job. */
+function boardUrl(name: BoardName): string {
+  return `/d/${uid[name]}?\${datasource:queryparam}&\${job:queryparam}`;
+}
+
+/**
+ * The same from a table's row, with the time range, and with variables set to fields of that row. The
+ * host is the row's if the row shows it, else the one that this dashboard shows.
+ */
+export function boardOfRow(name: BoardName, fields: Readonly<Record<string, string>>): string {
+  const values = Object.entries(fields).map(
+    ([variable, field]) => `var-${variable}=\${__data.fields.${field}:percentencode}`,
+  );
+  if (!("instance" in fields)) values.unshift(thisHost);
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own variable
+  return [boardUrl(name), ...values, "${__url_time_range}"].join("&");
+}
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own variable
+const thisHost = "${instance:queryparam}";
+
+function otherBoards(name: BoardName): DashboardLinkBuilder[] {
+  const titles: Record<BoardName, [title: string, tooltip: string]> = {
+    fleet: ["Fleet", "All hosts: who is in danger, who was killed"],
+    host: ["Host", "One host: where its memory went, who dies next"],
+    workload: ["Workload", "One unit, container or pod against its limit"],
+  };
+  return (Object.keys(titles) as BoardName[])
+    .filter((other) => other !== name)
+    .map((other) => {
+      // The fleet has no one host that could be handed on, and shows them all when it is opened.
+      const keepsHost = name !== "fleet" && other !== "fleet";
+      return new DashboardLinkBuilder(titles[other][0])
+        .type(DashboardLinkType.Link)
+        .icon("dashboard")
+        .tooltip(titles[other][1])
+        .url(keepsHost ? `${boardUrl(other)}&${thisHost}` : boardUrl(other))
+        .keepTime(true);
+    });
+}

@@ -1,0 +1,114 @@
+import { AnnotationQueryBuilder } from "@grafana/grafana-foundation-sdk/dashboard";
+import { boardOfRow } from "./board.ts";
+import { type Column, dataSource, type PanelInRow, table } from "./panel.ts";
+import type { series } from "./selector.ts";
+
+interface KillTable {
+  /** Which kills: those of the chosen hosts, or of the chosen workload. */
+  of: typeof series;
+  title: string;
+  width: number;
+  height: number;
+  /** Leaves out what the fleet has no room for. */
+  short?: boolean;
+}
+
+/**
+ * The last kills of the time range, newest first. The exporter shows a kill for an hour;
+ * `last_over_time` finds the older ones.
+ */
+export function killTable({ of, title, width, height, short = false }: KillTable): PanelInRow {
+  const columns: (Column | false)[] = [
+    { field: "A", title: "When", unit: "dateTimeFromNow", width: 110 },
+    { field: "incident", title: "Story", width: 80, link: storyLink },
+    { field: "comm", title: "Killed", width: 110 },
+    !short && { field: "pid", title: "PID", width: 90, unit: "string" },
+    { field: "cause", title: "Cause", width: 130 },
+    { field: "instance", title: "Host", link: hostLink },
+    ...ownerColumns("row", ["namespace", "cgroup"]),
+    {
+      field: "limit_cgroup",
+      title: "Limit hit",
+      link: workloadLink("cgroup", "limit_cgroup", "row"),
+    },
+    !short && { field: "trigger", title: "Asked for memory", width: 150 },
+    !short && { field: "protection", title: "Protection", width: 110 },
+  ];
+  return table({
+    title,
+    description:
+      "Who was killed, newest first, at most 50. 'Cause' is what the exporter read out of the kernel's report; 'Limit hit' is the cgroup that ran out, empty where the host itself did. Open the story: it says in plain words what ran out, who held the memory and what to do.",
+    width,
+    height,
+    unit: "none",
+    queries: [`topk(50, last_over_time(${of("oom_kill_timestamp_seconds")}[$__range])) * 1000`],
+    columns: columns.filter((column) => column !== false),
+    sortBy: { title: "When", descending: true },
+    empty: "Nobody was killed in this time range",
+  });
+}
+
+const storyLink = {
+  title: "What happened, why, and what to do",
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own variables
+  url: "${scheme}://${__data.fields.instance}${port}/kills/${__data.fields.incident}",
+  newTab: true,
+};
+
+export const hostLink = {
+  title: "Open the host",
+  url: boardOfRow("host", { instance: "instance" }),
+};
+
+/** To the workload that a field of the row names. */
+function workloadLink(variable: string, field: string, whichHost: "row" | "board") {
+  const host: Record<string, string> = whichHost === "row" ? { instance: "instance" } : {};
+  return {
+    title: "Open the workload",
+    url: boardOfRow("workload", { ...host, [variable]: field }),
+  };
+}
+
+/**
+ * The owner of a cgroup, each part a way into the Workload dashboard.
+ * @param whichHost the row's, which it must show then, or the one that the dashboard is about.
+ */
+export function ownerColumns(
+  whichHost: "row" | "board",
+  leftOut: readonly ("namespace" | "cgroup")[] = [],
+): Column[] {
+  const titles = {
+    unit: "Unit",
+    namespace: "Namespace",
+    pod: "Pod",
+    container: "Container",
+    cgroup: "Cgroup",
+  };
+  return Object.entries(titles)
+    .filter(([field]) => !leftOut.some((label) => label === field))
+    .map(([field, title]) =>
+      field === "namespace"
+        ? { field, title }
+        : { field, title, link: workloadLink(field, field, whichHost) },
+    );
+}
+
+/**
+ * Kills as marks on every graph, at the time of the kill. Links in an annotation see the series'
+ * labels only, not the variables `scheme` and `port`.
+ */
+export function killAnnotations(of: typeof series): AnnotationQueryBuilder {
+  return new AnnotationQueryBuilder()
+    .name("Kills")
+    .datasource(dataSource)
+    .enable(true)
+    .iconColor("red")
+    .expr(`${of("oom_kill_timestamp_seconds")} * 1000`)
+    .step("1m")
+    .useValueForTime(true)
+    .titleFormat("{{comm}} killed ({{cause}})")
+    .textFormat(
+      '{{unit}} {{namespace}} {{pod}} {{container}} on {{instance}}: <a href="http://{{instance}}/kills/{{incident}}" target="_blank">what happened</a>',
+    )
+    .tagKeys("constraint,protection");
+}
