@@ -166,12 +166,12 @@ export class CgroupTree {
       for (const child of directory.children()) queue.push({ directory: child, above: limit });
     } catch (error) {
       if (!(error instanceof FileUnavailable)) throw error;
-      if (error.reason === "denied") pass.unreadable++;
-      else if (visit.again) directory.remove();
-      else {
-        directory.reset();
-        queue.push({ ...visit, again: true });
+      if (error.reason === "denied") {
+        pass.unreadable++;
+        return;
       }
+      directory.reset();
+      if (!visit.again) queue.push({ ...visit, again: true });
     }
   }
 

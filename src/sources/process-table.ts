@@ -91,7 +91,7 @@ export class ProcessTable {
       if (!entry.isIdle) this.#guard(entry, () => this.#readScore(entry));
     }
     for (const entry of this.#dueForDetails(leaders)) {
-      this.#guard(entry, () => this.#readDetails(entry));
+      this.#guard(entry, () => (entry.isIdle ? this.#wake(entry) : this.#readDetails(entry)));
     }
     const entries = [...this.#entries.values()];
     this.#ranked = entries.filter(({ reading }) => reading !== undefined).sort(byRank);
@@ -197,6 +197,11 @@ export class ProcessTable {
     if (entry.isIdle) entry.scoreFile.close();
   }
 
+  /** The pid of a kernel thread or zombie may have gone to a process since: a new one, then. */
+  #wake(entry: Entry): void {
+    if (this.#status(entry.pid).memory !== undefined) this.#entries.delete(entry.pid);
+  }
+
   #checkIdentity(entry: Entry): void {
     const inode = statSync(entry.scoreFile.path, { throwIfNoEntry: false })?.ino;
     if (entry.inode !== undefined && entry.inode !== inode) {
@@ -215,15 +220,12 @@ export class ProcessTable {
     });
     const all = [...this.#entries.values()];
     for (let i = 0; i < inTurnPerPass && i < all.length; i++) {
-      const entry = all[(this.#turn + i) % all.length] as Entry;
-      // Looked at as a new one in the next pass: its pid may have gone to a process since.
-      if (entry.isIdle) this.#entries.delete(entry.pid);
-      else due.add(entry);
+      due.add(all[(this.#turn + i) % all.length] as Entry);
     }
     this.#turn = (this.#turn + inTurnPerPass) % Math.max(1, all.length);
     for (const entry of due) {
-      const isCurrent = this.#entries.get(entry.pid) === entry && entry.passes > youngPasses;
-      if (!isCurrent) due.delete(entry);
+      const isSettled = entry.isIdle || entry.passes > youngPasses;
+      if (!isSettled || this.#entries.get(entry.pid) !== entry) due.delete(entry);
     }
     return due;
   }

@@ -148,6 +148,18 @@ describe("the processes of a host", () => {
     for (let pass = 0; pass < 6; pass++) expect(pids(table.read(20).processes)).toEqual([10]);
   });
 
+  it("cost a descriptor each, kernel threads none once they are known", () => {
+    const host = new TemporaryTree();
+    addMemoryless(host, 2, "kthreadd");
+    addProcess(host, 10);
+    const descriptors = new DescriptorBudget(5);
+    const table = tableOf(host, { descriptors });
+    for (let pass = 0; pass < 3; pass++) table.read(20);
+    let left = 0;
+    while (descriptors.take()) left++;
+    expect(left).toBe(4);
+  });
+
   it("include one whose first thread has ended: another thread holds its memory", () => {
     const host = new TemporaryTree();
     addMemoryless(host, 200, "leaderless");
@@ -283,6 +295,17 @@ describe("a pid that another process took over", () => {
     addProcess(host, 50, { name: "new", cgroup: "/new", residentKb: 1 });
     const reused = table.read(1).processes.find(({ pid }) => pid === 50);
     expect(reused).toMatchObject({ comm: "new", cgroup: "/new" });
+  });
+
+  it("is found in its turn where it was a kernel thread's or a zombie's", () => {
+    const host = new TemporaryTree();
+    addMemoryless(host, 50, "kworker/1:2");
+    addProcess(host, 10);
+    const table = tableOf(host);
+    for (let pass = 0; pass < 6; pass++) table.read(1);
+    addProcess(host, 50, { name: "new" });
+    for (let pass = 0; pass < 2; pass++) table.read(1);
+    expect(table.read(1).processes).toMatchObject([{ comm: "new" }, { pid: 10 }]);
   });
 
   it("is never answered for by a kept descriptor: of a dead process it reads nothing", async () => {
