@@ -24,7 +24,7 @@ const groupLineBytes = 8 * kilobyte;
 const contextBytes = 4 * kilobyte;
 /** Dumps are looked for backwards in blocks of this size. */
 const blockBytes = 32 * kilobyte;
-const windowBytes = 8 * lookBackBytes;
+const windowBytes = 4 * lookBackBytes;
 const keptBytes = lookBackBytes + 2 * maxLineBytes;
 
 const newline = 0x0a;
@@ -70,7 +70,7 @@ export class KillScanner {
   readonly #losses: boolean;
   readonly #tell: (event: KernelLogEvent) => void;
   readonly #assembler: OomReportAssembler;
-  #window = Buffer.allocUnsafe(256 * kilobyte);
+  #window = Buffer.allocUnsafeSlow(256 * kilobyte);
   #length = 0;
   /** Bytes of the stream before the window. */
   #base = 0;
@@ -106,7 +106,7 @@ export class KillScanner {
   /** Takes the next bytes of the log. They are copied; the caller may reuse the buffer. */
   push(chunk: Uint8Array): void {
     for (let taken = 0; taken < chunk.length; ) {
-      if (this.#length === this.#window.length) this.#makeRoom(chunk.length - taken);
+      if (this.#length === this.#window.length) this.#makeRoom();
       const size = Math.min(chunk.length - taken, this.#window.length - this.#length);
       this.#window.set(chunk.subarray(taken, taken + size), this.#length);
       this.#length += size;
@@ -171,10 +171,9 @@ export class KillScanner {
   }
 
   /** The window is full: lets go of what lies too far back, or grows. */
-  #makeRoom(wanted: number): void {
+  #makeRoom(): void {
     if (this.#window.length < windowBytes) {
-      const size = Math.min(windowBytes, Math.max(this.#window.length * 2, this.#length + wanted));
-      const larger = Buffer.allocUnsafe(size);
+      const larger = Buffer.allocUnsafeSlow(windowBytes);
       this.#window.copy(larger, 0, 0, this.#length);
       this.#window = larger;
       return;

@@ -162,7 +162,7 @@ export type KernelLogEvent =
   | { kind: "no_victim" };
 
 const prefixes =
-  "Memory cgroup out of memory|Out of [mM]emory(?: \\([a-z_]+\\))?|No available memory (?:\\(MPOL_BIND\\)|in cpuset)";
+  "Memory cgroup out of memory(?: \\([a-z_]+\\))?|Out of [mM]emory(?: \\([a-z_]+\\))?|No available memory (?:\\(MPOL_BIND\\)|in cpuset)";
 const killHead = new RegExp(`^(?:(${prefixes}): )?Killed process (\\d+)\\b`);
 const killGrammar = new RegExp(
   `^(?:(${prefixes}): )?Killed process (\\d+)(?:, UID (\\d+),)? \\((.*)\\)(?:, UID (\\d+),)?` +
