@@ -18,33 +18,46 @@ export interface TurnedPiece {
   lineNumber(line: number): number;
 }
 
+/** When an entry was written: by the wall clock, and within one second of it by printk's. */
+interface Stamp {
+  timeMs: number;
+  printkMicros: number;
+}
+
 /** Whether the stamps at the beginning of a log run backwards. */
 export function isReversed(head: Uint8Array, clock: LogClock): boolean {
   const text = Buffer.from(head).toString("latin1");
-  const lines = text.startsWith("__CURSOR=")
-    ? text
-        .split("\n\n")
-        .map((entry) => /^__REALTIME_TIMESTAMP=(\d+)$/m.exec(entry)?.[1])
-        .map((micros) => (micros === undefined ? undefined : Number(micros)))
-    : stampsOf(text, clock);
+  const stamps = text.startsWith("__CURSOR=") ? stampsOfExport(text) : stampsOfLines(text, clock);
   let forward = 0;
   let backward = 0;
-  let before: number | undefined;
-  for (const stamp of lines) {
-    if (stamp === undefined) continue;
-    if (before !== undefined && stamp > before) forward += 1;
-    if (before !== undefined && stamp < before) backward += 1;
+  let before: Stamp | undefined;
+  for (const stamp of stamps) {
+    if (before !== undefined) {
+      // printk's clock starts anew with each boot: it decides only where the wall clock does not.
+      const step = stamp.timeMs - before.timeMs || stamp.printkMicros - before.printkMicros;
+      if (step > 0) forward += 1;
+      if (step < 0) backward += 1;
+    }
     before = stamp;
   }
   return backward > forward;
 }
 
-function stampsOf(text: string, clock: LogClock): (number | undefined)[] {
+function stampsOfExport(text: string): Stamp[] {
+  return [...text.matchAll(/^__REALTIME_TIMESTAMP=(\d+)$/gm)].map(([, micros]) => ({
+    timeMs: Number(micros) / 1000,
+    printkMicros: 0,
+  }));
+}
+
+function stampsOfLines(text: string, clock: LogClock): Stamp[] {
   const reader = new KernelMessageReader(clock);
-  return text.split("\n").map((line) => {
+  return text.split("\n").flatMap((line) => {
     const message = reader.read(line);
-    if (message === undefined || message.continues || message.origin === "user") return undefined;
-    return message.printkMicros ?? message.timeMs;
+    if (message === undefined || message.continues) return [];
+    const { timeMs, printkMicros } = message;
+    if (timeMs === undefined && printkMicros === undefined) return [];
+    return [{ timeMs: timeMs ?? 0, printkMicros: printkMicros ?? 0 }];
   });
 }
 

@@ -130,3 +130,56 @@ describe("a storm", () => {
     expect(kills.every((kill) => kill.constraint === "memcg")).toBe(true);
   });
 });
+
+describe("forms made from a recording", () => {
+  const killed = (bytes: Buffer): (number | string | undefined)[][] => {
+    const events: KernelLogEvent[] = [];
+    const scanner = new KillScanner({ clock, firstLine: 1 }, (event) => events.push(event));
+    scanner.push(bytes);
+    scanner.endOfInput();
+    return killsOf(events).map(({ pid, victimCgroup, groupCgroup }) => [
+      pid,
+      victimCgroup,
+      groupCgroup,
+    ]);
+  };
+  const truth = [
+    [226, "/job/b", "/job"],
+    [208, undefined, "/job"],
+    [210, undefined, "/job"],
+    [214, undefined, "/job"],
+    [226, "/job/b", "/job"],
+  ];
+  const recording = (form: string) =>
+    gunzipSync(readFileSync(new URL(`memcg-v2-group.${form}.gz`, logs))).toString("latin1");
+
+  it("journalctl -o json-pretty", () => {
+    const entries = recording("journal-json").trim().split("\n");
+    const pretty = entries.map((line) =>
+      JSON.stringify(JSON.parse(line), null, "\t").replaceAll('": ', '" : '),
+    );
+    expect(killed(Buffer.from(`${pretty.join("\n")}\n`))).toEqual(truth);
+  });
+
+  it("Windows line ends", () => {
+    for (const form of ["kern.log", "dmesg", "kmsg", "journal-json"]) {
+      expect(killed(Buffer.from(recording(form).replaceAll("\n", "\r\n"), "latin1"))).toEqual(
+        truth,
+      );
+    }
+  });
+
+  it("only what is at level err or worse", () => {
+    const errors = recording("dmesg-raw")
+      .split("\n")
+      .filter((line) => line.startsWith("<3>"));
+    const pids = killed(Buffer.from(`${errors.join("\n")}\n`, "latin1")).map(([pid]) => pid);
+    expect(pids).toEqual([226, 208, 210, 214, 226]);
+  });
+});
+
+describe("a boot without a kill", () => {
+  it.each(["forged", "unkillable"])("as in %s tells none", (scenario) => {
+    expect(killsOf(eventsOf(`${scenario}.kmsg.gz`).events)).toEqual([]);
+  });
+});
