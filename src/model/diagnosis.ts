@@ -177,7 +177,8 @@ function nameOf(owner: Owner, cgroup: string | undefined): string {
   const id = owner.containerId?.slice(0, 12);
   const container = id === undefined ? null : `${owner.runtime ?? "container"} ${id}`;
   const name = owner.container ?? container ?? owner.unit ?? undefined;
-  if (owner.pod !== null) return `pod ${owner.pod}${name === undefined ? "" : `, ${name}`}`;
+  const pod = owner.pod ?? owner.podUid;
+  if (pod !== null) return `pod ${pod}${name === undefined ? "" : `, ${name}`}`;
   return name ?? (cgroup === undefined ? "its cgroup" : cgroup);
 }
 
@@ -296,13 +297,13 @@ function shareOfVictim(evidence: Evidence): string {
 }
 
 function parentCgroupLimit(evidence: Evidence): string | undefined {
-  const { report, limitOwner, largest } = evidence;
+  const { report, owner, limitOwner, largest } = evidence;
   if (report.constraint !== "memcg" || isOwnLimit(evidence)) return undefined;
   const neighbour =
     largest !== undefined && largest.pid !== report.pid
       ? `; the largest task under that limit was ${largest.comm} (pid ${largest.pid}) with ${bytes(held(largest))}`
       : "";
-  return `${nameOf(limitOwner, report.limitCgroup)}, above ${report.victimCgroup}, reached ${usageOfLimit(evidence)}, and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}${neighbour}.`;
+  return `${nameOf(limitOwner, report.limitCgroup)}, above ${nameOf(owner, report.victimCgroup)}, reached ${usageOfLimit(evidence)}, and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}${neighbour}.`;
 }
 
 function cgroupLimit(evidence: Evidence): string | undefined {
