@@ -9,6 +9,16 @@ import { threshold } from "./threshold.ts";
 const killsByHost = `sum by (job, instance) (${increaseOverRange(series("oom_kills_total"))})`;
 const stalled = rate(series("oom_host_memory_stall_seconds_total", { kind: "full" }));
 
+/**
+ * Kills in the time range by labels. A series that was born by its first kill has no increase yet; that
+ * kill is found by its time stamp.
+ */
+function killsInRange(counter: "oom_workload_kills_total" | "oom_command_kills_total", by: string) {
+  const counted = `round(sum by (${by}) (${increaseOverRange(series(counter))})) > 0`;
+  const seen = `count by (${by}) (last_over_time(${series("oom_kill_timestamp_seconds")}[$__range]))`;
+  return `${counted} or ${seen}`;
+}
+
 /** The rows of a table come from several queries: each asks for the same few hosts. */
 const worstHosts = `bottomk(25, ${availableRatio})`;
 const ofWorstHosts = (query: string) => `${query} and on (job, instance) ${worstHosts}`;
@@ -168,7 +178,7 @@ export function fleet(): Dashboard {
             height: 8,
             unit: "none",
             queries: [
-              `topk(20, round(sum by (job, instance, cgroup, unit, container, pod, namespace) (${increaseOverRange(series("oom_workload_kills_total"))})) > 0)`,
+              `topk(20, ${killsInRange("oom_workload_kills_total", "job, instance, cgroup, unit, container, pod, namespace")})`,
             ],
             columns: [
               { field: "A", title: "Kills", width: 80, colours: redAbove(1) },
@@ -220,9 +230,7 @@ export function fleet(): Dashboard {
             width: 8,
             height: 8,
             unit: "none",
-            queries: [
-              `topk(20, round(sum by (comm) (${increaseOverRange(series("oom_command_kills_total"))})) > 0)`,
-            ],
+            queries: [`topk(20, ${killsInRange("oom_command_kills_total", "comm")})`],
             columns: [
               { field: "A", title: "Kills", width: 80, colours: noColours },
               { field: "comm", title: "Command" },

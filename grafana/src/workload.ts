@@ -32,6 +32,14 @@ const ownerVariables = (
   ).allValue(".*"),
 );
 
+const counted = `round(sum(${increaseOverRange(workloadSeries("oom_workload_kills_total"))}))`;
+const seen = `count(last_over_time(${workloadSeries("oom_kill_timestamp_seconds")}[$__range]))`;
+/**
+ * The larger of both. A container that was killed before its first scrape has no increase, only time
+ * stamps; a storm has more kills than the exporter shows time stamps.
+ */
+const kills = `${counted} >= ${seen} or ${seen} or ${counted}`;
+
 /** Lines of at most so many cgroups; a chosen workload is one or a few. */
 const worst = (query: string) => withWorkloadName(`topk(10, ${query})`);
 
@@ -84,9 +92,7 @@ export function workload(): Dashboard {
               "Its processes killed for want of memory in this time range, also in containers that are gone.",
             width: 4,
             unit: "none",
-            query: orZero(
-              `round(sum(${increaseOverRange(workloadSeries("oom_workload_kills_total"))}))`,
-            ),
+            query: orZero(kills),
             colours: redAbove(1),
           }),
           answer({
@@ -247,7 +253,7 @@ export function workload(): Dashboard {
           graph({
             title: "Kills over time",
             description:
-              "Its kills over time, containers that are gone included. A steady rhythm is a restart loop: somebody restarts what is killed again.",
+              "Its kills over time, containers that are gone included. A steady rhythm is a restart loop: somebody restarts what is killed again. A container that was killed before its first scrape has no bar here, only the red line of its kill.",
             width: 8,
             unit: "none",
             bars: true,
