@@ -289,8 +289,9 @@ function inWorkload({ owner, cgroup }: VictimView): string {
 }
 
 function cgroupsCard({ cgroups }: StatusView): Html {
-  const shown = cgroups.filter(({ usedBytes }) => usedBytes > 0).slice(0, shownCgroups);
-  const hidden = cgroups.length - shown.length;
+  const inUse = cgroups.filter(({ usedBytes }) => usedBytes > 0);
+  const shown = inUse.slice(0, shownCgroups);
+  const hidden = inUse.length - shown.length;
   return html`<section class="card wide">
 <h2>Closest to their limits</h2>
 ${
