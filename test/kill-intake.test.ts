@@ -1,0 +1,173 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { OomKillReport } from "../src/kernel/oom-report.ts";
+import { type Arrival, KillIntake } from "../src/kill-intake.ts";
+import { Attribution } from "../src/model/attribution.ts";
+import { KernelKillCount } from "../src/model/kernel-kill-count.ts";
+import { killOfReport } from "../src/model/kill.ts";
+import { KillLedger, type LedgerChange } from "../src/model/kill-ledger.ts";
+import { ownerOfCgroup } from "../src/model/owner.ts";
+
+const boot = "b".repeat(32);
+const startMs = Date.parse("2026-11-21T04:00:00Z");
+
+let saved: LedgerChange[];
+let ledger: KillLedger;
+let intake: KillIntake;
+/** The kernel: which cgroup has counted how many kills, and how many there were in all. */
+let counters: Map<string, number>;
+let kernelKills: number;
+let read: Record<string, unknown>;
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: startMs });
+  saved = [];
+  counters = new Map([
+    ["/a", 0],
+    ["/b", 0],
+  ]);
+  kernelKills = 0;
+  read = { ring: 0 };
+  ledger = new KillLedger({ save: (change) => saved.push(change), nowMs: startMs });
+  const kernelCount = new KernelKillCount();
+  intake = new KillIntake({
+    ledger,
+    attribution: new Attribution(),
+    kernelCount,
+    witness: {
+      lookUp: () => undefined,
+      remembered: () => undefined,
+      readYoung: () => {},
+      killCounts: () => new Map(counters),
+      kernelKills: () => kernelKills,
+    },
+    boot,
+    ownerOf: ownerOfCgroup,
+    tell: (report, context) => killOfReport(report, { ...context, ownerOf: ownerOfCgroup }),
+    nowMs: () => Date.now(),
+    monotonicMs: () => Date.now() - startMs,
+    positions: () => ({ ...read }),
+    drainSources: async () => {},
+  });
+  ledger.showCounts();
+  // The baseline is trusted once it has stood for two seconds.
+  const reading = () => ({ boot, rawLines: intake.rawLines, oomKill: kernelKills });
+  kernelCount.begin({ ...reading(), nowMs: -5000 }, { logHoldsBoot: true });
+  for (let nowMs = -4000; nowMs < 0; nowMs += 1000) kernelCount.read({ ...reading(), nowMs });
+  intake.readCounters();
+});
+
+afterEach(() => {
+  intake.stop();
+  vi.useRealTimers();
+});
+
+/** A line of the ring, as the kernel prints it after it has counted. */
+function arrival(sequence: number, facts: Partial<OomKillReport> = {}): Arrival {
+  kernelKills++;
+  read = { ring: sequence };
+  const printkMicros = sequence * 1000;
+  const text = `Memory cgroup out of memory: Killed process ${sequence} (worker)`;
+  return {
+    report: {
+      killLine: { text, origin: "kernel", printkMicros, timeMs: Date.now() },
+      prefix: "Memory cgroup out of memory",
+      pid: sequence,
+      comm: "worker",
+      constraint: "memcg",
+      repeatsVictim: false,
+      suppressed: facts.victimCgroup === undefined,
+      ...facts,
+    },
+    source: "ring",
+    sourcePath: "/dev/kmsg",
+    isLive: true,
+    boot,
+    isReread: false,
+    isHistory: false,
+    position: sequence,
+  };
+}
+
+const shown = () =>
+  ledger.recent(Date.now()).kills.map(({ labels }) => [labels.pid, labels.cgroup]);
+const positions = () => saved.flatMap(({ positions }) => positions?.ring ?? []);
+
+describe("a kill whose cgroup the log names", () => {
+  it("is shown at once", () => {
+    intake.take(arrival(1, { victimCgroup: "/a" }));
+    intake.commit();
+    expect(shown()).toEqual([["1", "/a"]]);
+    expect(positions()).toEqual([1]);
+  });
+});
+
+describe("a kill whose cgroup the log does not name", () => {
+  it("is held back until a counter tells", async () => {
+    counters.set("/b", 1);
+    intake.take(arrival(1));
+    intake.commit();
+    expect(shown()).toEqual([]);
+    await vi.advanceTimersByTimeAsync(50);
+    expect(shown()).toEqual([["1", "/b"]]);
+  });
+
+  it("is shown as unknown after 500 ms, and what is learnt later reaches the story alone", async () => {
+    counters.set("/a", 1).set("/b", 1);
+    intake.take(arrival(1));
+    await vi.advanceTimersByTimeAsync(490);
+    expect(shown()).toEqual([]);
+    await vi.advanceTimersByTimeAsync(40);
+    expect(shown()).toEqual([["1", ""]]);
+
+    // The line of the other rise is late; it leaves one cgroup for the first.
+    intake.take(arrival(2, { victimCgroup: "/b" }));
+    await vi.advanceTimersByTimeAsync(50);
+    expect(shown()).toEqual([
+      ["2", "/b"],
+      ["1", ""],
+    ]);
+    expect(ledger.list({ limit: 2 }).kills[1]?.cgroup).toBe("/a");
+  });
+
+  it("is shown before the next one, whose cgroup is known, and no position behind it is saved till then", async () => {
+    intake.take(arrival(1, { victimCgroup: "/a" }));
+    intake.take(arrival(2));
+    intake.take(arrival(3, { victimCgroup: "/a" }));
+    intake.commit();
+    expect(shown()).toEqual([["1", "/a"]]);
+    expect(positions()).toEqual([1]);
+    intake.savePositions();
+    expect(positions()).toEqual([1]);
+
+    await vi.advanceTimersByTimeAsync(600);
+    expect(shown().map(([pid]) => pid)).toEqual(["3", "2", "1"]);
+    expect(positions()).toEqual([1, 3]);
+  });
+
+  it("is given out as it is when the exporter stops", () => {
+    intake.take(arrival(1));
+    intake.stop();
+    expect(shown()).toEqual([["1", ""]]);
+    expect(positions()).toEqual([1]);
+  });
+});
+
+describe("the group line, which comes after its first victim", () => {
+  it("reaches a story that has been given out", () => {
+    const first = arrival(1, { victimCgroup: "/a/job" });
+    intake.take(first);
+    intake.commit();
+    intake.amend({ ...first.report, groupCgroup: "/a" });
+    expect(ledger.list({ limit: 1 }).kills[0]?.group).toBe("/a");
+  });
+});
+
+describe("lines of this boot", () => {
+  it("are counted from the moment they are read, held back or not", () => {
+    intake.take(arrival(1, { victimCgroup: "/a" }));
+    intake.take(arrival(2));
+    expect(intake.rawLines).toBe(2);
+    intake.commit();
+    expect(intake.rawLines).toBe(2);
+  });
+});
