@@ -11,8 +11,8 @@ export interface Style {
   quiet(text: string): string;
 }
 
-const escape = "\x1b";
-const paint = (code: string) => (text: string) => `${escape}[${code}m${text}${escape}[0m`;
+const csi = "\x1b[";
+const paint = (code: string) => (text: string) => `${csi}${code}m${text}${csi}0m`;
 
 export const colours: Style = { bold: paint("1"), alarm: paint("1;31"), quiet: paint("2") };
 export const plain: Style = { bold: (text) => text, alarm: (text) => text, quiet: (text) => text };
@@ -168,7 +168,7 @@ function field(label: string, text: string, style: Style, hang = 0): string[] {
 
 /** Visible length: colour codes take no column. */
 function columns(text: string): number {
-  return text.replaceAll(new RegExp(`${escape}\\[[\\d;]*m`, "g"), "").length;
+  return text.replaceAll(/\x1b\[[\d;]*m/g, "").length;
 }
 
 /** Breaks text between words, and a word that is longer than a line (a cgroup path) wherever it must. */
