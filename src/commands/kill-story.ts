@@ -166,6 +166,8 @@ function field(label: string, text: string, style: Style, hang = 0): string[] {
   );
 }
 
+const colourCode = new RegExp(`${csi.replace("[", "\\[")}[\\d;]*m`, "g");
+
 /** Visible length: colour codes take no column. */
 function columns(text: string): number {
   return text.replaceAll(/\x1b\[[\d;]*m/g, "").length;
