@@ -10,7 +10,7 @@ import {
   storyLimit,
 } from "../../src/model/kill-ledger.ts";
 import { unknownOwner } from "../../src/model/owner.ts";
-import type { KillSighting } from "../../src/model/same-kill.ts";
+import { identityLimit, type KillSighting } from "../../src/model/same-kill.ts";
 import { bootA, bootB, entry, killOf, sighting } from "./sample-kill.ts";
 
 const hourMs = 3_600_000;
@@ -146,6 +146,18 @@ describe("counting", () => {
     expect(ledger.list({ limit: 10 }).kills).toHaveLength(2);
   });
 
+  it("counts no line read again that is older than what it remembers, but any line behind the saved position", () => {
+    const ledger = open();
+    ledger.record({ atMs: nowMs, entries: kills(identityLimit + 1) });
+    const [oldest] = kills(1);
+    const { sighting: of, kill } = oldest as KillEntry;
+    const again = { sighting: { ...of, reread: true }, kill, history: false };
+    ledger.record({ atMs: nowMs, entries: [again] });
+    expect(total(ledger)).toBe(identityLimit + 1);
+    ledger.record({ atMs: nowMs, entries: [oldest as KillEntry] });
+    expect(total(ledger)).toBe(identityLimit + 2);
+  });
+
   it("saves a batch once, with its positions, before `record` returns", () => {
     const saved = new Saved();
     const ledger = open(saved);
@@ -242,7 +254,9 @@ describe("recent kills", () => {
     const quiet = kills(3, (index) => ({ cgroup: `/quiet/${index}` }));
     const storm = kills(storyLimit + 500).slice(3);
     ledger.record({ atMs: nowMs, entries: [...quiet, ...storm] });
-    for (const each of [ledger, open(saved, false)]) {
+    const journalled = open(saved, false);
+    saved.compact(ledger);
+    for (const each of [ledger, journalled, open(saved, false)]) {
       const { kills: shown, leftOut } = each.recent(nowMs);
       expect(shown).toHaveLength(recentLimit);
       expect(shown.slice(0, 4).map(({ labels }) => labels.cgroup)).toEqual([
@@ -306,6 +320,14 @@ describe("lines for the check against the kernel", () => {
     record({ ...bare, repeatsVictim: true });
     record({ printkMicros: 1_050_000, text, repeatsVictim: true });
     expect([total(ledger), ledger.rawLines(bootA)]).toEqual([1, 2]);
+  });
+
+  it("are not those that a log without printk times has read again", () => {
+    const ledger = open();
+    const bare = { printkMicros: undefined };
+    const again = { ...bare, reread: true };
+    ledger.record({ atMs: nowMs, entries: [entry(bare), entry(again), entry(again)] });
+    expect([total(ledger), ledger.rawLines(bootA)]).toEqual([1, 1]);
   });
 
   it("are counted by boot", () => {
