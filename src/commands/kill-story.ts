@@ -170,7 +170,7 @@ const colourCode = new RegExp(`${csi.replace("[", "\\[")}[\\d;]*m`, "g");
 
 /** Visible length: colour codes take no column. */
 function columns(text: string): number {
-  return text.replaceAll(/\x1b\[[\d;]*m/g, "").length;
+  return text.replaceAll(colourCode, "").length;
 }
 
 /** Breaks text between words, and a word that is longer than a line (a cgroup path) wherever it must. */
