@@ -95,7 +95,7 @@ export function fleet(): Dashboard {
           table({
             title: "Hosts with the least memory left",
             description:
-              "The 25 hosts nearest to a kill, worst first. 'Left' counts memory and swap; 'Stalled' is the share of time in which nothing on the host could run for want of memory; 'Time left' is there only where memory is falling steadily. Click a host to see where its memory went.",
+              "The 25 hosts nearest to a kill, worst first. 'Left' counts memory and swap; 'Stalled' is the share of time in which nothing on the host could run for want of memory; 'Time left' is there only where less than half is left and it is falling. Click a host to see where its memory went.",
             width: 9,
             height: 9,
             unit: "percentunit",
@@ -155,7 +155,7 @@ export function fleet(): Dashboard {
             bars: true,
             lines: [
               {
-                query: `sum by (constraint) (${increase(series("oom_kills_total"))})`,
+                query: `round(sum by (constraint) (${increase(series("oom_kills_total"))}))`,
                 legend: "{{constraint}}",
               },
             ],

@@ -55,7 +55,7 @@ export function host(): Dashboard {
           answer({
             title: "Time left",
             description:
-              "When memory and swap are gone if they go on falling as in the last 30 minutes; 'not falling' where they do not. A straight line, no promise; the alert OomHostMemoryRunningOut is stricter.",
+              "When memory and swap are gone if they go on falling as in the last 30 minutes; 'not falling' where they do not, or where half is left. A straight line, no promise; the alert OomHostMemoryRunningOut is stricter.",
             width: 4,
             unit: "s",
             query: `min(${hostTimeLeft})`,
@@ -161,9 +161,9 @@ export function host(): Dashboard {
             empty: "No process can be read: run `oom-exporter doctor`",
           }),
           table({
-            title: "Next to die in each limited cgroup",
+            title: "Next to die at each limit",
             description:
-              "Whom the kernel would kill if that cgroup's limit were hit now; the rest of the host is safe then.",
+              "Whom the kernel would kill if the host, or a cgroup that is 80 % full, met its limit now. A cgroup's own limit takes only what is inside it.",
             width: 12,
             height: 8,
             unit: "none",

@@ -29,6 +29,7 @@ export function killTable({ of, title, width, height, short = false }: KillTable
     {
       field: "limit_cgroup",
       title: "Limit hit",
+      long: true,
       link: workloadLink("cgroup", "limit_cgroup", "row"),
     },
     !short && { field: "trigger", title: "Asked for memory", width: 150 },
@@ -86,11 +87,12 @@ export function ownerColumns(
   };
   return Object.entries(titles)
     .filter(([field]) => !leftOut.some((label) => label === field))
-    .map(([field, title]) =>
-      field === "namespace"
-        ? { field, title }
-        : { field, title, link: workloadLink(field, field, whichHost) },
-    );
+    .map(([field, title]) => ({
+      field,
+      title,
+      ...(field === "cgroup" && { long: true }),
+      ...(field !== "namespace" && { link: workloadLink(field, field, whichHost) }),
+    }));
 }
 
 /**

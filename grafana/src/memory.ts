@@ -1,4 +1,5 @@
 import { series, workloadSeries } from "./selector.ts";
+import { threshold } from "./threshold.ts";
 
 /*
  * The few quantities that several panels and the alerts share, each defined once.
@@ -23,9 +24,17 @@ function headroomSlope(window: string): string {
 
 /**
  * Seconds until a host has nothing left, if it goes on as in the last 30 minutes. Absent where it is
- * not falling, where the last 5 minutes disagree, or where it is more than a day away.
+ * not falling, where the last 5 minutes disagree, where half is left, or where it is a day away.
  */
-export const hostTimeLeft = `(${headroom} / -(${headroomSlope("30m")} < 0) and ${headroomSlope("5m")} < 0) < 86400`;
+export const hostTimeLeft = refusing(
+  `${headroom} / -(${headroomSlope("30m")} < 0)`,
+  `${headroomSlope("5m")} < 0`,
+  `${headroomRatio} < ${threshold.hostForecast}`,
+);
+
+function refusing(seconds: string, ...unless: readonly string[]): string {
+  return `(${[seconds, ...unless].join(" and ")}) < 86400`;
+}
 
 /**
  * Memory of cgroups that only a kill or swap takes back: page cache is left out, because a cgroup
@@ -49,7 +58,14 @@ function workloadSlope(window: string): string {
 }
 
 /** Seconds until the chosen workload meets its tightest limit; absent as with `hostTimeLeft`. */
-export const workloadTimeLeft = `((${workloadSeries("oom_cgroup_memory_effective_max_bytes")} - ${workloadUnreclaimable}) / (${workloadSlope("30m")} > 0) and ${workloadSlope("5m")} > 0) < 86400`;
+export const workloadTimeLeft = refusing(
+  `(${workloadSeries("oom_cgroup_memory_effective_max_bytes")} - ${workloadUnreclaimable}) / (${workloadSlope("30m")} > 0)`,
+  `${workloadSlope("5m")} > 0`,
+  `${workloadLimitRatio} > 0.5`,
+);
+
+/** The limit that binds the chosen workload, where that is less than the host's memory. */
+export const workloadLimit = `${workloadSeries("oom_cgroup_memory_effective_max_bytes")} < on (job, instance) group_left () ${series("oom_host_memory_total_bytes")}`;
 
 /**
  * Gives each series a label `workload` to read in a legend: the container, else "pod" for a pod as a

@@ -186,6 +186,8 @@ export interface Column {
   width?: number;
   unit?: string;
   colours?: Colours;
+  /** Too long for its column: the whole of it opens at a click. */
+  long?: boolean;
   /** Text for a value that is not a number or not there. */
   empty?: string;
   link?: { title: string; url: string; newTab?: boolean };
@@ -237,6 +239,7 @@ function columnSettings(column: Column): DynamicConfigValue[] {
   const settings: DynamicConfigValue[] = [{ id: "displayName", value: column.title }];
   if (column.width !== undefined) settings.push({ id: "custom.width", value: column.width });
   if (column.unit !== undefined) settings.push({ id: "unit", value: column.unit });
+  if (column.long) settings.push({ id: "custom.inspect", value: true });
   if (column.colours !== undefined) {
     settings.push(
       { id: "thresholds", value: thresholds(column.colours).build() },

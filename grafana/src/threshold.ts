@@ -13,6 +13,8 @@ export const threshold = {
   /** Seconds until memory runs out. */
   timeLeftWarning: 4 * 3600,
   timeLeftCritical: 30 * 60,
+  /** Share of memory and swap left, above which a forecast would only cry wolf. */
+  hostForecast: 0.5,
   /** Share of swap still free. */
   swapFreeLow: 0.1,
   /** Share of a cgroup's limit that it cannot give back. */

@@ -4,6 +4,7 @@ import { hostLink, killAnnotations, killTable, ownerColumns } from "./kill-table
 import {
   withWorkloadName,
   workloadLegend,
+  workloadLimit,
   workloadLimitRatio,
   workloadTimeLeft,
   workloadUnreclaimable,
@@ -43,6 +44,9 @@ const kills = `${counted} >= ${seen} or ${seen} or ${counted}`;
 /** Lines of at most so many cgroups; a chosen workload is one or a few. */
 const worst = (query: string) => withWorkloadName(`topk(10, ${query})`);
 
+/** Of the ten nearest to the limit that binds them. */
+const nearest = (query: string) => withWorkloadName(`${query} and topk(10, ${workloadLimitRatio})`);
+
 export function workload(): Dashboard {
   return board({
     name: "workload",
@@ -69,7 +73,7 @@ export function workload(): Dashboard {
           answer({
             title: "Time to the limit",
             description:
-              "When it meets its limit if it goes on growing as in the last 30 minutes; 'not growing' where it does not. A straight line, no promise; the alert OomCgroupRunningOut is stricter.",
+              "When it meets its limit if it goes on growing as in the last 30 minutes; 'not growing' where it does not, or is less than half full. A straight line, no promise; the alert OomCgroupRunningOut is stricter.",
             width: 4,
             unit: "s",
             query: `min(${workloadTimeLeft})`,
@@ -119,13 +123,13 @@ export function workload(): Dashboard {
           graph({
             title: "Memory against the limit",
             description:
-              "What it cannot give back, against the tightest limit (red) and memory.high (orange), above which it is throttled. A line that climbs straight to the red one is a leak; one that lies on it is a limit too low.",
+              "What it cannot give back, against the tightest limit (red) and memory.high (orange), above which it is throttled. No red line: only the host's memory limits it. A line that climbs straight to the red one is a leak; one that lies on it is a limit too low.",
             width: 10,
             unit: "bytes",
             lines: [
-              { query: worst(workloadUnreclaimable), legend: workloadLegend },
+              { query: nearest(workloadUnreclaimable), legend: workloadLegend },
               {
-                query: worst(workloadSeries("oom_cgroup_memory_effective_max_bytes")),
+                query: nearest(workloadLimit),
                 legend: `${workloadLegend} limit`,
                 dashed: "red",
               },
@@ -152,7 +156,7 @@ export function workload(): Dashboard {
             title: "What its memory is made of",
             description:
               "'anon' is heap and stacks, 'shmem' tmpfs and shared memory, 'page cache' is given back when needed. Anon grows: a leak or more work. Shmem grows: files in /dev/shm or a tmpfs, which a kill may not free. Of several cgroups chosen, the largest of each.",
-            width: 12,
+            width: 8,
             unit: "bytes",
             stacked: true,
             lines: [
@@ -173,7 +177,7 @@ export function workload(): Dashboard {
             title: "Limits",
             description:
               "Each chosen cgroup: what it holds, its own limit, the tightest limit above it, and its peak. Own limit empty: it has none, and only what it runs in or the host stops it.",
-            width: 12,
+            width: 16,
             height: 8,
             unit: "bytes",
             queries: [
@@ -259,7 +263,7 @@ export function workload(): Dashboard {
             bars: true,
             lines: [
               {
-                query: worst(increase(workloadSeries("oom_workload_kills_total"))),
+                query: worst(`round(${increase(workloadSeries("oom_workload_kills_total"))})`),
                 legend: workloadLegend,
               },
             ],
@@ -287,7 +291,7 @@ export function workload(): Dashboard {
           table({
             title: "Who dies if a limit is hit",
             description:
-              "The victim inside it that the kernel would choose, for each limit that could be hit ('host' is the host itself).",
+              "The victim inside it that the kernel would choose, for each limit that could be hit now: 'host' is the host itself, the others are cgroups 80 % full.",
             width: 8,
             height: 8,
             unit: "none",

@@ -306,6 +306,7 @@ describe("the colours", () => {
       hostStalled: ruled("threshold:oom_host_stalled:ratio"),
       timeLeftWarning: ruled("threshold:oom_time_left_warning:seconds"),
       timeLeftCritical: ruled("threshold:oom_time_left_critical:seconds"),
+      hostForecast: ruled("threshold:oom_host_forecast_warning:ratio"),
       swapFreeLow: ruled("threshold:oom_swap_free_low:ratio"),
       cgroupNearLimit: ruled("threshold:oom_cgroup_near_limit:ratio"),
       cgroupThrottled: ruled("threshold:oom_cgroup_throttled:ratio"),

@@ -64,14 +64,22 @@ async function startHost(name: HostName, cgroup: string) {
   ]);
   const meminfo = join(roots.procfs, "meminfo");
   const current = join(roots.sysfs, "fs/cgroup", cgroup, "memory.current");
+  const limitBytes = Number(
+    readFileSync(join(roots.sysfs, "fs/cgroup", cgroup, "memory.max"), "latin1"),
+  );
+  const free = (by: (bytes: number) => number) => {
+    for (const field of ["MemFree", "MemAvailable"]) {
+      change(meminfo, new RegExp(`^${field}: +(\\d+)`, "m"), by);
+    }
+  };
+  free((kibibytes) => kibibytes * 0.3);
+  change(current, /^(\d+)/, () => limitBytes * 0.85);
   let pid = 5000;
   return {
     exporter,
     tick: () => {
-      for (const field of ["MemFree", "MemAvailable"]) {
-        lower(meminfo, new RegExp(`^${field}: +(\\d+)`, "m"), 1000);
-      }
-      lower(current, /^(\d+)/, -65536);
+      free((kibibytes) => kibibytes - 1000);
+      change(current, /^(\d+)/, (bytes) => bytes + 16_384);
     },
     kill: () => appendFileSync(log, killReport(cgroup, pid++)),
     end: async () => {
@@ -82,12 +90,14 @@ async function startHost(name: HostName, cgroup: string) {
 }
 
 /** Changes a number in place, with as many digits: who reads meanwhile never sees half a file. */
-function lower(path: string, pattern: RegExp, by: number): void {
+function change(path: string, pattern: RegExp, by: (number: number) => number): void {
   const text = readFileSync(path, "latin1");
   const match = pattern.exec(text);
   const digits = match?.[1];
   if (match === null || digits === undefined) throw new Error(`no ${pattern} in ${path}`);
-  const changed = String(Number(digits) - by).padStart(digits.length);
+  const changed = Math.round(by(Number(digits)))
+    .toFixed(0)
+    .padStart(digits.length);
   const file = openSync(path, "r+");
   writeSync(file, changed, match.index + match[0].length - digits.length, "latin1");
   closeSync(file);
