@@ -6,6 +6,7 @@ import {
   type IdentityUpdate,
   type KillIdentity,
   type KillSighting,
+  type Recognised,
   SameKill,
   type SavedIdentities,
 } from "./same-kill.ts";
@@ -162,6 +163,8 @@ export interface KillQuery {
 export class KillLedger {
   private readonly save: (change: LedgerChange) => void;
   private readonly sameKill = new SameKill();
+  /** Of lines that have been sighted; those recorded since do no harm. */
+  private readonly waiting = new SameKill();
   private readonly workloads = new WorkloadSeries();
   private readonly commands = new CommandKills();
   private readonly kills = zeroes();
@@ -189,6 +192,22 @@ export class KillLedger {
     return (
       this.sameKill.recognise(sighting).as === "new" && !this.sameKill.isBelowWatermark(sighting)
     );
+  }
+
+  /**
+   * What a line is, were everything recorded that has been sighted: kills wait for their attribution,
+   * and meanwhile the group's second naming comes, or the other source's copy. To be called once per
+   * line, in the order of reading.
+   */
+  sight(sighting: KillSighting): Recognised["as"] {
+    if (this.sameKill.isBelowWatermark(sighting)) return "copy";
+    const recorded = this.sameKill.recognise(sighting);
+    if (recorded.as === "copy") return "copy";
+    const waiting = this.waiting.recognise(sighting);
+    const lesson = this.waiting.lesson(waiting, sighting);
+    if (waiting.as === "new") this.waiting.add(this.waiting.identify(sighting));
+    else if (lesson !== undefined) this.waiting.learn(lesson);
+    return waiting.as === "new" ? recorded.as : waiting.as;
   }
 
   /**

@@ -187,6 +187,41 @@ describe("counting", () => {
   });
 });
 
+describe("a line that waits to be recorded", () => {
+  it("makes known the other source's copy and the group's second naming", () => {
+    const ledger = open();
+    const bare = { printkMicros: undefined, text: sighting().text };
+    const repeat = { printkMicros: 1_050_000, repeatsVictim: true };
+    const sight = (more: Partial<KillSighting>) => ledger.sight(sighting(more));
+    expect([{}, bare, {}, repeat, repeat, { pid: 43 }].map(sight)).toEqual([
+      "new",
+      "copy",
+      "copy",
+      "further_line",
+      "copy",
+      "new",
+    ]);
+    expect(ledger.record({ atMs: nowMs, entries: [entry(), entry(repeat)] })).toHaveLength(1);
+    expect([{}, repeat].map(sight)).toEqual(["copy", "copy"]);
+  });
+
+  it("is told apart from its copies where the kill itself is recorded", () => {
+    const saved = new Saved();
+    open(saved).record({ atMs: nowMs, entries: [entry()] });
+    const ledger = open(saved, false);
+    const repeat = sighting({ printkMicros: 1_050_000, repeatsVictim: true });
+    expect([repeat, repeat].map((line) => ledger.sight(line))).toEqual(["further_line", "copy"]);
+  });
+
+  it("is no new kill where the ledger only keeps its watermark", () => {
+    const ledger = open();
+    ledger.record({ atMs: nowMs, entries: kills(identityLimit + 1) });
+    const oldest = (kills(1)[0] as KillEntry).sighting;
+    expect(ledger.sight({ ...oldest, reread: true })).toBe("copy");
+    expect(ledger.sight(oldest)).toBe("new");
+  });
+});
+
 describe("labels", () => {
   it("stay as they were shown, when more is known and after a restart", () => {
     const saved = new Saved();
