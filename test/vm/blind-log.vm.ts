@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { expectCountedAsDead } from "./expectations.ts";
 import { runInGuest } from "./lab.ts";
 
-it("a kern.log that goes blind is noticed: the ring is read as well, and no kill is missing or counted twice", async () => {
+it("a kern.log that goes blind is noticed: the ring is read as well, also after a kill -9, and no kill is missing or counted twice", async () => {
   const guest = await runInGuest(`
     syslog
     exporter e 10137
@@ -18,9 +18,14 @@ it("a kern.log that goes blind is noticed: the ring is read as well, and no kill
     echo noticed $(uptime_now)
     sleep 12
     scrape noticed 10137
+    kill_exporter e
+    kills 1 down
+    exporter e 10137
+    counted 10137 6
+    scrape restarted 10137
     kill -CONT $rsyslogd
     kills 2 again
-    counted 10137 7
+    counted 10137 8
     sleep 12
     scrape after 10137
   `);
@@ -43,6 +48,10 @@ it("a kern.log that goes blind is noticed: the ring is read as well, and no kill
   ).toEqual({ file: 0, kmsg: 1 });
   const switches = guest.file("e.log").match(/reading \/dev\/kmsg as well/g);
   expect(switches).toHaveLength(1);
+
+  const restarted = guest.scrape("restarted");
+  expect(restarted.sum("oom_kills_total")).toBe(6);
+  expect(restarted.samples("oom_log_source_up")).toHaveLength(2);
 
   expectCountedAsDead(guest.scrape("after"), guest.truth);
 });

@@ -12,15 +12,15 @@ it.each([
     ${prepare}
     exporter e 10137 --kernel-log.source=${source}
     mkcg system.slice/burst.service 4M
-    burst --n 120 --gap-ms 100 --cgroup $dir & burst=$!
     for round in 1 2; do
-      sleep 3
+      burst --n 60 --gap-ms 200 --cgroup $dir & burst=$!
+      counted 10137 $((round * 60 - 50))
       scrape before-$round 10137
       kill_exporter e
       count exit | sed "s/^/dead-$round /"
       exporter e 10137 --kernel-log.source=${source}
+      wait $burst
     done
-    wait $burst
     counted 10137 120
     sleep 12
     scrape after 10137
@@ -33,6 +33,7 @@ it.each([
     );
     // In the middle, or nothing is proven.
     expect(counted("before-1")).toBeGreaterThan(0);
+    expect(guest.number("dead-1")).toBeLessThan(60);
     expect(guest.number("dead-2")).toBeLessThan(120);
     expectCountedAsDead(guest.scrape("after"), guest.truth);
   },
