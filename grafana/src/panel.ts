@@ -132,9 +132,9 @@ export function graph(panel: Graph): PanelInRow {
     .fillOpacity(panel.bars ? 80 : panel.stacked ? 60 : 10)
     .showPoints(VisibilityMode.Never)
     .stacking(
-      new StackingConfigBuilder().mode(
-        panel.stacked || panel.bars ? StackingMode.Normal : StackingMode.None,
-      ),
+      new StackingConfigBuilder()
+        .group("A")
+        .mode(panel.stacked || panel.bars ? StackingMode.Normal : StackingMode.None),
     )
     .legend(
       new VizLegendOptionsBuilder()

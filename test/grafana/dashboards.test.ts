@@ -249,6 +249,8 @@ describe.each(dashboards)("the dashboard $name", ({ name, json }) => {
   it("leads to the other two, with the data source, the job and the time range kept", () => {
     const others = dashboards.map((other) => other.json.uid).filter((uid) => uid !== json.uid);
     expect(json.links.map(({ url }) => /^\/d\/([\w-]+)\?/.exec(url)?.[1])).toEqual(others);
+    for (const link of json.links)
+      expect(link, "is seen, not in a menu").not.toHaveProperty("placement");
     for (const { url } of linksOf(panels)) {
       if (!url.startsWith("/d/")) continue;
       expect(url).toMatch(
