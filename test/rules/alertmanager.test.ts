@@ -1,0 +1,179 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { isAlert } from "../../scripts/rule-file.ts";
+import { debianTool } from "../setup/debian-tools.ts";
+import { shippedRules } from "./shipped-rules.ts";
+
+const amtool = await debianTool("prometheus-alertmanager", "usr/bin/amtool");
+const docker = fileURLToPath(new URL("../../docker/", import.meta.url));
+
+function run(...args: string[]): string {
+  return execFileSync(amtool as string, args, { cwd: docker, encoding: "utf8", stdio: "pipe" });
+}
+
+interface Route {
+  receiver: string;
+  matchers?: string[];
+  group_by?: string[];
+  group_wait?: string;
+  group_interval?: string;
+  routes?: Route[];
+}
+
+const seconds = (duration: string | undefined) => {
+  const [, number, unit] = /^(\d+)([sm])$/.exec(duration ?? "") ?? [];
+  return Number(number) * (unit === "m" ? 60 : 1);
+};
+
+describe.skipIf(amtool === undefined)("amtool", () => {
+  it.each(["alertmanager.yml", "alertmanager.examples.yml"])("accepts %s", (file) => {
+    expect(run("check-config", file)).toContain("SUCCESS");
+  });
+
+  it.each(shippedRules.filter(isAlert))(
+    "routes $alert by what it is",
+    ({ alert, labels, group }) => {
+      const severity = labels.severity as string;
+      const isKill =
+        (group.startsWith("oom-kills") && severity === "critical") ||
+        alert === "OomKillsUnaccounted";
+      const expected = { critical: "page", warning: "ticket", info: "info" }[severity];
+      const receiver = run(
+        "config",
+        "routes",
+        "test",
+        "--config.file=alertmanager.yml",
+        `alertname=${alert}`,
+        `severity=${severity}`,
+        "instance=h",
+      );
+      expect(receiver.trim()).toBe(isKill ? "page-kill" : expected);
+    },
+  );
+});
+
+describe("the way of a page", () => {
+  const { route } = parse(readFileSync(`${docker}alertmanager.yml`, "utf8")) as { route: Route };
+  const kills = route.routes?.find(({ receiver }) => receiver === "page-kill");
+  const { scrape_configs } = parse(readFileSync(`${docker}prometheus.yml`, "utf8")) as {
+    scrape_configs: { scrape_interval: string; honor_labels: boolean }[];
+  };
+  const scrape = seconds(scrape_configs[0]?.scrape_interval);
+  const text = readFileSync(new URL("../../prometheus-rules/alerts.yml", import.meta.url), "utf8");
+  const { groups } = parse(text) as { groups: { name: string; interval: string }[] };
+  const evaluation = (name: string) =>
+    seconds(groups.find((group) => group.name === name)?.interval);
+
+  it.each(["oom-kills", "oom-kills-without-log"])("takes at most 45 s for group %s", (group) => {
+    const attribution = 0.5;
+    const scraping = 1;
+    const sending = 1;
+    for (const wait of [kills?.group_wait, kills?.group_interval]) {
+      const sum = attribution + scrape + scraping + evaluation(group) + seconds(wait) + sending;
+      expect(sum).toBeLessThanOrEqual(45);
+    }
+  });
+
+  it("waits until two scrapes have shown what happened at one moment", () => {
+    expect(seconds(kills?.group_wait)).toBeGreaterThanOrEqual(scrape + evaluation("oom-kills"));
+    expect(kills?.group_by).toEqual(["instance"]);
+  });
+
+  it("keeps the labels of the victim's owner", () => {
+    expect(scrape_configs.map(({ honor_labels }) => honor_labels)).toEqual([true]);
+  });
+});
+
+describe.skipIf(amtool === undefined)("the message", () => {
+  const owner = { instance: "db1:10137", unit: "postgresql.service", cause: "cgroup_limit" };
+
+  function alert(alertname: string, labels: Record<string, string> = {}, status = "firing") {
+    const annotations: Record<string, string> = {
+      summary: `Summary of ${alertname}.`,
+      description: `Description of ${alertname}.`,
+      runbook_url: `https://example.org/${alertname}`,
+    };
+    if (alertname === "OomKill") annotations.story_url = `http://db1:10137/kills/${labels.pid}`;
+    return { status, labels: { alertname, instance: "db1:10137", ...labels }, annotations };
+  }
+
+  const kill = (pid: number) => alert("OomKill", { ...owner, comm: "postgres", pid: `${pid}` });
+
+  function render(template: string, alerts: unknown[]): string {
+    const directory = mkdtempSync(join(tmpdir(), "oom-message-"));
+    try {
+      const data = join(directory, "data.json");
+      writeFileSync(data, JSON.stringify({ commonLabels: { instance: "db1:10137" }, alerts }));
+      return run(
+        "template",
+        "render",
+        "--template.glob=alertmanager/templates/*.tmpl",
+        `--template.text={{ template "${template}" . }}`,
+        `--template.data=${data}`,
+      ).trim();
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }
+
+  it("tells one kill in its title: host, victim, where", () => {
+    expect(render("oom.title", [kill(4711)])).toBe(
+      "OOM db1:10137: postgres killed in postgresql.service",
+    );
+  });
+
+  it("tells what happened, what to do and where to read on", () => {
+    expect(render("oom.text", [kill(4711)]).split("\n")).toEqual([
+      "Summary of OomKill.",
+      "Description of OomKill.",
+      "Story: http://db1:10137/kills/4711",
+      "Runbook: https://example.org/OomKill",
+    ]);
+    expect(render("oom.link", [kill(4711)])).toBe("http://db1:10137/kills/4711");
+  });
+
+  it("names the pod and its container where there is one", () => {
+    const pod = { namespace: "shop", pod: "api-1", container: "api", comm: "java", pid: "8" };
+    expect(render("oom.title", [alert("OomKill", pod)])).toBe(
+      "OOM db1:10137: java killed in shop/api-1/api",
+    );
+  });
+
+  it("tells the worst first in a storm, ten victims, and how many more there are", () => {
+    const kills = Array.from({ length: 60 }, (_, index) => kill(index + 1));
+    const alerts = [...kills, alert("OomKillStorm"), alert("OomHostExhausted")];
+    expect(render("oom.title", alerts)).toBe(
+      "OOM db1:10137: host out of memory, 60 processes killed",
+    );
+    const lines = render("oom.text", alerts).split("\n");
+    const summaries = lines.filter((line) => line.startsWith("Summary of "));
+    expect(summaries).toEqual([
+      "Summary of OomHostExhausted.",
+      "Summary of OomKillStorm.",
+      "Summary of OomKill.",
+    ]);
+    expect(lines.filter((line) => line.startsWith("- "))).toEqual([
+      ...kills.slice(1, 10).map(({ labels }) => {
+        return `- postgres (${labels.pid}) in postgresql.service, cgroup_limit`;
+      }),
+      "- and 50 more",
+    ]);
+  });
+
+  it("tells of a state, and that it is over", () => {
+    expect(render("oom.title", [alert("OomHostThrashing")])).toBe(
+      "OOM db1:10137: Summary of OomHostThrashing.",
+    );
+    expect(render("oom.link", [alert("OomHostThrashing")])).toBe(
+      "https://example.org/OomHostThrashing",
+    );
+    const over = alert("OomHostThrashing", {}, "resolved");
+    expect(render("oom.title", [over])).toBe("OOM db1:10137: over: OomHostThrashing");
+    expect(render("oom.text", [over])).toBe("Over: Summary of OomHostThrashing.");
+  });
+});
