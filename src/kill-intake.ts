@@ -67,6 +67,7 @@ interface Held {
   key: string;
   arrival: Arrival;
   sighting: KillSighting;
+  line: ReturnType<KillLedger["sight"]>;
   report: OomKillReport;
   isSettled: boolean;
 }
@@ -98,11 +99,12 @@ export class KillIntake {
     const { ledger, attribution, monotonicMs } = this.#options;
     const { report, isLive, boot, isReread } = arrival;
     const sighting = sightingOf(report, { boot, reread: isReread });
-    const held = { key: `${++this.#serial}`, arrival, sighting, report, isSettled: true };
+    const line = ledger.sight(sighting);
+    const held = { key: `${++this.#serial}`, arrival, sighting, line, report, isSettled: true };
     this.#held.push(held);
-    if (!isLive || arrival.isHistory) return;
-    if (!ledger.isNew(sighting)) {
-      if (report.repeatsVictim) attribution.takeFurtherLine({ within: scopeOf(report) });
+    if (!isLive || arrival.isHistory || line === "copy") return;
+    if (line === "further_line") {
+      attribution.takeFurtherLine({ within: scopeOf(report) });
       return;
     }
     const attributed = attribution.take(held.key, this.#factsOf(report), monotonicMs());
@@ -163,10 +165,8 @@ export class KillIntake {
   get rawLines(): number {
     const { ledger, boot } = this.#options;
     const waiting = this.#held.filter(
-      ({ sighting, arrival }) =>
-        !arrival.isHistory &&
-        sighting.boot === boot &&
-        (sighting.repeatsVictim || ledger.isNew(sighting)),
+      ({ sighting, arrival, line }) =>
+        !arrival.isHistory && sighting.boot === boot && line !== "copy",
     );
     return ledger.rawLines(boot) + waiting.length;
   }

@@ -20,6 +20,12 @@ const defaultStateDirectory = "/var/lib/oom-exporter";
 /** Often enough to see a stall, seldom enough to cost nothing. */
 const eventLoopResolutionMs = 100;
 
+// Whoever reads us may have enough: `explain | head`.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
 try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
@@ -70,6 +76,7 @@ async function serve(argv: string[]): Promise<number | undefined> {
     log,
     nowMs: () => Date.now(),
     monotonicMs: () => performance.now(),
+    printkClockMs: () => Number(process.hrtime.bigint()) / 1e6,
   });
   process.stdout.write(`${await exporter.start()}\n`);
   let stopping = false;

@@ -77,15 +77,15 @@ interface Rise {
  */
 export class Attribution {
   /** The last lines, attributed or not, in the order of reading. */
-  private lines: Line[] = [];
-  private rises: Rise[] = [];
-  private lineCount = 0;
+  #lines: Line[] = [];
+  #rises: Rise[] = [];
+  #lineCount = 0;
   /** Lines up to here are forgotten: a rise that may be theirs proves nothing. */
-  private forgotten = 0;
-  private lostLines = 0;
-  private readonly readAt = new Map<string, number>();
+  #forgotten = 0;
+  #lostLines = 0;
+  readonly #readAt = new Map<string, number>();
   /** Since when kills are held back, in the order of reading. */
-  private readonly heldSince = new Map<string, number>();
+  readonly #heldSince = new Map<string, number>();
 
   /**
    * Takes a new kill. Every kill read while this process follows the log must come here, in order.
@@ -93,15 +93,15 @@ export class Attribution {
    */
   take(key: string, facts: VictimFacts, nowMs: number): Attributed | undefined {
     const { cgroup, by } = directEvidence(facts);
-    this.addLine({ key, within: facts.within, cgroup });
+    this.#addLine({ key, within: facts.within, cgroup });
     if (cgroup !== undefined) return { key, cgroup, by, isLate: false };
-    this.heldSince.set(key, nowMs);
+    this.#heldSince.set(key, nowMs);
     return undefined;
   }
 
   /** Takes a further line of a kill (a group's first victim is named, and counted, twice). */
   takeFurtherLine({ within }: Pick<VictimFacts, "within">): void {
-    this.addLine({ within });
+    this.#addLine({ within });
   }
 
   /**
@@ -109,15 +109,15 @@ export class Attribution {
    * read; 0 where it stands still and where it was never read before.
    */
   counterRead(cgroup: string, rise: number): void {
-    const after = this.readAt.get(cgroup) ?? 0;
-    this.readAt.set(cgroup, this.lineCount);
+    const after = this.#readAt.get(cgroup) ?? 0;
+    this.#readAt.set(cgroup, this.#lineCount);
     if (rise <= 0) return;
-    this.rises.push({ cgroup, by: rise, after });
-    if (this.rises.length > riseLimit) this.rises.shift();
+    this.#rises.push({ cgroup, by: rise, after });
+    if (this.#rises.length > riseLimit) this.#rises.shift();
   }
 
   counterGone(cgroup: string): void {
-    this.readAt.delete(cgroup);
+    this.#readAt.delete(cgroup);
   }
 
   /**
@@ -125,25 +125,25 @@ export class Attribution {
    * `lostLines` of which the line will never come. Returns the kills that this settles.
    */
   allLinesRead(lostLines: number): Attributed[] {
-    for (let lost = this.lostLines; lost < lostLines; lost++) this.addLine({});
-    this.lostLines = lostLines;
+    for (let lost = this.#lostLines; lost < lostLines; lost++) this.#addLine({});
+    this.#lostLines = lostLines;
     let isNews = false;
-    for (const rise of this.rises) {
+    for (const rise of this.#rises) {
       if (rise.through !== undefined) continue;
-      rise.through = this.lineCount;
+      rise.through = this.#lineCount;
       isNews = true;
     }
     if (!isNews) return [];
-    const firstOpen = this.firstOpenLine();
-    this.rises = this.rises.filter(
-      ({ after, through }) => after >= this.forgotten && (through as number) >= firstOpen,
+    const firstOpen = this.#firstOpenLine();
+    this.#rises = this.#rises.filter(
+      ({ after, through }) => after >= this.#forgotten && (through as number) >= firstOpen,
     );
     const settled: Attributed[] = [];
-    for (const { lines, cgroup } of forced(this.lines, this.rises)) {
+    for (const { lines, cgroup } of forced(this.#lines, this.#rises)) {
       for (const line of lines) {
         line.cgroup = cgroup;
         if (line.key === undefined) continue;
-        const isLate = !this.heldSince.delete(line.key);
+        const isLate = !this.#heldSince.delete(line.key);
         settled.push({ key: line.key, cgroup, by: "counter", isLate });
       }
     }
@@ -153,27 +153,27 @@ export class Attribution {
   /** Kills that have been held back as long as may be. They are given out as unknown. */
   due(nowMs: number): Attributed[] {
     const due: Attributed[] = [];
-    for (const [key, sinceMs] of this.heldSince) {
+    for (const [key, sinceMs] of this.#heldSince) {
       if (nowMs - sinceMs < heldAtMostMs) break;
-      this.heldSince.delete(key);
+      this.#heldSince.delete(key);
       due.push({ key, by: "none", isLate: false });
     }
     return due;
   }
 
   /** Index of the first of the last lines whose cgroup is still to be found. */
-  private firstOpenLine(): number {
-    const last = this.lines.slice(-openLineLimit);
+  #firstOpenLine(): number {
+    const last = this.#lines.slice(-openLineLimit);
     const open = last.find(({ key, cgroup }) => key !== undefined && cgroup === undefined);
-    return open?.index ?? this.lineCount + 1;
+    return open?.index ?? this.#lineCount + 1;
   }
 
-  private addLine(line: Omit<Line, "index">): void {
-    this.lineCount++;
-    this.lines.push({ ...line, index: this.lineCount });
-    if (this.lines.length < 2 * lineLimit) return;
-    this.lines = this.lines.slice(-lineLimit);
-    this.forgotten = this.lineCount - lineLimit;
+  #addLine(line: Omit<Line, "index">): void {
+    this.#lineCount++;
+    this.#lines.push({ ...line, index: this.#lineCount });
+    if (this.#lines.length < 2 * lineLimit) return;
+    this.#lines = this.#lines.slice(-lineLimit);
+    this.#forgotten = this.#lineCount - lineLimit;
   }
 }
 
@@ -254,71 +254,67 @@ function mayBeOf(line: Line, rise: Rise): boolean {
 class Assignment {
   readonly classes: readonly LineClass[];
   readonly isPossible: boolean;
-  private readonly rises: readonly Rise[];
+  readonly #rises: readonly Rise[];
   /** Units of a rise in a class: `given[class].get(rise)`. */
-  private readonly given: Map<number, number>[];
-  private readonly spare: number[];
+  readonly #given: Map<number, number>[];
+  readonly #spare: number[];
 
   constructor(rises: readonly Rise[], classes: readonly LineClass[]) {
-    this.rises = rises;
+    this.#rises = rises;
     this.classes = classes;
-    this.given = classes.map(() => new Map());
-    this.spare = classes.map(({ lines }) => lines.length);
+    this.#given = classes.map(() => new Map());
+    this.#spare = classes.map(({ lines }) => lines.length);
     this.isPossible = rises.every((rise, index) => {
-      for (let unit = 0; unit < rise.by; unit++) if (!this.place(index, new Set())) return false;
+      for (let unit = 0; unit < rise.by; unit++) if (!this.#place(index, new Set())) return false;
       return true;
     });
   }
 
   /** The cgroup that all lines of a class have in every assignment. */
   onlyCgroupOf(index: number): string | undefined {
-    const given = this.given[index] as Map<number, number>;
+    const given = this.#given[index] as Map<number, number>;
     const [rise] = given.keys();
-    if (rise === undefined || this.spare[index] !== 0) return undefined;
-    const { cgroup } = this.rises[rise] as Rise;
+    if (rise === undefined || this.#spare[index] !== 0) return undefined;
+    const { cgroup } = this.#rises[rise] as Rise;
     for (const other of given.keys()) {
-      if ((this.rises[other] as Rise).cgroup !== cgroup) return undefined;
+      if ((this.#rises[other] as Rise).cgroup !== cgroup) return undefined;
     }
     // Could the class do with one unit less of this cgroup?
     for (const unit of [...given.keys()]) {
-      this.move(unit, index, -1);
-      if (this.place(unit, new Set(), { class: index, cgroup })) return undefined;
-      this.move(unit, index, 1);
+      this.#move(unit, index, -1);
+      if (this.#place(unit, new Set(), { class: index, cgroup })) return undefined;
+      this.#move(unit, index, 1);
     }
     return cgroup;
   }
 
   /** Finds a place for one unit of a rise, moving others if need be. */
-  private place(
-    rise: number,
-    tried: Set<number>,
-    barred?: { class: number; cgroup: string },
-  ): boolean {
+  #place(rise: number, tried: Set<number>, barred?: { class: number; cgroup: string }): boolean {
     for (const [index, lineClass] of this.classes.entries()) {
       if (tried.has(index) || !lineClass.rises.has(rise)) continue;
       // Not tried by that: a rise of another cgroup may still go there.
-      if (barred?.class === index && this.rises[rise]?.cgroup === barred.cgroup) continue;
+      if (barred?.class === index && this.#rises[rise]?.cgroup === barred.cgroup) continue;
       tried.add(index);
-      if ((this.spare[index] as number) > 0) {
-        this.move(rise, index, 1);
+      if ((this.#spare[index] as number) > 0) {
+        this.#move(rise, index, 1);
         return true;
       }
-      for (const other of [...(this.given[index] as Map<number, number>).keys()]) {
+      for (const other of [...(this.#given[index] as Map<number, number>).keys()]) {
         if (other === rise) continue;
-        if (!this.place(other, tried, barred)) continue;
-        this.move(other, index, -1);
-        this.move(rise, index, 1);
+        if (!this.#place(other, tried, barred)) continue;
+        this.#move(other, index, -1);
+        this.#move(rise, index, 1);
         return true;
       }
     }
     return false;
   }
 
-  private move(rise: number, index: number, units: number): void {
-    const given = this.given[index] as Map<number, number>;
+  #move(rise: number, index: number, units: number): void {
+    const given = this.#given[index] as Map<number, number>;
     const count = (given.get(rise) ?? 0) + units;
     if (count === 0) given.delete(rise);
     else given.set(rise, count);
-    this.spare[index] = (this.spare[index] as number) - units;
+    this.#spare[index] = (this.#spare[index] as number) - units;
   }
 }

@@ -16,42 +16,42 @@ export interface CommandCount {
  * name that was not killed for 24 h makes room for a new one.
  */
 export class CommandKills {
-  private readonly byComm = new Map<string, CommandCount>();
-  private other: CommandCount = { comm: overflow.cgroup, kills: 0, lastKillMs: 0 };
+  readonly #byComm = new Map<string, CommandCount>();
+  #other: CommandCount = { comm: overflow.cgroup, kills: 0, lastKillMs: 0 };
 
   /** The name under which a kill of this comm is to be counted. */
   nameFor(comm: string, nowMs: number): string {
-    if (this.byComm.has(comm) || this.byComm.size < commandLimit) return comm;
-    const [oldest] = [...this.byComm.values()].sort((a, b) => a.lastKillMs - b.lastKillMs);
-    if (oldest === undefined || nowMs - oldest.lastKillMs < killedStaysMs) return this.other.comm;
-    this.byComm.delete(oldest.comm);
+    if (this.#byComm.has(comm) || this.#byComm.size < commandLimit) return comm;
+    const [oldest] = [...this.#byComm.values()].sort((a, b) => a.lastKillMs - b.lastKillMs);
+    if (oldest === undefined || nowMs - oldest.lastKillMs < killedStaysMs) return this.#other.comm;
+    this.#byComm.delete(oldest.comm);
     return comm;
   }
 
   /** Counts a kill under a name that `nameFor` gave, now or before a restart. */
   count(comm: string, atMs: number): void {
-    const series = this.seriesOf(comm);
+    const series = this.#seriesOf(comm);
     series.kills++;
     series.lastKillMs = Math.max(series.lastKillMs, atMs);
   }
 
   /** All series; `other` is among them from the start. */
   list(): CommandCount[] {
-    return [this.other, ...this.byComm.values()];
+    return [this.#other, ...this.#byComm.values()];
   }
 
   restore(saved: readonly CommandCount[]): void {
     for (const { comm, kills, lastKillMs } of saved) {
-      Object.assign(this.seriesOf(comm), { kills, lastKillMs });
+      Object.assign(this.#seriesOf(comm), { kills, lastKillMs });
     }
   }
 
-  private seriesOf(comm: string): CommandCount {
-    if (comm === this.other.comm) return this.other;
-    let series = this.byComm.get(comm);
+  #seriesOf(comm: string): CommandCount {
+    if (comm === this.#other.comm) return this.#other;
+    let series = this.#byComm.get(comm);
     if (series === undefined) {
       series = { comm, kills: 0, lastKillMs: 0 };
-      this.byComm.set(comm, series);
+      this.#byComm.set(comm, series);
     }
     return series;
   }

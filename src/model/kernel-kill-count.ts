@@ -46,20 +46,20 @@ interface PastReading {
  * - a lead of the log (a baseline taken while lines were under way) hides no later gap.
  */
 export class KernelKillCount {
-  private current: KillCountBaseline | undefined;
-  private past: PastReading[] = [];
-  private lost = 0;
-  private gap: number | undefined;
+  #current: KillCountBaseline | undefined;
+  #past: PastReading[] = [];
+  #lost = 0;
+  #gap: number | undefined;
   /** The baseline has stood long enough for a lead of the log to show. */
-  private isTried = false;
+  #isTried = false;
 
   constructor(saved?: KillCountBaseline) {
-    this.current = saved;
+    this.#current = saved;
   }
 
   /** To be saved whenever it has changed. */
   get baseline(): KillCountBaseline | undefined {
-    return this.current;
+    return this.#current;
   }
 
   /**
@@ -68,41 +68,41 @@ export class KernelKillCount {
    */
   begin(reading: KillCountReading, { logHoldsBoot }: { logHoldsBoot: boolean }): void {
     const { boot, oomKill, rawLines } = reading;
-    if (oomKill === undefined) this.current = undefined;
-    else if (this.current?.boot !== boot) {
-      const fromStart = logHoldsBoot && this.current !== undefined;
-      this.current = fromStart ? { boot, oomKill: 0, rawLines: 0 } : { boot, oomKill, rawLines };
+    if (oomKill === undefined) this.#current = undefined;
+    else if (this.#current?.boot !== boot) {
+      const fromStart = logHoldsBoot && this.#current !== undefined;
+      this.#current = fromStart ? { boot, oomKill: 0, rawLines: 0 } : { boot, oomKill, rawLines };
     }
-    this.forgetReadings();
+    this.#forgetReadings();
     this.read(reading);
   }
 
   /** Takes a reading; about once a second, more often while kills wait for an attribution. */
   read(reading: KillCountReading): void {
     const { boot, oomKill, rawLines, nowMs } = reading;
-    if (this.current === undefined || oomKill === undefined || this.current.boot !== boot) {
-      this.gap = undefined;
+    if (this.#current === undefined || oomKill === undefined || this.#current.boot !== boot) {
+      this.#gap = undefined;
       return;
     }
-    if (oomKill < this.current.oomKill || oomKill < (this.past.at(-1)?.oomKill ?? 0)) {
+    if (oomKill < this.#current.oomKill || oomKill < (this.#past.at(-1)?.oomKill ?? 0)) {
       // Another kernel's counter now, such as a container's that was moved.
-      this.current = { boot, oomKill, rawLines };
-      this.forgetReadings();
+      this.#current = { boot, oomKill, rawLines };
+      this.#forgetReadings();
     }
-    this.gap = oomKill - this.current.oomKill - (rawLines - this.current.rawLines);
-    const last = this.past.at(-1);
+    this.#gap = oomKill - this.#current.oomKill - (rawLines - this.#current.rawLines);
+    const last = this.#past.at(-1);
     if (last === undefined || nowMs - last.atMs >= readingEveryMs) {
-      this.past.push({ atMs: nowMs, oomKill, gap: this.gap });
+      this.#past.push({ atMs: nowMs, oomKill, gap: this.#gap });
     } else {
-      last.gap = Math.max(last.gap, this.gap);
+      last.gap = Math.max(last.gap, this.#gap);
     }
-    this.forgiveLead(nowMs);
-    this.settle(rawLines, nowMs);
+    this.#forgiveLead(nowMs);
+    this.#settle(rawLines, nowMs);
   }
 
   /** `oom_kills_unaccounted`; absent where the two counts cannot be compared. */
   get unaccounted(): number | undefined {
-    return this.gap === undefined ? undefined : this.lost;
+    return this.#gap === undefined ? undefined : this.#lost;
   }
 
   /**
@@ -111,38 +111,38 @@ export class KernelKillCount {
    * first two seconds, in which the baseline may turn out to have been too high.
    */
   get outstanding(): number | undefined {
-    return this.gap === undefined || !this.isTried ? undefined : this.gap - this.lost;
+    return this.#gap === undefined || !this.#isTried ? undefined : this.#gap - this.#lost;
   }
 
   /** Kills counted 10 s ago must have their lines by now; what is lost stays so until lines come. */
-  private settle(rawLines: number, nowMs: number): void {
-    const baseline = this.current as KillCountBaseline;
+  #settle(rawLines: number, nowMs: number): void {
+    const baseline = this.#current as KillCountBaseline;
     let old: PastReading | undefined;
-    while (this.past[0] !== undefined && nowMs - this.past[0].atMs >= gapStandsMs) {
-      old = this.past.shift();
+    while (this.#past[0] !== undefined && nowMs - this.#past[0].atMs >= gapStandsMs) {
+      old = this.#past.shift();
     }
     // Kept as the newest of the old ones, so that the next reading has one.
-    if (old !== undefined) this.past.unshift(old);
+    if (old !== undefined) this.#past.unshift(old);
     const lines = rawLines - baseline.rawLines;
     const overdue = old === undefined ? 0 : old.oomKill - baseline.oomKill - lines;
-    this.lost = Math.max(0, overdue, Math.min(this.lost, this.gap as number));
+    this.#lost = Math.max(0, overdue, Math.min(this.#lost, this.#gap as number));
   }
 
-  private forgiveLead(nowMs: number): void {
-    const recent = this.past.filter(({ atMs }) => nowMs - atMs <= leadStandsMs);
-    this.isTried ||= this.past.some(({ atMs }) => nowMs - atMs >= leadStandsMs);
+  #forgiveLead(nowMs: number): void {
+    const recent = this.#past.filter(({ atMs }) => nowMs - atMs <= leadStandsMs);
+    this.#isTried ||= this.#past.some(({ atMs }) => nowMs - atMs >= leadStandsMs);
     const lead = -Math.max(...recent.map(({ gap }) => gap));
-    if (!this.isTried || lead <= 0) return;
-    const { boot, oomKill, rawLines } = this.current as KillCountBaseline;
-    this.current = { boot, oomKill: oomKill - lead, rawLines };
-    for (const reading of this.past) reading.gap += lead;
-    this.gap = (this.gap as number) + lead;
+    if (!this.#isTried || lead <= 0) return;
+    const { boot, oomKill, rawLines } = this.#current as KillCountBaseline;
+    this.#current = { boot, oomKill: oomKill - lead, rawLines };
+    for (const reading of this.#past) reading.gap += lead;
+    this.#gap = (this.#gap as number) + lead;
   }
 
-  private forgetReadings(): void {
-    this.past = [];
-    this.lost = 0;
-    this.gap = undefined;
-    this.isTried = false;
+  #forgetReadings(): void {
+    this.#past = [];
+    this.#lost = 0;
+    this.#gap = undefined;
+    this.#isTried = false;
   }
 }

@@ -161,37 +161,30 @@ export interface KillQuery {
  * in between, and what was lost with the process is read again from the saved position.
  */
 export class KillLedger {
-  private readonly save: (change: LedgerChange) => void;
-  private readonly sameKill = new SameKill();
+  readonly #save: (change: LedgerChange) => void;
+  readonly #sameKill = new SameKill();
   /** Of lines that have been sighted; those recorded since do no harm. */
-  private readonly waiting = new SameKill();
-  private readonly workloads = new WorkloadSeries();
-  private readonly commands = new CommandKills();
-  private readonly kills = zeroes();
-  private readonly lastKillMs = zeroes();
+  readonly #waiting = new SameKill();
+  readonly #workloads = new WorkloadSeries();
+  readonly #commands = new CommandKills();
+  readonly #kills = zeroes();
+  readonly #lastKillMs = zeroes();
   /** By incident, in the order of first reading. */
-  private readonly stories = new Map<string, Story>();
-  private readonly evictedByMinute = new Map<number, number>();
-  private readonly rawLinesByBoot = new Map<string, number>();
-  private readonly positions = new Map<string, unknown>();
-  private readonly notes = new Map<string, unknown>();
-  private began: Began | undefined;
-  private caughtUp = false;
+  readonly #stories = new Map<string, Story>();
+  readonly #evictedByMinute = new Map<number, number>();
+  readonly #rawLinesByBoot = new Map<string, number>();
+  readonly #positions = new Map<string, unknown>();
+  readonly #notes = new Map<string, unknown>();
+  #began: Began | undefined;
+  #caughtUp = false;
   /** Whether an earlier process's state is continued. */
   readonly isContinued: boolean;
 
   constructor({ save, saved, nowMs }: KillLedgerOptions) {
-    this.save = save;
+    this.#save = save;
     this.isContinued = saved !== undefined;
-    if (saved?.snapshot !== undefined) this.restore(saved.snapshot, nowMs);
-    for (const change of saved?.changes ?? []) this.apply(change);
-  }
-
-  /** Whether a line would be a new kill now: only such a line is worth an attribution. */
-  isNew(sighting: KillSighting): boolean {
-    return (
-      this.sameKill.recognise(sighting).as === "new" && !this.sameKill.isBelowWatermark(sighting)
-    );
+    if (saved?.snapshot !== undefined) this.#restore(saved.snapshot, nowMs);
+    for (const change of saved?.changes ?? []) this.#apply(change);
   }
 
   /**
@@ -200,13 +193,13 @@ export class KillLedger {
    * line, in the order of reading.
    */
   sight(sighting: KillSighting): Recognised["as"] {
-    if (this.sameKill.isBelowWatermark(sighting)) return "copy";
-    const recorded = this.sameKill.recognise(sighting);
+    if (this.#sameKill.isBelowWatermark(sighting)) return "copy";
+    const recorded = this.#sameKill.recognise(sighting);
     if (recorded.as === "copy") return "copy";
-    const waiting = this.waiting.recognise(sighting);
-    const lesson = this.waiting.lesson(waiting, sighting);
-    if (waiting.as === "new") this.waiting.add(this.waiting.identify(sighting));
-    else if (lesson !== undefined) this.waiting.learn(lesson);
+    const waiting = this.#waiting.recognise(sighting);
+    const lesson = this.#waiting.lesson(waiting, sighting);
+    if (waiting.as === "new") this.#waiting.add(this.#waiting.identify(sighting));
+    else if (lesson !== undefined) this.#waiting.learn(lesson);
     return waiting.as === "new" ? recorded.as : waiting.as;
   }
 
@@ -219,35 +212,35 @@ export class KillLedger {
     const change: LedgerChange = { atMs, effects: [], ...rest };
     const fresh: KillEntry[] = [];
     for (const entry of entries) {
-      const effect = this.effectOf(entry, atMs);
+      const effect = this.#effectOf(entry, atMs);
       if (effect === undefined) continue;
-      this.applyEffect(effect, atMs);
+      this.#applyEffect(effect, atMs);
       change.effects.push(effect);
       if ("kill" in effect) fresh.push({ ...entry, history: effect.counted === undefined });
     }
-    this.applyRest(change);
-    if (change.effects.length > 0 || Object.keys(rest).length > 0) this.save(change);
+    this.#applyRest(change);
+    if (change.effects.length > 0 || Object.keys(rest).length > 0) this.#save(change);
     return fresh;
   }
 
   /** From here on counts are shown: everything behind the saved position has been read. */
   showCounts(): void {
-    this.caughtUp = true;
+    this.#caughtUp = true;
   }
 
   /** The three counter families; absent until everything behind the saved position is counted. */
   counts(nowMs: number): KillCounts | undefined {
-    if (!this.caughtUp) return undefined;
+    if (!this.#caughtUp) return undefined;
     return {
-      kills: new Map(constraints.map((constraint) => [constraint, this.kills[constraint]])),
-      workloads: this.workloads.list(nowMs),
-      commands: this.commands.list(),
+      kills: new Map(constraints.map((constraint) => [constraint, this.#kills[constraint]])),
+      workloads: this.#workloads.list(nowMs),
+      commands: this.#commands.list(),
     };
   }
 
   /** Unix milliseconds of the newest kill by constraint, history included; 0 where none is known. */
   lastKills(): ReadonlyMap<Constraint, number> {
-    return new Map(constraints.map((constraint) => [constraint, this.lastKillMs[constraint]]));
+    return new Map(constraints.map((constraint) => [constraint, this.#lastKillMs[constraint]]));
   }
 
   /**
@@ -255,7 +248,7 @@ export class KillLedger {
    * workload's newest before any other, newest first. `leftOut` is how many more there were.
    */
   recent(nowMs: number): { kills: RecentKill[]; leftOut: number } {
-    const all = this.newestFirst().filter((story) => nowMs - recentUntilMs(story) <= recentMs);
+    const all = this.#newestFirst().filter((story) => nowMs - recentUntilMs(story) <= recentMs);
     const workloads = new Set<string>();
     const newest: Story[] = [];
     const others: Story[] = [];
@@ -265,7 +258,7 @@ export class KillLedger {
     }
     const kept = [...newest, ...others].slice(0, recentLimit);
     let evicted = 0;
-    for (const [minute, kills] of this.evictedByMinute) {
+    for (const [minute, kills] of this.#evictedByMinute) {
       if (nowMs - minute * minuteMs <= recentMs) evicted += kills;
     }
     return {
@@ -276,7 +269,7 @@ export class KillLedger {
 
   /** Stories, newest first; `next` is the `after` of the next page, absent on the last. */
   list({ sinceMs = 0, after, limit }: KillQuery): { kills: Kill[]; next?: string } {
-    let stories = this.newestFirst().filter((story) => happenedMs(story) >= sinceMs);
+    let stories = this.#newestFirst().filter((story) => happenedMs(story) >= sinceMs);
     if (after !== undefined) {
       const at = stories.findIndex(({ kill }) => kill.incident === after);
       stories = at < 0 ? [] : stories.slice(at + 1);
@@ -286,171 +279,172 @@ export class KillLedger {
   }
 
   kill(incident: string): Kill | undefined {
-    return this.stories.get(incident)?.kill;
+    return this.#stories.get(incident)?.kill;
   }
 
   /** A live cgroup that has an owner: its series is born at 0. */
   noteWorkload(labels: OwnerLabels, nowMs: number): void {
-    this.workloads.note(labels, nowMs);
+    this.#workloads.note(labels, nowMs);
   }
 
   workloadGone(cgroup: string, nowMs: number): void {
-    this.workloads.gone(cgroup, nowMs);
+    this.#workloads.gone(cgroup, nowMs);
   }
 
   /** `Killed process` lines of a boot since following began, repeats in a group included, re-reads not. */
   rawLines(boot: string): number {
-    return this.rawLinesByBoot.get(boot) ?? 0;
+    return this.#rawLinesByBoot.get(boot) ?? 0;
   }
 
   position(source: string): unknown {
-    return this.positions.get(source);
+    return this.#positions.get(source);
   }
 
   note(key: string): unknown {
-    return this.notes.get(key);
+    return this.#notes.get(key);
   }
 
   /** The notes whose key begins so. */
   notesUnder(prefix: string): ReadonlyMap<string, unknown> {
-    return new Map([...this.notes].filter(([key]) => key.startsWith(prefix)));
+    return new Map([...this.#notes].filter(([key]) => key.startsWith(prefix)));
   }
 
   snapshot(): LedgerSnapshot {
     return {
-      kills: { ...this.kills },
-      lastKillMs: { ...this.lastKillMs },
-      workloads: this.workloads.save(),
-      commands: this.commands.list(),
-      stories: [...this.stories.values()],
-      evictedByMinute: [...this.evictedByMinute],
-      identities: this.sameKill.save(),
-      rawLines: [...this.rawLinesByBoot],
-      positions: Object.fromEntries(this.positions),
-      notes: Object.fromEntries(this.notes),
-      began: this.began,
+      kills: { ...this.#kills },
+      lastKillMs: { ...this.#lastKillMs },
+      workloads: this.#workloads.save(),
+      commands: this.#commands.list(),
+      stories: [...this.#stories.values()],
+      evictedByMinute: [...this.#evictedByMinute],
+      identities: this.#sameKill.save(),
+      rawLines: [...this.#rawLinesByBoot],
+      positions: Object.fromEntries(this.#positions),
+      notes: Object.fromEntries(this.#notes),
+      began: this.#began,
     };
   }
 
-  private restore(snapshot: LedgerSnapshot, nowMs: number): void {
-    Object.assign(this.kills, snapshot.kills);
-    Object.assign(this.lastKillMs, snapshot.lastKillMs);
-    this.workloads.restore(snapshot.workloads, nowMs);
-    this.commands.restore(snapshot.commands);
-    for (const story of snapshot.stories) this.stories.set(story.kill.incident, story);
-    for (const [minute, kills] of snapshot.evictedByMinute) this.evictedByMinute.set(minute, kills);
-    this.sameKill.restore(snapshot.identities);
-    for (const [boot, lines] of snapshot.rawLines) this.rawLinesByBoot.set(boot, lines);
+  #restore(snapshot: LedgerSnapshot, nowMs: number): void {
+    Object.assign(this.#kills, snapshot.kills);
+    Object.assign(this.#lastKillMs, snapshot.lastKillMs);
+    this.#workloads.restore(snapshot.workloads, nowMs);
+    this.#commands.restore(snapshot.commands);
+    for (const story of snapshot.stories) this.#stories.set(story.kill.incident, story);
+    for (const [minute, kills] of snapshot.evictedByMinute)
+      this.#evictedByMinute.set(minute, kills);
+    this.#sameKill.restore(snapshot.identities);
+    for (const [boot, lines] of snapshot.rawLines) this.#rawLinesByBoot.set(boot, lines);
     for (const [source, position] of Object.entries(snapshot.positions)) {
-      this.positions.set(source, position);
+      this.#positions.set(source, position);
     }
-    for (const [key, value] of Object.entries(snapshot.notes)) this.notes.set(key, value);
-    this.began = snapshot.began;
+    for (const [key, value] of Object.entries(snapshot.notes)) this.#notes.set(key, value);
+    this.#began = snapshot.began;
   }
 
-  private apply(change: LedgerChange): void {
-    for (const effect of change.effects) this.applyEffect(effect, change.atMs);
-    this.applyRest(change);
+  #apply(change: LedgerChange): void {
+    for (const effect of change.effects) this.#applyEffect(effect, change.atMs);
+    this.#applyRest(change);
   }
 
-  private applyRest({ positions = {}, notes = {}, amended = [], began }: LedgerChange): void {
+  #applyRest({ positions = {}, notes = {}, amended = [], began }: LedgerChange): void {
     for (const [source, position] of Object.entries(positions)) {
-      this.positions.set(source, position);
+      this.#positions.set(source, position);
     }
     for (const [key, value] of Object.entries(notes)) {
-      if (value === null) this.notes.delete(key);
-      else this.notes.set(key, value);
+      if (value === null) this.#notes.delete(key);
+      else this.#notes.set(key, value);
     }
     for (const kill of amended) {
-      const story = this.stories.get(kill.incident);
+      const story = this.#stories.get(kill.incident);
       if (story !== undefined) story.kill = trimmed(kill);
     }
-    this.began ??= began;
+    this.#began ??= began;
   }
 
-  private effectOf({ sighting, kill, history }: KillEntry, atMs: number): Effect | undefined {
+  #effectOf({ sighting, kill, history }: KillEntry, atMs: number): Effect | undefined {
     const { boot } = sighting;
-    const before = history || this.isBeforeBeginning(sighting);
+    const before = history || this.#isBeforeBeginning(sighting);
     const raw = !before && boot !== undefined;
-    const recognised = this.sameKill.recognise(sighting);
+    const recognised = this.#sameKill.recognise(sighting);
     if (recognised.as !== "new") {
-      const learned = this.sameKill.lesson(recognised, sighting);
+      const learned = this.#sameKill.lesson(recognised, sighting);
       if (learned === undefined) return undefined;
       return { learned, boot, raw: raw && learned.lines > recognised.identity.lines };
     }
-    if (this.sameKill.isBelowWatermark(sighting)) return undefined;
+    if (this.#sameKill.isBelowWatermark(sighting)) return undefined;
     const labels = labelsOf(kill);
     const counted = before
       ? undefined
       : {
-          workload: this.workloads.labelsFor(ownerLabels(kill.cgroup, kill.owner), atMs),
-          comm: this.commands.nameFor(kill.comm, atMs),
+          workload: this.#workloads.labelsFor(ownerLabels(kill.cgroup, kill.owner), atMs),
+          comm: this.#commands.nameFor(kill.comm, atMs),
         };
-    return { seen: this.sameKill.identify(sighting), kill: trimmed(kill), labels, raw, counted };
+    return { seen: this.#sameKill.identify(sighting), kill: trimmed(kill), labels, raw, counted };
   }
 
   /** Read again from another source, and older than the first start: history, as it was then. */
-  private isBeforeBeginning({ reread, boot, printkMicros }: KillSighting): boolean {
+  #isBeforeBeginning({ reread, boot, printkMicros }: KillSighting): boolean {
     if (!reread || boot === undefined || printkMicros === undefined) return false;
-    return this.began?.boot === boot && printkMicros < this.began.printkMicros;
+    return this.#began?.boot === boot && printkMicros < this.#began.printkMicros;
   }
 
-  private applyEffect(effect: Effect, atMs: number): void {
+  #applyEffect(effect: Effect, atMs: number): void {
     const boot = "learned" in effect ? effect.boot : effect.seen.boot;
-    if (effect.raw && boot !== undefined) this.addRawLine(boot);
+    if (effect.raw && boot !== undefined) this.#addRawLine(boot);
     if ("learned" in effect) {
-      this.sameKill.learn(effect.learned);
+      this.#sameKill.learn(effect.learned);
       return;
     }
     const { seen, kill, labels, counted } = effect;
-    this.sameKill.add(seen);
+    this.#sameKill.add(seen);
     const { timeMs } = seen;
     const { constraint } = labels;
-    this.lastKillMs[constraint] = Math.max(this.lastKillMs[constraint], timeMs ?? 0);
+    this.#lastKillMs[constraint] = Math.max(this.#lastKillMs[constraint], timeMs ?? 0);
     const story = { kill, labels, atMs, timeMs, history: counted === undefined };
     // Where the log tells no boot or no printk time, two kills can come to the same incident.
-    if (!this.stories.has(kill.incident)) this.stories.set(kill.incident, story);
+    if (!this.#stories.has(kill.incident)) this.#stories.set(kill.incident, story);
     if (counted !== undefined) {
-      this.kills[constraint]++;
-      this.workloads.count(counted.workload, atMs);
-      this.commands.count(counted.comm, atMs);
+      this.#kills[constraint]++;
+      this.#workloads.count(counted.workload, atMs);
+      this.#commands.count(counted.comm, atMs);
     }
-    if (this.stories.size >= storyLimit + evictionBatch) this.evictStories();
+    if (this.#stories.size >= storyLimit + evictionBatch) this.#evictStories();
   }
 
-  private addRawLine(boot: string): void {
+  #addRawLine(boot: string): void {
     const lines = this.rawLines(boot) + 1;
-    this.rawLinesByBoot.delete(boot);
-    this.rawLinesByBoot.set(boot, lines);
-    const [oldest] = this.rawLinesByBoot.keys();
-    if (this.rawLinesByBoot.size > bootLimit) this.rawLinesByBoot.delete(oldest as string);
+    this.#rawLinesByBoot.delete(boot);
+    this.#rawLinesByBoot.set(boot, lines);
+    const [oldest] = this.#rawLinesByBoot.keys();
+    if (this.#rawLinesByBoot.size > bootLimit) this.#rawLinesByBoot.delete(oldest as string);
   }
 
   /** Drops the oldest, but not what `recent` shows first and pages link to. */
-  private evictStories(): void {
+  #evictStories(): void {
     const newest = new Map<string, Story>();
-    for (const story of this.newestFirst()) {
+    for (const story of this.#newestFirst()) {
       if (newest.size < recentLimit && !newest.has(story.labels.cgroup)) {
         newest.set(story.labels.cgroup, story);
       }
     }
-    for (const [incident, story] of this.stories) {
-      if (this.stories.size <= storyLimit) break;
+    for (const [incident, story] of this.#stories) {
+      if (this.#stories.size <= storyLimit) break;
       if (newest.get(story.labels.cgroup) === story) continue;
-      this.stories.delete(incident);
+      this.#stories.delete(incident);
       const minute = Math.floor(recentUntilMs(story) / minuteMs);
       if (!story.history) {
-        this.evictedByMinute.set(minute, (this.evictedByMinute.get(minute) ?? 0) + 1);
+        this.#evictedByMinute.set(minute, (this.#evictedByMinute.get(minute) ?? 0) + 1);
       }
     }
-    const oldestMinute = Math.max(...this.evictedByMinute.keys()) - recentMs / minuteMs;
-    for (const minute of this.evictedByMinute.keys()) {
-      if (minute < oldestMinute) this.evictedByMinute.delete(minute);
+    const oldestMinute = Math.max(...this.#evictedByMinute.keys()) - recentMs / minuteMs;
+    for (const minute of this.#evictedByMinute.keys()) {
+      if (minute < oldestMinute) this.#evictedByMinute.delete(minute);
     }
   }
 
-  private newestFirst(): Story[] {
-    return [...this.stories.values()].reverse().sort((a, b) => happenedMs(b) - happenedMs(a));
+  #newestFirst(): Story[] {
+    return [...this.#stories.values()].reverse().sort((a, b) => happenedMs(b) - happenedMs(a));
   }
 }
 

@@ -89,15 +89,15 @@ export interface IdentityUpdate {
  * boot gives the same pids at nearly the same times to the same programs.
  */
 export class SameKill {
-  private serial = 0;
+  #serial = 0;
   /** By serial. */
-  private readonly known = new Map<number, KillIdentity>();
-  private readonly byPid = new Map<number, KillIdentity[]>();
-  private readonly watermarks = new Map<string, number>();
+  readonly #known = new Map<number, KillIdentity>();
+  readonly #byPid = new Map<number, KillIdentity[]>();
+  readonly #watermarks = new Map<string, number>();
 
   recognise(sighting: KillSighting): Recognised {
     const digest = digestOf(sighting.text);
-    const candidates = this.byPid.get(sighting.pid) ?? [];
+    const candidates = this.#byPid.get(sighting.pid) ?? [];
     const copy = candidates.findLast((known) => isCopy(known, sighting, digest));
     if (copy !== undefined) {
       return { as: isBareRepeat(copy, sighting) ? "further_line" : "copy", identity: copy };
@@ -115,28 +115,28 @@ export class SameKill {
    */
   isBelowWatermark({ reread, boot, printkMicros }: KillSighting): boolean {
     if (!reread || boot === undefined || printkMicros === undefined) return false;
-    return printkMicros <= (this.watermarks.get(boot) ?? -1);
+    return printkMicros <= (this.#watermarks.get(boot) ?? -1);
   }
 
   /** Remembers a new kill; the oldest is forgotten, but for its boot's watermark. */
   add(identity: KillIdentity): void {
     // The group line follows its first victim, which may have been remembered before it was read.
-    const before = this.known.get(identity.serial - 1);
+    const before = this.#known.get(identity.serial - 1);
     if (identity.inGroup && before?.boot === identity.boot && before) before.inGroup = true;
-    this.serial = identity.serial;
+    this.#serial = identity.serial;
     const own = { ...identity, printks: [...identity.printks] };
-    this.known.set(own.serial, own);
-    const samePid = this.byPid.get(own.pid);
-    if (samePid === undefined) this.byPid.set(own.pid, [own]);
+    this.#known.set(own.serial, own);
+    const samePid = this.#byPid.get(own.pid);
+    if (samePid === undefined) this.#byPid.set(own.pid, [own]);
     else samePid.push(own);
-    const oldest = this.known.get(own.serial - identityLimit);
-    if (oldest !== undefined) this.forget(oldest);
+    const oldest = this.#known.get(own.serial - identityLimit);
+    if (oldest !== undefined) this.#forget(oldest);
   }
 
   identify(sighting: KillSighting): KillIdentity {
     const { boot, pid, comm, timeMs, printkMicros } = sighting;
     return {
-      serial: this.serial + 1,
+      serial: this.#serial + 1,
       boot,
       pid,
       comm,
@@ -165,7 +165,7 @@ export class SameKill {
   }
 
   learn({ serial, printkMicros, lines, bare }: IdentityUpdate): void {
-    const identity = this.known.get(serial);
+    const identity = this.#known.get(serial);
     if (identity === undefined) return;
     if (printkMicros !== undefined) identity.printks.push(printkMicros);
     identity.lines = lines;
@@ -173,28 +173,28 @@ export class SameKill {
   }
 
   save(): SavedIdentities {
-    const { serial } = this;
-    return { serial, known: [...this.known.values()], watermarks: [...this.watermarks] };
+    const serial = this.#serial;
+    return { serial, known: [...this.#known.values()], watermarks: [...this.#watermarks] };
   }
 
   restore({ serial, known, watermarks }: SavedIdentities): void {
-    for (const [boot, printkMicros] of watermarks) this.watermarks.set(boot, printkMicros);
+    for (const [boot, printkMicros] of watermarks) this.#watermarks.set(boot, printkMicros);
     for (const identity of known) this.add(identity);
-    this.serial = serial;
+    this.#serial = serial;
   }
 
-  private forget(identity: KillIdentity): void {
-    this.known.delete(identity.serial);
-    const others = (this.byPid.get(identity.pid) ?? []).filter((other) => other !== identity);
-    if (others.length === 0) this.byPid.delete(identity.pid);
-    else this.byPid.set(identity.pid, others);
+  #forget(identity: KillIdentity): void {
+    this.#known.delete(identity.serial);
+    const others = (this.#byPid.get(identity.pid) ?? []).filter((other) => other !== identity);
+    if (others.length === 0) this.#byPid.delete(identity.pid);
+    else this.#byPid.set(identity.pid, others);
     const { boot, printks } = identity;
     if (boot === undefined || printks.length === 0) return;
-    const watermark = Math.max(this.watermarks.get(boot) ?? -1, ...printks);
-    this.watermarks.delete(boot);
-    this.watermarks.set(boot, watermark);
-    const [oldestBoot] = this.watermarks.keys();
-    if (this.watermarks.size > bootLimit) this.watermarks.delete(oldestBoot as string);
+    const watermark = Math.max(this.#watermarks.get(boot) ?? -1, ...printks);
+    this.#watermarks.delete(boot);
+    this.#watermarks.set(boot, watermark);
+    const [oldestBoot] = this.#watermarks.keys();
+    if (this.#watermarks.size > bootLimit) this.#watermarks.delete(oldestBoot as string);
   }
 }
 

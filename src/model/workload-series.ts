@@ -39,37 +39,37 @@ interface Series extends WorkloadCount {
  */
 export class WorkloadSeries {
   /** By cgroup; a kill whose cgroup is not known may still have an owner, and is kept by that. */
-  private readonly byKey = new Map<string, Series>();
-  private readonly unattributed: Series = { labels: unattributed, kills: 0, lastKillMs: 0 };
-  private readonly overflow: Series = { labels: overflow, kills: 0, lastKillMs: 0 };
+  readonly #byKey = new Map<string, Series>();
+  readonly #unattributed: Series = { labels: unattributed, kills: 0, lastKillMs: 0 };
+  readonly #overflow: Series = { labels: overflow, kills: 0, lastKillMs: 0 };
 
   /** A live cgroup that has an owner: from now on it has a series, born at 0 if there is room. */
   note(labels: OwnerLabels, nowMs: number): void {
-    const known = this.byKey.get(keyOf(labels));
+    const known = this.#byKey.get(keyOf(labels));
     if (known !== undefined) {
       known.goneMs = undefined;
       if (known.kills === 0) known.labels = labels;
       return;
     }
-    if (this.makeRoom(nowMs, false)) this.add(labels);
+    if (this.#makeRoom(nowMs, false)) this.#add(labels);
   }
 
   gone(cgroup: string, nowMs: number): void {
-    const series = this.byKey.get(cgroup);
+    const series = this.#byKey.get(cgroup);
     if (series !== undefined) series.goneMs ??= nowMs;
   }
 
   /** The labels under which a kill of this workload is to be counted. */
   labelsFor(labels: OwnerLabels, nowMs: number): OwnerLabels {
     if (keyOf(labels) === keyOf(unattributed)) return unattributed;
-    const known = this.byKey.get(keyOf(labels));
+    const known = this.#byKey.get(keyOf(labels));
     if (known !== undefined) return known.kills === 0 ? labels : known.labels;
-    return this.makeRoom(nowMs, true) ? labels : overflow;
+    return this.#makeRoom(nowMs, true) ? labels : overflow;
   }
 
   /** Counts a kill under labels that `labelsFor` gave, now or before a restart. */
   count(labels: OwnerLabels, atMs: number): void {
-    const series = this.seriesOf(labels, atMs);
+    const series = this.#seriesOf(labels, atMs);
     if (series.kills === 0) series.labels = labels;
     series.kills++;
     series.lastKillMs = Math.max(series.lastKillMs, atMs);
@@ -77,12 +77,12 @@ export class WorkloadSeries {
 
   /** All series. Those whose time is over leave now. */
   list(nowMs: number): WorkloadCount[] {
-    this.expire(nowMs);
-    return [this.unattributed, this.overflow, ...this.byKey.values()];
+    this.#expire(nowMs);
+    return [this.#unattributed, this.#overflow, ...this.#byKey.values()];
   }
 
   save(): SavedWorkload[] {
-    return [this.unattributed, this.overflow, ...this.byKey.values()]
+    return [this.#unattributed, this.#overflow, ...this.#byKey.values()]
       .filter((series) => series.kills > 0)
       .map(({ labels, kills, lastKillMs }) => ({ labels, kills, lastKillMs }));
   }
@@ -90,43 +90,43 @@ export class WorkloadSeries {
   /** Whether the cgroups of restored series still live is not known: they count as gone from now. */
   restore(saved: readonly SavedWorkload[], nowMs: number): void {
     for (const { labels, kills, lastKillMs } of saved) {
-      const series = this.seriesOf(labels, nowMs);
+      const series = this.#seriesOf(labels, nowMs);
       series.kills = kills;
       series.lastKillMs = lastKillMs;
     }
   }
 
   /** A cgroup that is first heard of by a kill counts as gone until it is noted as live. */
-  private seriesOf(labels: OwnerLabels, nowMs: number): Series {
+  #seriesOf(labels: OwnerLabels, nowMs: number): Series {
     const key = keyOf(labels);
-    if (key === keyOf(unattributed)) return this.unattributed;
-    if (key === keyOf(overflow)) return this.overflow;
-    return this.byKey.get(key) ?? this.add(labels, nowMs);
+    if (key === keyOf(unattributed)) return this.#unattributed;
+    if (key === keyOf(overflow)) return this.#overflow;
+    return this.#byKey.get(key) ?? this.#add(labels, nowMs);
   }
 
-  private add(labels: OwnerLabels, goneMs?: number): Series {
+  #add(labels: OwnerLabels, goneMs?: number): Series {
     const series: Series = { labels, kills: 0, lastKillMs: 0, goneMs };
-    this.byKey.set(keyOf(labels), series);
+    this.#byKey.set(keyOf(labels), series);
     return series;
   }
 
-  private makeRoom(nowMs: number, forKill: boolean): boolean {
-    if (this.byKey.size < workloadLimit) return true;
-    this.expire(nowMs);
-    if (this.byKey.size < workloadLimit) return true;
+  #makeRoom(nowMs: number, forKill: boolean): boolean {
+    if (this.#byKey.size < workloadLimit) return true;
+    this.#expire(nowMs);
+    if (this.#byKey.size < workloadLimit) return true;
     // A kill is worth more than the 0 of a cgroup that is gone; that of a live one is not given up.
-    const [longestGone] = [...this.byKey.values()]
+    const [longestGone] = [...this.#byKey.values()]
       .filter(({ kills, goneMs }) => kills === 0 && goneMs !== undefined)
       .sort((a, b) => (a.goneMs as number) - (b.goneMs as number));
     if (!forKill || longestGone === undefined) return false;
-    return this.byKey.delete(keyOf(longestGone.labels));
+    return this.#byKey.delete(keyOf(longestGone.labels));
   }
 
-  private expire(nowMs: number): void {
-    for (const [key, { kills, lastKillMs, goneMs }] of this.byKey) {
+  #expire(nowMs: number): void {
+    for (const [key, { kills, lastKillMs, goneMs }] of this.#byKey) {
       if (goneMs === undefined || nowMs - goneMs < goneStaysMs) continue;
       if (kills > 0 && nowMs - lastKillMs < killedStaysMs) continue;
-      this.byKey.delete(key);
+      this.#byKey.delete(key);
     }
   }
 }

@@ -64,18 +64,18 @@ const maxIndexBytes = 8 << 20;
  * throws or becomes a name unless it looks like one.
  */
 export class OwnerNames {
-  private readonly rootfs: string;
-  private readonly now: () => number;
-  private readonly byCgroup: LeastRecent<Lookup>;
-  private readonly found: LeastRecent<Names>;
-  private readonly shared = new Map<string, { value: unknown; readAtMs: number }>();
+  readonly #rootfs: string;
+  readonly #now: () => number;
+  readonly #byCgroup: LeastRecent<Lookup>;
+  readonly #found: LeastRecent<Names>;
+  readonly #shared = new Map<string, { value: unknown; readAtMs: number }>();
 
   constructor(options: OwnerNamesOptions) {
-    this.rootfs = options.rootfs;
-    this.now = options.now;
+    this.#rootfs = options.rootfs;
+    this.#now = options.now;
     const maxEntries = options.maxEntries ?? 8_192;
-    this.byCgroup = new LeastRecent(maxEntries);
-    this.found = new LeastRecent(maxEntries);
+    this.#byCgroup = new LeastRecent(maxEntries);
+    this.#found = new LeastRecent(maxEntries);
   }
 
   /**
@@ -83,44 +83,44 @@ export class OwnerNames {
    * frozen, and the same object from one look-up to the next.
    */
   ownerOf(cgroupPath: string): Owner {
-    const known = this.byCgroup.get(cgroupPath);
-    if (known && (known.complete || this.now() < known.retryAtMs)) return known.owner;
+    const known = this.#byCgroup.get(cgroupPath);
+    if (known && (known.complete || this.#now() < known.retryAtMs)) return known.owner;
 
-    const lookup = known ?? this.begin(cgroupPath);
-    if (!lookup.complete) this.advance(lookup, cgroupPath);
+    const lookup = known ?? this.#begin(cgroupPath);
+    if (!lookup.complete) this.#advance(lookup, cgroupPath);
     return lookup.owner;
   }
 
-  private begin(cgroupPath: string): Lookup {
+  #begin(cgroupPath: string): Lookup {
     const owner = Object.freeze(ownerOfCgroup(cgroupPath));
     const lookup = { owner, complete: !hasMoreToTell(owner), attempts: 0, retryAtMs: 0 };
-    this.byCgroup.set(cgroupPath, lookup);
+    this.#byCgroup.set(cgroupPath, lookup);
     return lookup;
   }
 
-  private advance(lookup: Lookup, cgroupPath: string): void {
+  #advance(lookup: Lookup, cgroupPath: string): void {
     const { containerId, podUid } = lookup.owner;
     // Anybody may make a cgroup with another's container id in it, in a slice of his own.
     const user = userOf(cgroupPath) ?? "";
     const key = `${user}/${containerId ?? podUid}`;
-    let names = this.found.get(key);
+    let names = this.#found.get(key);
     if (!names) {
-      names = this.find(lookup.owner, cgroupPath);
-      if (isComplete(lookup.owner, names)) this.found.set(key, names);
+      names = this.#find(lookup.owner, cgroupPath);
+      if (isComplete(lookup.owner, names)) this.#found.set(key, names);
     }
     lookup.owner = Object.freeze(named(lookup.owner, names));
     const { pod, namespace } = lookup.owner;
     // What a container's runtime says of the pod holds for the pod's own cgroup, too.
-    if (podUid && pod && namespace) this.found.set(`${user}/${podUid}`, { pod, namespace });
+    if (podUid && pod && namespace) this.#found.set(`${user}/${podUid}`, { pod, namespace });
     const gapMs = retryGapsMs[lookup.attempts++];
     lookup.complete = gapMs === undefined || isComplete(lookup.owner, names);
-    lookup.retryAtMs = this.now() + (gapMs ?? 0);
+    lookup.retryAtMs = this.#now() + (gapMs ?? 0);
   }
 
   /** Asks one kind of file after the other until all names are there; the first answer stands. */
-  private find(owner: Owner, cgroupPath: string): Names {
+  #find(owner: Owner, cgroupPath: string): Names {
     const names: Names = {};
-    for (const found of this.answers(owner, cgroupPath)) {
+    for (const found of this.#answers(owner, cgroupPath)) {
       Object.assign(names, { ...found, ...names });
       if (isComplete(owner, names)) break;
     }
@@ -128,34 +128,34 @@ export class OwnerNames {
   }
 
   /** Lazily, so that what is asked last is read only when nothing else knew. */
-  private *answers(owner: Owner, cgroupPath: string): Generator<Names | undefined> {
+  *#answers(owner: Owner, cgroupPath: string): Generator<Names | undefined> {
     const { containerId: id, podUid, runtime } = owner;
-    if (id) yield this.containerLogs().get(id);
-    if (podUid) yield this.podLogs().get(podUid);
+    if (id) yield this.#containerLogs().get(id);
+    if (podUid) yield this.#podLogs().get(podUid);
     if (!id || !/^[0-9a-f]{64}$/.test(id)) return;
 
-    const { docker, containerd, crio, storage } = this.directories(userOf(cgroupPath));
+    const { docker, containerd, crio, storage } = this.#directories(userOf(cgroupPath));
     const mayBe = (name: string) => runtime === null || runtime === name || runtime === "kata";
     if (mayBe("docker")) {
       for (const directory of docker) {
-        yield dockerNames(this.json(join(directory, id, "config.v2.json")));
+        yield dockerNames(this.#json(join(directory, id, "config.v2.json")));
       }
     }
     if (mayBe("containerd")) {
       for (const directory of containerd) {
-        yield containerdNames(this.json(join(directory, id, "config.json")));
+        yield containerdNames(this.#json(join(directory, id, "config.json")));
       }
     }
     if (mayBe("cri-o")) {
       for (const directory of crio) {
-        yield crioNames(this.json(join(directory, id, "userdata/config.json")));
+        yield crioNames(this.#json(join(directory, id, "userdata/config.json")));
       }
     }
     if (mayBe("podman") || mayBe("cri-o")) {
       for (const directory of storage) {
-        yield this.storageIndex(join(directory, "containers.json")).get(id);
+        yield this.#storageIndex(join(directory, "containers.json")).get(id);
         // Containers that are not to survive a reboot.
-        yield this.storageIndex(join(directory, "volatile-containers.json")).get(id);
+        yield this.#storageIndex(join(directory, "volatile-containers.json")).get(id);
       }
     }
   }
@@ -164,16 +164,16 @@ export class OwnerNames {
    * The runtimes' directories that this host has, usually one of the many. For a cgroup in a user's
    * slice that user's home counts too; Podman keeps rootless containers nowhere else.
    */
-  private directories(uid: string | undefined) {
-    return this.once(`runtimes of ${uid}`, () => {
-      const homes = uid === undefined ? [] : this.homesOf(uid);
+  #directories(uid: string | undefined) {
+    return this.#once(`runtimes of ${uid}`, () => {
+      const homes = uid === undefined ? [] : this.#homesOf(uid);
       const inHomes = (path: string) => homes.map((home) => join(home, path));
       const there = (paths: string[]) =>
-        paths.filter((path) => existsSync(join(this.rootfs, path)));
+        paths.filter((path) => existsSync(join(this.#rootfs, path)));
       const storage = "overlay-containers";
       return {
         docker: there(
-          [...this.dockerRoots(), ...inHomes(".local/share/docker")].map((root) =>
+          [...this.#dockerRoots(), ...inHomes(".local/share/docker")].map((root) =>
             join(root, "containers"),
           ),
         ),
@@ -194,10 +194,10 @@ export class OwnerNames {
     });
   }
 
-  private containerLogs(): Map<string, Names> {
-    return this.once("/var/log/containers", (path) => {
+  #containerLogs(): Map<string, Names> {
+    return this.#once("/var/log/containers", (path) => {
       const byId = new Map<string, Names>();
-      for (const entry of this.list(path)) {
+      for (const entry of this.#list(path)) {
         const match = /^([^_]+)_([^_]+)_(.+)-([0-9a-f]{64})\.log$/.exec(entry);
         if (match) {
           byId.set(match[4] as string, {
@@ -211,10 +211,10 @@ export class OwnerNames {
     });
   }
 
-  private podLogs(): Map<string, Names> {
-    return this.once("/var/log/pods", (path) => {
+  #podLogs(): Map<string, Names> {
+    return this.#once("/var/log/pods", (path) => {
       const byUid = new Map<string, Names>();
-      for (const entry of this.list(path)) {
+      for (const entry of this.#list(path)) {
         const match = /^([^_]+)_([^_]+)_([0-9a-f-]{32,36})$/.exec(entry);
         if (match) {
           byUid.set(match[3] as string, { namespace: nameIn(match[1]), pod: nameIn(match[2]) });
@@ -225,10 +225,10 @@ export class OwnerNames {
   }
 
   /** `containers.json` of containers/storage: `[{"id":"...","names":["web"],...}]`. */
-  private storageIndex(path: string): Map<string, Names> {
-    return this.once(path, () => {
+  #storageIndex(path: string): Map<string, Names> {
+    return this.#once(path, () => {
       const byId = new Map<string, Names>();
-      const containers = this.json(path, maxIndexBytes);
+      const containers = this.#json(path, maxIndexBytes);
       for (const container of Array.isArray(containers) ? containers : []) {
         const id = field(container, "id");
         const names = field(container, "names");
@@ -245,8 +245,8 @@ export class OwnerNames {
     });
   }
 
-  private dockerRoots(): string[] {
-    const configured = field(this.json("/etc/docker/daemon.json"), "data-root");
+  #dockerRoots(): string[] {
+    const configured = field(this.#json("/etc/docker/daemon.json"), "data-root");
     return [
       ...(typeof configured === "string" && configured.startsWith("/") ? [configured] : []),
       "/var/lib/docker",
@@ -258,37 +258,37 @@ export class OwnerNames {
    * Homes of a user; no other's may name a rootless container. Users that are not in /etc/passwd
    * (LDAP) are found by who owns the directory.
    */
-  private homesOf(uid: string): string[] {
-    for (const line of (this.text("/etc/passwd", maxDescriptionBytes) ?? "").split("\n")) {
+  #homesOf(uid: string): string[] {
+    for (const line of (this.#text("/etc/passwd", maxDescriptionBytes) ?? "").split("\n")) {
       const fields = line.split(":");
       if (fields[2] === uid && fields[5]?.startsWith("/")) return [fields[5]];
     }
-    return this.list("/home")
+    return this.#list("/home")
       .map((name) => join("/home", name))
-      .filter((path) => this.userIdOf(path) === Number(uid));
+      .filter((path) => this.#userIdOf(path) === Number(uid));
   }
 
-  private userIdOf(path: string): number | undefined {
+  #userIdOf(path: string): number | undefined {
     try {
-      return statSync(join(this.rootfs, path)).uid;
+      return statSync(join(this.#rootfs, path)).uid;
     } catch {
       return undefined;
     }
   }
 
-  private once<T>(what: string, read: (what: string) => T): T {
-    const nowMs = this.now();
-    const shared = this.shared.get(what);
+  #once<T>(what: string, read: (what: string) => T): T {
+    const nowMs = this.#now();
+    const shared = this.#shared.get(what);
     if (shared && nowMs - shared.readAtMs < listingAgeMs) return shared.value as T;
     const value = read(what);
-    this.shared.set(what, { value, readAtMs: nowMs });
+    this.#shared.set(what, { value, readAtMs: nowMs });
     return value;
   }
 
-  private list(path: string): string[] {
+  #list(path: string): string[] {
     const names: string[] = [];
     try {
-      const directory = opendirSync(join(this.rootfs, path));
+      const directory = opendirSync(join(this.#rootfs, path));
       try {
         for (let entry = directory.readSync(); entry; entry = directory.readSync()) {
           if (names.push(entry.name) === maxListing) break;
@@ -302,17 +302,17 @@ export class OwnerNames {
     return names;
   }
 
-  private json(path: string, maxBytes = maxDescriptionBytes): unknown {
+  #json(path: string, maxBytes = maxDescriptionBytes): unknown {
     try {
-      return JSON.parse(this.text(path, maxBytes) ?? "null");
+      return JSON.parse(this.#text(path, maxBytes) ?? "null");
     } catch {
       // Torn while it is being written; the next attempt may find it whole.
       return undefined;
     }
   }
 
-  private text(path: string, maxBytes: number): string | undefined {
-    const file = join(this.rootfs, path);
+  #text(path: string, maxBytes: number): string | undefined {
+    const file = join(this.#rootfs, path);
     // Most lookups ask for files that are not there; a thrown ENOENT costs ten times this.
     if (!existsSync(file)) return undefined;
     let descriptor: number | undefined;
@@ -465,27 +465,27 @@ function field(value: unknown, key: string): unknown {
 }
 
 class LeastRecent<T> {
-  private readonly entries = new Map<string, T>();
-  private readonly maxEntries: number;
+  readonly #entries = new Map<string, T>();
+  readonly #maxEntries: number;
 
   constructor(maxEntries: number) {
-    this.maxEntries = maxEntries;
+    this.#maxEntries = maxEntries;
   }
 
   get(key: string): T | undefined {
-    const value = this.entries.get(key);
+    const value = this.#entries.get(key);
     if (value !== undefined) {
-      this.entries.delete(key);
-      this.entries.set(key, value);
+      this.#entries.delete(key);
+      this.#entries.set(key, value);
     }
     return value;
   }
 
   set(key: string, value: T): void {
-    this.entries.delete(key);
-    this.entries.set(key, value);
-    if (this.entries.size > this.maxEntries) {
-      this.entries.delete(this.entries.keys().next().value as string);
+    this.#entries.delete(key);
+    this.#entries.set(key, value);
+    if (this.#entries.size > this.#maxEntries) {
+      this.#entries.delete(this.#entries.keys().next().value as string);
     }
   }
 }

@@ -64,19 +64,19 @@ export interface OpenedState {
  */
 export class StateDirectory {
   readonly path: string;
-  private readonly options: StateDirectoryOptions;
-  private journal: number | undefined;
+  readonly #options: StateDirectoryOptions;
+  #journal: number | undefined;
   /** Bytes of whole lines in the journal. */
-  private journalBytes = 0;
-  private lastNumber = 0;
+  #journalBytes = 0;
+  #lastNumber = 0;
   /** The journal lacks a change: only a snapshot can be saved next. */
-  private needsSnapshot = false;
-  private retryAtMs = 0;
-  private shared = false;
-  private lock: string | undefined;
-  private unsynced = false;
-  private syncing = false;
-  private failing: string | undefined;
+  #needsSnapshot = false;
+  #retryAtMs = 0;
+  #shared = false;
+  #lock: string | undefined;
+  #unsynced = false;
+  #syncing = false;
+  #failing: string | undefined;
   /** Saves that failed since this process started. */
   saveFailures = 0;
   /** Files that could not be understood and were set aside. */
@@ -91,8 +91,8 @@ export class StateDirectory {
     const directory = new StateDirectory(path, options);
     try {
       mkdirSync(path, { recursive: true, mode: 0o750 });
-      if (!directory.acquireLock()) return undefined;
-      return { directory, saved: directory.load() };
+      if (!directory.#acquireLock()) return undefined;
+      return { directory, saved: directory.#load() };
     } catch (error) {
       options.warn(`cannot use the state directory ${path}: ${reasonOf(error)}. ${advice}`);
       directory.close();
@@ -102,12 +102,12 @@ export class StateDirectory {
 
   private constructor(path: string, options: StateDirectoryOptions) {
     this.path = path;
-    this.options = options;
+    this.#options = options;
   }
 
   /** Whether what is shown now would survive a restart. */
   get isSaving(): boolean {
-    return !this.shared && this.failing === undefined;
+    return !this.#shared && this.#failing === undefined;
   }
 
   /**
@@ -116,36 +116,36 @@ export class StateDirectory {
    * and then tried again, at most once a second.
    */
   append(change: unknown, snapshot: () => unknown): boolean {
-    if (this.shared) return false;
-    if (this.needsSnapshot) return this.compact(snapshot);
-    const number = this.lastNumber + 1;
+    if (this.#shared) return false;
+    if (this.#needsSnapshot) return this.compact(snapshot);
+    const number = this.#lastNumber + 1;
     const line = Buffer.from(sealed({ v: formatVersion, n: number, change }));
     try {
-      const journal = this.journal ?? this.openJournal();
-      if (!this.isOurs(journal)) return false;
+      const journal = this.#journal ?? this.#openJournal();
+      if (!this.#isOurs(journal)) return false;
       if (fstatSync(journal).nlink === 0) return this.compact(snapshot);
       writeWhole(journal, line);
     } catch (error) {
-      this.cutTornLine();
-      this.fail(error);
+      this.#cutTornLine();
+      this.#fail(error);
       return false;
     }
-    this.lastNumber = number;
-    this.journalBytes += line.length;
-    this.unsynced = true;
-    this.succeed();
-    if (this.journalBytes > journalLimitBytes) this.compact(snapshot);
+    this.#lastNumber = number;
+    this.#journalBytes += line.length;
+    this.#unsynced = true;
+    this.#succeed();
+    if (this.#journalBytes > journalLimitBytes) this.compact(snapshot);
     return true;
   }
 
   /** Replaces snapshot and journal by a new snapshot. Never throws; false where that failed. */
   compact(snapshot: () => unknown): boolean {
-    if (this.shared || this.options.nowMs() < this.retryAtMs) return false;
+    if (this.#shared || this.#options.nowMs() < this.#retryAtMs) return false;
     const target = join(this.path, "state.json");
     const fresh = `${target}.new`;
     try {
-      if (this.journal !== undefined && !this.isOurs(this.journal)) return false;
-      const through = this.lastNumber + 1;
+      if (this.#journal !== undefined && !this.#isOurs(this.#journal)) return false;
+      const through = this.#lastNumber + 1;
       mkdirSync(this.path, { recursive: true, mode: 0o750 });
       const file = openSync(fresh, "w", 0o640);
       try {
@@ -159,181 +159,182 @@ export class StateDirectory {
         closeSync(file);
       }
       renameSync(fresh, target);
-      this.syncDirectory();
-      this.lastNumber = through;
-      this.needsSnapshot = false;
-      this.emptyJournal();
+      this.#syncDirectory();
+      this.#lastNumber = through;
+      this.#needsSnapshot = false;
+      this.#emptyJournal();
     } catch (error) {
       discard(fresh);
-      this.needsSnapshot = true;
-      this.fail(error);
+      this.#needsSnapshot = true;
+      this.#fail(error);
       return false;
     }
-    this.succeed();
+    this.#succeed();
     return true;
   }
 
   /** Starts one fdatasync off the event loop, if there is anything to sync. For about once a second. */
   flush(): void {
-    if (this.journal === undefined || !this.unsynced || this.syncing) return;
-    this.syncing = true;
-    this.unsynced = false;
-    fdatasync(this.journal, (error) => {
-      this.syncing = false;
-      if (error === null || this.journal === undefined) return;
+    if (this.#journal === undefined || !this.#unsynced || this.#syncing) return;
+    this.#syncing = true;
+    this.#unsynced = false;
+    fdatasync(this.#journal, (error) => {
+      this.#syncing = false;
+      if (error === null || this.#journal === undefined) return;
       // What the kernel could not write it has dropped: everything has to be written anew.
-      this.needsSnapshot = true;
-      this.fail(error);
+      this.#needsSnapshot = true;
+      this.#fail(error);
     });
   }
 
   /** Gives the directory up. */
   close(): void {
-    if (this.journal !== undefined) closeSync(this.journal);
-    this.journal = undefined;
+    if (this.#journal !== undefined) closeSync(this.#journal);
+    this.#journal = undefined;
     const path = join(this.path, "lock");
-    if (this.lock !== undefined && readText(path) === this.lock) discard(path);
+    if (this.#lock !== undefined && readText(path) === this.#lock) discard(path);
   }
 
-  private load(): SavedState | undefined {
+  #load(): SavedState | undefined {
     let saved: SavedState | undefined;
     try {
-      saved = this.read();
+      saved = this.#read();
     } catch (error) {
       if (!(error instanceof NotUnderstood)) throw error;
-      this.setAside(error);
-      this.lastNumber = 0;
-      this.journalBytes = 0;
+      this.#setAside(error);
+      this.#lastNumber = 0;
+      this.#journalBytes = 0;
     }
     try {
-      this.openJournal();
+      this.#openJournal();
     } catch (error) {
-      this.needsSnapshot = true;
-      this.fail(error);
+      this.#needsSnapshot = true;
+      this.#fail(error);
     }
     return saved;
   }
 
-  private read(): SavedState | undefined {
+  #read(): SavedState | undefined {
     const text = readText(join(this.path, "state.json"));
     const snapshot = text === undefined ? undefined : openedSnapshot(text);
-    this.lastNumber = snapshot?.through ?? 0;
+    this.#lastNumber = snapshot?.through ?? 0;
     const journal = readBytes(join(this.path, "journal.ndjson"));
-    const changes = journal === undefined ? [] : this.readJournal(journal);
+    const changes = journal === undefined ? [] : this.#readJournal(journal);
     if (snapshot === undefined && changes.length === 0) return undefined;
     return { snapshot: snapshot?.state, changes };
   }
 
   /** The changes behind the snapshot, up to the first line that is not whole or not the next. */
-  private readJournal(bytes: Buffer): unknown[] {
+  #readJournal(bytes: Buffer): unknown[] {
     const changes: unknown[] = [];
-    while (this.journalBytes < bytes.length) {
-      const end = bytes.indexOf(0x0a, this.journalBytes) + 1;
-      const line = end === 0 ? undefined : unsealed(bytes.toString("utf8", this.journalBytes, end));
+    while (this.#journalBytes < bytes.length) {
+      const end = bytes.indexOf(0x0a, this.#journalBytes) + 1;
+      const line =
+        end === 0 ? undefined : unsealed(bytes.toString("utf8", this.#journalBytes, end));
       if (line !== undefined && (line.v as number) > formatVersion) throw newer("journal.ndjson");
-      const ahead = line === undefined ? undefined : (line.n as number) - this.lastNumber;
+      const ahead = line === undefined ? undefined : (line.n as number) - this.#lastNumber;
       if (ahead === 1) {
         changes.push(line?.change);
-        this.lastNumber++;
+        this.#lastNumber++;
       } else if (ahead === undefined || ahead > 1 || changes.length > 0) {
-        if (this.lastNumber === 0 && ahead !== undefined) {
+        if (this.#lastNumber === 0 && ahead !== undefined) {
           throw new NotUnderstood("state.json is missing, which journal.ndjson continues");
         }
         // A last line that is not whole was being written when the process died. More is damage.
-        if (ahead !== undefined || (end > 0 && end < bytes.length)) this.reportDamage(bytes);
+        if (ahead !== undefined || (end > 0 && end < bytes.length)) this.#reportDamage(bytes);
         break;
       }
       // Lines that the snapshot holds are left over where the process died before emptying the journal.
-      this.journalBytes = end;
+      this.#journalBytes = end;
     }
     return changes;
   }
 
-  private reportDamage(bytes: Buffer): void {
-    const copy = `journal.ndjson.damaged-${this.stamp()}`;
+  #reportDamage(bytes: Buffer): void {
+    const copy = `journal.ndjson.damaged-${this.#stamp()}`;
     this.damagedFiles++;
     try {
       writeFileSync(join(this.path, copy), bytes, { mode: 0o640 });
     } catch (error) {
-      this.fail(error);
+      this.#fail(error);
     }
-    this.options.warn(
-      `${join(this.path, "journal.ndjson")} is damaged at byte ${this.journalBytes} of ${bytes.length}: what stands before it is used, and the log read again from there; a copy is in ${copy}`,
+    this.#options.warn(
+      `${join(this.path, "journal.ndjson")} is damaged at byte ${this.#journalBytes} of ${bytes.length}: what stands before it is used, and the log read again from there; a copy is in ${copy}`,
     );
   }
 
-  private openJournal(): number {
+  #openJournal(): number {
     const { O_APPEND, O_CREAT, O_WRONLY } = constants;
     const path = join(this.path, "journal.ndjson");
     const journal = openSync(path, O_WRONLY | O_APPEND | O_CREAT, 0o640);
     try {
-      ftruncateSync(journal, this.journalBytes);
+      ftruncateSync(journal, this.#journalBytes);
     } catch (error) {
       closeSync(journal);
       throw error;
     }
-    this.journal = journal;
+    this.#journal = journal;
     return journal;
   }
 
   /** A journal that cannot be emptied stays right: its lines are older than the snapshot. */
-  private emptyJournal(): void {
-    if (this.journal !== undefined && fstatSync(this.journal).nlink === 0) {
-      closeSync(this.journal);
-      this.journal = undefined;
+  #emptyJournal(): void {
+    if (this.#journal !== undefined && fstatSync(this.#journal).nlink === 0) {
+      closeSync(this.#journal);
+      this.#journal = undefined;
     }
-    this.journalBytes = 0;
-    if (this.journal === undefined) this.openJournal();
-    else ftruncateSync(this.journal, 0);
+    this.#journalBytes = 0;
+    if (this.#journal === undefined) this.#openJournal();
+    else ftruncateSync(this.#journal, 0);
   }
 
-  private cutTornLine(): void {
-    this.needsSnapshot = true;
-    if (this.journal === undefined) return;
+  #cutTornLine(): void {
+    this.#needsSnapshot = true;
+    if (this.#journal === undefined) return;
     try {
-      ftruncateSync(this.journal, this.journalBytes);
+      ftruncateSync(this.#journal, this.#journalBytes);
     } catch {
       // The torn line stays last until the snapshot that is needed now has taken the journal's place.
     }
   }
 
-  private isOurs(journal: number): boolean {
+  #isOurs(journal: number): boolean {
     const { size, nlink } = fstatSync(journal);
-    if (nlink === 0 || size === this.journalBytes) return true;
+    if (nlink === 0 || size === this.#journalBytes) return true;
     // What a failed append left behind is our own.
-    if (this.needsSnapshot && size > this.journalBytes) return true;
-    this.shared = true;
+    if (this.#needsSnapshot && size > this.#journalBytes) return true;
+    this.#shared = true;
     this.saveFailures++;
-    this.options.warn(
+    this.#options.warn(
       `another process writes to the state directory ${this.path}: saving stops here, kills are still counted. Give each exporter its own --state.directory`,
     );
     return false;
   }
 
-  private setAside(error: NotUnderstood): void {
-    const suffix = `damaged-${this.stamp()}`;
+  #setAside(error: NotUnderstood): void {
+    const suffix = `damaged-${this.#stamp()}`;
     for (const name of ["state.json", "journal.ndjson"]) {
       const path = join(this.path, name);
       try {
         renameSync(path, `${path}.${suffix}`);
         this.damagedFiles++;
       } catch (renameError) {
-        if ((renameError as NodeJS.ErrnoException).code !== "ENOENT") this.fail(renameError);
+        if ((renameError as NodeJS.ErrnoException).code !== "ENOENT") this.#fail(renameError);
       }
     }
-    this.options.warn(
+    this.#options.warn(
       `cannot use the saved state in ${this.path}: ${error.message}. It is set aside as *.${suffix}; kills are counted from 0 again`,
     );
   }
 
-  private acquireLock(): boolean {
-    const lock = this.ownLock();
+  #acquireLock(): boolean {
+    const lock = this.#ownLock();
     if (lock === undefined) return true;
     const path = join(this.path, "lock");
     const held = readText(path);
-    const holder = held === undefined ? undefined : this.liveHolder(held);
+    const holder = held === undefined ? undefined : this.#liveHolder(held);
     if (holder !== undefined) {
-      this.options.warn(
+      this.#options.warn(
         `the state directory ${this.path} is in use by process ${holder}: give each exporter its own --state.directory. ${withoutState}`,
       );
       return false;
@@ -342,27 +343,27 @@ export class StateDirectory {
       const fresh = `${path}.new`;
       writeFileSync(fresh, lock, { mode: 0o640 });
       renameSync(fresh, path);
-      this.lock = lock;
+      this.#lock = lock;
     } catch (error) {
-      this.fail(error);
+      this.#fail(error);
     }
     return true;
   }
 
   /** PID, start time and boot of this process: together they never come twice. */
-  private ownLock(): string | undefined {
+  #ownLock(): string | undefined {
     try {
-      const pid = readlinkSync(join(this.options.procfs, "self"));
-      return JSON.stringify({ pid: Number(pid), start: this.startOf(pid), boot: this.bootId() });
+      const pid = readlinkSync(join(this.#options.procfs, "self"));
+      return JSON.stringify({ pid: Number(pid), start: this.#startOf(pid), boot: this.#bootId() });
     } catch {
       return undefined;
     }
   }
 
-  private liveHolder(lock: string): number | undefined {
+  #liveHolder(lock: string): number | undefined {
     try {
       const { pid, start, boot } = JSON.parse(lock);
-      const lives = boot === this.bootId() && start === this.startOf(String(pid));
+      const lives = boot === this.#bootId() && start === this.#startOf(String(pid));
       return lives ? Number(pid) : undefined;
     } catch {
       return undefined;
@@ -370,18 +371,18 @@ export class StateDirectory {
   }
 
   /** Field `starttime` of /proc/PID/stat; the comm before it may hold blanks and parentheses. */
-  private startOf(pid: string): string | undefined {
-    const stat = readFileSync(join(this.options.procfs, pid, "stat"), "latin1");
+  #startOf(pid: string): string | undefined {
+    const stat = readFileSync(join(this.#options.procfs, pid, "stat"), "latin1");
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
   }
 
-  private bootId(): string {
-    const path = join(this.options.procfs, "sys/kernel/random/boot_id");
+  #bootId(): string {
+    const path = join(this.#options.procfs, "sys/kernel/random/boot_id");
     return readFileSync(path, "latin1").trim();
   }
 
   /** The rename stands for every reader by now; some file systems cannot sync a directory. */
-  private syncDirectory(): void {
+  #syncDirectory(): void {
     const directory = openSync(this.path, "r");
     try {
       fsyncSync(directory);
@@ -392,24 +393,24 @@ export class StateDirectory {
     }
   }
 
-  private stamp(): string {
-    return new Date(this.options.nowMs()).toISOString().replace(/[-:]|\.\d+/g, "");
+  #stamp(): string {
+    return new Date(this.#options.nowMs()).toISOString().replace(/[-:]|\.\d+/g, "");
   }
 
-  private fail(error: unknown): void {
+  #fail(error: unknown): void {
     this.saveFailures++;
-    this.retryAtMs = this.options.nowMs() + retryMs;
+    this.#retryAtMs = this.#options.nowMs() + retryMs;
     const reason = reasonOf(error);
-    if (this.failing === undefined) {
-      this.options.warn(`cannot save to the state directory ${this.path}: ${reason}. ${advice}`);
+    if (this.#failing === undefined) {
+      this.#options.warn(`cannot save to the state directory ${this.path}: ${reason}. ${advice}`);
     }
-    this.failing = reason;
+    this.#failing = reason;
   }
 
-  private succeed(): void {
-    if (this.failing === undefined) return;
-    this.failing = undefined;
-    this.options.info(`saving to the state directory ${this.path} works again`);
+  #succeed(): void {
+    if (this.#failing === undefined) return;
+    this.#failing = undefined;
+    this.#options.info(`saving to the state directory ${this.path} works again`);
   }
 }
 

@@ -65,6 +65,9 @@ function make(found: Hierarchy, path: string, limitBytes?: number): TestCgroup {
     directory,
     run: (command) => runInside(join(directory, "cgroup.procs"), command),
     child(name, childLimitBytes) {
+      if (found.limit === "memory.max") {
+        writeFileSync(join(directory, "cgroup.subtree_control"), "+memory");
+      }
       const child = make(found, `${path}/${name}`, childLimitBytes);
       children.push(child);
       return child;
