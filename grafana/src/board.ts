@@ -53,7 +53,7 @@ export function board(plan: Board): Dashboard {
   }
   const built = builder.build();
   for (const [i, panel] of (built.panels ?? []).entries()) panel.id = i + 1;
-  // The SDK would fold both away into a menu, where Grafana 12.2 and later have one.
+  // The SDK would fold both away into a menu, in versions of Grafana that have one.
   for (const link of built.links ?? []) delete link.placement;
   for (const annotation of built.annotations?.list ?? []) delete annotation.placement;
   return built;
