@@ -92,14 +92,15 @@ describe("the way of a page", () => {
 describe.skipIf(amtool === undefined)("the message", () => {
   const owner = { instance: "db1:10137", unit: "postgresql.service", cause: "cgroup_limit" };
 
-  function alert(alertname: string, labels: Record<string, string> = {}, status = "firing") {
+  function alert(alertname: string, own: Record<string, string> = {}, status = "firing") {
+    const labels: Record<string, string> = { alertname, instance: "db1:10137", ...own };
     const annotations: Record<string, string> = {
       summary: `Summary of ${alertname}.`,
       description: `Description of ${alertname}.`,
       runbook_url: `https://example.org/${alertname}`,
     };
     if (alertname === "OomKill") annotations.story_url = `http://db1:10137/kills/${labels.pid}`;
-    return { status, labels: { alertname, instance: "db1:10137", ...labels }, annotations };
+    return { status, labels, annotations };
   }
 
   const kill = (pid: number) => alert("OomKill", { ...owner, comm: "postgres", pid: `${pid}` });
