@@ -23,36 +23,33 @@ const seeTheEnd = `
 `;
 
 it.each([
-  {
-    whose: "workloads that had been running",
-    storm: `
+  [
+    "workloads that had been running",
+    `
       for i in $(seq 60); do run --bg --cgroup $CG/system.slice/job-$i.service -- hog --mb 1 --comm job; done
       wait_ready 60
       get 10137 /metrics >/dev/null
       for i in $(seq 60); do echo 256K >$CG/system.slice/job-$i.service/memory.max & done
     `,
-  },
-  {
-    whose: "processes just started",
-    storm: `
+  ],
+  [
+    "processes just started",
+    `
       for i in $(seq 60); do run --bg --cgroup $CG/system.slice/job-$i.service -- hog --comm job; done
     `,
-  },
-])(
-  "60 kills in 60 cgroups, $whose: at least 57 name theirs, none another",
-  async ({ storm, whose }) => {
-    const guest = await runInGuest(`${sixtyCgroups}${storm}${seeTheEnd}`);
-    const after = guest.scrape("after");
-    expect(guest.truth.dead).toHaveLength(60);
-    expectCountedAsDead(after, guest.truth);
-    const naming = namingOf(after, guest.truth);
-    const withoutDump = after.kills.filter(({ suppressed }) => suppressed).length;
-    console.log(
-      `60 kills in 60 cgroups in ${spanOf(after)} s, ${withoutDump} without a dump, ${whose}: ` +
-        `${naming.right} named right, ${naming.unnamed} not named, ${naming.wrong.length} wrong`,
-    );
-    expect(naming.wrong).toEqual([]);
-    expect(wronglyTold(after, guest.truth)).toEqual([]);
-    expect(naming.right).toBeGreaterThanOrEqual(57);
-  },
-);
+  ],
+])("60 kills in 60 cgroups, %s: at least 57 name theirs, none another", async (whose, storm) => {
+  const guest = await runInGuest(`${sixtyCgroups}${storm}${seeTheEnd}`);
+  const after = guest.scrape("after");
+  expect(guest.truth.dead).toHaveLength(60);
+  expectCountedAsDead(after, guest.truth);
+  const naming = namingOf(after, guest.truth);
+  const withoutDump = after.kills.filter(({ suppressed }) => suppressed).length;
+  console.log(
+    `60 kills in 60 cgroups in ${spanOf(after)} s, ${withoutDump} without a dump, ${whose}: ` +
+      `${naming.right} named right, ${naming.unnamed} not named, ${naming.wrong.length} wrong`,
+  );
+  expect(naming.wrong).toEqual([]);
+  expect(wronglyTold(after, guest.truth)).toEqual([]);
+  expect(naming.right).toBeGreaterThanOrEqual(57);
+});

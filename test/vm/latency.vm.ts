@@ -4,9 +4,9 @@ import { runInGuest } from "./lab.ts";
 const rounds = 10;
 
 it.each([
-  { source: "kmsg", prepare: "" },
-  { source: "file", prepare: "syslog" },
-])("a kill is shown in /metrics soon after it ($source)", async ({ source, prepare }) => {
+  ["kmsg", ""],
+  ["file", "syslog"],
+])("a kill is shown in /metrics soon after it (%s)", async (source, prepare) => {
   const guest = await runInGuest(`
     ${prepare}
     exporter e 10137 --kernel-log.source=${source}

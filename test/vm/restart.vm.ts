@@ -3,11 +3,11 @@ import { expectCountedAsDead } from "./expectations.ts";
 import { runInGuest } from "./lab.ts";
 
 it.each([
-  { source: "kmsg", prepare: "" },
-  { source: "file", prepare: "syslog" },
+  ["kmsg", ""],
+  ["file", "syslog"],
 ])(
-  "kill -9 of the exporter in the middle of a burst, twice: the total is exact ($source)",
-  async ({ source, prepare }) => {
+  "kill -9 of the exporter in the middle of a burst, twice: the total is exact (%s)",
+  async (source, prepare) => {
     const guest = await runInGuest(`
     ${prepare}
     exporter e 10137 --kernel-log.source=${source}
