@@ -352,9 +352,9 @@ function hostExhausted(evidence: Evidence): string | undefined {
   return `${memory} ran out${tasks}${free}, and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}.`;
 }
 
-const runbooks: Record<"host" | "cgroup", string> = {
-  host: "docs/runbooks/OomHostKill.md",
-  cgroup: "docs/runbooks/OomCgroupKill.md",
+export const runbooks: Record<"host" | "cgroup", string> = {
+  host: "docs/runbooks/OomHostExhausted.md",
+  cgroup: "docs/runbooks/OomKill.md",
 };
 
 function adviceFor(cause: Cause, evidence: Evidence): string[] {
@@ -396,9 +396,13 @@ function raiseLimit(evidence: Evidence): string {
     return `If the work needs it, raise the limit: systemctl set-property ${shellWord(limitOwner.unit)} MemoryMax=${more}.`;
   }
   const cgroup = report.limitCgroup;
-  return cgroup === undefined
-    ? "If the work needs it, raise the limit of its cgroup (memory.max, memory.limit_in_bytes on cgroup v1)."
-    : `If the work needs it, raise the limit: echo ${more} > ${shellWord(`/sys/fs/cgroup${cgroup}/memory.max`)}.`;
+  if (cgroup === undefined) {
+    return "If the work needs it, raise the limit of its cgroup (memory.max, memory.limit_in_bytes on cgroup v1).";
+  }
+  // Only cgroup v1 counts memory and swap together.
+  const isV1 = report.dump?.memcg?.memorySwap !== undefined;
+  const file = isV1 ? `memory${cgroup}/memory.limit_in_bytes` : `${cgroup.slice(1)}/memory.max`;
+  return `If the work needs it, raise the limit: echo ${more} > ${shellWord(`/sys/fs/cgroup/${file}`)}.`;
 }
 
 /** A name from the log as one word of a shell command: it may hold anything. */

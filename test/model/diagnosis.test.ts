@@ -1,6 +1,7 @@
+import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { MemInfoDump, OomDump, OomKillReport, OomTask } from "../../src/kernel/oom-report.ts";
-import { diagnose } from "../../src/model/diagnosis.ts";
+import { diagnose, runbooks } from "../../src/model/diagnosis.ts";
 import { ownerOfCgroup } from "../../src/model/owner.ts";
 
 const mib = 1024 * 1024;
@@ -226,9 +227,12 @@ describe("the cause of a kill", () => {
 });
 
 describe("advice", () => {
-  it("ends with the runbook", () => {
-    expect(told(host()).advice.at(-1)).toBe("Runbook: docs/runbooks/OomHostKill.md");
-    expect(told(memcg()).advice.at(-1)).toBe("Runbook: docs/runbooks/OomCgroupKill.md");
+  it("ends with a runbook that there is", () => {
+    for (const page of Object.values(runbooks)) {
+      expect(existsSync(new URL(`../../${page}`, import.meta.url)), page).toBe(true);
+    }
+    expect(told(host()).advice.at(-1)).toBe("Runbook: docs/runbooks/OomHostExhausted.md");
+    expect(told(memcg()).advice.at(-1)).toBe("Runbook: docs/runbooks/OomKill.md");
   });
 
   it("names missing swap, which is never a cause", () => {
