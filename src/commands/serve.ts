@@ -1,0 +1,111 @@
+/** `oom-exporter [serve] [FLAGS]`: the exporter. */
+import { accessSync, constants, readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { Exporter } from "../exporter.ts";
+import { helpText, parseServeFlags, serveFlags } from "../flags.ts";
+import { createLog, type Logger } from "../log-output.ts";
+import type { OwnProcess } from "../own-process.ts";
+import { openKmsg } from "../sources/kmsg-device.ts";
+import { type OpenedState, StateDirectory } from "../sources/state-directory.ts";
+
+const usage = "oom-exporter [serve] [FLAGS] | oom-exporter explain [FILE...] [FLAGS]";
+const about =
+  "Prometheus exporter for Linux out-of-memory kills: counts every one, says who was killed and why, and who is next.";
+/** Never prefixed by --path.rootfs: a container gets it as a device of its own. */
+const kmsgPath = "/dev/kmsg";
+const defaultStateDirectory = "/var/lib/oom-exporter";
+/** Often enough to see a stall, seldom enough to cost nothing. */
+const eventLoopResolutionMs = 100;
+
+/**
+ * Serves until a signal ends it.
+ * @returns the exit code, or `undefined` while it serves
+ * @throws {UsageError | ListenError} with one line for the user
+ */
+export async function serve(argv: string[]): Promise<number | undefined> {
+  const flags = parseServeFlags(argv, process.env);
+  const { version } = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  ) as { version: string };
+  if (flags.help) {
+    process.stdout.write(helpText(usage, about, serveFlags));
+    return 0;
+  }
+  if (flags.version) {
+    process.stdout.write(`oom-exporter ${version} (Node.js ${process.versions.node})\n`);
+    return 0;
+  }
+  const log = createLog({
+    level: flags["log.level"],
+    format: flags["log.format"],
+    write: (line) => process.stderr.write(line),
+  });
+  const exporter = new Exporter({
+    flags,
+    state: openState(flags["state.directory"], log),
+    kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
+    hostName: hostname(),
+    own: ownProcess(version),
+    log,
+    nowMs: () => Date.now(),
+    monotonicMs: () => performance.now(),
+    printkClockMs: () => Number(process.hrtime.bigint()) / 1e6,
+  });
+  process.stdout.write(`${await exporter.start()}\n`);
+  let stopping = false;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      if (stopping) return;
+      stopping = true;
+      log.info({ signal }, "stopping");
+      void exporter.stop().then(() => process.exit(0));
+    });
+  }
+  return undefined;
+}
+
+function openState(given: string | undefined, log: Logger): OpenedState | undefined {
+  const path = given ?? (isWritable(defaultStateDirectory) ? defaultStateDirectory : undefined);
+  if (path === undefined) return undefined;
+  return StateDirectory.open(path, {
+    nowMs: () => Date.now(),
+    procfs: "/proc",
+    warn: (message) => log.warn(message),
+    info: (message) => log.info(message),
+  });
+}
+
+/** The directory, or where it would be made. */
+function isWritable(path: string): boolean {
+  for (const candidate of [path, path.slice(0, path.lastIndexOf("/"))]) {
+    try {
+      accessSync(candidate, constants.W_OK);
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") return false;
+    }
+  }
+  return false;
+}
+
+function ownProcess(version: string): OwnProcess {
+  const delay = monitorEventLoopDelay({ resolution: eventLoopResolutionMs });
+  delay.enable();
+  return {
+    version,
+    revision: process.env.OOM_EXPORTER_REVISION ?? "",
+    nodeVersion: process.versions.node,
+    startedMs: performance.timeOrigin,
+    cpuSeconds: () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
+    },
+    memory: () => process.memoryUsage(),
+    eventLoopDelay: () => {
+      const percentiles = { p50: delay.percentile(50), p99: delay.percentile(99) };
+      delay.reset();
+      return percentiles;
+    },
+  };
+}
