@@ -52,16 +52,17 @@ export async function serve(argv: string[]): Promise<number | undefined> {
     monotonicMs: () => performance.now(),
     printkClockMs: () => Number(process.hrtime.bigint()) / 1e6,
   });
-  process.stdout.write(`${await exporter.start()}\n`);
-  let stopping = false;
+  const started = exporter.start();
+  let isStopping = false;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
-      if (stopping) return;
-      stopping = true;
+      if (isStopping) return;
+      isStopping = true;
       log.info({ signal }, "stopping");
-      void exporter.stop().then(() => process.exit(0));
+      void started.then(() => exporter.stop()).then(() => process.exit(0));
     });
   }
+  process.stdout.write(`${await started}\n`);
   return undefined;
 }
 
