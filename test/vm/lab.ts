@@ -17,8 +17,6 @@ export const guestShare = resolve("node_modules/.cache/vm-guest");
 export interface Machine {
   memoryMb?: number;
   swapMb?: number;
-  /** The guest's share; `guestShare` unless told. */
-  share?: string;
 }
 
 /** What a scenario left behind. */
@@ -41,6 +39,7 @@ export async function runInGuest(script: string, machine: Machine = {}): Promise
   onTestFinished(() => rmSync(results, { recursive: true, force: true }));
   const { status, stdout, stderr } = await boot(`. /share/guest.sh\n${script}`, {
     ...machine,
+    share: guestShare,
     results,
   });
   if (status !== 0) throw new Error(`the guest ended with ${status}:\n${stdout}${stderr}`);
@@ -62,13 +61,13 @@ export async function runInGuest(script: string, machine: Machine = {}): Promise
   };
 }
 
-export function boot(
+function boot(
   script: string,
-  { memoryMb = 768, swapMb = 0, share, results }: Machine & { results?: string },
+  { memoryMb = 768, swapMb = 0, share, results }: Machine & { share?: string; results?: string },
 ): Promise<{ status: number | null; stdout: string; stderr: string }> {
   const args = ["--kernel", kernel, "--mem", `${memoryMb}`, "--timeout", "540"];
   if (swapMb > 0) args.push("--swap", `${swapMb}`);
-  args.push("--share", share ?? guestShare);
+  if (share !== undefined) args.push("--share", share);
   if (results !== undefined) args.push("--results", results);
   return new Promise((settle, reject) => {
     const child = spawn(join(lab, "lab-boot"), [...args, "--", script]);
@@ -90,7 +89,9 @@ export async function labObstacle(): Promise<string | undefined> {
   }
   try {
     const { status, stderr } = await boot("true", {});
-    return status === 0 ? undefined : (stderr.trim().split("\n").at(-1) ?? `exit ${status}`);
+    return status === 0
+      ? undefined
+      : stderr.trim().split("\n").at(-1) || `lab-boot ended with ${status}`;
   } catch (error) {
     return `${join(lab, "lab-boot")}: ${(error as Error).message}`;
   }

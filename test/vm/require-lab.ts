@@ -6,9 +6,8 @@ import { guestShare, labObstacle } from "./lab.ts";
 
 /** Ends the run with one line where there is no lab; with CI=true that is a failure. */
 export default async function requireLab(): Promise<void> {
-  await fillShare();
   const obstacle = await labObstacle();
-  if (obstacle === undefined) return;
+  if (obstacle === undefined) return fillShare();
   console.log(`cannot run: ${obstacle}`);
   process.exit(process.env.CI === "true" ? 1 : 0);
 }
