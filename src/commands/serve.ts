@@ -2,7 +2,6 @@
 import { accessSync, constants, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { setFlagsFromString } from "node:v8";
 import { Exporter } from "../exporter.ts";
 import { helpText, parseServeFlags, serveFlags } from "../flags.ts";
 import { createLog, type Logger } from "../log-output.ts";
@@ -37,9 +36,6 @@ export async function serve(argv: string[]): Promise<number | undefined> {
     process.stdout.write(`oom-exporter ${version} (Node.js ${process.versions.node})\n`);
     return 0;
   }
-  // A young generation that never grows: a third less anonymous memory, which is what counts when
-  // memory is short, for collections that are more frequent and shorter.
-  setFlagsFromString("--semi-space-growth-factor=1");
   const log = createLog({
     level: flags["log.level"],
     format: flags["log.format"],
