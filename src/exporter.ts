@@ -390,9 +390,12 @@ export class Exporter {
       `collectors: ${flags.collectors.join(", ")}`,
       `state: ${state?.directory.path ?? "not kept over a restart"}`,
     ];
+    const { passedOver } = this.#kernelLog;
     const unread = [
-      ...this.#kernelLog.passedOver,
-      ...states.filter(({ up }) => !up).map(({ path, reason }) => `${path}: ${reason}`),
+      ...passedOver.map(({ source, obstacle }) => `${source.path}: ${obstacle}`),
+      ...states
+        .filter(({ up, path }) => !up && !passedOver.some(({ source }) => source.path === path))
+        .map(({ path, reason }) => `${path}: ${reason}`),
       ...this.#missing(),
     ];
     if (unread.length > 0) parts.push(`cannot read: ${unread.join("; ")}`);

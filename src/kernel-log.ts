@@ -2,7 +2,7 @@ import type { LogSourceState, LogTally } from "./collectors/log.ts";
 import type { LogClock } from "./kernel/local-time.ts";
 import type { KernelLogEvent, OomKillReport } from "./kernel/oom-report.ts";
 import type { KillIntake } from "./kill-intake.ts";
-import { chooseLogSource, type LogSource } from "./log-choice.ts";
+import { chooseLogSource, type LogChoice, type LogSource } from "./log-choice.ts";
 import {
   FileReader,
   KmsgDeviceReader,
@@ -58,8 +58,8 @@ interface Source {
  * A source that is taken up later brings lines that may be known already: the ledger knows them.
  */
 export class KernelLog {
-  /** Why a source that comes first in order is not read; one line each. */
-  passedOver: string[] = [];
+  /** Why the sources that come first in order are not read. */
+  passedOver: LogChoice["passedOver"] = [];
   readonly #options: KernelLogOptions;
   readonly #sources: Source[] = [];
   readonly #closed: LogTally[] = [];
@@ -114,7 +114,16 @@ export class KernelLog {
     await Promise.all(this.#sources.map(({ reader }) => reader.drain()));
   }
 
+  /** Every source that is read, or should be: where none can be, those that come first. */
   get states(): LogSourceState[] {
+    if (this.#sources.length === 0) {
+      return ["file", "kmsg"].flatMap((kind) => {
+        const wanted = this.passedOver.find(({ source }) => source.kind === kind);
+        if (wanted === undefined) return [];
+        const { source, obstacle } = wanted;
+        return [{ name: source.kind, path: source.path, up: false, reason: obstacle }];
+      });
+    }
     return this.#sources.map(({ reader, state, isBlind }) => ({
       name: reader.name,
       path: reader.path,

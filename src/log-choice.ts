@@ -8,8 +8,8 @@ export type LogSource = { kind: "file"; path: string } | { kind: "kmsg"; path: s
 export interface LogChoice {
   /** Absent where nothing can be read. */
   source?: LogSource;
-  /** The sources that come first in order and why each was not taken; one line each. */
-  passedOver: string[];
+  /** The sources that come first in order, and why each was not taken. */
+  passedOver: { source: LogSource; obstacle: string }[];
 }
 
 export interface LogChoiceOptions {
@@ -34,12 +34,12 @@ export function chooseLogSource(options: LogChoiceOptions): LogChoice {
     { kind: "file", path: files.rootfs("var/log/messages") },
     { kind: "file", path: files.rootfs("var/log/syslog") },
   ];
-  const passedOver: string[] = [];
+  const passedOver: LogChoice["passedOver"] = [];
   for (const source of candidates) {
     const obstacle =
       source.kind === "kmsg" ? kmsgObstacle(kmsg.open) : fileObstacle(source.path, options);
     if (obstacle === undefined) return { source, passedOver };
-    passedOver.push(`${source.path}: ${obstacle}`);
+    passedOver.push({ source, obstacle });
   }
   return { passedOver };
 }

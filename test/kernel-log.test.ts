@@ -25,7 +25,10 @@ describe("what auto reads", () => {
     const following = await host.follow();
     expect(following.sources).toEqual(["kmsg up"]);
     expect(following.kernelLog.passedOver).toEqual([
-      `${host.path("kern.log")}: not written to since boot`,
+      {
+        source: { kind: "file", path: host.path("kern.log") },
+        obstacle: "not written to since boot",
+      },
     ]);
     following.end();
   });
@@ -43,13 +46,25 @@ describe("what auto reads", () => {
   it("is nothing where nothing can be read, and says why", async () => {
     host.isRingReadable = false;
     const following = await host.follow();
-    expect(following.sources).toEqual([]);
-    expect(following.kernelLog.passedOver).toEqual([
-      `${host.path("kern.log")}: not there`,
-      "/dev/kmsg: not readable, needs root or CAP_SYSLOG (kernel.dmesg_restrict=1)",
-      `${host.path("messages")}: not there`,
-      `${host.path("syslog")}: not there`,
+    expect(following.kernelLog.states).toEqual([
+      { name: "file", path: host.path("kern.log"), up: false, reason: "not there" },
+      {
+        name: "kmsg",
+        path: "/dev/kmsg",
+        up: false,
+        reason: "not readable, needs root or CAP_SYSLOG (kernel.dmesg_restrict=1)",
+      },
     ]);
+    following.end();
+  });
+
+  it("is kern.log as soon as there is one, where nothing could be read before", async () => {
+    host.isRingReadable = false;
+    const following = await host.follow();
+    host.kill(101);
+    await following.live(2);
+    expect(following.sources).toEqual(["file up"]);
+    expect(following.counted).toBe(1);
     following.end();
   });
 });
