@@ -1,19 +1,17 @@
-import { dirname, join } from "node:path";
 import { type CgroupsCollector, workingSetBytes } from "./collectors/cgroups.ts";
 import { NoData } from "./collectors/collector.ts";
 import type { HostCollector, HostReading } from "./collectors/host.ts";
 import type { LogSourceState } from "./collectors/log.ts";
 import type { ProcessesCollector, ProcessesReading } from "./collectors/processes.ts";
 import type { CgroupView, HostMemoryView, StatusView, VictimView } from "./http/status-page.ts";
-import { unkillableScoreAdj } from "./kernel/badness.ts";
 import { memoryUse } from "./kernel/meminfo.ts";
 import type { Kill } from "./model/kill.ts";
-import { cgroupScope, rankVictims } from "./model/next-victim.ts";
 import type { OwnProcess } from "./own-process.ts";
 import type { CgroupReading, CgroupTree } from "./sources/cgroup-tree.ts";
 import { FileUnavailable, type HostFiles } from "./sources/host-files.ts";
 import type { OwnerNames } from "./sources/owner-names.ts";
-import { type ProcessReading, type ProcessTable, sizeBytes } from "./sources/process-table.ts";
+import type { ProcessReading, ProcessTable } from "./sources/process-table.ts";
+import { type HostMoment, Victims } from "./victims.ts";
 
 export interface HostStatusOptions {
   host?: HostCollector;
@@ -66,12 +64,14 @@ function attempt<Reading>(read: () => Reading): Reading | undefined {
 /** How the host stands right now, for the status page and the API. */
 export class HostStatus {
   readonly #options: HostStatusOptions;
+  readonly #victims: Victims;
   readonly #memory: () => HostReading | undefined;
   readonly #cgroups: () => readonly CgroupReading[];
   readonly #processes: () => ProcessesReading | undefined;
 
   constructor(options: HostStatusOptions) {
     this.#options = options;
+    this.#victims = new Victims(options);
     const { host, cgroups, processes, nowMs } = options;
     this.#memory = shared(nowMs, () => host?.read(), undefined);
     this.#cgroups = shared(nowMs, () => cgroups?.read().readings ?? [], []);
@@ -80,12 +80,14 @@ export class HostStatus {
 
   view(): StatusView {
     const { nowMs, kills, unaccounted, sources, troubles } = this.#options;
+    const moment = this.#moment();
+    const ranking = this.#victims.rank(moment);
     return {
       atMs: nowMs(),
       memory: this.#memoryView(),
       cgroups: this.#cgroupViews(),
-      victims: this.#ranked().map((process) => this.#victimView(process)),
-      unkillable: this.#unkillable(),
+      victims: ranking.candidates.map((process) => this.#victimView(process)),
+      unkillable: this.#processes() && this.#victims.answer(ranking, moment, 0).unkillable,
       kills: kills(),
       unaccountedKills: unaccounted(),
       sources: sources().map(({ name, path, up, reason }) => ({ name, path, up, reason })),
@@ -93,29 +95,14 @@ export class HostStatus {
     };
   }
 
-  /** Body of `/api/v1/victims`: who dies next if the host runs out, or in one cgroup. */
+  /** Body of `/api/v1/victims`; `undefined` where there is no such cgroup. */
   victims({ cgroup, top }: { cgroup: string | undefined; top: number }): object | undefined {
-    if (cgroup !== undefined && !this.#cgroups().some(({ path }) => path === cgroup))
-      return undefined;
-    const ranked = this.#ranked(cgroup).slice(0, top);
-    return {
-      scope: cgroup ?? "host",
-      victims: ranked.map((process, index) => ({
-        rank: index + 1,
-        pid: process.pid,
-        comm: process.comm,
-        owner: this.#options.owners.ownerOf(process.cgroup ?? ""),
-        cgroup: process.cgroup ?? null,
-        score: process.score,
-        scoreAdj: process.scoreAdj,
-        residentBytes: process.memory.residentBytes,
-        swapBytes: process.memory.swapBytes,
-        pageTablesBytes: process.memory.pageTablesBytes,
-        freesBytes: sizeBytes(process.memory),
-        diesWith: this.#diesWith(process, cgroup ?? "/"),
-      })),
-      unkillable: this.#unkillable() ?? null,
-    };
+    const moment = this.#moment();
+    const reading = this.#cgroups().find(({ path }) => path === cgroup);
+    // The true root has no reading of its own: it is the host.
+    if (reading === undefined && cgroup !== undefined && cgroup !== "/") return undefined;
+    const answer = this.#victims.answer(this.#victims.rank(moment, reading), moment, top);
+    return this.#processes() === undefined ? { ...answer, unkillable: null } : answer;
   }
 
   /** Body of `/api/v1/status`. */
@@ -163,40 +150,13 @@ export class HostStatus {
       .sort((a, b) => b.usedBytes / b.limitBytes - a.usedBytes / a.limitBytes);
   }
 
-  #ranked(cgroup?: string): ProcessReading[] {
-    const { table, tree, pageBytes } = this.#options;
-    const processes = this.#processes()?.processes ?? [];
+  #moment(): HostMoment {
     const meminfo = this.#memory()?.meminfo;
-    const swapTotalBytes = meminfo?.swapTotalBytes ?? 0;
-    const hostBytes = (meminfo?.memTotalBytes ?? 0) + swapTotalBytes;
-    const scope = { totalBytes: hostBytes, pageBytes, hostInit: table.seesHostInit() };
-    const limited = this.#cgroups().find(({ path }) => path === cgroup);
-    if (limited === undefined) return rankVictims(processes, scope);
-    const pids = new Set(tree?.pidsUnder(limited.path));
-    const maxBytes = Math.min(limited.effectiveMaxBytes, hostBytes - swapTotalBytes);
-    return rankVictims(
-      processes.filter(({ pid }) => pids.has(pid)),
-      cgroupScope(scope, { maxBytes, swapMaxBytes: limited.swapMaxBytes }, swapTotalBytes),
-    );
-  }
-
-  /**
-   * Pids that die with a victim: everybody in the highest cgroup between it and the scope that has
-   * memory.oom.group set, the unkillable spared (`mem_cgroup_get_oom_group()`).
-   */
-  #diesWith({ pid, cgroup }: ProcessReading, scope: string): number[] {
-    const { files, tree } = this.#options;
-    if (cgroup === undefined || tree?.hierarchy.version !== "v2") return [];
-    let group: string | undefined;
-    for (let path = cgroup; path !== "/" && path.startsWith(scope); path = dirname(path)) {
-      const file = join(tree.hierarchy.directory, path, "memory.oom.group");
-      if (files.textIfReadable(file)?.trim() === "1") group = path;
-    }
-    if (group === undefined) return [];
-    const members = new Set(tree.pidsUnder(group));
-    return (this.#processes()?.processes ?? [])
-      .filter((task) => members.has(task.pid) && task.scoreAdj !== unkillableScoreAdj)
-      .flatMap((task) => (task.pid === pid ? [] : [task.pid]));
+    return {
+      processes: this.#processes()?.processes ?? [],
+      memTotalBytes: meminfo?.memTotalBytes ?? 0,
+      swapTotalBytes: meminfo?.swapTotalBytes ?? 0,
+    };
   }
 
   #victimView(process: ProcessReading): VictimView {
@@ -210,13 +170,5 @@ export class HostStatus {
       residentBytes: process.memory.residentBytes,
       swapBytes: process.memory.swapBytes,
     };
-  }
-
-  #unkillable(): { count: number; residentBytes: number } | undefined {
-    const reading = this.#processes();
-    if (reading === undefined) return undefined;
-    const tasks = reading.processes.filter(({ scoreAdj }) => scoreAdj === unkillableScoreAdj);
-    const residentBytes = tasks.reduce((sum, { memory }) => sum + memory.residentBytes, 0);
-    return { count: tasks.length, residentBytes };
   }
 }

@@ -130,7 +130,8 @@ function firstOfHost(
   return first;
 }
 
-function isWithin(cgroup: string | undefined, path: string): boolean {
+/** True for `path` itself and all below it; a cgroup that is not known is in none. */
+export function isWithin(cgroup: string | undefined, path: string): boolean {
   if (cgroup === undefined) return false;
   return path === "/" || cgroup === path || cgroup.startsWith(`${path}/`);
 }
