@@ -15,7 +15,8 @@ import { ownerOfCgroup } from "../model/owner.ts";
 import { SameKill } from "../model/same-kill.ts";
 import { openKmsg } from "../sources/kmsg-device.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
-import { colours, killStory, plain, printable, type Style, tally } from "./kill-story.ts";
+import { killStory, tally } from "./kill-story.ts";
+import { printable, type Style, styleFor } from "./terminal.ts";
 
 export interface ExplainIo {
   stdout: { write(text: string): unknown; isTTY?: boolean };
@@ -73,9 +74,7 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
   }
 
   const clock: LogClock = { nowMs: io.clock, zone: hostTimeZone(io.rootfs) };
-  const isColoured =
-    io.stdout.isTTY === true && (io.env.NO_COLOR ?? "") === "" && io.env.TERM !== "dumb";
-  const teller = new Teller(io.stdout, { json, sinceMs, style: isColoured ? colours : plain });
+  const teller = new Teller(io.stdout, { json, sinceMs, style: styleFor(io.stdout, io.env) });
   const names = files.length > 0 ? files : [ownSource(io)];
   let failed = false;
   for (const name of names) {
