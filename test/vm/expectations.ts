@@ -4,6 +4,7 @@ import type { Truth } from "./truth.ts";
 
 /** Counted = dead: each victim once, under its own pid and name, and nobody else. */
 export function expectCountedAsDead(scrape: Scrape, { dead }: Truth): void {
+  expect(scrape.sum("oom_log_lost_records_total"), "records that the log lost").toBe(0);
   const byPid = (one: { pid: number }, other: { pid: number }) => one.pid - other.pid;
   const shown = scrape.kills.map(({ pid, comm }) => ({ pid, comm })).sort(byPid);
   expect(shown).toEqual(
@@ -22,11 +23,12 @@ export interface Naming {
   wrong: { pid: number; shown: string; truth: string | undefined }[];
 }
 
-/** Whose cgroup the labels name; only the hundred newest kills have a series of their own. */
-export function namingOf(scrape: Scrape, { dead }: Truth): Naming {
+/** Whose cgroup the labels name, of victims with this comm; only the hundred newest kills have a series of their own. */
+export function namingOf(scrape: Scrape, { dead }: Truth, comm: string): Naming {
   const truth = new Map(dead.map(({ pid, cgroup }) => [pid, cgroup]));
   const naming: Naming = { right: 0, unnamed: 0, wrong: [] };
   for (const { labels } of scrape.samples("oom_kill_timestamp_seconds")) {
+    if (labels.comm !== comm) continue;
     const pid = Number(labels.pid);
     const shown = labels.cgroup ?? "";
     if (shown === "") naming.unnamed++;

@@ -17,6 +17,8 @@ export const guestShare = resolve("node_modules/.cache/vm-guest");
 export interface Machine {
   memoryMb?: number;
   swapMb?: number;
+  /** Words for the kernel's command line. */
+  kernelArguments?: string;
 }
 
 /** What a scenario left behind. */
@@ -63,10 +65,17 @@ export async function runInGuest(script: string, machine: Machine = {}): Promise
 
 function boot(
   script: string,
-  { memoryMb = 768, swapMb = 0, share, results }: Machine & { share?: string; results?: string },
+  {
+    memoryMb = 768,
+    swapMb = 0,
+    kernelArguments,
+    share,
+    results,
+  }: Machine & { share?: string; results?: string },
 ): Promise<{ status: number | null; stdout: string; stderr: string }> {
   const args = ["--kernel", kernel, "--mem", `${memoryMb}`, "--timeout", "540"];
   if (swapMb > 0) args.push("--swap", `${swapMb}`);
+  if (kernelArguments !== undefined) args.push("--append", kernelArguments);
   if (share !== undefined) args.push("--share", share);
   if (results !== undefined) args.push("--results", results);
   return new Promise((settle, reject) => {
