@@ -25,6 +25,11 @@ async function run(argv: string[]): Promise<number | undefined> {
     const { stdout, stderr, stdin, env } = process;
     return explain(rest, { stdout, stderr, stdin, clock: () => Date.now(), rootfs: "/", env });
   }
+  if (command === "victims") {
+    const { victims } = await import("./commands/victims.ts");
+    const { stdout, stderr, env } = process;
+    return victims(rest, { stdout, stderr, env, monotonicMs: () => performance.now() });
+  }
   if (command === "serve" || command === "" || command.startsWith("-")) {
     // A young generation that never grows: a third less anonymous memory, which is what counts when
     // memory is short. It would have grown by the time all modules are loaded.
@@ -32,5 +37,5 @@ async function run(argv: string[]): Promise<number | undefined> {
     const { serve } = await import("./commands/serve.ts");
     return serve(command === "serve" ? rest : argv);
   }
-  throw new UsageError(`unknown command "${command}"; there are serve and explain`);
+  throw new UsageError(`unknown command "${command}"; there are serve, explain and victims`);
 }

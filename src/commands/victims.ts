@@ -1,0 +1,352 @@
+/** `oom-exporter victims [--json] [--cgroup PATH] [--top N]`: who dies next on this machine. */
+import { readlinkSync } from "node:fs";
+import {
+  type FlagTable,
+  type FlagValues,
+  helpText,
+  parseFlags,
+  serveFlags,
+  UsageError,
+} from "../flags.ts";
+import { type Meminfo, parseMeminfo } from "../kernel/meminfo.ts";
+import type { Owner } from "../model/kill.ts";
+import { bytes, percent } from "../model/quantities.ts";
+import { pageBytesOf } from "../own-process.ts";
+import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "../sources/cgroup-tree.ts";
+import { DescriptorBudget, FileUnavailable, HostFiles } from "../sources/host-files.ts";
+import { OwnerNames } from "../sources/owner-names.ts";
+import { ProcessTable } from "../sources/process-table.ts";
+import { type Ranking, type Victim, Victims, type VictimsAnswer } from "../victims.ts";
+import { printable, type Style, styleFor, width, wrap } from "./terminal.ts";
+
+export interface VictimsIo {
+  stdout: { write(text: string): unknown; isTTY?: boolean };
+  stderr: { write(text: string): unknown };
+  env: Readonly<Record<string, string | undefined>>;
+  /** A clock that never goes back, milliseconds. */
+  monotonicMs: () => number;
+}
+
+const usage = "oom-exporter victims [FLAGS]";
+const about =
+  "Says who dies next on this machine if memory runs out, ranked as the kernel ranks, with what each kill would free.";
+
+export const victimsFlags = {
+  json: { type: "boolean", default: false, help: "Print what /api/v1/victims answers." },
+  cgroup: {
+    type: "string",
+    placeholder: "PATH",
+    check: (value) =>
+      value.startsWith("/")
+        ? undefined
+        : "want a path from the top of the hierarchy, such as /system.slice/mysql.service",
+    help: "Who dies if this cgroup reaches its limit, instead of the host.",
+  },
+  top: { type: "integer", default: 20, minimum: 1, help: "So many candidates at most." },
+  "path.procfs": serveFlags["path.procfs"],
+  "path.sysfs": serveFlags["path.sysfs"],
+  "path.rootfs": serveFlags["path.rootfs"],
+  help: { type: "boolean", default: false, help: "Print this help and exit." },
+} as const satisfies FlagTable;
+
+/** One look need not keep to what a scrape may cost. */
+const cgroupsAtMost = 1_000_000;
+
+class Failure extends Error {}
+
+/** Runs the command. Returns its exit code: 0 done, 1 not to be told here, 2 wrong usage. */
+export function victims(argv: readonly string[], io: VictimsIo): number {
+  try {
+    const { values, positionals } = parseFlags(victimsFlags, argv);
+    if (positionals[0] !== undefined) {
+      throw new UsageError(
+        `unexpected argument "${printable(positionals[0])}"; see oom-exporter victims --help`,
+      );
+    }
+    io.stdout.write(values.help ? helpText(usage, about, victimsFlags) : told(values, io));
+    return 0;
+  } catch (error) {
+    if (error instanceof UsageError) {
+      io.stderr.write(`oom-exporter victims: ${error.message}\n`);
+      return 2;
+    }
+    if (error instanceof Failure || error instanceof FileUnavailable) {
+      io.stderr.write(`oom-exporter victims: ${printable(failureOf(error))}\n`);
+      return 1;
+    }
+    throw error;
+  }
+}
+
+function failureOf(error: Failure | FileUnavailable): string {
+  if (error instanceof Failure) return error.message;
+  const { path, reason, message } = error;
+  if (reason === "missing") return `${path}: not there; say where it is mounted with --path.procfs`;
+  return `${message}; run as root`;
+}
+
+function told(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonicMs }: VictimsIo) {
+  const files = new HostFiles({
+    procfs: flags["path.procfs"],
+    sysfs: flags["path.sysfs"],
+    rootfs: flags["path.rootfs"],
+  });
+  const descriptors = new DescriptorBudget(0);
+  const hierarchy = findMemoryHierarchy(files);
+  const tree = hierarchy && new CgroupTree({ files, hierarchy, descriptors, max: cgroupsAtMost });
+  const table = new ProcessTable({
+    files,
+    descriptors,
+    now: monotonicMs,
+    cgroupsByPid: () => tree?.cgroupsByPid() ?? new Map(),
+  });
+  const pageBytes = pageBytesOf(new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: "/" }));
+  const owners = new OwnerNames({ rootfs: flags["path.rootfs"], now: monotonicMs });
+  const victims = new Victims({ files, table, tree, owners, pageBytes });
+
+  const meminfo = parseMeminfo(files.text(files.procfs("meminfo")));
+  const pass = table.read(Number.POSITIVE_INFINITY);
+  // Gone before anybody reads the answer, and on a small machine it would be high up in it.
+  const own = ownPid(files);
+  const processes = pass.processes.filter(({ pid }) => pid !== own);
+  const { memTotalBytes, swapTotalBytes = 0 } = meminfo;
+  const moment = { processes, memTotalBytes, swapTotalBytes };
+  const cgroup = cgroupAt(flags.cgroup, tree);
+  const ranking = victims.rank(moment, cgroup);
+  const answer = victims.answer(ranking, moment, flags.top);
+  if (flags.json) return `${JSON.stringify(answer)}\n`;
+  const seen: Seen = {
+    meminfo,
+    cgroup,
+    ranking,
+    answer,
+    names: new Map(processes.map(({ pid, comm }) => [pid, comm])),
+    denied: pass.denied,
+    seesHostInit: table.seesHostInit(),
+    seesInit: files.textIfReadable(files.procfs("1", "status")) !== undefined,
+    panicOnOom: sysctl(files, "panic_on_oom"),
+    killAllocatingTask: sysctl(files, "oom_kill_allocating_task"),
+  };
+  return textOf(seen, styleFor(stdout, env));
+}
+
+/** This process, as the procfs that is read counts it. */
+function ownPid(files: HostFiles): number | undefined {
+  try {
+    return Number(readlinkSync(files.procfs("self")));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The cgroup asked for; `undefined` for the host, which is what the true root has. */
+function cgroupAt(asked: string | undefined, tree: CgroupTree | undefined) {
+  const path = asked?.replace(/(?<=.)\/+$/, "");
+  if (path === undefined) return undefined;
+  const reading = tree?.read().readings.find((candidate) => candidate.path === path);
+  if (reading !== undefined || path === "/") return reading;
+  throw new Failure(
+    tree === undefined
+      ? "--cgroup: no memory controller is mounted here; oom-exporter doctor says how to mend that"
+      : `--cgroup=${path}: no such cgroup with memory accounting below ${tree.hierarchy.directory}; systemd-cgls names them`,
+  );
+}
+
+function sysctl(files: HostFiles, name: string): number {
+  return Number.parseInt(files.textIfReadable(files.procfs("sys/vm", name)) ?? "0", 10);
+}
+
+interface Seen {
+  meminfo: Meminfo;
+  cgroup: CgroupReading | undefined;
+  ranking: Ranking;
+  answer: VictimsAnswer;
+  /** Names by pid. */
+  names: ReadonlyMap<number, string>;
+  denied: number;
+  seesHostInit: boolean;
+  seesInit: boolean;
+  panicOnOom: number;
+  killAllocatingTask: number;
+}
+
+function textOf(seen: Seen, style: Style): string {
+  const { answer } = seen;
+  const paragraphs = [
+    wrap(firstSentence(seen, style), width),
+    notes(seen).flatMap((note) => wrap(note, width)),
+    answer.victims.length === 0 ? [] : tableOf(answer.victims, style),
+    together(seen),
+    wrap(untouchable(seen), width),
+  ];
+  return `${paragraphs
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join("\n"))
+    .join("\n\n")}\n`;
+}
+
+function firstSentence({ answer, cgroup }: Seen, style: Style): string {
+  const [first] = answer.victims;
+  const when = condition(cgroup);
+  if (first === undefined) {
+    if (answer.unkillable.count === 0) return `No process is seen in ${printable(answer.scope)}.`;
+    const then = cgroup === undefined ? "would panic" : "would leave its tasks hanging";
+    return `${when}, the kernel would find ${style.alarm("nobody that it may kill")} and ${then}.`;
+  }
+  const owner = ownerName(first);
+  const isOwnName = owner === undefined || owner === first.comm;
+  const who = `(pid ${first.pid}${isOwnName ? "" : `, ${printable(owner)}`})`;
+  const count = first.diesWith.length;
+  const others = count === 0 ? "" : `, ${count} more with it,`;
+  return `${when}, the kernel would kill ${style.alarm(nameOf(first.comm))} ${who}${others} and free ${bytes(first.freesBytes)}.`;
+}
+
+function condition(cgroup: CgroupReading | undefined): string {
+  if (cgroup === undefined) return "If the host ran out of memory now";
+  const path = printable(cgroup.path);
+  const { effectiveMaxBytes, limitingCgroup, currentBytes } = cgroup;
+  if (effectiveMaxBytes === Number.POSITIVE_INFINITY) {
+    return `${path} has no limit and runs out only with the host; of its own tasks`;
+  }
+  const limit = bytes(effectiveMaxBytes);
+  const use = `${percent(currentBytes, effectiveMaxBytes)} in use`;
+  return limitingCgroup === cgroup.path
+    ? `If ${path} reached its limit of ${limit} (${use}) now`
+    : `If ${path} alone ran out at the ${limit} of ${limitOwner(limitingCgroup)} now`;
+}
+
+function limitOwner(limitingCgroup: string | undefined): string {
+  return limitingCgroup === undefined ? "a cgroup above it" : printable(limitingCgroup);
+}
+
+/** What would make the first sentence untrue, or is missing in what follows. */
+function notes(seen: Seen): string[] {
+  const { cgroup, panicOnOom, killAllocatingTask, denied, seesHostInit, seesInit, answer } = seen;
+  const notes: string[] = [];
+  const limiting = cgroup?.limitingCgroup;
+  if (limiting !== undefined && limiting !== cgroup?.path) {
+    notes.push(
+      `At that limit the kernel chooses among all of ${printable(limiting)}: oom-exporter victims --cgroup=${printable(limiting)}`,
+    );
+  }
+  if (panicOnOom > (cgroup === undefined ? 0 : 1)) {
+    notes.push(
+      `But vm.panic_on_oom is ${panicOnOom}: the machine would panic instead. Mend: sysctl -w vm.panic_on_oom=0`,
+    );
+  } else if (killAllocatingTask !== 0 && cgroup === undefined) {
+    notes.push(
+      "But vm.oom_kill_allocating_task is set: the kernel would take whoever asks for memory in that moment. Mend: sysctl -w vm.oom_kill_allocating_task=0",
+    );
+  }
+  if (!seesInit) {
+    notes.push("Processes of other users are hidden (hidepid) and not ranked: run as root.");
+  } else if (denied > 0) {
+    notes.push(
+      `Processes that this user may not read, and that are not ranked: ${denied}. Run as root.`,
+    );
+  } else if (!seesHostInit) {
+    notes.push(
+      "Only the processes of this container are seen, not the host's: run on the host, or with its /proc and --path.procfs.",
+    );
+  }
+  // A pod's sandbox has no name of its own.
+  const nameless = answer.victims.filter(
+    ({ owner }) => owner.containerId !== null && owner.container === null && owner.pod === null,
+  );
+  if (nameless.length > 0) {
+    notes.push(
+      "Containers shown by their id have no name in the files that this user can read: run as root, or say where the host's / is with --path.rootfs.",
+    );
+  }
+  return notes;
+}
+
+const commColumns = 16;
+const ownerColumns = 28;
+/** `#`, pid, comm, owner, memory, adj, score, frees; together with what follows under 100. */
+const columnWidths = [3, 7, commColumns, ownerColumns, 9, 5, 5, 9];
+
+function tableOf(victims: readonly Victim[], style: Style): string[] {
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, at) => cell.padStart(columnWidths[at] ?? 0))
+      .join(" ")
+      .trimEnd();
+  const head = ["#", "pid", fitted("comm", commColumns), fitted("owner", ownerColumns)];
+  return [
+    style.quiet(line([...head, "memory", "adj", "score", "frees", "with"])),
+    ...victims.map((victim) =>
+      line([
+        String(victim.rank),
+        String(victim.pid),
+        fitted(nameOf(victim.comm), commColumns),
+        fitted(printable(ownerName(victim) ?? "-"), ownerColumns),
+        bytes(victim.residentBytes + victim.swapBytes),
+        String(victim.scoreAdj),
+        String(victim.score),
+        bytes(victim.freesBytes),
+        victim.diesWith.length === 0 ? "" : `+${victim.diesWith.length}`,
+      ]),
+    ),
+  ];
+}
+
+/** Exactly `length` columns: filled up, or cut in the middle, for paths tell most at their end. */
+function fitted(text: string, length: number): string {
+  const characters = [...text];
+  if (characters.length <= length) return text + " ".repeat(length - characters.length);
+  const head = Math.floor((length - 1) / 3);
+  const tail = length - 1 - head;
+  return `${characters.slice(0, head).join("")}…${characters.slice(-tail).join("")}`;
+}
+
+/** The unit, container or pod by the shortest name that says who it is; else the cgroup. */
+function ownerName({ owner, cgroup }: { owner: Owner; cgroup: string | null }): string | undefined {
+  const { namespace, pod, container, containerId, unit } = owner;
+  const inner = container ?? containerId?.slice(0, 12);
+  if (pod !== null) return [namespace, pod, inner].filter((name) => name != null).join("/");
+  return inner ?? unit ?? cgroup ?? undefined;
+}
+
+function nameOf(comm: string): string {
+  return comm === "" ? "(no name)" : printable(comm);
+}
+
+const namedAtMost = 6;
+
+/** Who dies together, once for each group. */
+function together({ answer, names }: Seen): string[] {
+  const told = new Set<number>();
+  return answer.victims.flatMap(({ pid, comm, diesWith }) => {
+    if (diesWith.length === 0 || told.has(pid)) return [];
+    for (const member of [pid, ...diesWith]) told.add(member);
+    const named = diesWith
+      .slice(0, namedAtMost)
+      .map((member) => `${nameOf(names.get(member) ?? "")} (pid ${member})`);
+    const rest = diesWith.length > namedAtMost ? [`${diesWith.length - namedAtMost} more`] : [];
+    return wrap(
+      `With ${nameOf(comm)} (pid ${pid}) die, by memory.oom.group: ${[...named, ...rest].join(", ")}.`,
+      width,
+    );
+  });
+}
+
+/** Whom the kernel never takes, and what they hold of the memory. */
+function untouchable({ answer, ranking, meminfo, cgroup }: Seen): string {
+  const { count, residentBytes } = answer.unkillable;
+  const where = cgroup === undefined ? "" : " here";
+  if (count === 0) return `Nobody${where} is untouchable (oom_score_adj -1000).`;
+  const largest = [...ranking.unkillable]
+    .sort((a, b) => b.memory.residentBytes - a.memory.residentBytes)
+    .slice(0, 3)
+    .map(({ comm, pid, memory }) => ({
+      name: `${nameOf(comm)} (pid ${pid})`,
+      held: bytes(memory.residentBytes),
+    }));
+  const share = `${bytes(residentBytes)}, ${percent(residentBytes, meminfo.memTotalBytes)} of the host's memory`;
+  const who =
+    count === 1
+      ? `${largest[0]?.name} holds ${share}`
+      : `${count} processes hold ${share}; the largest: ${largest.map(({ name, held }) => `${name} ${held}`).join(", ")}`;
+  return `Untouchable${where} (oom_score_adj -1000): ${who}.`;
+}

@@ -1,0 +1,284 @@
+import { chmodSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { victims } from "../../src/commands/victims.ts";
+import type { HostRoots } from "../../src/sources/host-files.ts";
+import { fixtureHost } from "../setup/fixture-host.ts";
+import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
+
+interface Run {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+function run({ rootfs, procfs, sysfs }: HostRoots, args: string[] = [], isTTY = false): Run {
+  let stdout = "";
+  let stderr = "";
+  const paths = [`--path.procfs=${procfs}`, `--path.sysfs=${sysfs}`, `--path.rootfs=${rootfs}`];
+  const code = victims([...paths, ...args], {
+    stdout: { write: (text) => (stdout += text), isTTY },
+    stderr: { write: (text) => (stderr += text) },
+    env: {},
+    monotonicMs: () => 0,
+  });
+  return { code, stdout, stderr };
+}
+
+interface Shown {
+  comm?: string;
+  scoreAdj?: number;
+  residentKb?: number;
+  cgroup?: string;
+}
+
+function addProcess(host: TemporaryTree, pid: number, shown: Shown = {}): void {
+  host.write(`proc/${pid}`, {
+    oom_score: 666,
+    oom_score_adj: shown.scoreAdj ?? 0,
+    cgroup: `0::${shown.cgroup ?? "/"}`,
+    status: `Name:\t${shown.comm ?? `p${pid}`}\nVmRSS:\t${shown.residentKb ?? 100} kB`,
+  });
+}
+
+/** A host of 1 GiB with kthreadd and a sleeping init. */
+function smallHost(): TemporaryTree {
+  const host = new TemporaryTree();
+  host.write("proc", { meminfo: "MemTotal: 1048576 kB\nMemFree: 1024 kB" });
+  host.write("proc/2", { oom_score: 0, oom_score_adj: 0, status: "Name:\tkthreadd" });
+  addProcess(host, 1, { comm: "init" });
+  return host;
+}
+
+function addCgroup(host: TemporaryTree, path: string, files: Record<string, string | number>) {
+  host.write("sys/fs/cgroup", { "cgroup.controllers": "memory" });
+  host.write(`sys/fs/cgroup${path}`, { "memory.current": 4096, "memory.max": "max", ...files });
+}
+
+describe("oom-exporter victims", () => {
+  it("answers first, ranks as the kernel does, and ends with the untouchable", () => {
+    const { code, stdout, stderr } = run(fixtureHost("v2-systemd"));
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(`\n${stdout}`).toBe(`
+If the host ran out of memory now, the kernel would kill worker-2 (pid 1802, worker@2.service) and
+free 70.7 MiB.
+
+  #     pid comm             owner                           memory   adj score     frees with
+  1    1802 worker-2         worker@2.service              70.5 MiB   300   876  70.7 MiB
+  2     811 mysqld           mariadb.service                1.1 GiB     0   814   1.1 GiB
+  3    2377 Web Content      browser                       45.5 MiB   200   806  45.6 MiB
+  4    2301 notes-sync       notes-sync.service             8.6 MiB   100   734   8.7 MiB
+  5    1502 node             shop-web-1                     191 MiB     0   692   191 MiB
+  6    1801 worker-1         worker@1.service              90.6 MiB     0   678  90.8 MiB
+  7    1618 py "odd" \\ job   shop-import-1                 30.5 MiB     0   670  30.6 MiB
+  8     941 postgres         postgresql@15-main.service     6.6 MiB     0   667   6.6 MiB
+  9    2254 new\\nline        session-3.scope                3.7 MiB     0   666   3.8 MiB
+ 10    2210 bash             session-3.scope                2.7 MiB     0   666   2.7 MiB
+ 11     318 systemd-journal  systemd-journald.service      12.5 MiB  -250   502  12.6 MiB
+ 12     934 postgres         postgresql@15-main.service     210 MiB  -500   362   211 MiB
+
+Untouchable (oom_score_adj -1000): sshd (pid 702) holds 1.7 MiB, under 1 % of the host's memory.
+`);
+  });
+
+  it("shows pods by namespace, pod and container, and who dies together", () => {
+    const { stdout } = run(fixtureHost("kubernetes-node"), ["--top=4"]);
+    expect(stdout).toContain(
+      "\n  4    1244 postgres         shop/db-0/postgres             721 MiB  -997   125   735 MiB +1\n",
+    );
+    expect(stdout).toContain(
+      "\nWith postgres (pid 1244) die, by memory.oom.group: postgres (pid 1290).\n",
+    );
+  });
+
+  it.each(["v2-systemd", "v1-systemd", "kubernetes-node", "container-view", "old-kernel"] as const)(
+    "fits 100 columns on %s",
+    (name) => {
+      for (const line of run(fixtureHost(name)).stdout.split("\n")) {
+        expect([...line].length).toBeLessThanOrEqual(100);
+      }
+    },
+  );
+
+  it("says so where it sees only a container's own processes", () => {
+    const { stdout } = run(fixtureHost("container-view"));
+    expect(stdout).toContain("Only the processes of this container are seen, not the host's");
+    expect(run(fixtureHost("v2-systemd")).stdout).not.toContain("Only the processes");
+  });
+
+  it("never lets a name write to the terminal", () => {
+    const host = smallHost();
+    addProcess(host, 10, { comm: "\x1b[2J\u202Eevil", residentKb: 500, cgroup: "/a\x1b]0;x\x07" });
+    const { stdout } = run(host.roots);
+    expect(stdout).toContain("\\x1b[2J\\u{202e}evil");
+    expect(stdout.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+  });
+
+  it("paints for a terminal only", () => {
+    expect(run(fixtureHost("v2-systemd"), [], true).stdout).toContain("\x1b[1;31mworker-2\x1b[0m");
+  });
+
+  it("says that the machine would panic, or take whoever asks, where it is set so", () => {
+    const host = smallHost();
+    addProcess(host, 10);
+    host.write("proc/sys/vm", { panic_on_oom: 0, oom_kill_allocating_task: 1 });
+    expect(run(host.roots).stdout).toContain("But vm.oom_kill_allocating_task is set");
+    host.write("proc/sys/vm", { panic_on_oom: 1 });
+    expect(run(host.roots).stdout).toContain("But vm.panic_on_oom is 1: the machine would panic");
+  });
+
+  it("says that the host would panic where nobody may be killed", () => {
+    const host = smallHost();
+    addProcess(host, 10, { scoreAdj: -1000, residentKb: 2048 });
+    addProcess(host, 11, { scoreAdj: -1000, residentKb: 1024 });
+    expect(run(host.roots).stdout.replaceAll("\n", " ")).toBe(
+      "If the host ran out of memory now, the kernel would find nobody that it may kill and would panic.  " +
+        "Untouchable (oom_score_adj -1000): 2 processes hold 3 MiB, under 1 % of the host's memory; " +
+        "the largest: p10 (pid 10) 2 MiB, p11 (pid 11) 1 MiB. ",
+    );
+  });
+});
+
+describe("oom-exporter victims --cgroup", () => {
+  function hostWithLimits(): TemporaryTree {
+    const host = smallHost();
+    addCgroup(host, "/", {});
+    addCgroup(host, "/shop", { "memory.max": 64 * 2 ** 20, "memory.current": 60 * 2 ** 20 });
+    addCgroup(host, "/shop/web", {});
+    addCgroup(host, "/shop/db", { "memory.max": 8 * 2 ** 20 });
+    addCgroup(host, "/free", {});
+    addProcess(host, 10, { cgroup: "/shop/web", residentKb: 30_000 });
+    addProcess(host, 11, { cgroup: "/shop/db", residentKb: 7_000, scoreAdj: 100 });
+    addProcess(host, 12, { cgroup: "/shop/db", scoreAdj: -1000 });
+    addProcess(host, 13, { cgroup: "/shopping", residentKb: 900_000 });
+    return host;
+  }
+
+  it("ranks what is in the cgroup, oom_score_adj weighed by its limit", () => {
+    const { roots } = hostWithLimits();
+    const pidsIn = (...args: string[]) =>
+      JSON.parse(run(roots, ["--json", ...args]).stdout).victims.map(
+        ({ pid }: { pid: number }) => pid,
+      );
+    expect(pidsIn()).toEqual([13, 11, 10]);
+    expect(pidsIn("--cgroup=/shop")).toEqual([10, 11]);
+    expect(pidsIn("--cgroup", "/shop/")).toEqual([10, 11]);
+    expect(pidsIn("--cgroup=/")).toEqual([13, 11, 10]);
+  });
+
+  it("names the limit, and counts the untouchable in it only", () => {
+    const { stdout } = run(hostWithLimits().roots, ["--cgroup=/shop"]);
+    expect(stdout).toContain(
+      "If /shop reached its limit of 64 MiB (94 % in use) now, the kernel would kill p10",
+    );
+    expect(stdout).toContain("Untouchable here (oom_score_adj -1000): p12 (pid 12) holds 100 KiB");
+  });
+
+  it("names the cgroup above whose limit it is", () => {
+    const { stdout } = run(hostWithLimits().roots, ["--cgroup=/shop/web"]);
+    expect(stdout).toContain("If /shop/web alone ran out at the 64 MiB of /shop now");
+    expect(stdout).toContain("oom-exporter victims --cgroup=/shop\n");
+  });
+
+  it("says so where there is no limit, or nobody in it", () => {
+    const host = hostWithLimits();
+    const { stdout } = run(host.roots, ["--cgroup=/free"]);
+    expect(stdout.split("\n")[0]).toBe("No process is seen in /free.");
+    addProcess(host, 14, { cgroup: "/free" });
+    expect(run(host.roots, ["--cgroup=/free"]).stdout).toContain(
+      "/free has no limit and runs out only with the host; of its own tasks, the kernel would kill",
+    );
+  });
+
+  it("counts a group's victims and what all of them free", () => {
+    const host = hostWithLimits();
+    addCgroup(host, "/shop", { "memory.max": 64 * 2 ** 20, "memory.oom.group": 1 });
+    const [first] = JSON.parse(run(host.roots, ["--json", "--cgroup=/shop"]).stdout).victims;
+    expect(first).toMatchObject({ pid: 10, diesWith: [11], freesBytes: 37_000 * 1024 });
+    // A kill within /shop/db alone does not reach the group above it.
+    const [inner] = JSON.parse(run(host.roots, ["--json", "--cgroup=/shop/db"]).stdout).victims;
+    expect(inner).toMatchObject({ pid: 11, diesWith: [] });
+  });
+
+  it("fails with one line where there is no such cgroup, or no memory controller", () => {
+    const unknown = run(hostWithLimits().roots, ["--cgroup=/gone"]);
+    expect(unknown).toMatchObject({ code: 1, stdout: "" });
+    expect(unknown.stderr).toMatch(/^oom-exporter victims: --cgroup=\/gone: no such cgroup.*\n$/);
+    const none = run(smallHost().roots, ["--cgroup=/gone"]);
+    expect(none).toMatchObject({ code: 1, stdout: "" });
+    expect(none.stderr).toMatch(/^oom-exporter victims: --cgroup: no memory controller.*\n$/);
+  });
+});
+
+describe("oom-exporter victims --json", () => {
+  it("prints the contract's shape", () => {
+    const { stdout } = run(fixtureHost("v2-systemd"), ["--json", "--top", "1"]);
+    expect(stdout.endsWith("}\n")).toBe(true);
+    expect(JSON.parse(stdout)).toEqual({
+      scope: "host",
+      victims: [
+        {
+          rank: 1,
+          pid: 1802,
+          comm: "worker-2",
+          owner: {
+            unit: "worker@2.service",
+            container: null,
+            containerId: null,
+            runtime: null,
+            pod: null,
+            podUid: null,
+            namespace: null,
+          },
+          cgroup: "/system.slice/system-worker.slice/worker@2.service",
+          score: 876,
+          scoreAdj: 300,
+          residentBytes: 73_928_704,
+          swapBytes: 0,
+          pageTablesBytes: 184_320,
+          freesBytes: 74_113_024,
+          diesWith: [],
+        },
+      ],
+      unkillable: { count: 1, residentBytes: 1_748_992 },
+    });
+  });
+});
+
+describe("where it cannot tell", () => {
+  it("says that processes may not be read, and ranks the others", () => {
+    const host = smallHost();
+    addProcess(host, 10);
+    addProcess(host, 11, { residentKb: 9000 });
+    chmodSync(host.path("proc/11/status"), 0);
+    const { code, stdout } = withoutPrivilege(() => run(host.roots));
+    expect(code).toBe(0);
+    expect(stdout).toContain("would kill p10");
+    expect(stdout).toContain(
+      "Processes that this user may not read, and that are not ranked: 1. Run as root.",
+    );
+  });
+
+  it("says that other users' processes are hidden", () => {
+    const host = smallHost();
+    addProcess(host, 10);
+    host.remove("proc/1");
+    expect(run(host.roots).stdout).toContain("Processes of other users are hidden (hidepid)");
+  });
+
+  it("fails with one line without a procfs", () => {
+    const { code, stderr } = run({ procfs: "/nowhere", sysfs: "/sys", rootfs: "/" });
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      "oom-exporter victims: /nowhere/meminfo: not there; say where it is mounted with --path.procfs\n",
+    );
+  });
+
+  it.each([["--top=0"], ["--cgroup=web"], ["--color"], ["extra"]])(
+    "refuses %s with one line and exit code 2",
+    (argument) => {
+      const { code, stdout, stderr } = run(fixtureHost("v2-systemd"), [argument]);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toMatch(/^oom-exporter victims: .+\n$/);
+    },
+  );
+});
