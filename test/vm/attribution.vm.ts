@@ -42,8 +42,8 @@ it.each([
       for i in $(seq 60); do run --bg --cgroup $CG/system.slice/job-$i.service -- hog --comm job; done
     `,
   ],
-])("60 kills in 60 cgroups, %s: at least 57 name theirs, none another", async (whose, storm) => {
-  const guest = await runInGuest(`${sixtyCgroups}${storm}${seeTheEnd}`);
+])("60 kills in 60 cgroups, %s: at least 57 name theirs, none another", async (whose, kills) => {
+  const guest = await runInGuest(`${sixtyCgroups}${kills}${seeTheEnd}`);
   const after = guest.scrape("after");
   expect(guest.truth.dead).toHaveLength(63);
   expectCountedAsDead(after, guest.truth);
