@@ -61,6 +61,10 @@ const closeLookEveryMs = 10;
 const closeLookForMs = 10_000;
 /** A look that takes long, on a host with many cgroups, is followed by as long a rest, at most this. */
 const longestRestMs = 50;
+/** So long after the last kill the looks go on, but take a tenth of the time at most. */
+const stormMs = 1000;
+const quietRestShare = 9;
+const longestQuietRestMs = 500;
 const givenOutLimit = 1024;
 
 interface Held {
@@ -85,7 +89,8 @@ export class KillIntake {
   readonly #givenOut = new Map<string, { killLine: KernelMessage; incident: string }>();
   readonly #counts = new Map<string, number>();
   #countsKnown = false;
-  #closeLookUntilMs = 0;
+  #lastKillMs = 0;
+  #isQuiet = false;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
   #serial = 0;
@@ -214,7 +219,12 @@ export class KillIntake {
   }
 
   #lookClosely(): void {
-    this.#closeLookUntilMs = this.#options.monotonicMs() + closeLookForMs;
+    this.#lastKillMs = this.#options.monotonicMs();
+    if (this.#isQuiet) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      this.#isQuiet = false;
+    }
     this.#timer ??= setTimeout(() => void this.#closeLook(), 0);
   }
 
@@ -225,6 +235,7 @@ export class KillIntake {
   async #closeLook(): Promise<void> {
     const { witness, attribution, monotonicMs, drainSources } = this.#options;
     const startMs = monotonicMs();
+    this.#isQuiet = false;
     witness.readYoung();
     await drainSources();
     this.readCounters();
@@ -233,9 +244,21 @@ export class KillIntake {
     this.#compareCounts(startMs);
     this.#settleAll(attribution.due(startMs));
     this.commit();
-    const restMs = Math.min(longestRestMs, Math.max(closeLookEveryMs, monotonicMs() - startMs));
-    const isOver = startMs > this.#closeLookUntilMs && this.#held.length === 0;
-    this.#timer = isOver ? undefined : setTimeout(() => void this.#closeLook(), restMs);
+    const tookMs = monotonicMs() - startMs;
+    const sinceKillMs = startMs - this.#lastKillMs;
+    const isBusy = this.#held.length > 0 || sinceKillMs <= stormMs;
+    if (!isBusy && sinceKillMs > closeLookForMs) {
+      this.#timer = undefined;
+      return;
+    }
+    const [restMs, longestMs] = isBusy
+      ? [tookMs, longestRestMs]
+      : [tookMs * quietRestShare, longestQuietRestMs];
+    this.#isQuiet = !isBusy;
+    this.#timer = setTimeout(
+      () => void this.#closeLook(),
+      Math.min(longestMs, Math.max(closeLookEveryMs, restMs)),
+    );
   }
 
   #compareCounts(nowMs: number): void {

@@ -17,6 +17,8 @@ let intake: KillIntake;
 let counters: Map<string, number>;
 let kernelKills: number;
 let read: Record<string, unknown>;
+let lookTakesMs: number;
+let looks: number;
 
 beforeEach(() => {
   vi.useFakeTimers({ now: startMs });
@@ -27,6 +29,8 @@ beforeEach(() => {
   ]);
   kernelKills = 0;
   read = { ring: 0 };
+  lookTakesMs = 0;
+  looks = 0;
   ledger = new KillLedger({ save: (change) => saved.push(change), nowMs: startMs });
   const kernelCount = new KernelKillCount();
   intake = new KillIntake({
@@ -37,7 +41,11 @@ beforeEach(() => {
       lookUp: () => undefined,
       remembered: () => undefined,
       readYoung: () => {},
-      killCounts: () => new Map(counters),
+      killCounts: () => {
+        looks++;
+        vi.setSystemTime(Date.now() + lookTakesMs);
+        return new Map(counters);
+      },
       kernelKills: () => kernelKills,
     },
     boot,
@@ -170,5 +178,39 @@ describe("lines of this boot", () => {
     expect(intake.rawLines).toBe(2);
     intake.commit();
     expect(intake.rawLines).toBe(2);
+  });
+});
+
+describe("the close look on a host with many cgroups", () => {
+  beforeEach(async () => {
+    lookTakesMs = 45;
+    looks = 0;
+    intake.take(arrival(1, { victimCgroup: "/a" }));
+    intake.commit();
+    await vi.advanceTimersByTimeAsync(2000);
+  });
+
+  it("takes a tenth of the time at most once no kill has come for a second", async () => {
+    looks = 0;
+    const fromMs = Date.now();
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(looks).toBeGreaterThan(0);
+    expect((looks * lookTakesMs) / (Date.now() - fromMs)).toBeLessThanOrEqual(0.11);
+  });
+
+  it("comes at once for the next kill", async () => {
+    looks = 0;
+    counters.set("/b", 1);
+    intake.take(arrival(2));
+    await vi.advanceTimersByTimeAsync(1);
+    expect(looks).toBe(1);
+    expect(shown()[0]).toEqual(["2", "/b"]);
+  });
+
+  it("ends ten seconds after the last kill", async () => {
+    await vi.advanceTimersByTimeAsync(12_000);
+    looks = 0;
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(looks).toBe(0);
   });
 });
