@@ -72,6 +72,9 @@ const commonFlags = {
   help: { type: "boolean", default: false, help: "Print this help and exit." },
 } as const satisfies FlagTable;
 
+/** Taken where it can be written, and no other is given. */
+export const defaultStateDirectory = "/var/lib/oom-exporter";
+
 /** Paths that are served at fixed places, so the metrics cannot be. */
 const takenPath = /^\/(api|kills|-)(\/|$)/;
 
@@ -161,7 +164,7 @@ export const serveFlags = {
   "state.directory": {
     type: "string",
     placeholder: "DIR",
-    shownDefault: "$STATE_DIRECTORY, else /var/lib/oom-exporter if it can be written",
+    shownDefault: `$STATE_DIRECTORY, else ${defaultStateDirectory} if it can be written`,
     help: "Where kill counts and the log position survive a restart.",
   },
   ...collectorFlags,

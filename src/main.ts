@@ -30,6 +30,19 @@ async function run(argv: string[]): Promise<number | undefined> {
     const { stdout, stderr, env } = process;
     return victims(rest, { stdout, stderr, env, monotonicMs: () => performance.now() });
   }
+  if (command === "doctor") {
+    const { doctor, placeOf, userName } = await import("./commands/doctor.ts");
+    const { stdout, stderr, env } = process;
+    const user = userName(process.getuid?.() ?? 0);
+    return doctor(rest, {
+      stdout,
+      stderr,
+      env,
+      clock: () => Date.now(),
+      user,
+      place: placeOf(env),
+    });
+  }
   if (command === "serve" || command === "" || command.startsWith("-")) {
     // A young generation that never grows: a third less anonymous memory, which is what counts when
     // memory is short. It would have grown by the time all modules are loaded.
@@ -37,5 +50,7 @@ async function run(argv: string[]): Promise<number | undefined> {
     const { serve } = await import("./commands/serve.ts");
     return serve(command === "serve" ? rest : argv);
   }
-  throw new UsageError(`unknown command "${command}"; there are serve, explain and victims`);
+  throw new UsageError(
+    `unknown command "${command}"; there are serve, explain, victims and doctor`,
+  );
 }

@@ -3,18 +3,17 @@ import { accessSync, constants, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Exporter } from "../exporter.ts";
-import { helpText, parseServeFlags, serveFlags } from "../flags.ts";
+import { defaultStateDirectory, helpText, parseServeFlags, serveFlags } from "../flags.ts";
 import { createLog, type Logger } from "../log-output.ts";
 import type { OwnProcess } from "../own-process.ts";
 import { openKmsg } from "../sources/kmsg-device.ts";
 import { type OpenedState, StateDirectory } from "../sources/state-directory.ts";
 
-const usage = "oom-exporter [serve] [FLAGS] | oom-exporter explain [FILE...] [FLAGS]";
+const usage = "oom-exporter [serve] [FLAGS] | oom-exporter explain|victims|doctor [FLAGS]";
 const about =
   "Prometheus exporter for Linux out-of-memory kills: counts every one, says who was killed and why, and who is next.";
 /** Never prefixed by --path.rootfs: a container gets it as a device of its own. */
 const kmsgPath = "/dev/kmsg";
-const defaultStateDirectory = "/var/lib/oom-exporter";
 /** Often enough to see a stall, seldom enough to cost nothing. */
 const eventLoopResolutionMs = 100;
 

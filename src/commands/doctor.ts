@@ -1,0 +1,172 @@
+/** `oom-exporter doctor [--json]`: what can be read here, what not, and the fix for each. */
+import { existsSync } from "node:fs";
+import { userInfo } from "node:os";
+import type { Check, Place } from "../check.ts";
+import { blindness, examine } from "../doctor.ts";
+import {
+  defaultStateDirectory,
+  type FlagTable,
+  helpText,
+  parseFlags,
+  serveFlags,
+  UsageError,
+} from "../flags.ts";
+import { parseListenAddress } from "../http/listeners.ts";
+import { HostFiles } from "../sources/host-files.ts";
+import { openKmsg } from "../sources/kmsg-device.ts";
+import { hostTimeZone } from "../sources/time-zone.ts";
+import { columns, printable, type Style, styleFor, width, wrap } from "./terminal.ts";
+
+export interface DoctorIo {
+  stdout: { write(text: string): unknown; isTTY?: boolean };
+  stderr: { write(text: string): unknown };
+  env: Readonly<Record<string, string | undefined>>;
+  /** Milliseconds since the epoch. */
+  clock: () => number;
+  /** Name of the user that this runs as. */
+  user: string;
+  place: Place;
+  /** The kernel's log ring; never under --path.rootfs. Default /dev/kmsg. */
+  kmsgPath?: string;
+}
+
+const usage = "oom-exporter doctor [FLAGS]";
+const about =
+  "Says what oom-exporter can read here, what not, what that costs, and what mends it. Run it as the user, and in the container, that the exporter runs in, with the same flags. Exit code 1 if kills would go unseen.";
+
+export const doctorFlags = {
+  json: { type: "boolean", default: false, help: "Print the checks as JSON." },
+  "web.listen-address": serveFlags["web.listen-address"],
+  "path.procfs": serveFlags["path.procfs"],
+  "path.sysfs": serveFlags["path.sysfs"],
+  "path.rootfs": serveFlags["path.rootfs"],
+  "kernel-log.source": serveFlags["kernel-log.source"],
+  "kernel-log.file": serveFlags["kernel-log.file"],
+  "state.directory": serveFlags["state.directory"],
+  help: { type: "boolean", default: false, help: "Print this help and exit." },
+} as const satisfies FlagTable;
+
+/** Runs the command. Returns its exit code: 0 done, 1 kills would go unseen, 2 wrong usage. */
+export async function doctor(argv: readonly string[], io: DoctorIo): Promise<number> {
+  let flags: ReturnType<typeof parseDoctorFlags>;
+  try {
+    flags = parseDoctorFlags(argv);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    io.stderr.write(`oom-exporter doctor: ${error.message}\n`);
+    return 2;
+  }
+  if (flags.help) {
+    io.stdout.write(helpText(usage, about, doctorFlags));
+    return 0;
+  }
+  const { kmsgPath = "/dev/kmsg", env, clock, user, place } = io;
+  const checks = await examine({
+    files: new HostFiles({
+      procfs: flags["path.procfs"],
+      sysfs: flags["path.sysfs"],
+      rootfs: flags["path.rootfs"],
+    }),
+    kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
+    kernelLog: { mode: flags["kernel-log.source"], filePath: flags["kernel-log.file"] },
+    stateDirectory:
+      flags["state.directory"] ?? (env.STATE_DIRECTORY?.split(":")[0] || defaultStateDirectory),
+    listenAddresses: flags["web.listen-address"].flatMap((text) => {
+      const address = parseListenAddress(text);
+      return typeof address === "string" ? [] : [address];
+    }),
+    clock: { nowMs: clock, zone: hostTimeZone(flags["path.rootfs"]) },
+    user,
+    place,
+  });
+  io.stdout.write(
+    flags.json ? `${JSON.stringify({ checks })}\n` : textOf(checks, io, styleFor(io.stdout, env)),
+  );
+  return blindness(checks) === undefined ? 0 : 1;
+}
+
+function parseDoctorFlags(argv: readonly string[]) {
+  const { values, given, positionals } = parseFlags(doctorFlags, argv);
+  if (positionals[0] !== undefined) {
+    throw new UsageError(
+      `unexpected argument "${printable(positionals[0])}"; see oom-exporter doctor --help`,
+    );
+  }
+  if (given.has("kernel-log.file")) values["kernel-log.source"] = "file";
+  return values;
+}
+
+/** Name of the user that this process runs as, or its number where it has none. */
+export function userName(uid: number): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(uid);
+  }
+}
+
+/** Where this process runs, by the marks that runtimes leave. */
+export function placeOf(env: DoctorIo["env"]): Place {
+  if (env.KUBERNETES_SERVICE_HOST !== undefined) return "pod";
+  const marks = ["/.dockerenv", "/run/.containerenv"];
+  return env.container !== undefined || marks.some((path) => existsSync(path))
+    ? "container"
+    : "host";
+}
+
+const stateColumns = 9;
+const nameColumns = 28;
+
+function textOf(checks: readonly Check[], { user, place }: DoctorIo, style: Style): string {
+  const lines = [
+    ...wrap(firstSentence(checks, style), width),
+    "",
+    ...checks.map((check) => summary(check, style)),
+  ];
+  for (const check of checks) {
+    if (check.state !== "ok") lines.push("", ...details(check, style));
+  }
+  const where = { host: "on the host", container: "in a container", pod: "in a pod" }[place];
+  const advice = `Seen as user ${printable(user)} ${where}: what holds for the exporter is what its own user sees, with its flags.`;
+  lines.push("", ...wrap(advice, width).map((line) => style.quiet(line)));
+  return `${lines.join("\n")}\n`;
+}
+
+function firstSentence(checks: readonly Check[], style: Style): string {
+  const blind = blindness(checks);
+  if (blind !== undefined) {
+    return `${style.alarm("Kills would go unseen here")}: see ${blind.name} below.`;
+  }
+  const wanting = checks.filter(({ state }) => state !== "ok").length;
+  const rest =
+    wanting === 0
+      ? "nothing is missing"
+      : `${wanting} of ${checks.length} checks could be better, below`;
+  return `${style.bold("Kills are seen here")}; ${rest}.`;
+}
+
+function summary({ name, state, found }: Check, style: Style): string {
+  const mark = state.padEnd(stateColumns);
+  const painted = { ok: style.quiet, partial: style.bold, missing: style.alarm }[state](mark);
+  const head = `${painted}${name.padEnd(nameColumns)}`;
+  const room = width - columns(head);
+  const characters = [...printable(found)];
+  const shown =
+    characters.length <= room ? characters.join("") : `${characters.slice(0, room - 1).join("")}…`;
+  return `${head}${shown}`;
+}
+
+const labelColumns = 7;
+
+function details({ name, state, found, costs, fix }: Check, style: Style): string[] {
+  const field = (label: string, text: string | null): string[] =>
+    wrap(printable(text ?? ""), width - labelColumns - 2).map(
+      (line, index) => `  ${style.quiet((index === 0 ? label : "").padEnd(labelColumns))}${line}`,
+    );
+  return [
+    style.bold(`${name}: ${state}`),
+    ...field("Found", found),
+    ...field("Costs", costs),
+    ...field("Mend", fix),
+  ];
+}
