@@ -26,7 +26,10 @@ export async function debianTool(
   const wrapper = join(home, program);
   if (await exists(wrapper)) return wrapper;
   try {
-    await unpack(packageName, pathInside, home);
+    // Another program of the same package may have brought it.
+    if (!(await exists(join(home, "root", pathInside))))
+      await unpack(packageName, pathInside, home);
+    await writeWrapper(packageName, pathInside, home);
     return wrapper;
   } catch (error) {
     if (process.env.CI === "true") {
@@ -71,26 +74,39 @@ async function unpack(packageName: string, pathInside: string, home: string): Pr
         ? await notInstalled([...dependencies].filter((name) => name.startsWith("lib")))
         : [];
     }
-    const program = basename(pathInside);
-    const script = [
-      "#!/bin/sh",
-      `root=${join(home, "root")}`,
-      `export LD_LIBRARY_PATH="${libraryPath("$root")}"`,
-      // Where rsyslogd looks for its modules.
-      ...(packageName === "rsyslog"
-        ? ['for d in "$root"/usr/lib/*/rsyslog; do export RSYSLOG_MODDIR="$d/"; done']
-        : []),
-      `exec "$root/${pathInside}" "$@"`,
-      "",
-    ].join("\n");
-    await writeFile(join(building, program), script);
-    await chmod(join(building, program), 0o755);
     await rename(building, home).catch(async (error: unknown) => {
-      if (!(await exists(join(home, program)))) throw error;
+      if (!(await exists(join(home, "root", pathInside)))) throw error;
     });
   } finally {
     await rm(building, { recursive: true, force: true });
   }
+}
+
+async function writeWrapper(packageName: string, pathInside: string, home: string): Promise<void> {
+  const program = basename(pathInside);
+  const script = [
+    "#!/bin/sh",
+    `root=${join(home, "root")}`,
+    `export LD_LIBRARY_PATH="${libraryPath("$root")}"`,
+    // Where rsyslogd looks for its modules.
+    ...(packageName === "rsyslog"
+      ? ['for d in "$root"/usr/lib/*/rsyslog; do export RSYSLOG_MODDIR="$d/"; done']
+      : []),
+    // Alertmanager looks for its own templates at one place only.
+    ...(program === "prometheus-alertmanager"
+      ? [
+          `mount='mount -t overlay overlay -o "lowerdir=$0/usr/share:/usr/share" /usr/share && exec "$@"'`,
+          "[ -e /usr/share/prometheus/alertmanager/default.tmpl ] ||",
+          `exec unshare --mount sh -c "$mount" "$root" "$root/${pathInside}" "$@"`,
+        ]
+      : []),
+    `exec "$root/${pathInside}" "$@"`,
+    "",
+  ].join("\n");
+  const written = join(home, `.${program}-${process.pid}`);
+  await writeFile(written, script);
+  await chmod(written, 0o755);
+  await rename(written, join(home, program));
 }
 
 /** Downloads and unpacks one package; returns the names of the packages it depends on. */

@@ -1,0 +1,244 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parse, stringify } from "yaml";
+import { debianTool } from "./debian-tools.ts";
+import { eventually } from "./exporter-process.ts";
+
+export interface Alert {
+  status: "firing" | "resolved";
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+}
+
+/** One webhook call of Alertmanager's. */
+export interface Notification {
+  arrivedMs: number;
+  /** Where the shipped routing sends it: `/page`, `/ticket` or `/info`. */
+  path: string;
+  groupLabels: Record<string, string>;
+  alerts: Alert[];
+}
+
+/** A page as people read it: the shipped templates in a chat message. */
+export interface Message {
+  title: string;
+  text: string;
+}
+
+/** Prometheus and Alertmanager with the shipped rules and routing, and a receiver for what they send. */
+export interface PagingStack {
+  readonly notifications: readonly Notification[];
+  readonly messages: readonly Message[];
+  /** Instant query; the series with their values. */
+  query(expression: string): Promise<{ metric: Record<string, string>; value: number }[]>;
+  /** Names of the alerts that fire for an instance now. */
+  firing(instance: string): Promise<string[]>;
+  end(): Promise<void>;
+}
+
+export interface PagingStackOptions {
+  /** `host:port` of the exporters; it is their `instance` too. */
+  targets: readonly string[];
+  /** Further labels of the targets. */
+  labels?: Record<string, string>;
+  /**
+   * Scrapes, evaluates and waits in a fifth of the shipped time or less, for what would keep a test
+   * waiting for minutes. Otherwise nothing but addresses differs from what is shipped.
+   */
+  hurried?: boolean;
+}
+
+/** Why no stack can be had here, or `undefined` where it can. */
+export async function pagingStackObstacle(): Promise<string | undefined> {
+  // The unpacked Alertmanager gets a mount of its own over /usr/share.
+  if (process.getuid?.() !== 0) return "needs root";
+  for (const [name, path] of Object.values(programs)) {
+    if ((await debianTool(name, path)) === undefined) return `no ${name} from Debian`;
+  }
+  return undefined;
+}
+
+const programs = {
+  prometheus: ["prometheus", "usr/bin/prometheus"],
+  alertmanager: ["prometheus-alertmanager", "usr/bin/prometheus-alertmanager"],
+} as const;
+
+/** Starts it on free loopback ports; `end` stops and removes everything. */
+export async function startPagingStack(options: PagingStackOptions): Promise<PagingStack> {
+  const directory = mkdtempSync(join(tmpdir(), "oom-exporter-paging-"));
+  const notifications: Notification[] = [];
+  const messages: Message[] = [];
+  const receiver = await receive(notifications, messages);
+  const children: ChildProcess[] = [];
+  const end = async () => {
+    for (const child of children) await stop(child);
+    receiver.close();
+    receiver.closeAllConnections();
+    rmSync(directory, { recursive: true, force: true });
+  };
+  try {
+    const prometheus = `127.0.0.1:${await freePort()}`;
+    const alertmanager = `127.0.0.1:${await freePort()}`;
+    const { port } = receiver.address() as AddressInfo;
+    writeConfiguration(directory, options, { alertmanager, receiver: `127.0.0.1:${port}` });
+    children.push(
+      await start("alertmanager", alertmanager, [
+        `--config.file=${directory}/alertmanager.yml`,
+        `--storage.path=${directory}/alertmanager-data`,
+        `--web.listen-address=${alertmanager}`,
+        "--cluster.listen-address=",
+      ]),
+    );
+    children.push(
+      await start("prometheus", prometheus, [
+        `--config.file=${directory}/prometheus.yml`,
+        `--storage.tsdb.path=${directory}/prometheus-data`,
+        `--web.listen-address=${prometheus}`,
+      ]),
+    );
+    const api = async <Data>(path: string): Promise<Data> => {
+      const answer = await (await fetch(`http://${prometheus}/api/v1/${path}`)).json();
+      return (answer as { data: Data }).data;
+    };
+    return {
+      notifications,
+      messages,
+      async query(expression) {
+        type Answer = { result: { metric: Record<string, string>; value: [number, string] }[] };
+        const { result } = await api<Answer>(`query?query=${encodeURIComponent(expression)}`);
+        return result.map(({ metric, value }) => ({ metric, value: Number(value[1]) }));
+      },
+      async firing(instance) {
+        type Answer = { alerts: { state: string; labels: Record<string, string> }[] };
+        const { alerts } = await api<Answer>("alerts");
+        return alerts
+          .filter(({ state, labels }) => state === "firing" && labels.instance === instance)
+          .map(({ labels }) => labels.alertname as string);
+      },
+      end,
+    };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+/** The shipped files with addresses, and nothing else unless it is to hurry, replaced. */
+function writeConfiguration(
+  directory: string,
+  { targets, labels, hurried = false }: PagingStackOptions,
+  addresses: { alertmanager: string; receiver: string },
+): void {
+  const write = (name: string, text: string) => {
+    writeFileSync(join(directory, name), hurried ? hurry(text) : text);
+  };
+  const shipped = (path: string) => readFileSync(resolve(path), "utf8");
+
+  const prometheus = parse(shipped("docker/prometheus.yml"));
+  prometheus.alerting.alertmanagers[0].static_configs[0].targets = [addresses.alertmanager];
+  const [job] = prometheus.scrape_configs;
+  job.static_configs = targets.map((target) => ({
+    targets: [target],
+    labels: { ...labels, instance: target },
+  }));
+  write("prometheus.yml", stringify(prometheus));
+
+  mkdirSync(join(directory, "rules"));
+  for (const name of readdirSync(resolve("prometheus-rules"))) {
+    if (name.endsWith(".yml")) write(`rules/${name}`, shipped(`prometheus-rules/${name}`));
+  }
+
+  const pager = /127\.0\.0\.1:10139/g;
+  const alertmanager = parse(
+    shipped("docker/alertmanager.yml").replace(pager, addresses.receiver),
+  ) as { receivers: { name: string; slack_configs?: unknown[] }[] };
+  const examples = parse(shipped("docker/alertmanager.examples.yml"));
+  const [chat] = (examples.receivers as typeof alertmanager.receivers).flatMap(
+    ({ slack_configs }) => slack_configs ?? [],
+  ) as Record<string, unknown>[];
+  delete chat?.api_url_file;
+  for (const kills of alertmanager.receivers.filter(({ name }) => name === "page-kill")) {
+    kills.slack_configs = [{ ...chat, api_url: `http://${addresses.receiver}/slack` }];
+  }
+  write("alertmanager.yml", stringify(alertmanager));
+  cpSync(resolve("docker/alertmanager/templates"), join(directory, "alertmanager/templates"), {
+    recursive: true,
+  });
+}
+
+const shorter: Record<string, string> = { "5s": "1s", "10s": "2s", "15s": "3s", "5m": "5s" };
+
+function hurry(text: string): string {
+  return text.replace(
+    /\b((?:\w+_)?interval|group_wait|scrape_timeout|for): (5s|10s|15s|5m)$/gm,
+    (_, key, duration) => `${key}: ${shorter[duration]}`,
+  );
+}
+
+async function start(
+  program: keyof typeof programs,
+  address: string,
+  flags: readonly string[],
+): Promise<ChildProcess> {
+  const [name, inside] = programs[program];
+  const path = (await debianTool(name, inside)) as string;
+  const child = spawn(path, [...flags], { stdio: ["ignore", "ignore", "pipe"] });
+  let log = "";
+  child.stderr.on("data", (chunk) => {
+    log += chunk;
+  });
+  const isReady = async () => {
+    if (child.exitCode !== null) throw new Error(`${program} ended: ${log}`);
+    const answer = await fetch(`http://${address}/-/ready`).catch(() => undefined);
+    return answer?.ok;
+  };
+  try {
+    await eventually(`${program} is ready`, isReady, 60_000);
+  } catch (error) {
+    await stop(child);
+    throw error;
+  }
+  return child;
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill("SIGKILL");
+  await once(child, "exit");
+}
+
+async function receive(notifications: Notification[], messages: Message[]): Promise<Server> {
+  const server = createServer(async (request, response) => {
+    let text = "";
+    for await (const chunk of request.setEncoding("utf8")) text += chunk;
+    const body = JSON.parse(text);
+    if (request.url === "/slack") messages.push(body.attachments[0]);
+    else notifications.push({ ...body, arrivedMs: Date.now(), path: request.url ?? "" });
+    response.end("ok");
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return server;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
