@@ -1,4 +1,4 @@
-import type { FlagTable } from "../src/flags.ts";
+import type { FlagDefinition, FlagTable } from "../src/flags.ts";
 import { flagDefault, flagHelp, flagUsage } from "../src/flags.ts";
 import { catalog, metricNames, ownerLabels } from "../src/metrics/catalog.ts";
 
@@ -58,22 +58,24 @@ function labelsOf(name: (typeof metricNames)[number]): string {
   return [...(hasOwner ? ["*owner*"] : []), ...written].join(", ");
 }
 
-/** docs/flags.md, from a command's table of flags. */
-export function flagsPage(table: FlagTable): string {
-  return [
-    "# Flags",
-    "",
-    generated,
-    "",
-    "| Flag | Default | What it does |",
-    "|---|---|---|",
-    ...Object.entries(table).map(([name, definition]) => {
-      const usage = flagUsage(name, definition).replace(/=.*/, "");
-      const fallback = flagDefault(definition);
-      return `| \`${usage}\` | ${fallback === "" ? "" : `\`${fallback}\``} | ${cell(flagHelp(definition))} |`;
-    }),
-    "",
-  ].join("\n");
+/** docs/flags.md, from the commands' tables of flags. */
+export function flagsPage(tables: Readonly<Record<string, FlagTable>>): string {
+  const sections = Object.entries(tables).map(([command, table]) =>
+    [
+      `## ${command}`,
+      "",
+      "| Flag | Default | What it does |",
+      "|---|---|---|",
+      ...Object.entries(table).map(([name, definition]) => flagRow(name, definition)),
+    ].join("\n"),
+  );
+  return ["# Flags", "", generated, "", sections.join("\n\n"), ""].join("\n");
+}
+
+function flagRow(name: string, definition: FlagDefinition): string {
+  const usage = flagUsage(name, definition).replace(/=.*/, "");
+  const fallback = flagDefault(definition);
+  return `| \`${usage}\` | ${fallback === "" ? "" : `\`${fallback}\``} | ${cell(flagHelp(definition))} |`;
 }
 
 function cell(text: string): string {

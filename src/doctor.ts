@@ -320,14 +320,12 @@ function checkState({ stateDirectory: path, user, place }: DoctorOptions): Check
   };
   let directory = path;
   while (!existsSync(directory) && directory !== dirname(directory)) directory = dirname(directory);
-  try {
-    accessSync(directory, constants.W_OK | constants.X_OK);
-  } catch (error) {
-    const isReadOnly = (error as NodeJS.ErrnoException).code === "EROFS";
+  const obstacle = writeObstacle(directory, user);
+  if (obstacle !== undefined) {
     return {
       name,
       state: "missing",
-      found: `${path}: ${isReadOnly ? "on a read-only file system" : `not writable for ${user}`}`,
+      found: `${path}: ${obstacle}`,
       costs: "counts start at 0 with each start, and kills while it was down are not counted",
       fix: ways[place],
     };
@@ -342,6 +340,17 @@ function checkState({ stateDirectory: path, user, place }: DoctorOptions): Check
     };
   }
   return ok(name, directory === path ? `${path}: writable` : `${path}: can be made`);
+}
+
+function writeObstacle(directory: string, user: string): string | undefined {
+  if (!statSync(directory).isDirectory()) return `${directory} is not a directory`;
+  try {
+    accessSync(directory, constants.W_OK | constants.X_OK);
+    return undefined;
+  } catch (error) {
+    const isReadOnly = (error as NodeJS.ErrnoException).code === "EROFS";
+    return isReadOnly ? "on a read-only file system" : `not writable for ${user}`;
+  }
 }
 
 const askMs = 2000;

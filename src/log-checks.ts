@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { type Check, ok, type Place } from "./check.ts";
 import { ago } from "./http/times.ts";
 import { KernelMessageReader, parseKmsgRecord } from "./kernel/kernel-message.ts";
@@ -97,6 +97,16 @@ const unseen = "kills go unseen: nothing says who was killed, where and why";
 
 function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
   const { bootTimeMs, clock, mode } = options;
+  const error = readError(path);
+  if (error !== undefined) {
+    return {
+      name: logCheckName,
+      state: "missing",
+      found: `${path}: ${wordFor(error)}`,
+      costs: unseen,
+      fix: groupFix(path, options),
+    };
+  }
   const lastMs = lastStampMs(path, clock);
   const found = `${path}: ${lastMs === undefined ? "no line with a time" : `last line ${ago(lastMs, clock.nowMs())}`}`;
   const restart = "systemctl restart rsyslog";
@@ -140,7 +150,7 @@ function choose(options: LogCheckOptions): LogChoice {
     mode === "kmsg"
       ? { kind: "kmsg", path: kmsg.path }
       : { kind: "file", path: filePath ?? files.rootfs("var/log/kern.log") };
-  const error = source.kind === "kmsg" ? openError(kmsg.open) : accessError(source.path);
+  const error = source.kind === "kmsg" ? openError(kmsg.open) : readError(source.path);
   if (error === undefined) return { source, passedOver: [] };
   return { passedOver: [{ source, obstacle: wordFor(error) }] };
 }
@@ -154,9 +164,9 @@ function openError(open: () => KmsgReader): string | undefined {
   }
 }
 
-function accessError(path: string): string | undefined {
+function readError(path: string): string | undefined {
   try {
-    accessSync(path, constants.R_OK);
+    closeSync(openSync(path, "r"));
     return undefined;
   } catch (error) {
     return codeOf(error);
@@ -198,8 +208,7 @@ function lastStampMs(path: string, clock: LogClock): number | undefined {
 /** A file that is there only needs its group; else the ring needs no daemon. */
 function sourceFix(options: LogCheckOptions, passedOver: LogChoice["passedOver"]): string {
   const denied = passedOver.find(
-    ({ source }) =>
-      source.kind === "file" && /^E(ACCES|PERM)$/.test(accessError(source.path) ?? ""),
+    ({ source }) => source.kind === "file" && /^E(ACCES|PERM)$/.test(readError(source.path) ?? ""),
   );
   if (denied !== undefined) return groupFix(denied.source.path, options);
   const { mode, place } = options;
@@ -224,7 +233,7 @@ function ringFix({ place, kmsg }: LogCheckOptions): string {
     case "pod":
       return "securityContext: {privileged: true} in the container; the device cgroup refuses it otherwise";
     case "host":
-      return accessError(kmsg.path) === "ENOENT"
+      return readError(kmsg.path) === "ENOENT"
         ? "mknod /dev/kmsg c 1 11 && chmod 644 /dev/kmsg"
         : "systemctl edit oom-exporter, with [Service] AmbientCapabilities=CAP_SYSLOG CapabilityBoundingSet=CAP_SYSLOG ProtectKernelLogs=no PrivateDevices=no, a line each; by hand: run as root";
   }

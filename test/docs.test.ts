@@ -1,5 +1,8 @@
 import { expect, it } from "vitest";
 import { flagsPage, metricsPage } from "../scripts/reference-pages.ts";
+import { doctorFlags } from "../src/commands/doctor.ts";
+import { explainFlags } from "../src/commands/explain.ts";
+import { victimsFlags } from "../src/commands/victims.ts";
 import { serveFlags } from "../src/flags.ts";
 
 // `npm run docs` runs this file with --update, which writes the pages anew.
@@ -8,6 +11,12 @@ it("docs/metrics.md lists the metrics of the catalog", async () => {
   await expect(metricsPage()).toMatchFileSnapshot("../docs/metrics.md");
 });
 
-it("docs/flags.md lists the flags of the table", async () => {
-  await expect(flagsPage(serveFlags)).toMatchFileSnapshot("../docs/flags.md");
+it("docs/flags.md lists the flags of every command", async () => {
+  const tables = {
+    "oom-exporter [serve]": serveFlags,
+    "oom-exporter explain": explainFlags,
+    "oom-exporter victims": victimsFlags,
+    "oom-exporter doctor": doctorFlags,
+  };
+  await expect(flagsPage(tables)).toMatchFileSnapshot("../docs/flags.md");
 });

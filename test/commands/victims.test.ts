@@ -2,6 +2,7 @@ import { chmodSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { victims } from "../../src/commands/victims.ts";
 import type { HostRoots } from "../../src/sources/host-files.ts";
+import { startExporter, temporaryDirectory } from "../setup/exporter-process.ts";
 import { fixtureHost } from "../setup/fixture-host.ts";
 import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
 
@@ -242,6 +243,35 @@ describe("oom-exporter victims --json", () => {
       unkillable: { count: 1, residentBytes: 1_748_992 },
     });
   });
+});
+
+describe("victims --json and /api/v1/victims", () => {
+  it.each(["v2-systemd", "v1-systemd", "kubernetes-node"] as const)(
+    "are the same bytes on %s, for the host and for each cgroup",
+    async (name) => {
+      const host = fixtureHost(name);
+      const paths = Object.entries(host).map(([root, path]) => `--path.${root}=${path}`);
+      const state = temporaryDirectory();
+      const exporter = await startExporter([...paths, `--state.directory=${state.path}`]);
+      try {
+        const exposition = await exporter.metrics("?collect[]=cgroups");
+        const cgroups = [
+          ...exposition.matchAll(/^oom_cgroup_memory_current_bytes\{cgroup="([^"]+)"/gm),
+        ];
+        expect(cgroups.length).toBeGreaterThan(5);
+        const scopes = cgroups.map(([, label = ""]) => label.replaceAll("\\\\", "\\"));
+        for (const scope of [undefined, ...scopes]) {
+          const query = scope === undefined ? "" : `?cgroup=${encodeURIComponent(scope)}`;
+          const answer = await fetch(`${exporter.url}/api/v1/victims${query}`);
+          const args = scope === undefined ? [] : [`--cgroup=${scope}`];
+          expect(run(host, ["--json", ...args]).stdout).toBe(`${await answer.text()}\n`);
+        }
+      } finally {
+        await exporter.end();
+        state.remove();
+      }
+    },
+  );
 });
 
 describe("where it cannot tell", () => {

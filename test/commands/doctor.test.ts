@@ -1,0 +1,433 @@
+import { spawnSync } from "node:child_process";
+import { chmodSync, chownSync, mkdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { describe, expect, it } from "vitest";
+import type { Check, Place } from "../../src/check.ts";
+import { type DoctorIo, doctor, placeOf } from "../../src/commands/doctor.ts";
+import { startExporter, temporaryDirectory } from "../setup/exporter-process.ts";
+import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
+
+const main = new URL("../../dist/main.js", import.meta.url).pathname;
+const now = Date.parse("2026-11-21T04:00:00Z");
+const minute = 60_000;
+
+/** A healthy host that booted an hour ago: cgroup v2, swap, a kern.log that was just written. */
+class Host extends TemporaryTree {
+  readonly kmsgPath = this.path("kmsg");
+  readonly state = this.path("state");
+
+  constructor() {
+    super();
+    mkdirSync(this.state);
+    this.write("proc", {
+      uptime: "3600.00 3000.00",
+      meminfo: "MemTotal: 1048576 kB\nMemFree: 1024 kB\nSwapTotal: 2048 kB\nSwapFree: 1024 kB",
+      vmstat: "nr_free_pages 1\noom_kill 3",
+      "pressure/memory": "some avg10=0.00 avg60=0.00 avg300=0.00 total=0",
+      "sys/kernel/osrelease": "6.1.0-18-amd64",
+      "sys/vm/overcommit_memory": 0,
+      "sys/vm/panic_on_oom": 0,
+      "sys/vm/oom_kill_allocating_task": 0,
+    });
+    this.process(1, "init");
+    this.process(10, "mysqld");
+    this.write("proc/2", { oom_score: 0, oom_score_adj: 0, status: "Name:\tkthreadd" });
+    this.write("sys/fs/cgroup", { "cgroup.controllers": "cpu memory" });
+    this.write("sys/fs/cgroup/a.service", { "memory.current": 4096, "memory.max": "max" });
+    this.log("var/log/kern.log", now - minute);
+    this.write("etc", { group: "root:x:0:\nadm:x:4:syslog" });
+  }
+
+  process(pid: number, comm: string, cgroup = "/a.service"): void {
+    this.write(`proc/${pid}`, {
+      oom_score: 666,
+      oom_score_adj: 0,
+      cgroup: `0::${cgroup}`,
+      status: `Name:\t${comm}\nVmRSS:\t100 kB`,
+    });
+  }
+
+  log(path: string, lastMs: number, writtenMs = lastMs): void {
+    const stamp = new Date(lastMs).toISOString().replace("Z", "+00:00");
+    this.write(".", { [path]: `${stamp} db1 kernel: [ 3540.000000] usb 1-1: new device` });
+    utimesSync(this.path(path), writtenMs / 1000, writtenMs / 1000);
+  }
+
+  /** A ring whose last record is from so many seconds after boot. */
+  ring(lastSeconds: number): void {
+    writeFileSync(this.kmsgPath, `6,7,${lastSeconds * 1e6},-;usb 1-1: new device\n`);
+  }
+}
+
+interface Run {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+async function run(host: Host, args: string[] = [], io: Partial<DoctorIo> = {}): Promise<Run> {
+  let stdout = "";
+  let stderr = "";
+  const { rootfs, procfs, sysfs } = host.roots;
+  const flags = [
+    `--path.procfs=${procfs}`,
+    `--path.sysfs=${sysfs}`,
+    `--path.rootfs=${rootfs}`,
+    ...(args.some((arg) => arg.startsWith("--state")) ? [] : [`--state.directory=${host.state}`]),
+    ...(args.some((arg) => arg.startsWith("--web")) ? [] : ["--web.listen-address=127.0.0.1:0"]),
+  ];
+  const code = await doctor([...flags, ...args], {
+    stdout: { write: (text) => (stdout += text) },
+    stderr: { write: (text) => (stderr += text) },
+    env: {},
+    clock: () => now,
+    user: "oom-exporter",
+    place: "host",
+    kmsgPath: host.kmsgPath,
+    ...io,
+  });
+  return { code, stdout: stdout.replaceAll(rootfs, ""), stderr };
+}
+
+/** The exit code, and the checks by name. */
+async function checksOf(host: Host, args: string[] = [], io: Partial<DoctorIo> = {}) {
+  const { code, stdout } = await run(host, ["--json", ...args], io);
+  const { checks } = JSON.parse(stdout) as { checks: Check[] };
+  return { code, checks, of: (name: string) => checks.find((check) => check.name === name) };
+}
+
+describe("oom-exporter doctor", () => {
+  it("answers first, then has one line for each check, then what is not ok and its fix", async () => {
+    const host = new Host();
+    host.ring(3600);
+    host.write("proc", { meminfo: "MemTotal: 1048576 kB\nMemFree: 1024 kB" });
+    const { code, stdout } = await run(host);
+    expect(code).toBe(0);
+    // These two name paths below the test's own directory, and may be cut.
+    const text = stdout.replace(/^(ok +(?:kernel log|memory cgroups)) .*/gm, "$1");
+    expect(`\n${text}`).toBe(`
+Kills are seen here; 1 of 12 checks could be better, below.
+
+ok       kernel log
+ok       /dev/kmsg                   1 records, the kernel's last just now
+ok       kernel's kill count         oom_kill 3 in /proc/vmstat since boot
+ok       memory cgroups
+ok       view of the host            the host's own: 2 processes, kthreadd in sight
+ok       memory pressure             /proc/pressure/memory
+partial  swap                        none
+ok       vm.overcommit_memory        0: only the absurd is refused
+ok       vm.panic_on_oom             0: kills
+ok       vm.oom_kill_allocating_task 0: ranks
+ok       state directory             /state: writable
+ok       port 0                      free
+
+swap: partial
+  Found  none
+  Costs  nothing to give way to at a peak: the kill comes early and without warning
+  Mend   fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile
+
+Seen as user oom-exporter on the host: what holds for the exporter is what its own user sees, with
+its flags.
+`);
+  });
+
+  it("fits 100 columns however much is wrong", async () => {
+    const host = new Host();
+    host.remove("proc/pressure");
+    host.remove("sys/fs/cgroup");
+    host.remove("var/log");
+    host.write("proc/sys/vm", {
+      panic_on_oom: 2,
+      oom_kill_allocating_task: 1,
+      overcommit_memory: 1,
+    });
+    const { code, stdout } = await run(host, [], { place: "container", user: "x".repeat(40) });
+    expect(code).toBe(1);
+    for (const line of stdout.split("\n")) expect([...line].length).toBeLessThanOrEqual(100);
+  });
+
+  it("paints for a terminal only, and not where NO_COLOR is set", async () => {
+    const painted = async (env: Record<string, string>) => {
+      let stdout = "";
+      const tty = { write: (text: string) => (stdout += text), isTTY: true };
+      await run(new Host(), [], { stdout: tty, env });
+      return stdout.includes("\x1b[");
+    };
+    expect(await painted({})).toBe(true);
+    expect(await painted({ NO_COLOR: "1" })).toBe(false);
+  });
+
+  it("prints the contract's JSON, null where nothing is lost", async () => {
+    const host = new Host();
+    const { checks } = await checksOf(host);
+    expect(checks[0]).toEqual({
+      name: "kernel log",
+      state: "ok",
+      found: "/var/log/kern.log: last line 1 minute ago",
+      costs: null,
+      fix: null,
+    });
+    for (const check of checks) {
+      expect(Object.keys(check)).toEqual(["name", "state", "found", "costs", "fix"]);
+      expect([check.costs === null, check.fix === null]).toEqual(
+        Array(2).fill(check.state === "ok"),
+      );
+    }
+  });
+
+  it.each([["--colour"], ["extra"], ["--kernel-log.source=journal"]])(
+    "refuses %s with one line and exit code 2",
+    async (argument) => {
+      const { code, stdout, stderr } = await run(new Host(), [argument]);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toMatch(/^oom-exporter doctor: .+\n$/);
+    },
+  );
+
+  it("knows where it runs by the marks that runtimes leave", () => {
+    expect(placeOf({ KUBERNETES_SERVICE_HOST: "10.0.0.1" })).toBe("pod");
+    expect(placeOf({ container: "podman" })).toBe("container");
+  });
+});
+
+describe("the kernel log", () => {
+  it("is the ring where there is no kern.log", async () => {
+    const host = new Host();
+    host.remove("var/log/kern.log");
+    host.ring(3000);
+    const { code, of } = await checksOf(host);
+    expect(code).toBe(0);
+    expect(of("kernel log")?.found).toBe("/kmsg: 1 records, the kernel's last 10 minutes ago");
+  });
+
+  it("is missing, and kills go unseen, where nothing can be read", async () => {
+    const host = new Host();
+    host.remove("var/log/kern.log");
+    const { code, of } = await checksOf(host);
+    expect(code).toBe(1);
+    expect(of("kernel log")).toMatchObject({ state: "missing" });
+    expect(of("kernel log")?.found).toMatch(/kern\.log: not there; .*messages: not there; /);
+    expect(of("/dev/kmsg")).toMatchObject({ state: "missing", found: "not there" });
+  });
+
+  it.each<[Place, string]>([
+    ["host", "usermod -aG adm oom-exporter && systemctl restart oom-exporter"],
+    ["container", "docker run --group-add 4 ..."],
+    ["pod", "securityContext: {supplementalGroups: [4]} in the pod"],
+  ])("names the group that a file on a %s wants", async (place, fix) => {
+    const host = new Host();
+    const path = host.path("var/log/kern.log");
+    // Whose group a file is, only root may choose.
+    const gid = process.getuid?.() === 0 ? 4 : process.getgid?.();
+    chownSync(path, process.getuid?.() ?? 0, gid ?? 0);
+    host.write("etc", { group: `adm:x:${gid}:syslog` });
+    chmodSync(path, 0);
+    const args = ["--json", `--kernel-log.file=${path}`];
+    const { stdout, code } = await withoutPrivilege(() => run(host, args, { place }));
+    const check = (JSON.parse(stdout) as { checks: Check[] }).checks[0];
+    expect(code).toBe(1);
+    expect(check).toMatchObject({ state: "missing", fix: fix.replace("4", `${gid}`) });
+  });
+
+  it("is doubted where no line of it is from this boot, or the ring is ahead of it", async () => {
+    const host = new Host();
+    host.log("var/log/kern.log", now - 120 * minute, now);
+    expect((await checksOf(host)).of("kernel log")).toMatchObject({
+      state: "partial",
+      found: "/var/log/kern.log: last line 2 hours ago, none since boot",
+      fix: "systemctl restart rsyslog",
+    });
+    host.log("var/log/kern.log", now - 30 * minute);
+    host.ring(3540);
+    expect((await checksOf(host)).of("kernel log")).toMatchObject({
+      state: "partial",
+      found: "/var/log/kern.log: last line 30 minutes ago, but the kernel last wrote 1 minute ago",
+    });
+    // Told to read this file alone, the exporter would not look at the ring.
+    const file = `--kernel-log.file=${host.path("var/log/kern.log")}`;
+    expect((await checksOf(host, [file])).code).toBe(1);
+  });
+
+  it("is doubted where users can write to it", async () => {
+    const host = new Host();
+    host.remove("var/log/kern.log");
+    host.log("var/log/syslog", now - minute);
+    const { code, of } = await checksOf(host);
+    expect(code).toBe(0);
+    expect(of("kernel log")).toMatchObject({ state: "partial" });
+    expect(of("kernel log")?.costs).toContain("users can write lines into it");
+  });
+
+  it("is missing where it is switched off", async () => {
+    const { code, of } = await checksOf(new Host(), ["--kernel-log.source=none"]);
+    expect(code).toBe(1);
+    expect(of("kernel log")?.fix).toBe("start oom-exporter without --kernel-log.source=none");
+  });
+});
+
+describe("what else is looked at", () => {
+  it("says what an old kernel lacks", async () => {
+    const host = new Host();
+    host.write("proc", { vmstat: "nr_free_pages 1", "sys/kernel/osrelease": "3.10.0-1160" });
+    host.remove("proc/pressure");
+    const { code, of } = await checksOf(host);
+    expect(code).toBe(0);
+    expect(of("kernel's kill count")).toMatchObject({
+      state: "missing",
+      fix: "boot Linux 4.13 or newer",
+    });
+    expect(of("memory pressure")?.fix).toBe("boot Linux 4.20 or newer; this is 3.10.0-1160");
+  });
+
+  it("names the boot parameter in the distribution's own way", async () => {
+    const host = new Host();
+    host.remove("proc/pressure");
+    expect((await checksOf(host)).of("memory pressure")?.fix).toBe(
+      `sed -i 's/^GRUB_CMDLINE_LINUX="/&psi=1 /' /etc/default/grub && update-grub && reboot`,
+    );
+    host.write("usr/sbin", { grubby: "" });
+    expect((await checksOf(host)).of("memory pressure")?.fix).toBe(
+      "grubby --update-kernel=ALL --args=psi=1 && reboot",
+    );
+  });
+
+  it("tells cgroups without the memory controller from none, and v1 from v2", async () => {
+    const host = new Host();
+    host.write("sys/fs/cgroup", { "cgroup.controllers": "cpu" });
+    expect((await checksOf(host)).of("memory cgroups")).toMatchObject({
+      state: "missing",
+      found: "cgroup v2 without the memory controller",
+    });
+    host.remove("sys/fs/cgroup");
+    expect((await checksOf(host)).of("memory cgroups")?.found).toBe(
+      "no memory hierarchy below /sys/fs/cgroup",
+    );
+    host.write("sys/fs/cgroup/memory", { "memory.usage_in_bytes": 0, release_agent: "" });
+    host.write("sys/fs/cgroup/memory/a", { "memory.usage_in_bytes": 4096 });
+    expect((await checksOf(host)).of("memory cgroups")).toMatchObject({
+      state: "partial",
+      found: "cgroup v1 at /sys/fs/cgroup/memory: 1 account memory",
+    });
+  });
+
+  it.each<[Place, RegExp]>([
+    ["container", /^docker run --pid=host --cgroupns=host /],
+    ["pod", /^hostPID: true/],
+  ])("says how a %s gets to see the host", async (place, fix) => {
+    const host = new Host();
+    host.remove("proc/2");
+    const view = (await checksOf(host, [], { place })).of("view of the host");
+    expect(view).toMatchObject({ state: "partial", fix: expect.stringMatching(fix) });
+  });
+
+  it("notices processes and cgroups that are out of sight", async () => {
+    const host = new Host();
+    host.write("proc/10", { cgroup: "0::/../../other.scope" });
+    expect((await checksOf(host)).of("view of the host")?.found).toContain(
+      "1 of them in cgroups out of sight",
+    );
+    host.remove("proc/1");
+    expect((await checksOf(host)).of("view of the host")).toMatchObject({
+      state: "partial",
+      found: "other users' processes are hidden",
+    });
+  });
+
+  it.each([
+    ["overcommit_memory", 1],
+    ["panic_on_oom", 1],
+    ["oom_kill_allocating_task", 1],
+  ])("calls vm.%s = %i partial, with the sysctl that mends it", async (name, value) => {
+    const host = new Host();
+    host.write("proc/sys/vm", { [name]: value });
+    const check = (await checksOf(host)).of(`vm.${name}`);
+    expect(check).toMatchObject({
+      state: "partial",
+      fix: expect.stringContaining(`sysctl -w vm.${name}=0`),
+    });
+  });
+
+  it("calls full swap partial", async () => {
+    const host = new Host();
+    host.write("proc", {
+      meminfo: "MemTotal: 9 kB\nMemFree: 1 kB\nSwapTotal: 2048 kB\nSwapFree: 4 kB",
+    });
+    expect((await checksOf(host)).of("swap")).toMatchObject({
+      state: "partial",
+      found: "2 MiB, under 1 % free",
+    });
+  });
+
+  it("wants a state directory", async () => {
+    const host = new Host();
+    expect(
+      (await checksOf(host, [`--state.directory=${host.state}/a/b`])).of("state directory"),
+    ).toMatchObject({ state: "ok", found: "/state/a/b: can be made" });
+    // root may write everywhere but where no directory is
+    const file = host.path("etc/group");
+    expect(
+      (await checksOf(host, [`--state.directory=${file}`])).of("state directory"),
+    ).toMatchObject({
+      state: "missing",
+      found: "/etc/group: /etc/group is not a directory",
+    });
+  });
+
+  it("wants it to outlive the container", async () => {
+    const host = new Host();
+    const isOwnLayer = statSync(host.state).dev === statSync("/").dev;
+    const check = (await checksOf(host, [], { place: "container" })).of("state directory");
+    expect(check).toMatchObject(
+      isOwnLayer
+        ? { state: "partial", fix: expect.stringContaining("-v oom-exporter-state:") }
+        : { state: "ok" },
+    );
+  });
+
+  it("wants it writable for the user", () => {
+    const host = new Host();
+    chmodSync(host.state, 0o555);
+    const [uid, gid] = process.getuid?.() === 0 ? [65534, 65534] : [];
+    const { stdout } = spawnSync(
+      process.execPath,
+      [main, "doctor", "--json", `--state.directory=${host.state}`],
+      { encoding: "utf8", uid, gid },
+    );
+    const checks = (JSON.parse(stdout) as { checks: Check[] }).checks;
+    expect(checks.find(({ name }) => name === "state directory")).toMatchObject({
+      state: "missing",
+      found: expect.stringMatching(/: not writable for \S+$/),
+    });
+  });
+});
+
+describe("the port", () => {
+  it("is missing where another program has it: the exporter would not start", async () => {
+    const server = createServer((socket) => socket.end("hello\n")).listen(0, "127.0.0.1");
+    await new Promise((resolve) => server.once("listening", resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      const address = `--web.listen-address=127.0.0.1:${port}`;
+      const { code, of } = await checksOf(new Host(), [address]);
+      expect(code).toBe(1);
+      expect(of(`port ${port}`)).toMatchObject({ state: "missing" });
+      expect(of(`port ${port}`)?.found).toMatch(/another process does \(ss -ltnp/);
+    } finally {
+      server.close();
+    }
+  });
+
+  it("is ok where this exporter serves it", async () => {
+    const state = temporaryDirectory();
+    const exporter = await startExporter([`--state.directory=${state.path}`]);
+    try {
+      const { port, host } = new URL(exporter.url);
+      const { code, of } = await checksOf(new Host(), [`--web.listen-address=${host}`]);
+      expect(code).toBe(0);
+      expect(of(`port ${port}`)?.found).toMatch(/^served by oom-exporter \d+\.\d+\.\d+$/);
+    } finally {
+      await exporter.end();
+      state.remove();
+    }
+  });
+});
