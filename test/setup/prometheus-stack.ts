@@ -179,11 +179,17 @@ function writeConfiguration(
   });
 }
 
-const shorter: Record<string, string> = { "5s": "1s", "10s": "2s", "15s": "3s", "5m": "5s" };
+const shorter: Record<string, string> = {
+  "5s": "1s",
+  "10s": "2s",
+  "15s": "3s",
+  "1m": "5s",
+  "5m": "5s",
+};
 
 function hurry(text: string): string {
   return text.replace(
-    /\b((?:\w+_)?interval|group_wait|scrape_timeout|for): (5s|10s|15s|5m)$/gm,
+    /\b((?:\w+_)?interval|group_wait|scrape_timeout|for): (5s|10s|15s|1m|5m)$/gm,
     (_, key, duration) => `${key}: ${shorter[duration]}`,
   );
 }
