@@ -267,7 +267,8 @@ export class KernelLog {
     if (event.kind === "group") intake.amend(event.report);
     if (event.kind !== "kill") return;
     const source = this.#sources.find((candidate) => candidate.reader === reader);
-    const isReread = (source?.isReread ?? true) && !reader.isCaughtUp;
+    const isBacklog = !reader.isCaughtUp;
+    const isReread = isBacklog && (source?.isReread ?? true);
     intake.take({
       report: event.report,
       source: reader.key,
@@ -275,14 +276,15 @@ export class KernelLog {
       isLive: reader.isCaughtUp,
       boot: this.#bootOf(reader, event.report),
       isReread,
-      isHistory: isReread && this.#isOlderThanFirstStart(event.report),
+      isHistory: isBacklog && this.#isOlderThanFirstStart(event.report, isReread),
       position,
     });
   }
 
   /** On the first start all that stands in the log; later, in a source new to us, what is older than that start. */
-  #isOlderThanFirstStart({ killLine }: OomKillReport): boolean {
+  #isOlderThanFirstStart({ killLine }: OomKillReport, isReread: boolean): boolean {
     if (this.#firstStart && !this.#hasCaughtUp) return true;
+    if (!isReread) return false;
     const firstStartMs = this.#options.ledger.note("firstStartMs") as number | undefined;
     const { timeMs } = killLine;
     return firstStartMs !== undefined && timeMs !== undefined && timeMs < firstStartMs;

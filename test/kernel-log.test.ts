@@ -83,6 +83,22 @@ describe.each(["file", "kmsg"] as const)("kills read from %s", (mode) => {
     following.end();
   });
 
+  it("are history as well to the start after a first one that died before it had read the log", async () => {
+    host.kill(101);
+    const first = await host.follow({ mode, onCaughtUp: () => {} });
+    first.end();
+
+    host.kill(102);
+    const second = await host.follow({ mode });
+    expect(second.counted).toBe(0);
+    expect(second.pids).toEqual([101, 102]);
+
+    host.kill(103);
+    await second.read();
+    expect(second.counted).toBe(1);
+    second.end();
+  });
+
   it("are counted on over a restart, those of the down time included", async () => {
     host.print("syslogd starts");
     const first = await host.follow({ mode });

@@ -177,14 +177,14 @@ export class KillLedger {
   readonly #notes = new Map<string, unknown>();
   #began: Began | undefined;
   #caughtUp = false;
-  /** Whether an earlier process's state is continued. */
+  /** An earlier process showed counts. One that died on the first start, before that, leaves the first start to this one. */
   readonly isContinued: boolean;
 
   constructor({ save, saved, nowMs }: KillLedgerOptions) {
     this.#save = save;
-    this.isContinued = saved !== undefined;
     if (saved?.snapshot !== undefined) this.#restore(saved.snapshot, nowMs);
     for (const change of saved?.changes ?? []) this.#apply(change);
+    this.isContinued = this.#began !== undefined;
   }
 
   /**
