@@ -222,23 +222,40 @@ export function parseServeFlags(
   if (positionals[0] !== undefined) {
     throw new UsageError(`unexpected argument "${positionals[0]}"; see oom-exporter --help`);
   }
-  if (given.has("kernel-log.file")) {
-    if (given.has("kernel-log.source") && values["kernel-log.source"] !== "file") {
-      throw new UsageError(
-        `--kernel-log.file cannot be read with --kernel-log.source=${values["kernel-log.source"]}; give one of the two`,
-      );
-    }
-    values["kernel-log.source"] = "file";
-  }
-  // systemd gives a list where a unit has several StateDirectory= entries; the first is the unit's own.
-  values["state.directory"] ??= env.STATE_DIRECTORY?.split(":")[0] || undefined;
   return {
     ...values,
+    ...settled(values, given, env),
+    collectors: collectorNames.filter((name) => values[`collector.${name}`]),
+  };
+}
+
+type Settled = "kernel-log.source" | "state.directory";
+
+/**
+ * What follows from flags together and from the environment, alike for `serve` and `doctor`.
+ *
+ * @throws {UsageError} where two flags contradict each other.
+ */
+export function settled(
+  values: Pick<FlagValues<typeof serveFlags>, Settled | "web.listen-address">,
+  given: ReadonlySet<string>,
+  env: Readonly<Record<string, string | undefined>>,
+): Pick<ServeFlags, Settled | "listenAddresses"> {
+  const source = values["kernel-log.source"];
+  if (given.has("kernel-log.file") && given.has("kernel-log.source") && source !== "file") {
+    throw new UsageError(
+      `--kernel-log.file cannot be read with --kernel-log.source=${source}; give one of the two`,
+    );
+  }
+  return {
+    "kernel-log.source": given.has("kernel-log.file") ? "file" : source,
+    // systemd gives a list where a unit has several StateDirectory= entries; the first is the unit's own.
+    "state.directory":
+      values["state.directory"] ?? (env.STATE_DIRECTORY?.split(":")[0] || undefined),
     listenAddresses: values["web.listen-address"].flatMap((text) => {
       const address = parseListenAddress(text);
       return typeof address === "string" ? [] : [address];
     }),
-    collectors: collectorNames.filter((name) => values[`collector.${name}`]),
   };
 }
 

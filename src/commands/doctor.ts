@@ -9,9 +9,9 @@ import {
   helpText,
   parseFlags,
   serveFlags,
+  settled,
   UsageError,
 } from "../flags.ts";
-import { parseListenAddress } from "../http/listeners.ts";
 import { HostFiles } from "../sources/host-files.ts";
 import { openKmsg } from "../sources/kmsg-device.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
@@ -50,7 +50,7 @@ export const doctorFlags = {
 export async function doctor(argv: readonly string[], io: DoctorIo): Promise<number> {
   let flags: ReturnType<typeof parseDoctorFlags>;
   try {
-    flags = parseDoctorFlags(argv);
+    flags = parseDoctorFlags(argv, io.env);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     io.stderr.write(`oom-exporter doctor: ${error.message}\n`);
@@ -69,12 +69,8 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     }),
     kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
     kernelLog: { mode: flags["kernel-log.source"], filePath: flags["kernel-log.file"] },
-    stateDirectory:
-      flags["state.directory"] ?? (env.STATE_DIRECTORY?.split(":")[0] || defaultStateDirectory),
-    listenAddresses: flags["web.listen-address"].flatMap((text) => {
-      const address = parseListenAddress(text);
-      return typeof address === "string" ? [] : [address];
-    }),
+    stateDirectory: flags["state.directory"] ?? defaultStateDirectory,
+    listenAddresses: flags.listenAddresses,
     clock: { nowMs: clock, zone: hostTimeZone(flags["path.rootfs"]) },
     user,
     place,
@@ -85,15 +81,14 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
   return blindness(checks) === undefined ? 0 : 1;
 }
 
-function parseDoctorFlags(argv: readonly string[]) {
+function parseDoctorFlags(argv: readonly string[], env: DoctorIo["env"]) {
   const { values, given, positionals } = parseFlags(doctorFlags, argv);
   if (positionals[0] !== undefined) {
     throw new UsageError(
       `unexpected argument "${printable(positionals[0])}"; see oom-exporter doctor --help`,
     );
   }
-  if (given.has("kernel-log.file")) values["kernel-log.source"] = "file";
-  return values;
+  return { ...values, ...settled(values, given, env) };
 }
 
 /** Name of the user that this process runs as, or its number where it has none. */

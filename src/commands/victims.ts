@@ -9,6 +9,7 @@ import {
   UsageError,
 } from "../flags.ts";
 import { type Meminfo, parseMeminfo } from "../kernel/meminfo.ts";
+import { shellWord } from "../model/diagnosis.ts";
 import type { Owner } from "../model/kill.ts";
 import { bytes, percent } from "../model/quantities.ts";
 import { pageBytesOf } from "../own-process.ts";
@@ -226,7 +227,7 @@ function notes(seen: Seen): string[] {
   const limiting = cgroup?.limitingCgroup;
   if (limiting !== undefined && limiting !== cgroup?.path) {
     notes.push(
-      `At that limit the kernel chooses among all of ${printable(limiting)}: oom-exporter victims --cgroup=${printable(limiting)}`,
+      `At that limit the kernel chooses among all of ${printable(limiting)}: oom-exporter victims --cgroup ${shellWord(printable(limiting))}`,
     );
   }
   if (panicOnOom > (cgroup === undefined ? 0 : 1)) {

@@ -406,7 +406,7 @@ function raiseLimit(evidence: Evidence): string {
 }
 
 /** A name from the log as one word of a shell command: it may hold anything. */
-function shellWord(text: string): string {
+export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 

@@ -175,14 +175,16 @@ its flags.
     }
   });
 
-  it.each([["--colour"], ["extra"], ["--kernel-log.source=journal"]])(
-    "refuses %s with one line and exit code 2",
-    async (argument) => {
-      const { code, stdout, stderr } = await run(new Host(), [argument]);
-      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-      expect(stderr).toMatch(/^oom-exporter doctor: .+\n$/);
-    },
-  );
+  it.each([
+    ["--colour"],
+    ["extra"],
+    ["--kernel-log.source=journal"],
+    ["--kernel-log.source=kmsg --kernel-log.file=/k"],
+  ])("refuses %s with one line and exit code 2", async (line) => {
+    const { code, stdout, stderr } = await run(new Host(), line.split(" "));
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toMatch(/^oom-exporter doctor: .+\n$/);
+  });
 
   it("knows where it runs by the marks that runtimes leave", () => {
     expect(placeOf({ KUBERNETES_SERVICE_HOST: "10.0.0.1" })).toBe("pod");

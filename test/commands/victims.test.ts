@@ -177,7 +177,7 @@ describe("oom-exporter victims --cgroup", () => {
   it("names the cgroup above whose limit it is", () => {
     const { stdout } = run(hostWithLimits().roots, ["--cgroup=/shop/web"]);
     expect(stdout).toContain("If /shop/web alone ran out at the 64 MiB of /shop now");
-    expect(stdout).toContain("oom-exporter victims --cgroup=/shop\n");
+    expect(stdout).toContain("oom-exporter victims --cgroup /shop\n");
   });
 
   it("says so where there is no limit, or nobody in it", () => {
