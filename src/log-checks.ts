@@ -108,14 +108,24 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
     };
   }
   const lastMs = lastStampMs(path, clock);
-  const found = `${path}: ${lastMs === undefined ? "no line with a time" : `last line ${ago(lastMs, clock.nowMs())}`}`;
   const restart = "systemctl restart rsyslog";
-  if (lastMs === undefined || lastMs < bootTimeMs - bootSlackMs) {
+  // Rotation leaves an empty file, and the kernel may be silent for days: no proof of the contrary.
+  if (lastMs === undefined) {
+    return {
+      name: logCheckName,
+      state: "partial",
+      found: `${path}: no line with a time`,
+      costs: "no proof that the log is written at all",
+      fix: restart,
+    };
+  }
+  const found = `${path}: last line ${ago(lastMs, clock.nowMs())}`;
+  if (lastMs < bootTimeMs - bootSlackMs) {
     return {
       name: logCheckName,
       state: mode === "auto" ? "partial" : "missing",
       found: `${found}, none since boot`,
-      costs: mode === "auto" ? "no proof that the log is written at all" : unseen,
+      costs: mode === "auto" ? "nothing of this boot has been written to it yet" : unseen,
       fix: restart,
     };
   }

@@ -250,6 +250,19 @@ describe("the kernel log", () => {
     expect((await checksOf(host, [file])).code).toBe(1);
   });
 
+  it("is doubted where it is empty, as after rotation, and kills are not said to go unseen", async () => {
+    const host = new Host();
+    const path = host.path("var/log/kern.log");
+    writeFileSync(path, "");
+    utimesSync(path, now / 1000, now / 1000);
+    const { code, of } = await checksOf(host, [`--kernel-log.file=${path}`]);
+    expect(code).toBe(0);
+    expect(of("kernel log")).toMatchObject({
+      state: "partial",
+      found: "/var/log/kern.log: no line with a time",
+    });
+  });
+
   it("is doubted where users can write to it", async () => {
     const host = new Host();
     host.remove("var/log/kern.log");
