@@ -323,7 +323,12 @@ describe("explain without a FILE", () => {
 describe("what goes wrong", () => {
   it.each<[string, string[], number, RegExp]>([
     ["an unknown flag", ["--bad"], 2, /^oom-exporter explain: unknown flag --bad; /],
-    ["a time that is none", ["--since", "yesterday"], 2, /^oom-exporter explain: --since=yesterday: want /],
+    [
+      "a time that is none",
+      ["--since", "yesterday"],
+      2,
+      /^oom-exporter explain: --since=yesterday: want /,
+    ],
     ["a missing file", ["/no/such/file"], 1, /\/no\/such\/file: no such file; /],
     ["a directory", ["/"], 1, /\/: is a directory; /],
   ])("%s is said in one line", async (_name, args, expected, message) => {
