@@ -1,0 +1,63 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { expect, it } from "vitest";
+import { parse, parseAllDocuments, stringify } from "yaml";
+import { parseServeFlags } from "../../src/flags.ts";
+
+const rules = ["recording.yml", "alerts.yml"].map((name) =>
+  parse(readFileSync(`prometheus-rules/${name}`, "utf8")),
+);
+const overlay = "deploy/kubernetes/overlays/prometheus-operator";
+
+// `npm run manifests` runs this file with --update, which writes the rule anew.
+it("wraps the plain rules unchanged in a PrometheusRule", async () => {
+  const manifest = {
+    apiVersion: "monitoring.coreos.com/v1",
+    kind: "PrometheusRule",
+    metadata: {
+      name: "oom-exporter",
+      namespace: "oom-exporter",
+      labels: { "app.kubernetes.io/name": "oom-exporter" },
+    },
+    spec: { groups: rules.flatMap(({ groups }) => groups) },
+  };
+  const text = `# Made from prometheus-rules/ by \`npm run manifests\`.\n${stringify(manifest)}`;
+  await expect(text).toMatchFileSnapshot(`../../${overlay}/prometheus-rule.yaml`);
+});
+
+it.each(
+  ["base", "overlays/kmsg-privileged", "overlays/prometheus-operator"].map((name) => ({ name })),
+)("lists in the kustomization of $name every file beside it", ({ name }) => {
+  const folder = `deploy/kubernetes/${name}`;
+  const files = readdirSync(folder).filter((file) => file !== "kustomization.yaml");
+  const { resources = [], patches = [] } = parse(
+    readFileSync(`${folder}/kustomization.yaml`, "utf8"),
+  );
+  const listed = [...resources, ...patches.map(({ path }: { path: string }) => path)];
+  expect(listed.filter((path) => !path.startsWith(".."))).toEqual(expect.arrayContaining(files));
+});
+
+it("hands the exporter flags that it knows, in a pod and in Compose", () => {
+  const [daemonSet] = parseAllDocuments(
+    readFileSync("deploy/kubernetes/base/daemon-set.yaml", "utf8"),
+  ).map((document) => document.toJSON());
+  const compose = parse(readFileSync("docker/compose.yaml", "utf8"), { merge: true });
+  const inPod = daemonSet.spec.template.spec.containers[0].args;
+  expect(inPod).toEqual(compose.services.exporter.command);
+  expect(parseServeFlags(inPod, {})["path.rootfs"]).toBe("/host");
+});
+
+it("honours the labels of the victim's owner in the PodMonitor", () => {
+  const { spec } = parse(readFileSync(`${overlay}/pod-monitor.yaml`, "utf8"));
+  expect(spec.podMetricsEndpoints).toMatchObject([{ honorLabels: true }]);
+  expect(spec.jobLabel).toBe("app.kubernetes.io/name");
+});
+
+it.each(["oom-exporter.service", "oom-exporter.service.d/kmsg.conf"])(
+  "keeps from %s what Node.js or procfs cannot live with",
+  (name) => {
+    const settings = readFileSync(`deploy/systemd/${name}`, "utf8").match(/^\w+=.*$/gm) ?? [];
+    expect(settings.length).toBeGreaterThan(3);
+    const forbidden = /^(MemoryDenyWriteExecute|ProtectProc|ProcSubset|PrivateUsers)=/;
+    expect(settings.filter((setting) => forbidden.test(setting))).toEqual([]);
+  },
+);
