@@ -13,7 +13,6 @@
 import {
   closeSync,
   constants,
-  existsSync,
   fstatSync,
   opendirSync,
   openSync,
@@ -168,8 +167,7 @@ export class OwnerNames {
     return this.#once(`runtimes of ${uid}`, () => {
       const homes = uid === undefined ? [] : this.#homesOf(uid);
       const inHomes = (path: string) => homes.map((home) => join(home, path));
-      const there = (paths: string[]) =>
-        paths.filter((path) => existsSync(join(this.#rootfs, path)));
+      const there = (paths: string[]) => paths.filter((path) => this.#isThere(path));
       const storage = "overlay-containers";
       return {
         docker: there(
@@ -276,6 +274,15 @@ export class OwnerNames {
     }
   }
 
+  /** Not by access(2): that asks what the user may do and knows nothing of capabilities. */
+  #isThere(path: string): boolean {
+    try {
+      return statSync(join(this.#rootfs, path), { throwIfNoEntry: false }) !== undefined;
+    } catch {
+      return false;
+    }
+  }
+
   #once<T>(what: string, read: (what: string) => T): T {
     const nowMs = this.#now();
     const shared = this.#shared.get(what);
@@ -314,7 +321,7 @@ export class OwnerNames {
   #text(path: string, maxBytes: number): string | undefined {
     const file = join(this.#rootfs, path);
     // Most lookups ask for files that are not there; a thrown ENOENT costs ten times this.
-    if (!existsSync(file)) return undefined;
+    if (!this.#isThere(path)) return undefined;
     let descriptor: number | undefined;
     try {
       // A user may have put a link or a pipe where a file is looked for; opening a pipe would block.
