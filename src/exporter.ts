@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { CgroupsCollector } from "./collectors/cgroups.ts";
 import type { Collector } from "./collectors/collector.ts";
 import { HostCollector } from "./collectors/host.ts";
@@ -207,6 +208,8 @@ export class Exporter {
     this.#kernelLog.start();
     this.#kernelCount.read(this.#countReading(monotonicMs()));
     this.#timer = setInterval(() => this.#tick(), tickMs);
+    // A file's reader finds out in its first turn that it may not read it.
+    await nextTurn();
     return this.#startUpLine(this.#listeners.urls);
   }
 

@@ -45,8 +45,8 @@ interface Source {
   reader: LogReader;
   state: { up: boolean; reason?: string; sinceMs: number };
   isReread: boolean;
-  /** What the log was last told; what stands at the start is in the start-up line. */
-  isReportedUp: boolean;
+  /** What the operator was last told. The first finding is for the start-up line, or the message of a switch. */
+  isReportedUp?: boolean;
   /** Taken out of service: the kernel counted kills that it did not show. */
   isBlind: boolean;
 }
@@ -223,7 +223,6 @@ export class KernelLog {
       reader,
       state: { up: false, reason: "not read yet", sinceMs: monotonicMs() },
       isReread: saved === undefined,
-      isReportedUp: true,
       isBlind: false,
     };
     this.#sources.push(opened);
@@ -245,10 +244,11 @@ export class KernelLog {
       if (source === undefined) return;
       const sinceMs = up === source.state.up ? source.state.sinceMs : this.#options.monotonicMs();
       source.state = { up, reason, sinceMs };
-      if (up === source.isReportedUp || !this.#hasCaughtUp) return;
+      const { isReportedUp } = source;
       source.isReportedUp = up;
+      if (isReportedUp === undefined || up === isReportedUp) return;
       const { log } = this.#options;
-      if (up) log.info({ path: reader.path }, "the kernel log is read again");
+      if (up) log.info({ path: reader.path }, "the kernel log is being read");
       else log.warn({ path: reader.path, reason }, "the kernel log cannot be read");
     },
     lost: (reader, reason) => {

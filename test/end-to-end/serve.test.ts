@@ -76,6 +76,13 @@ describe("a running exporter", () => {
     );
   });
 
+  it("says in that line why it cannot read the log it was given", async () => {
+    exporter = await startExporter([`--kernel-log.file=${directory.path}`]);
+    expect(exporter.startUpLine).toContain(
+      `cannot read ${directory.path}: it is not a regular file`,
+    );
+  });
+
   it("tells the kills in the log of its host as history and counts those that come", async () => {
     const log = join(directory.path, "kern.log");
     const kill = (pid: number) =>
@@ -132,9 +139,11 @@ describe("a running exporter", () => {
     const up = async () =>
       sampleOf((await exporter?.metrics()) ?? "", 'oom_log_source_up{source="file"}');
     expect(await up()).toBe(0);
+    expect(exporter.log()).toBe("");
     mkdirSync(folder);
     writeFileSync(log, "");
     chmodSync(log, 0o640);
     await eventually("the source is up", async () => (await up()) === 1);
+    expect(exporter.log().match(/the kernel log is being read/g)).toHaveLength(1);
   });
 });
