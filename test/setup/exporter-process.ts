@@ -21,11 +21,17 @@ export interface ExporterProcess {
   end(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts the built exporter on a free loopback port and waits until it serves. */
+/**
+ * Starts the built exporter on a free loopback port and waits until it serves. Where `flags` name no
+ * state directory it gets one of its own: as root it would take the machine's.
+ */
 export async function startExporter(flags: readonly string[] = []): Promise<ExporterProcess> {
+  const state = temporaryDirectory();
   const child = spawn(process.execPath, [main, "--web.listen-address=127.0.0.1:0", ...flags], {
     stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, STATE_DIRECTORY: state.path },
   });
+  child.once("exit", () => state.remove());
   let log = "";
   child.stderr.on("data", (chunk) => {
     log += chunk;
