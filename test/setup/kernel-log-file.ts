@@ -3,7 +3,7 @@ import { appendFileSync, closeSync, constants, openSync, readSync, writeFileSync
 /** A kern.log that is written from this machine's kernel log, as a syslog daemon writes it. */
 export interface KernelLogFile {
   readonly path: string;
-  /** The daemon dies: nothing more is written. */
+  /** The daemon dies: nothing more is written. May be called again. */
   stop(): void;
 }
 
@@ -30,9 +30,13 @@ export function writeKernelLogFile(path: string): KernelLogFile {
       if (line !== undefined) appendFileSync(path, line, "latin1");
     }
   }, pollMs);
+  let isStopped = false;
   return {
     path,
     stop() {
+      // A second close would take the number from whoever has it by then.
+      if (isStopped) return;
+      isStopped = true;
       clearInterval(timer);
       closeSync(device);
     },
