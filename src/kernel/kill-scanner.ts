@@ -228,11 +228,12 @@ export class KillScanner {
       }
       const rest = isArray ? arrayRest : killRest;
       const restAt = at + killNeedle.length;
-      if (restAt + rest.length > this.#length && !final) {
+      const isTorn = restAt + rest.length > this.#length;
+      if (isTorn && !final) {
         this.#searched = at;
         return -1;
       }
-      if (window.compare(rest, 0, rest.length, restAt, restAt + rest.length) === 0) {
+      if (!isTorn && window.compare(rest, 0, rest.length, restAt, restAt + rest.length) === 0) {
         this.#searched = at;
         return at;
       }

@@ -129,6 +129,15 @@ describe("the kills of a log", () => {
     );
   });
 
+  it("are told or not, but never throw, wherever the log is torn off", () => {
+    const text = noise(1) + header(2) + kill(2, 42);
+    const number = text.indexOf("(java)", text.indexOf("Killed")) - 1;
+    for (let end = 0; end <= text.length; end++) {
+      const { reports } = new Reading().push(text.slice(0, end)).end();
+      expect(reports.length, text.slice(0, end)).toBeLessThanOrEqual(end < number ? 0 : 1);
+    }
+  });
+
   it("say in which line they stand", () => {
     const reading = new Reading().push(
       noise(100) + header(200) + noise(10) + kill(201, 42) + noise(5) + kill(301, 43),
