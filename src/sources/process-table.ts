@@ -113,10 +113,16 @@ export class ProcessTable {
 
   /**
    * Looks for new pids, and who they and those made within the last second are: such a one may just
-   * have moved to its cgroup and become another program. Cheap enough for many times a second.
+   * have moved to its cgroup and become another program. Cheap enough for many times a second. Where
+   * /proc cannot be listed, as when memory or descriptors are short, nobody new is known.
    */
   readYoung(): void {
-    this.#list();
+    try {
+      this.#list();
+    } catch (error) {
+      if (!(error instanceof FileUnavailable)) throw error;
+      return;
+    }
     const youngSinceMs = this.#options.now() - youngMs;
     for (const entry of [...this.#entries.values()].reverse()) {
       if (entry.sinceMs < youngSinceMs) return;

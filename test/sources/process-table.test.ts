@@ -360,6 +360,16 @@ describe("who a pid is", () => {
     expect(table.remembered(10)).toMatchObject({ comm: "brief", uid: 33, cgroup: "/b" });
   });
 
+  it("stays known where procfs cannot be listed for a while", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 7, { name: "web" });
+    const table = tableOf(host);
+    table.read(20);
+    host.remove("proc");
+    table.readYoung();
+    expect(table.remembered(7)).toMatchObject({ comm: "web" });
+  });
+
   it("follows what a process becomes in its first second: moved to its cgroup, another program", () => {
     const host = new TemporaryTree();
     addProcess(host, 9);
