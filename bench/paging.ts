@@ -55,6 +55,8 @@ try {
     seconds.push((page.arrivedMs - diedMs) / 1000);
     console.log(`kill ${index + 1}: ${seconds.at(-1)?.toFixed(1)} s`);
   }
+  const message = await eventually("a message", async () => stack.messages[0]);
+  console.log(`\nThe first page, as people read it:\n\n${message.title}\n\n${message.text}\n`);
   seconds.sort((a, b) => a - b);
   const at = (share: number) => seconds[Math.ceil(share * seconds.length) - 1]?.toFixed(1);
   console.log(

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFailed } from "vitest";
 import {
   type ExporterProcess,
   eventually,
@@ -65,6 +65,7 @@ describe.skipIf(obstacle !== undefined)(`a page for a real kill (${obstacle ?? "
       ...flags,
     ]);
     exporters.push(started);
+    onTestFailed(() => console.log(started.log()));
     return new URL(started.url).host;
   };
   /** The stack, and that it has scraped each exporter: what is killed from now on is new to it. */
@@ -138,7 +139,7 @@ describe.skipIf(obstacle !== undefined)(`a page for a real kill (${obstacle ?? "
     );
 
     // Twice the time after which Alertmanager sends what has come since.
-    await new Promise((resolve) => setTimeout(resolve, 6500));
+    await new Promise((resolve) => setTimeout(resolve, 13_000));
     expect(pagesOf(instance)).toHaveLength(1);
   });
 
