@@ -1,5 +1,5 @@
 /** How long a gap must stand before it is believed: the log may lag behind the counter. */
-export const gapStandsMs = 10_000;
+const gapStandsMs = 10_000;
 /** How long the log must lead before the baseline is taken to have been too high. */
 const leadStandsMs = 2_000;
 /** One reading is kept per this time. */
