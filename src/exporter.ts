@@ -398,7 +398,7 @@ export class Exporter {
       ...passedOver.map(({ source, obstacle }) => `${source.path}: ${obstacle}`),
       ...states
         .filter(({ up, path }) => !up && !passedOver.some(({ source }) => source.path === path))
-        .map(({ path, reason }) => `${path}: ${reason}`),
+        .map(({ path, reason = "" }) => (reason.includes(path) ? reason : `${path}: ${reason}`)),
       ...this.#missing(),
     ];
     if (unread.length > 0) parts.push(`cannot read: ${unread.join("; ")}`);
