@@ -13,9 +13,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { Tail } from "tail";
-import { LogFile } from "../src/sources/log-file.ts";
 import { type Rotate, rotationStyles } from "../test/rotation/rotation-styles.ts";
-import { NumberedLines, WriterProcess } from "../test/rotation/writer-process.ts";
+import { followLog, NumberedLines, WriterProcess } from "../test/rotation/writer-process.ts";
 import { debianTool } from "../test/setup/debian-tools.ts";
 
 const linesPerSecond = 5000;
@@ -29,20 +28,7 @@ interface Follower {
 
 async function ours(path: string): Promise<Follower> {
   const lines = new NumberedLines();
-  const log = new LogFile({
-    path,
-    from: "start",
-    now: () => performance.now(),
-    listener: {
-      bytes: (chunk) => lines.chunk(chunk),
-      endOfFile: () => lines.endOfFile(),
-      caughtUp: () => {},
-      stateChanged: () => {},
-      rotated: () => {},
-      lost: ({ reason }) => console.log(reason),
-    },
-  });
-  log.start();
+  const log = followLog(path, "start", lines, (reason) => console.log(reason));
   return {
     result: async (written) => {
       log.stop();

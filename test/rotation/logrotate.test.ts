@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { LogFile, type LogFileOptions } from "../../src/sources/log-file.ts";
+import type { LogFile, LogFileOptions } from "../../src/sources/log-file.ts";
 import { debianTool } from "../setup/debian-tools.ts";
-import { NumberedLines, WriterProcess } from "./writer-process.ts";
+import { followLog, NumberedLines, WriterProcess } from "./writer-process.ts";
 
 const run = promisify(execFile);
 const logrotate = await debianTool("logrotate", "usr/sbin/logrotate");
@@ -32,21 +32,7 @@ async function rotate(directives: string): Promise<void> {
 }
 
 function follow(lines: NumberedLines, from: LogFileOptions["from"]): LogFile {
-  const log = new LogFile({
-    path,
-    from,
-    now: () => performance.now(),
-    listener: {
-      bytes: (chunk) => lines.chunk(chunk),
-      endOfFile: () => lines.endOfFile(),
-      caughtUp: () => {},
-      stateChanged: () => {},
-      rotated: () => {},
-      lost: ({ reason }) => expect.unreachable(reason),
-    },
-  });
-  log.start();
-  return log;
+  return followLog(path, from, lines, (reason) => expect.unreachable(reason));
 }
 
 const hup = (writer: WriterProcess) => `postrotate\nkill -HUP ${writer.pid}\nendscript`;

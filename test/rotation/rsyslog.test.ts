@@ -6,9 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { LogFile } from "../../src/sources/log-file.ts";
 import { debianTool } from "../setup/debian-tools.ts";
-import { NumberedLines } from "./writer-process.ts";
+import { followLog, NumberedLines } from "./writer-process.ts";
 
 const rsyslogd = await debianTool("rsyslog", "usr/sbin/rsyslogd");
 
@@ -37,20 +36,7 @@ test.skipIf(rsyslogd === undefined)(
     const send = (text: string) =>
       new Promise((resolve) => socket.send(`<3>${text}`, port, "127.0.0.1", resolve));
     const lines = new NumberedLines();
-    const log = new LogFile({
-      path,
-      from: "start",
-      now: () => performance.now(),
-      listener: {
-        bytes: (chunk) => lines.chunk(chunk),
-        endOfFile: () => lines.endOfFile(),
-        caughtUp: () => {},
-        stateChanged: () => {},
-        rotated: () => {},
-        lost: ({ reason }) => expect.unreachable(reason),
-      },
-    });
-    log.start();
+    const log = followLog(path, "start", lines, (reason) => expect.unreachable(reason));
     try {
       for (let tries = 0; log.counters.bytes === 0; tries++) {
         if (tries === 100) expect.unreachable("rsyslogd writes nothing");

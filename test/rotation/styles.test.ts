@@ -3,9 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { LogFile } from "../../src/sources/log-file.ts";
 import { rotationStyles } from "./rotation-styles.ts";
-import { NumberedLines, WriterProcess } from "./writer-process.ts";
+import { followLog, NumberedLines, WriterProcess } from "./writer-process.ts";
 
 test.each(Object.entries(rotationStyles))(
   "at 5,000 lines a second nothing is lost or doubled: %s",
@@ -15,20 +14,7 @@ test.each(Object.entries(rotationStyles))(
     const writer = new WriterProcess(path, 5000);
     await writer.started();
     const lines = new NumberedLines();
-    const log = new LogFile({
-      path,
-      from: "start",
-      now: () => performance.now(),
-      listener: {
-        bytes: (chunk) => lines.chunk(chunk),
-        endOfFile: () => lines.endOfFile(),
-        caughtUp: () => {},
-        stateChanged: () => {},
-        rotated: () => {},
-        lost: ({ reason }) => expect.unreachable(reason),
-      },
-    });
-    log.start();
+    const log = followLog(path, "start", lines, (reason) => expect.unreachable(reason));
     try {
       for (let rotation = 0; rotation < 4; rotation++) {
         await wait(250);

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
+import { LogFile, type LogFileOptions } from "../../src/sources/log-file.ts";
 
 const script = "test/rotation/writer.mjs";
 
@@ -87,4 +88,28 @@ export class NumberedLines {
     const doubled = [...this.#seen.values()].filter((times) => times > 1).length;
     return { lost: written - this.#seen.size, doubled, disordered: this.#disordered };
   }
+}
+
+/** Follows a log into `lines`; `lost` hears of what cannot be delivered. */
+export function followLog(
+  path: string,
+  from: LogFileOptions["from"],
+  lines: NumberedLines,
+  lost: (reason: string) => void,
+): LogFile {
+  const log = new LogFile({
+    path,
+    from,
+    now: () => performance.now(),
+    listener: {
+      bytes: (chunk) => lines.chunk(chunk),
+      endOfFile: () => lines.endOfFile(),
+      caughtUp: () => {},
+      stateChanged: () => {},
+      rotated: () => {},
+      lost: ({ reason }) => lost(reason),
+    },
+  });
+  log.start();
+  return log;
 }
