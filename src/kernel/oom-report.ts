@@ -109,24 +109,13 @@ export interface OomDump {
  *
  * Invariant: one report per `Killed process` line that the kernel wrote, and none for any other line.
  */
-export interface OomKillReport {
+export interface OomKillReport extends KillLine {
   /** The message of the `Killed process` line itself. */
   killLine: KernelMessage;
   /** 1-based line number in the source; for kmsg the sequence number. */
   lineNumber?: number;
   /** Byte offset just behind the `Killed process` line, where the source has offsets. */
   endOffset?: number;
-  /** `Out of memory`, `Memory cgroup out of memory`, ... of the kill line or of its announce line. */
-  prefix?: string;
-  pid: number;
-  comm: string;
-  uid?: number;
-  totalVmBytes?: number;
-  anonRssBytes?: number;
-  fileRssBytes?: number;
-  shmemRssBytes?: number;
-  pageTablesBytes?: number;
-  oomScoreAdj?: number;
   constraint: OomConstraint;
   /** `task_memcg=`: the victim's own cgroup. */
   victimCgroup?: string;
@@ -176,6 +165,7 @@ const commMaxBytes = 15;
 
 /** The fields of a `Killed process` line. Sizes in bytes. */
 export interface KillLine {
+  /** `Out of memory`, `Memory cgroup out of memory`, ...; in a report also that of its announce line. */
   prefix?: string;
   pid: number;
   comm: string;
