@@ -63,6 +63,7 @@ export class Exporter {
   readonly #files: HostFiles;
   readonly #ownProc: HostFiles;
   readonly #boot: string;
+  readonly #pageBytes: number;
   readonly #tree: CgroupTree | undefined;
   readonly #table: ProcessTable;
   readonly #owners: OwnerNames;
@@ -91,6 +92,7 @@ export class Exporter {
     });
     this.#ownProc = new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: "/" });
     this.#boot = this.#bootId();
+    this.#pageBytes = pageBytesOf(this.#ownProc);
     this.#memory = shared(nowMs, () => this.#readMemory(), { totalBytes: 0, swapTotalBytes: 0 });
     this.#owners = new OwnerNames({ rootfs: flags["path.rootfs"], now: monotonicMs });
     this.#tree = this.#cgroupTree();
@@ -159,7 +161,7 @@ export class Exporter {
       table: this.#table,
       tree: this.#tree,
       owners: this.#owners,
-      pageBytes: pageBytesOf(this.#ownProc),
+      pageBytes: this.#pageBytes,
       nowMs,
       kills: () => this.#kills(),
       unaccounted: () => this.#unaccounted(),
@@ -226,7 +228,7 @@ export class Exporter {
 
   #collectors() {
     const { flags, nowMs, state } = this.#options;
-    const host = new HostCollector(this.#files, pageBytesOf(this.#ownProc));
+    const host = new HostCollector(this.#files, this.#pageBytes);
     const cgroups = new CgroupsCollector({
       tree: this.#tree,
       owners: this.#owners,
@@ -237,7 +239,7 @@ export class Exporter {
       table: this.#table,
       owners: this.#owners,
       top: flags["collector.processes.top"],
-      pageBytes: pageBytesOf(this.#ownProc),
+      pageBytes: this.#pageBytes,
       hostMemory: this.#memory,
       cgroups: () => this.#cgroups,
     });
