@@ -56,6 +56,7 @@ const mayUse: [room: string, allowed: string[]][] = [
       "http/",
       "model/kill",
       "model/quantities",
+      "model/time-left",
       "metrics/exposition",
       "metrics/scrape",
       "collectors/collector",
