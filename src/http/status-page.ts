@@ -1,5 +1,6 @@
 import type { Kill, Owner } from "../model/kill.ts";
 import { bytes, percent } from "../model/quantities.ts";
+import type { TimeLeft, UsePoint } from "../model/time-left.ts";
 import { type Html, html } from "./html.ts";
 import { causeTitles } from "./kill-page.ts";
 import { bar, layout, type Site, type Tone, time, workloadName } from "./pages.ts";
@@ -13,6 +14,10 @@ export interface HostMemoryView {
   used: readonly { kind: string; bytes: number }[];
   swapTotalBytes: number;
   swapFreeBytes: number;
+  /** Oldest first; what only a kill or swap takes back, and what is swapped out. */
+  lastHour: readonly { atMs: number; usedBytes: number; swapUsedBytes: number }[];
+  /** Until memory and swap are used up. */
+  timeLeft: TimeLeft;
 }
 
 export interface CgroupView {
@@ -20,9 +25,17 @@ export interface CgroupView {
   owner: Owner;
   /** Memory in use that reclaim would not simply drop: the working set. */
   usedBytes: number;
+  /** Of that, what only a kill or swap takes back. */
+  unreclaimableBytes: number | undefined;
   limitBytes: number;
   /** The ancestor that sets the limit, where it is not the cgroup's own. */
   limitCgroup: string | undefined;
+  /** Oldest first. */
+  lastHour: readonly UsePoint[];
+  /** Until the limit is reached. */
+  timeLeft: TimeLeft;
+  /** Whom the kernel would kill at the limit. */
+  nextVictim: { pid: number; comm: string } | undefined;
 }
 
 export interface VictimView {
@@ -34,6 +47,8 @@ export interface VictimView {
   scoreAdj: number;
   residentBytes: number;
   swapBytes: number;
+  /** What it and those that die with it hold, where that is more than its own. */
+  freesBytes?: number;
 }
 
 export interface LogSourceView {

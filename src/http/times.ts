@@ -23,7 +23,30 @@ export function ago(thenMs: number, nowMs: number): string {
   return seconds < 1 ? "just now" : `${duration(seconds)} ago`;
 }
 
+/**
+ * A forecast as people round one: `less than a minute`, `about 9 minutes`, `about 25 minutes`,
+ * `about an hour`, `about 5 hours`, `about 3 days`.
+ */
+export function about(seconds: number): string {
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 1) return "less than a minute";
+  if (minutes === 1) return "about a minute";
+  if (minutes <= 10) return `about ${minutes} minutes`;
+  const fives = Math.round(seconds / 300) * 5;
+  if (fives < 55) return `about ${fives} minutes`;
+  const hours = Math.round(seconds / 3600);
+  if (hours === 1) return "about an hour";
+  if (hours < 24) return `about ${hours} hours`;
+  const days = Math.round(seconds / 86_400);
+  return days === 1 ? "about a day" : `about ${days} days`;
+}
+
 /** `2026-11-21 03:44:01 UTC`. */
 export function utc(timeMs: number): string {
   return `${new Date(timeMs).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+}
+
+/** `03:44:01 UTC`, where the day is plain. */
+export function utcClock(timeMs: number): string {
+  return utc(timeMs).slice(11);
 }
