@@ -132,6 +132,7 @@ export class Exporter {
       monotonicMs,
       positions: () => this.#kernelLog.positions(),
       drainSources: () => this.#kernelLog.drain(),
+      log,
     });
     this.#kernelLog = new KernelLog({
       mode: flags.collectors.includes("kills") ? flags["kernel-log.source"] : "none",

@@ -2,7 +2,7 @@ import type { LogSourceState, LogTally } from "./collectors/log.ts";
 import type { LogClock } from "./kernel/local-time.ts";
 import type { KernelLogEvent, OomKillReport } from "./kernel/oom-report.ts";
 import type { KillIntake } from "./kill-intake.ts";
-import { chooseLogSource, type LogChoice, type LogSource } from "./log-choice.ts";
+import { chooseLogSource, type LogChoice, type LogSource, openError } from "./log-choice.ts";
 import {
   FileReader,
   KmsgDeviceReader,
@@ -34,10 +34,18 @@ export interface KernelLogOptions {
   onCaughtUp: () => void;
 }
 
+/** Log files in which kills of a boot were missing, as the ledger keeps them. */
+interface BlindFiles {
+  boot: string;
+  paths: string[];
+}
+
 /** A file that is gone longer than rotation takes. */
 const blindAfterMs = 10_000;
 /** syslogd may start after us; so long after our start its log is looked for once more. */
 const secondChoiceMs = 60_000;
+const failedOnce =
+  "a line of the kernel log could not be taken in, which is a mistake of this program; please report it. Such lines count in oom_log_unparsed_kills_total and are not told again";
 /** A stamp and a clock that was set meanwhile may disagree so far about when the boot was. */
 const bootSlackMs = 120_000;
 
@@ -47,8 +55,6 @@ interface Source {
   isReread: boolean;
   /** What the operator was last told. The first finding is for the start-up line, or the message of a switch. */
   isReportedUp?: boolean;
-  /** Taken out of service: the kernel counted kills that it did not show. */
-  isBlind: boolean;
 }
 
 /**
@@ -68,6 +74,7 @@ export class KernelLog {
   #hasChosenAgain = false;
   #hasCaughtUp = false;
   #switchedForGap = false;
+  #hasSaidFailed = false;
 
   constructor(options: KernelLogOptions) {
     this.#options = options;
@@ -76,17 +83,16 @@ export class KernelLog {
   }
 
   start(): void {
-    const { mode, filePath, files, kmsg, ledger, boot } = this.#options;
+    const { mode, filePath, files, kmsg } = this.#options;
     if (mode === "file")
       this.#open({ kind: "file", path: filePath ?? files.rootfs("var/log/kern.log") });
     else if (mode === "kmsg") this.#open({ kind: "kmsg", path: kmsg.path });
     else if (mode === "auto") {
       const source = this.#choose();
       if (source !== undefined) this.#open(source);
-      // Both were read when this boot was last followed: the other alone had gaps.
-      const ring = ledger.position("kmsg") as KmsgPosition | undefined;
-      const isBoth = ledger.note("bothSources") === boot && source?.kind === "file";
-      if (isBoth && ring !== undefined) this.#open({ kind: "kmsg", path: kmsg.path });
+      const isBlind = source?.kind === "file" && this.#isBlind(source.path);
+      const isRingReadable = openError(kmsg.open) === undefined;
+      if (isBlind && isRingReadable) this.#open({ kind: "kmsg", path: kmsg.path });
     }
     for (const { reader } of this.#sources) reader.start();
     this.#reportCaughtUp();
@@ -124,12 +130,13 @@ export class KernelLog {
         return [{ name: source.kind, path: source.path, up: false, reason: obstacle }];
       });
     }
-    return this.#sources.map(({ reader, state, isBlind }) => ({
-      name: reader.name,
-      path: reader.path,
-      up: state.up && !isBlind,
-      reason: isBlind ? "the kernel counted kills that it does not show" : state.reason,
-    }));
+    const isRingUp = this.#sources.some(({ reader, state }) => reader.name === "kmsg" && state.up);
+    return this.#sources.map(({ reader, state }) => {
+      // Where the ring cannot be read either, the file is all there is.
+      const isBlind = isRingUp && this.#isBlind(reader.path);
+      const reason = isBlind ? "the kernel counted kills that it does not show" : state.reason;
+      return { name: reader.name, path: reader.path, up: state.up && !isBlind, reason };
+    });
   }
 
   get tally(): LogTally {
@@ -186,15 +193,22 @@ export class KernelLog {
     const { kmsg, log, ledger, boot, clock } = this.#options;
     if (this.#find({ kind: "kmsg", path: kmsg.path }) !== undefined) return;
     this.#switchedForGap = true;
-    const reader = this.#open({ kind: "kmsg", path: kmsg.path }).reader;
-    reader.start();
-    const isUp = this.#sources.at(-1)?.state.up === true;
-    if (isUp) for (const source of this.#sources) source.isBlind ||= source.reader !== reader;
-    ledger.record({ atMs: clock.nowMs(), notes: { bothSources: boot } });
+    const blind = this.#sources.map(({ reader }) => reader.path);
+    const ring = this.#open({ kind: "kmsg", path: kmsg.path });
+    ring.reader.start();
+    ledger.record({ atMs: clock.nowMs(), notes: { blindFiles: { boot, paths: blind } } });
+    const isUp = ring.state.up;
     const message = isUp
       ? "the kernel counted kills that the log does not show: reading /dev/kmsg as well from now on"
       : "the kernel counted kills that the log does not show, and /dev/kmsg cannot be read either";
-    log.warn({ unaccounted, blind: this.#sources[0]?.reader.path }, message);
+    log.warn({ unaccounted, blind: blind[0] }, message);
+  }
+
+  /** Kills of this boot are missing in it, as this process or one before it found. */
+  #isBlind(path: string): boolean {
+    const { ledger, boot } = this.#options;
+    const known = ledger.note("blindFiles") as BlindFiles | undefined;
+    return known?.boot === boot && known.paths.includes(path);
   }
 
   #find({ kind, path }: LogSource): Source | undefined {
@@ -223,7 +237,6 @@ export class KernelLog {
       reader,
       state: { up: false, reason: "not read yet", sinceMs: monotonicMs() },
       isReread: saved === undefined,
-      isBlind: false,
     };
     this.#sources.push(opened);
     return opened;
@@ -254,6 +267,12 @@ export class KernelLog {
     lost: (reader, reason) => {
       this.#options.log.warn({ path: reader.path, reason }, "part of the kernel log is lost");
     },
+    failed: (reader, error) => {
+      if (this.#hasSaidFailed) return;
+      this.#hasSaidFailed = true;
+      const reason = error instanceof Error ? error.stack : String(error);
+      this.#options.log.warn({ path: reader.path, reason }, failedOnce);
+    },
   };
 
   #reportCaughtUp(): void {
@@ -278,6 +297,7 @@ export class KernelLog {
       isReread,
       isHistory: isBacklog && this.#isOlderThanFirstStart(event.report, isReread),
       position,
+      fail: (error) => reader.fail(error),
     });
   }
 

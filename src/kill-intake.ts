@@ -3,7 +3,7 @@ import type { OomKillReport } from "./kernel/oom-report.ts";
 import type { Attributed, Attribution, SeenProcess } from "./model/attribution.ts";
 import type { KernelKillCount } from "./model/kernel-kill-count.ts";
 import type { Kill, Owner } from "./model/kill.ts";
-import { incidentOf, type KillLedger, sightingOf } from "./model/kill-ledger.ts";
+import { incidentOf, type KillEntry, type KillLedger, sightingOf } from "./model/kill-ledger.ts";
 import type { KillSighting } from "./model/same-kill.ts";
 
 /** One `Killed process` line as a source brings it. */
@@ -22,6 +22,8 @@ export interface Arrival {
   isHistory: boolean;
   /** Where reading goes on right behind this line; absent where the source has no positions. */
   position?: unknown;
+  /** Tells the source that this line could not be taken in after all. */
+  fail: (error: unknown) => void;
 }
 
 /** The host's own knowledge of who is where: what is left when the log does not say. */
@@ -54,6 +56,7 @@ export interface KillIntakeOptions {
   positions: () => Record<string, unknown>;
   /** Reads what the sources have at this moment. */
   drainSources: () => Promise<void>;
+  log: { warn(fields: object, message: string): void };
 }
 
 /** While kills come in, processes and counters are looked at this often, and for so long after the last. */
@@ -66,6 +69,8 @@ const stormMs = 1000;
 const quietRestShare = 9;
 const longestQuietRestMs = 500;
 const givenOutLimit = 1024;
+const witnessFailed =
+  "the host could not be asked whose cgroup a kill was in, by a mistake of this program; please report it. Kills count all the same, some without their cgroup; this is not told again";
 
 interface Held {
   key: string;
@@ -80,7 +85,10 @@ interface Held {
  * Takes kills from the sources into the ledger, in the order of their lines, each held back at most
  * 500 ms until it is known whose cgroup it was.
  *
- * Invariant: a position is never saved that lies behind a line which the ledger does not have.
+ * Invariants:
+ * - a position is never saved that lies behind a line which the ledger does not have, but for one
+ *   whose source was told that it failed;
+ * - nothing that the host answers, or fails to, keeps a kill from being counted.
  */
 export class KillIntake {
   readonly #options: KillIntakeOptions;
@@ -93,6 +101,7 @@ export class KillIntake {
   #isQuiet = false;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
+  #hasSaidFailed = false;
   #serial = 0;
 
   constructor(options: KillIntakeOptions) {
@@ -133,19 +142,12 @@ export class KillIntake {
     const firstHeld = this.#held.findIndex(({ isSettled }) => !isSettled);
     const ready = this.#held.splice(0, firstHeld < 0 ? this.#held.length : firstHeld);
     if (ready.length === 0) return;
-    const positions = this.#options.positions();
-    for (const source of new Set(this.#held.map(({ arrival }) => arrival.source))) {
-      // It has been read further than may be saved.
-      const last = ready.findLast(({ arrival }) => arrival.source === source);
-      if (last?.arrival.position === undefined) delete positions[source];
-      else positions[source] = last.arrival.position;
+    try {
+      this.#record(ready);
+    } catch (error) {
+      for (const { arrival } of ready) arrival.fail(error);
+      return;
     }
-    const entries = ready.map((held) => ({
-      sighting: held.sighting,
-      kill: this.#story(held),
-      history: held.arrival.isHistory,
-    }));
-    this.#options.ledger.record({ atMs: this.#options.nowMs(), entries, positions });
     for (const { key, sighting, report } of ready) {
       this.#givenOut.set(key, { killLine: report.killLine, incident: incidentOf(sighting) });
     }
@@ -153,6 +155,18 @@ export class KillIntake {
       if (this.#givenOut.size <= givenOutLimit) break;
       this.#givenOut.delete(key);
     }
+  }
+
+  #record(ready: readonly Held[]): void {
+    const positions = this.#options.positions();
+    for (const source of new Set(this.#held.map(({ arrival }) => arrival.source))) {
+      // It has been read further than may be saved.
+      const last = ready.findLast(({ arrival }) => arrival.source === source);
+      if (last?.arrival.position === undefined) delete positions[source];
+      else positions[source] = last.arrival.position;
+    }
+    const entries = ready.flatMap((held) => this.#entryOf(held));
+    this.#options.ledger.record({ atMs: this.#options.nowMs(), entries, positions });
   }
 
   /** Saves how far the sources have been read; nothing while a kill is held back. */
@@ -213,8 +227,8 @@ export class KillIntake {
       victimCgroup,
       within: scopeOf(report),
       isMemcgKill: prefix === "Memory cgroup out of memory" || report.constraint === "memcg",
-      stillThere: needsWitness ? seen(witness.lookUp(pid)) : undefined,
-      remembered: needsWitness ? seen(witness.remembered(pid)) : undefined,
+      stillThere: needsWitness ? this.#ask(() => seen(witness.lookUp(pid))) : undefined,
+      remembered: needsWitness ? this.#ask(() => seen(witness.remembered(pid))) : undefined,
     };
   }
 
@@ -228,23 +242,36 @@ export class KillIntake {
     this.#timer ??= setTimeout(() => void this.#closeLook(), 0);
   }
 
+  async #closeLook(): Promise<void> {
+    const { attribution, monotonicMs } = this.#options;
+    const startMs = monotonicMs();
+    this.#isQuiet = false;
+    try {
+      await this.#gatherEvidence(startMs);
+    } catch (error) {
+      this.#sayFailed(error);
+    }
+    if (this.#isStopped) return;
+    this.#settleAll(attribution.due(startMs));
+    this.commit();
+    this.#planNextLook(startMs);
+  }
+
   /**
    * Lines, then counters, then lines again, then the kernel's own count: the closer together, the
    * fewer lines a rise may belong to.
    */
-  async #closeLook(): Promise<void> {
-    const { witness, attribution, monotonicMs, drainSources } = this.#options;
-    const startMs = monotonicMs();
-    this.#isQuiet = false;
+  async #gatherEvidence(nowMs: number): Promise<void> {
+    const { witness, drainSources } = this.#options;
     witness.readYoung();
     await drainSources();
     this.readCounters();
     await drainSources();
-    if (this.#isStopped) return;
-    this.#compareCounts(startMs);
-    this.#settleAll(attribution.due(startMs));
-    this.commit();
-    const tookMs = monotonicMs() - startMs;
+    if (!this.#isStopped) this.#compareCounts(nowMs);
+  }
+
+  #planNextLook(startMs: number): void {
+    const tookMs = this.#options.monotonicMs() - startMs;
     const sinceKillMs = startMs - this.#lastKillMs;
     const isBusy = this.#held.length > 0 || sinceKillMs <= stormMs;
     if (!isBusy && sinceKillMs > closeLookForMs) {
@@ -259,6 +286,22 @@ export class KillIntake {
       () => void this.#closeLook(),
       Math.min(longestMs, Math.max(closeLookEveryMs, restMs)),
     );
+  }
+
+  #ask<Answer>(question: () => Answer): Answer | undefined {
+    try {
+      return question();
+    } catch (error) {
+      this.#sayFailed(error);
+      return undefined;
+    }
+  }
+
+  #sayFailed(error: unknown): void {
+    if (this.#hasSaidFailed) return;
+    this.#hasSaidFailed = true;
+    const reason = error instanceof Error ? error.stack : String(error);
+    this.#options.log.warn({ reason }, witnessFailed);
   }
 
   #compareCounts(nowMs: number): void {
@@ -296,9 +339,16 @@ export class KillIntake {
     if (kill !== undefined) ledger.record({ atMs: nowMs(), amended: [{ ...kill, ...changes }] });
   }
 
-  #story({ report, sighting, arrival }: Held): Kill {
-    const incident = incidentOf(sighting);
-    return this.#options.tell(report, { incident, sourceName: arrival.sourcePath });
+  /** None where its story cannot be told: the kills around it are not to be lost with it. */
+  #entryOf({ report, sighting, arrival }: Held): KillEntry[] {
+    const context = { incident: incidentOf(sighting), sourceName: arrival.sourcePath };
+    try {
+      const kill = this.#options.tell(report, context);
+      return [{ sighting, kill, history: arrival.isHistory }];
+    } catch (error) {
+      arrival.fail(error);
+      return [];
+    }
   }
 }
 

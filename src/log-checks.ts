@@ -1,11 +1,13 @@
-import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { type Check, ok, type Place } from "./check.ts";
 import { ago } from "./http/times.ts";
 import { KernelMessageReader, parseKmsgRecord } from "./kernel/kernel-message.ts";
 import type { LogClock } from "./kernel/local-time.ts";
-import { chooseLogSource, type LogChoice, type LogSource } from "./log-choice.ts";
+import { chooseLogSource, type LogChoice, type LogSource, openError } from "./log-choice.ts";
 import type { HostFiles } from "./sources/host-files.ts";
 import { type KmsgReader, readRing } from "./sources/kmsg-device.ts";
+import { openLog, readAt } from "./sources/open-log.ts";
+import { statsOf } from "./sources/rotated-logs.ts";
+import { isSystemError } from "./sources/system-error.ts";
 
 export interface LogCheckOptions {
   files: HostFiles;
@@ -50,7 +52,8 @@ export function lookAtRing({ kmsg, bootTimeMs }: LogCheckOptions): Ring {
       lastMs: last === undefined ? undefined : bootTimeMs + last / 1000,
     };
   } catch (error) {
-    return { records: 0, error: codeOf(error) };
+    if (!isSystemError(error)) throw error;
+    return { records: 0, error: error.code };
   }
 }
 
@@ -165,30 +168,13 @@ function choose(options: LogCheckOptions): LogChoice {
   return { passedOver: [{ source, obstacle: wordFor(error) }] };
 }
 
-function openError(open: () => KmsgReader): string | undefined {
-  try {
-    open().close();
-    return undefined;
-  } catch (error) {
-    return codeOf(error);
-  }
-}
-
 function readError(path: string): string | undefined {
-  try {
-    closeSync(openSync(path, "r"));
-    return undefined;
-  } catch (error) {
-    return codeOf(error);
-  }
-}
-
-function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? String(error);
+  return openError(() => openLog(path));
 }
 
 function wordFor(code: string): string {
   if (code === "ENOENT" || code === "ENOTDIR") return "not there";
+  if (code === "EINVAL") return "not a regular file";
   return code === "EACCES" || code === "EPERM" ? "not readable for this user" : code;
 }
 
@@ -200,18 +186,18 @@ function ringFound({ records, lastMs }: Ring, { clock }: LogCheckOptions): strin
 
 /** The newest wall clock stamp in the last lines of a log. */
 function lastStampMs(path: string, clock: LogClock): number | undefined {
-  const fd = openSync(path, "r");
+  const log = openLog(path);
   try {
-    const { size } = fstatSync(fd);
+    const { size } = log;
     const bytes = Buffer.alloc(Math.min(size, tailBytes));
-    const length = readSync(fd, bytes, 0, bytes.length, size - bytes.length);
+    const length = readAt(log.fd, bytes, bytes.length, size - bytes.length);
     const lines = bytes.toString("latin1", 0, length).split("\n");
     if (size > tailBytes) lines.shift();
     const reader = new KernelMessageReader(clock);
     const stamps = lines.flatMap((line) => reader.read(line)?.timeMs ?? []);
     return stamps.length === 0 ? undefined : Math.max(...stamps);
   } finally {
-    closeSync(fd);
+    log.close();
   }
 }
 
@@ -228,7 +214,7 @@ function sourceFix(options: LogCheckOptions, passedOver: LogChoice["passedOver"]
 }
 
 function groupFix(path: string, { files, user, place }: LogCheckOptions): string {
-  const gid = statSync(path, { throwIfNoEntry: false })?.gid ?? 0;
+  const gid = statsOf(path)?.gid ?? 0;
   if (place === "container") return `docker run --group-add ${gid} ...`;
   if (place === "pod") return `securityContext: {supplementalGroups: [${gid}]} in the pod`;
   const groups = files.textIfReadable(files.rootfs("etc/group")) ?? "";
@@ -243,7 +229,7 @@ function ringFix({ place, kmsg }: LogCheckOptions): string {
     case "pod":
       return "securityContext: {privileged: true} in the container; the device cgroup refuses it otherwise";
     case "host":
-      return readError(kmsg.path) === "ENOENT"
+      return openError(kmsg.open) === "ENOENT"
         ? "mknod /dev/kmsg c 1 11 && chmod 644 /dev/kmsg"
         : "systemctl edit oom-exporter, with [Service] AmbientCapabilities=CAP_SYSLOG CapabilityBoundingSet=CAP_SYSLOG ProtectKernelLogs=no PrivateDevices=no, a line each; by hand: run as root";
   }

@@ -1,6 +1,8 @@
-import { accessSync, constants, statSync } from "node:fs";
 import type { HostFiles } from "./sources/host-files.ts";
 import type { KmsgReader } from "./sources/kmsg-device.ts";
+import { openLog } from "./sources/open-log.ts";
+import { statsOf } from "./sources/rotated-logs.ts";
+import { isSystemError } from "./sources/system-error.ts";
 
 /** A kernel log that can be read. `/dev/kmsg` is never prefixed by `--path.rootfs`. */
 export type LogSource = { kind: "file"; path: string } | { kind: "kmsg"; path: string };
@@ -36,35 +38,40 @@ export function chooseLogSource(options: LogChoiceOptions): LogChoice {
   ];
   const passedOver: LogChoice["passedOver"] = [];
   for (const source of candidates) {
-    const obstacle =
-      source.kind === "kmsg" ? kmsgObstacle(kmsg.open) : fileObstacle(source.path, options);
+    const obstacle = obstacleTo(source, options);
     if (obstacle === undefined) return { source, passedOver };
     passedOver.push({ source, obstacle });
   }
   return { passedOver };
 }
 
-function fileObstacle(path: string, { bootTimeMs }: LogChoiceOptions): string | undefined {
-  try {
-    accessSync(path, constants.R_OK);
-    const { mtimeMs } = statSync(path);
-    return mtimeMs < bootTimeMs - bootTimeSlackMs ? "not written to since boot" : undefined;
-  } catch (error) {
-    return obstacleOf(error, "add this user to the group that owns it, often adm");
-  }
-}
-
-function kmsgObstacle(open: () => KmsgReader): string | undefined {
+/**
+ * The system's code (`EACCES`) where a source cannot be opened for reading; absent where it can.
+ * Only opening tells: access(2) passes over what capabilities permit.
+ */
+export function openError(open: () => { close(): void }): string | undefined {
   try {
     open().close();
     return undefined;
   } catch (error) {
-    return obstacleOf(error, "needs root or CAP_SYSLOG (kernel.dmesg_restrict=1)");
+    if (!isSystemError(error)) throw error;
+    return error.code;
   }
 }
 
-function obstacleOf(error: unknown, whenDenied: string): string {
-  const { code } = error as NodeJS.ErrnoException;
+function obstacleTo(source: LogSource, options: LogChoiceOptions): string | undefined {
+  const { kind, path } = source;
+  const code = openError(kind === "kmsg" ? options.kmsg.open : () => openLog(path));
+  if (code === undefined) return isStale(source, options) ? "not written to since boot" : undefined;
   if (code === "ENOENT" || code === "ENOTDIR") return "not there";
-  return code === "EACCES" || code === "EPERM" ? `not readable, ${whenDenied}` : String(code);
+  if (code === "EINVAL") return "not a regular file";
+  if (code !== "EACCES" && code !== "EPERM") return code;
+  return kind === "kmsg"
+    ? "not readable, needs root or CAP_SYSLOG (kernel.dmesg_restrict=1)"
+    : "not readable, add this user to the group that owns it, often adm";
+}
+
+function isStale({ kind, path }: LogSource, { bootTimeMs }: LogChoiceOptions): boolean {
+  const writtenMs = kind === "file" ? statsOf(path)?.mtimeMs : undefined;
+  return writtenMs !== undefined && writtenMs < bootTimeMs - bootTimeSlackMs;
 }

@@ -1,9 +1,14 @@
 import type { LogSourceName, LogTally } from "./collectors/log.ts";
-import { parseKmsgRecord } from "./kernel/kernel-message.ts";
+import { KernelMessageReader, parseKmsgRecord } from "./kernel/kernel-message.ts";
 import { KillScanner } from "./kernel/kill-scanner.ts";
 import type { LogClock } from "./kernel/local-time.ts";
 import { type KernelLogEvent, OomReportAssembler } from "./kernel/oom-report.ts";
-import { KmsgDevice, type KmsgPosition, type KmsgReader } from "./sources/kmsg-device.ts";
+import {
+  KmsgDevice,
+  type KmsgPosition,
+  type KmsgReader,
+  type KmsgRecord,
+} from "./sources/kmsg-device.ts";
 import { LogFile } from "./sources/log-file.ts";
 import type { LogPosition } from "./sources/log-identity.ts";
 
@@ -17,22 +22,8 @@ export interface ReaderListener {
   stateChanged(reader: LogReader, state: { up: boolean; reason?: string }): void;
   /** One line for people. */
   lost(reader: LogReader, reason: string): void;
-}
-
-/** One source of the kernel log, read from bytes to reports. */
-export interface LogReader {
-  readonly name: LogSourceName;
-  readonly path: string;
-  /** Under which the ledger keeps its position. */
-  readonly key: string;
-  readonly isCaughtUp: boolean;
-  start(): void;
-  stop(): void;
-  /** Reads what is there at this moment. */
-  drain(): Promise<void>;
-  /** From where reading on loses nothing and repeats no kill; absent while nothing has been read. */
-  position(): unknown;
-  readonly tally: LogTally;
+  /** A line could not be taken in, by a mistake of this program; reading goes on behind it. */
+  failed(reader: LogReader, error: unknown): void;
 }
 
 export interface ReaderOptions {
@@ -43,7 +34,17 @@ export interface ReaderOptions {
   watch?: boolean;
 }
 
-abstract class Reader {
+/**
+ * One source of the kernel log, read from bytes to reports.
+ *
+ * Invariant: whatever a line holds, the lines behind it are read. One that makes this program throw
+ * is counted as a kill that could not be understood.
+ */
+export abstract class LogReader {
+  abstract readonly name: LogSourceName;
+  readonly path: string;
+  /** Under which the ledger keeps its position. */
+  abstract readonly key: string;
   readonly tally: LogTally = {
     lines: 0,
     bytes: 0,
@@ -55,33 +56,83 @@ abstract class Reader {
     readErrors: 0,
   };
   isCaughtUp = false;
+  protected readonly options: ReaderOptions;
 
-  protected count(event: KernelLogEvent): void {
+  constructor(path: string, options: ReaderOptions) {
+    this.path = path;
+    this.options = options;
+  }
+
+  abstract start(): void;
+  abstract stop(): void;
+  /** Reads what is there at this moment. */
+  abstract drain(): Promise<void>;
+  /** From where reading on loses nothing and repeats no kill; absent while nothing has been read. */
+  abstract position(): unknown;
+
+  /** A kill that was told could not be taken in after all. */
+  fail(error: unknown): void {
+    this.tally.unparsedKills++;
+    this.options.listener.failed(this, error);
+  }
+
+  /** What every source tells of itself in the same words. */
+  protected readonly ofSource = {
+    caughtUp: (): void => {
+      this.isCaughtUp = true;
+      this.options.listener.caughtUp(this);
+    },
+    stateChanged: (state: { up: boolean; reason?: string }): void => {
+      if (!state.up) this.tally.readErrors++;
+      this.options.listener.stateChanged(this, state);
+    },
+  };
+
+  protected lost(reason: string, records: number): void {
+    this.tally.lostRecords += records;
+    this.options.listener.lost(this, reason);
+  }
+
+  protected tell(event: KernelLogEvent, position: unknown): void {
     if (event.kind === "unparsed") this.tally.unparsedKills++;
-    if (event.kind !== "loss") return;
-    const { what, count } = event.loss;
-    // A dump that was held back takes no record of the log away: the kill line stands there.
-    if (what === "callbacks_suppressed") this.tally.suppressedDumps += count;
-    else this.tally.lostRecords += count;
+    if (event.kind === "loss") {
+      const { what, count } = event.loss;
+      // A dump that was held back takes no record of the log away: the kill line stands there.
+      if (what === "callbacks_suppressed") this.tally.suppressedDumps += count;
+      else this.tally.lostRecords += count;
+    }
+    this.attempt(() => this.options.listener.event(this, event, position));
+  }
+
+  protected tellDrained(): void {
+    this.attempt(() => this.options.listener.drained(this));
+  }
+
+  /** False where it threw. */
+  protected attempt(read: () => void): boolean {
+    try {
+      read();
+      return true;
+    } catch (error) {
+      this.fail(error);
+      return false;
+    }
   }
 }
 
 /** A log file: kern.log, messages or syslog. */
-export class FileReader extends Reader implements LogReader {
+export class FileReader extends LogReader {
   readonly name = "file";
-  readonly path: string;
   readonly key: string;
-  readonly #options: ReaderOptions;
   readonly #file: LogFile;
   readonly #scanner: KillScanner;
+  readonly #lastLine = new LastLine();
   #at: LogPosition | undefined;
 
   constructor(path: string, from: LogPosition | "start" | "end", options: ReaderOptions) {
-    super();
-    this.path = path;
+    super(path, options);
     this.key = `file:${path}`;
-    this.#options = options;
-    const { clock, monotonicMs, listener, watch } = options;
+    const { clock, monotonicMs, watch } = options;
     this.#scanner = new KillScanner({ clock, losses: true }, (event) => this.#told(event));
     this.#file = new LogFile({
       path,
@@ -89,24 +140,17 @@ export class FileReader extends Reader implements LogReader {
       now: monotonicMs,
       watch,
       listener: {
+        ...this.ofSource,
         bytes: (chunk, at) => this.#take(chunk, at),
-        endOfFile: () => this.#scanner.endOfInput(),
-        caughtUp: () => {
-          this.isCaughtUp = true;
-          listener.caughtUp(this);
-        },
-        stateChanged: (state) => {
-          if (!state.up) this.tally.readErrors++;
-          listener.stateChanged(this, state);
+        endOfFile: () => {
+          while (!this.attempt(() => this.#scanner.endOfInput())) {}
+          this.#lastLine.end();
         },
         rotated: (kind) => {
           if (kind === "rename") this.tally.rotations++;
           else this.tally.truncations++;
         },
-        lost: ({ reason }) => {
-          this.tally.lostRecords++;
-          listener.lost(this, reason);
-        },
+        lost: (reason) => this.lost(reason, 1),
       },
     });
   }
@@ -136,32 +180,45 @@ export class FileReader extends Reader implements LogReader {
     this.#at = at;
     this.tally.bytes += chunk.length;
     this.tally.lines += linesIn(chunk);
-    this.tally.lastRecordMs = this.#options.clock.nowMs();
-    this.#scanner.push(chunk);
-    this.#options.listener.drained(this);
+    this.#scan(chunk, at.offset);
+    this.attempt(() => this.#noteLastRecord(chunk));
+    this.tellDrained();
+  }
+
+  /** The scanner knows how far it has taken the chunk that made it throw. */
+  #scan(chunk: Buffer, offset: number): void {
+    let rest = chunk;
+    while (!this.attempt(() => this.#scanner.push(rest))) {
+      rest = chunk.subarray(this.#scanner.offset - offset);
+    }
+  }
+
+  #noteLastRecord(chunk: Buffer): void {
+    const { clock } = this.options;
+    const line = this.#lastLine.take(chunk);
+    if (line === undefined) return;
+    this.tally.lastRecordMs = new KernelMessageReader(clock).read(line)?.timeMs ?? clock.nowMs();
   }
 
   #told(event: KernelLogEvent): void {
-    this.count(event);
     const offset = event.kind === "kill" ? event.report.endOffset : undefined;
     const isHere = this.#at !== undefined && offset !== undefined;
-    const position = isHere ? { ...this.#at, offset } : undefined;
-    this.#options.listener.event(this, event, position);
+    this.tell(event, isHere ? { ...this.#at, offset } : undefined);
   }
 }
 
 /** `/dev/kmsg`. */
-export class KmsgDeviceReader extends Reader implements LogReader {
+export class KmsgDeviceReader extends LogReader {
   readonly name = "kmsg";
-  readonly path: string;
   readonly key = "kmsg";
-  readonly #options: ReaderOptions;
   readonly #device: KmsgDevice;
   readonly #assembler: OomReportAssembler;
   readonly #bootId: string;
+  readonly #bootTimeMs: () => number;
   /** Sequence of the record that opened a dump whose victim is still to come. */
   #openSince: number | undefined;
   #sequence = 0;
+  #isDraining = false;
 
   constructor(
     path: string,
@@ -173,48 +230,17 @@ export class KmsgDeviceReader extends Reader implements LogReader {
     },
     options: ReaderOptions,
   ) {
-    super();
-    this.path = path;
-    this.#options = options;
+    super(path, options);
     this.#bootId = device.bootId;
-    const { clock, listener, watch } = options;
+    this.#bootTimeMs = device.bootTimeMs;
     this.#assembler = new OomReportAssembler((event) => this.#told(event));
-    let drain = false;
     this.#device = new KmsgDevice({
       ...device,
-      watch,
+      watch: options.watch,
       listener: {
-        record: ({ sequence, raw, backlog }) => {
-          this.#sequence = sequence;
-          this.tally.lines++;
-          this.tally.bytes += raw.length;
-          this.tally.lastRecordMs = clock.nowMs();
-          const message = parseKmsgRecord(raw.toString("latin1"));
-          if (message === undefined) return;
-          const sinceBootMs = (message.printkMicros ?? 0) / 1000;
-          message.timeMs = backlog ? device.bootTimeMs() + sinceBootMs : clock.nowMs();
-          this.#assembler.push(message, sequence);
-          this.#openSince = this.#assembler.isOpen ? (this.#openSince ?? sequence) : undefined;
-          if (drain) return;
-          drain = true;
-          // One poll delivers all that is at hand before anything else runs.
-          queueMicrotask(() => {
-            drain = false;
-            listener.drained(this);
-          });
-        },
-        caughtUp: () => {
-          this.isCaughtUp = true;
-          listener.caughtUp(this);
-        },
-        stateChanged: (state) => {
-          if (!state.up) this.tally.readErrors++;
-          listener.stateChanged(this, state);
-        },
-        lost: ({ reason, records }) => {
-          this.tally.lostRecords += records;
-          listener.lost(this, reason);
-        },
+        ...this.ofSource,
+        record: (record) => this.#take(record),
+        lost: ({ reason, records }) => this.lost(reason, records),
       },
     });
   }
@@ -238,12 +264,64 @@ export class KmsgDeviceReader extends Reader implements LogReader {
     return isStuck ? position : { ...position, sequence: this.#openSince - 1 };
   }
 
+  #take({ sequence, raw, backlog }: KmsgRecord): void {
+    this.#sequence = sequence;
+    this.tally.lines++;
+    this.tally.bytes += raw.length;
+    this.attempt(() => this.#read(raw.toString("latin1"), backlog));
+    this.#openSince = this.#assembler.isOpen ? (this.#openSince ?? sequence) : undefined;
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    // One poll delivers all that is at hand before anything else runs.
+    queueMicrotask(() => {
+      this.#isDraining = false;
+      this.tellDrained();
+    });
+  }
+
+  #read(record: string, isBacklog: boolean): void {
+    const nowMs = this.options.clock.nowMs();
+    const message = parseKmsgRecord(record);
+    const sinceBootMs = (message?.printkMicros ?? 0) / 1000;
+    const timeMs = isBacklog ? this.#bootTimeMs() + sinceBootMs : nowMs;
+    this.tally.lastRecordMs = timeMs;
+    if (message === undefined) return;
+    message.timeMs = timeMs;
+    this.#assembler.push(message, this.#sequence);
+  }
+
   #told(event: KernelLogEvent): void {
-    this.count(event);
-    const position = { bootId: this.#bootId, sequence: this.#sequence };
-    this.#options.listener.event(this, event, position);
+    this.tell(event, { bootId: this.#bootId, sequence: this.#sequence });
   }
 }
+
+/** The last whole line of bytes that come in chunks; of an endless one, its beginning. */
+class LastLine {
+  #begun = "";
+
+  /** Absent where no line ends in `chunk`. */
+  take(chunk: Buffer): string | undefined {
+    const end = chunk.lastIndexOf(newline);
+    const before = end < 1 ? -1 : chunk.lastIndexOf(newline, end - 1);
+    const begun = before < 0 ? this.#begun : "";
+    if (end >= 0) this.end();
+    this.#begun = lineStart(this.#begun, chunk, end + 1, chunk.length);
+    return end < 0 ? undefined : lineStart(begun, chunk, before + 1, end);
+  }
+
+  /** What comes next is another line. */
+  end(): void {
+    this.#begun = "";
+  }
+}
+
+function lineStart(begun: string, chunk: Buffer, from: number, until: number): string {
+  const wanted = longestLineBytes - begun.length;
+  return begun + chunk.toString("latin1", from, Math.min(until, from + wanted));
+}
+
+/** No line of the kernel is longer. */
+const longestLineBytes = 16 * 1024;
 
 /** A task table has a record for each task. */
 const longestDumpRecords = 20_000;

@@ -184,6 +184,42 @@ describe("a log that shows fewer kills than the kernel counted", () => {
     following.end();
   });
 
+  describe("over a restart", () => {
+    beforeEach(async () => {
+      host.print("syslogd starts");
+      const first = await host.follow();
+      host.syslogWorks = false;
+      host.kill(101);
+      await first.live(14);
+      expect(first.sources).toEqual(["file down", "kmsg up"]);
+      first.end();
+    });
+
+    it("is read together with the ring, and still marked down", async () => {
+      const second = await host.follow();
+      expect(second.sources).toEqual(["file down", "kmsg up"]);
+      expect(second.counted).toBe(1);
+      second.end();
+    });
+
+    it("is all there is where the ring can no longer be read", async () => {
+      host.isRingReadable = false;
+      const second = await host.follow();
+      expect(second.sources).toEqual(["file up"]);
+      expect(second.counted).toBe(1);
+      second.end();
+    });
+
+    it("has a new chance in the next boot", async () => {
+      host.reboot();
+      host.syslogWorks = true;
+      host.print("Linux version 6.1.0");
+      const second = await host.follow();
+      expect(second.sources).toEqual(["file up"]);
+      second.end();
+    });
+  });
+
   it("stays so, and says so, where the ring cannot be read", async () => {
     host.print("syslogd starts");
     const following = await host.follow();
@@ -207,6 +243,28 @@ describe("a log that shows fewer kills than the kernel counted", () => {
     await following.live(14);
     expect(following.sources).toEqual(["file up"]);
     expect(following.unaccounted).toBe(1);
+    following.end();
+  });
+});
+
+describe("a kill whose story cannot be told", () => {
+  it("is counted as not understood, told once, and those after it are read", async () => {
+    host.print("syslogd starts");
+    const following = await host.follow();
+    for (const pid of [101, 102, 103]) {
+      following.cannotTell.add(pid);
+      host.kill(pid);
+    }
+    host.kill(104);
+    await following.live(1);
+    expect(following.pids).toEqual([104]);
+    expect(following.kernelLog.tally.unparsedKills).toBe(3);
+    expect(host.logged).toEqual([
+      {
+        level: "warn",
+        message: expect.stringMatching(/^a line of the kernel log could not be taken in/),
+      },
+    ]);
     following.end();
   });
 });

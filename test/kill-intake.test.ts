@@ -19,6 +19,11 @@ let kernelKills: number;
 let read: Record<string, unknown>;
 let lookTakesMs: number;
 let looks: number;
+let said: string[];
+/** What the host does when it is asked: nothing, or it throws. */
+let trouble: (question: string) => void;
+let tell: typeof killOfReport;
+let failed: unknown[];
 
 beforeEach(() => {
   vi.useFakeTimers({ now: startMs });
@@ -31,6 +36,10 @@ beforeEach(() => {
   read = { ring: 0 };
   lookTakesMs = 0;
   looks = 0;
+  said = [];
+  trouble = () => {};
+  tell = killOfReport;
+  failed = [];
   ledger = new KillLedger({ save: (change) => saved.push(change), nowMs: startMs });
   const kernelCount = new KernelKillCount();
   intake = new KillIntake({
@@ -38,23 +47,28 @@ beforeEach(() => {
     attribution: new Attribution(),
     kernelCount,
     witness: {
-      lookUp: () => undefined,
-      remembered: () => undefined,
-      readYoung: () => {},
+      lookUp: () => void trouble("lookUp"),
+      remembered: () => void trouble("remembered"),
+      readYoung: () => trouble("readYoung"),
       killCounts: () => {
+        trouble("killCounts");
         looks++;
         vi.setSystemTime(Date.now() + lookTakesMs);
         return new Map(counters);
       },
-      kernelKills: () => kernelKills,
+      kernelKills: () => {
+        trouble("kernelKills");
+        return kernelKills;
+      },
     },
     boot,
     ownerOf: ownerOfCgroup,
-    tell: (report, context) => killOfReport(report, { ...context, ownerOf: ownerOfCgroup }),
+    tell: (report, context) => tell(report, { ...context, ownerOf: ownerOfCgroup }),
     nowMs: () => Date.now(),
     monotonicMs: () => Date.now() - startMs,
     positions: () => ({ ...read }),
-    drainSources: async () => {},
+    drainSources: async () => trouble("drainSources"),
+    log: { warn: (_fields, message) => said.push(message) },
   });
   ledger.showCounts();
   // The baseline is trusted once it has stood for two seconds.
@@ -93,6 +107,7 @@ function arrival(sequence: number, facts: Partial<OomKillReport> = {}): Arrival 
     isReread: false,
     isHistory: false,
     position: sequence,
+    fail: (error) => failed.push(error),
   };
 }
 
@@ -212,5 +227,72 @@ describe("the close look on a host with many cgroups", () => {
     looks = 0;
     await vi.advanceTimersByTimeAsync(5000);
     expect(looks).toBe(0);
+  });
+});
+
+describe("a mistake of this program", () => {
+  const questions = [
+    "lookUp",
+    "remembered",
+    "readYoung",
+    "drainSources",
+    "killCounts",
+    "kernelKills",
+  ];
+
+  it.each(questions)(
+    "in %s costs a kill its cgroup, not its count, and is told once",
+    async (bad) => {
+      trouble = (question) => {
+        if (question === bad) throw new TypeError("a mistake");
+      };
+      intake.take(arrival(1));
+      intake.take(arrival(2, { victimCgroup: "/a" }));
+      await vi.advanceTimersByTimeAsync(600);
+      expect(shown()).toEqual([
+        ["2", "/a"],
+        ["1", ""],
+      ]);
+      expect(said).toEqual([expect.stringMatching(/^the host could not be asked/)]);
+      expect(failed).toEqual([]);
+    },
+  );
+
+  it("in one look does not end the looks", async () => {
+    trouble = () => {
+      throw new TypeError("a mistake");
+    };
+    intake.take(arrival(1));
+    await vi.advanceTimersByTimeAsync(100);
+    trouble = () => {};
+    counters.set("/b", 1);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(shown()).toEqual([["1", "/b"]]);
+  });
+
+  it("in the story of one kill costs that kill alone, and its source is told", () => {
+    tell = (report, context) => {
+      if (report.pid === 2) throw new RangeError("Invalid time value");
+      return killOfReport(report, context);
+    };
+    for (const pid of [1, 2, 3]) intake.take(arrival(pid, { victimCgroup: "/a" }));
+    intake.commit();
+    expect(shown().map(([pid]) => pid)).toEqual(["3", "1"]);
+    expect(failed).toEqual([new RangeError("Invalid time value")]);
+    expect(positions()).toEqual([3]);
+  });
+
+  it("in the ledger costs what it was given, and its source is told of each", async () => {
+    const record = vi.spyOn(ledger, "record").mockImplementation(() => {
+      throw new TypeError("a mistake");
+    });
+    intake.take(arrival(1));
+    intake.take(arrival(2));
+    await vi.advanceTimersByTimeAsync(600);
+    expect(failed).toHaveLength(2);
+    record.mockRestore();
+    intake.take(arrival(3, { victimCgroup: "/a" }));
+    intake.commit();
+    expect(shown()).toEqual([["3", "/a"]]);
   });
 });

@@ -103,9 +103,14 @@ export class KillScanner {
     });
   }
 
-  /** Takes the next bytes of the log. They are copied; the caller may reuse the buffer. */
+  /**
+   * Takes the next bytes of the log. They are copied; the caller may reuse the buffer. Where `tell`
+   * throws, so does this: `offset` then says how much was taken, and pushing the rest, were it empty,
+   * goes on behind the record in question.
+   */
   push(chunk: Uint8Array): void {
-    for (let taken = 0; taken < chunk.length; ) {
+    let taken = 0;
+    do {
       if (this.#length === this.#window.length) this.#makeRoom();
       const size = Math.min(chunk.length - taken, this.#window.length - this.#length);
       this.#window.set(chunk.subarray(taken, taken + size), this.#length);
@@ -114,7 +119,7 @@ export class KillScanner {
       this.#scan(false);
       // While the bytes are in the processor's cache; any later it costs as much as reading them.
       this.#countLines(this.#length);
-    }
+    } while (taken < chunk.length);
   }
 
   /**
@@ -326,22 +331,25 @@ export class KillScanner {
     const text = this.#window.toString("latin1", start, end);
     let line = this.#lineAt(start);
     let lineAt = 0;
-    if (start !== this.#read || start === 0) this.#reader = this.#readerAt(start, end);
     this.#isReading = true;
-    for (const record of recordsOf(text, shape, this.#clock, this.#reader)) {
-      if (line !== undefined) {
-        line += countNewlines(text, lineAt, record.start);
-        lineAt = record.start;
+    try {
+      if (start !== this.#read || start === 0) this.#reader = this.#readerAt(start, end);
+      for (const record of recordsOf(text, shape, this.#clock, this.#reader)) {
+        if (line !== undefined) {
+          line += countNewlines(text, lineAt, record.start);
+          lineAt = record.start;
+        }
+        const wasTorn = this.#assembler.isTorn;
+        this.#assembler.push(record.message, line, this.#base + start + record.end - this.#origin);
+        if (this.#assembler.isTorn && !wasTorn) this.#tornStart = start + record.start;
       }
-      const wasTorn = this.#assembler.isTorn;
-      this.#assembler.push(record.message, line, this.#base + start + record.end - this.#origin);
-      if (this.#assembler.isTorn && !wasTorn) this.#tornStart = start + record.start;
+    } finally {
+      this.#isReading = false;
+      this.#read = end;
+      this.#searched = Math.max(this.#searched, end);
+      this.#groupUntil = end + groupLineBytes;
+      this.#groupSearched = end;
     }
-    this.#isReading = false;
-    this.#read = end;
-    this.#searched = Math.max(this.#searched, end);
-    this.#groupUntil = end + groupLineBytes;
-    this.#groupSearched = end;
   }
 
   /** A reader that knows the envelope before `start`, where the line there has none of its own. */

@@ -446,7 +446,7 @@ export const catalog = {
     type: "gauge",
     collector: "log",
     labels: [],
-    help: "When the last kernel log record was read, Unix time; 0 if none was.",
+    help: "When the last kernel log record was written, by its own time stamp, Unix time; when it was read where it has none, as live records of /dev/kmsg; 0 if none was.",
   },
   oom_log_unparsed_kills_total: {
     type: "counter",

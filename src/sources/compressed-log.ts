@@ -16,8 +16,9 @@ export async function readCompressed(
 ): Promise<void> {
   const head = new LogHead();
   let done = 0;
+  let isEnough = false;
   const packed = createReadStream("", { fd: log.fd, start: 0, autoClose: false });
-  await pipeline(packed, createGunzip({ chunkSize: 256 * 1024 }), async (unpacked) => {
+  const whole = pipeline(packed, createGunzip({ chunkSize: 256 * 1024 }), async (unpacked) => {
     for await (const chunk of unpacked as AsyncIterable<Buffer>) {
       head.extend(chunk, done);
       const known = Math.min(chunk.length, Math.max(0, offset - done));
@@ -30,7 +31,12 @@ export async function readCompressed(
         inode: log.inode,
         modifiedMs: log.modifiedMs,
       };
-      if (!deliver(chunk.subarray(known), at)) return;
+      isEnough = !deliver(chunk.subarray(known), at);
+      if (isEnough) return;
     }
+  });
+  await whole.catch((error) => {
+    // A pipeline left early rejects with an AbortError.
+    if (!isEnough) throw error;
   });
 }

@@ -11,6 +11,7 @@
  * thread of the pool until the kernel speaks, and the process could not exit: hence polling.
  */
 import { closeSync, constants, openSync, readSync } from "node:fs";
+import { isSystemError } from "./system-error.ts";
 
 /** The last record that was delivered; a boot counts from 0. Plain JSON. */
 export interface KmsgPosition {
@@ -74,8 +75,6 @@ export class KmsgDevice {
   /** Of the last record read, now or before a restart; -1 = none of this boot; undefined = not known where to begin. */
   #sequence: number | undefined;
   #state: { up: boolean; reason?: string } | undefined;
-  /** Records counted as lost since `start()`. */
-  lostRecords = 0;
 
   constructor(options: KmsgDeviceOptions) {
     this.#options = options;
@@ -144,7 +143,6 @@ export class KmsgDevice {
     this.#sequence = sequence;
     if (before !== undefined && sequence > before + 1) {
       const records = sequence - before - 1;
-      this.lostRecords += records;
       const reason = `the kernel's log ring was overwritten: ${records} records were not read`;
       listener.lost({ reason, records });
     }
@@ -211,10 +209,6 @@ function sequenceOf(raw: Buffer): number | undefined {
   if (from === 0 || to === -1) return undefined;
   const digits = raw.toString("latin1", from, to);
   return /^\d{1,15}$/.test(digits) ? Number(digits) : undefined;
-}
-
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && typeof (error as NodeJS.ErrnoException).code === "string";
 }
 
 function reasonOf({ code, message }: NodeJS.ErrnoException): string {

@@ -17,14 +17,7 @@ import type { LogPosition } from "./log-identity.ts";
 import { LogTail } from "./log-tail.ts";
 import { type ContentGone, OpenLog, openLog } from "./open-log.ts";
 import { positionBefore, statsOf, type UnreadParts, unreadParts } from "./rotated-logs.ts";
-
-/** Bytes that were in the log and will not be delivered. */
-export interface LogLoss {
-  /** One line for people: what, where and, where there is something to do, what. */
-  reason: string;
-  /** How many, where that is known. */
-  bytes?: number;
-}
+import { isSystemError } from "./system-error.ts";
 
 /** What a `LogFile` tells its reader. Everything is called in order, never re-entrantly. */
 export interface LogFileListener {
@@ -44,7 +37,11 @@ export interface LogFileListener {
   /** Called on change only, and once with the first finding. `reason` is one line that says what to do. */
   stateChanged(state: { up: boolean; reason?: string }): void;
   rotated(kind: "rename" | "truncate"): void;
-  lost(loss: LogLoss): void;
+  /**
+   * Bytes were in the log and will not be delivered. `reason` is one line for people: what, where
+   * and, where there is something to do, what.
+   */
+  lost(reason: string): void;
 }
 
 export interface LogFileOptions {
@@ -62,14 +59,6 @@ export interface LogFileOptions {
   now: () => number;
   /** Largest chunk handed over, default 128 KiB: it stays in the processor's cache. */
   maxChunkBytes?: number;
-}
-
-/** What a `LogFile` has met since `start()`. */
-export interface LogFileCounters {
-  bytes: number;
-  rotations: number;
-  truncations: number;
-  losses: number;
 }
 
 type RotationKind = "rename" | "truncate";
@@ -99,7 +88,6 @@ const missingMs = 10_000;
 const maxLeftBehind = 4;
 
 export class LogFile {
-  readonly counters: LogFileCounters = { bytes: 0, rotations: 0, truncations: 0, losses: 0 };
   readonly #path: string;
   readonly #from: LogPosition | "start" | "end";
   readonly #listener: LogFileListener;
@@ -312,19 +300,13 @@ export class LogFile {
   #finishFile(kind: RotationKind): void {
     this.#insideFile = false;
     this.#listener.endOfFile();
-    if (this.#caughtUp) this.#countRotation(kind);
-  }
-
-  #countRotation(kind: RotationKind): void {
-    if (kind === "rename") this.counters.rotations++;
-    else this.counters.truncations++;
-    this.#listener.rotated(kind);
+    if (this.#caughtUp) this.#listener.rotated(kind);
   }
 
   /** The end was cut off: what stood there has been read, so go on from the new end. */
   #acceptCut(log: OpenLog): boolean {
     this.#listener.endOfFile();
-    this.#countRotation("truncate");
+    this.#listener.rotated("truncate");
     log.acceptCut();
     return true;
   }
@@ -385,7 +367,6 @@ export class LogFile {
     this.#stand = log;
     const at = this.position() as LogPosition;
     log.advance(chunk);
-    this.counters.bytes += chunk.length;
     this.#listener.bytes(chunk, at);
   }
 
@@ -393,7 +374,6 @@ export class LogFile {
     const deliver = (chunk: Buffer, at: LogPosition): boolean => {
       if (this.#stopped) return false;
       this.#stand = { ...at, offset: at.offset + chunk.length };
-      this.counters.bytes += chunk.length;
       this.#listener.bytes(chunk, at);
       return true;
     };
@@ -401,7 +381,7 @@ export class LogFile {
       await readCompressed(log, offset, deliver);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      this.#lose(`cannot unpack the rest of ${path}: ${error.message}`);
+      this.#listener.lost(`cannot unpack the rest of ${path}: ${error.message}`);
     }
     if (!this.#stopped) this.#readWhole.add(fileKey(log));
   }
@@ -413,23 +393,18 @@ export class LogFile {
     kind: RotationKind,
   ): void {
     for (const reason of unread.unreadable) {
-      if (!this.#reported.has(reason)) this.#lose(reason);
+      if (!this.#reported.has(reason)) this.#listener.lost(reason);
       this.#reported.add(reason);
     }
     if (unread.found) return;
     if (!this.#caughtUp && position.headLength > 0) {
-      this.#lose(
+      this.#listener.lost(
         `the file read last is no longer beside ${this.#path}: what was added to it is missing`,
       );
     } else if (kind === "truncate" && held !== undefined && held.knownSize > held.offset) {
       const bytes = held.knownSize - held.offset;
-      this.#lose(`${this.#path} was truncated before it was read`, bytes);
+      this.#listener.lost(`${this.#path} was truncated before its last ${bytes} bytes were read`);
     }
-  }
-
-  #lose(reason: string, bytes?: number): void {
-    this.counters.losses++;
-    this.#listener.lost({ reason, bytes });
   }
 
   #endNow(): LogPosition {
@@ -554,10 +529,6 @@ function fileToFollow(
 
 function isSameFile(file: Stats | OpenLog, log: OpenLog): boolean {
   return file.dev === log.dev && (file instanceof OpenLog ? file.inode : file.ino) === log.inode;
-}
-
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && typeof (error as NodeJS.ErrnoException).code === "string";
 }
 
 /** Inodes are given away anew: with them goes what a compressed file cannot change. */

@@ -1,4 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import { constants as systemConstants } from "node:os";
 import { LogHead, type LogPosition, maxHeadBytes } from "./log-identity.ts";
 
 /** Why a read brought nothing although the file is open: its content was exchanged, or only its end cut off. */
@@ -111,12 +112,19 @@ export class OpenLog {
 /** Opens without ever waiting (a FIFO would). Throws the system's error, or EINVAL where it is no regular file. */
 export function openLog(path: string): OpenLog {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  const stats = fstatSync(fd);
-  if (!stats.isFile()) {
+  try {
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) throw notARegularFile();
+    return new OpenLog(fd, stats);
+  } catch (error) {
     closeSync(fd);
-    throw Object.assign(new Error("it is not a regular file"), { code: "EINVAL" });
+    throw error;
   }
-  return new OpenLog(fd, stats);
+}
+
+function notARegularFile(): NodeJS.ErrnoException {
+  const { EINVAL } = systemConstants.errno;
+  return Object.assign(new Error("it is not a regular file"), { code: "EINVAL", errno: -EINVAL });
 }
 
 /** Reads until `length` bytes or the end of the file; returns how many. */

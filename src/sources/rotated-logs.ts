@@ -14,6 +14,7 @@ import { basename, dirname, extname, join } from "node:path";
 import { gunzipSync, constants as zlibConstants } from "node:zlib";
 import { hashHead, type LogPosition, maxHeadBytes } from "./log-identity.ts";
 import { type OpenLog, openLog, readAt } from "./open-log.ts";
+import { isSystemError } from "./system-error.ts";
 
 /** One file of the log, open. */
 export interface LogPart {
@@ -222,8 +223,9 @@ function openAll(path: string): Listing {
         listing.rotated.push(part);
       }
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      if (code !== "ENOENT") noteUnreadable(listing, sibling, `cannot read ${sibling}: ${message}`);
+      if (!isSystemError(error)) throw error;
+      if (error.code === "ENOENT") continue;
+      noteUnreadable(listing, sibling, `cannot read ${sibling}: ${error.message}`);
     }
   }
   listing.rotated.sort(olderFirst(names));

@@ -38,7 +38,7 @@ test.skipIf(rsyslogd === undefined)(
     const lines = new NumberedLines();
     const log = followLog(path, "start", lines, (reason) => expect.unreachable(reason));
     try {
-      for (let tries = 0; log.counters.bytes === 0; tries++) {
+      for (let tries = 0; lines.bytes === 0; tries++) {
         if (tries === 100) expect.unreachable("rsyslogd writes nothing");
         await send("kernel: are you there?");
         await wait(50);
@@ -57,7 +57,7 @@ test.skipIf(rsyslogd === undefined)(
       }
       for (let tries = 0; lines.count < written && tries < 50; tries++) await wait(20);
       expect(lines.check(written)).toEqual({ lost: 0, doubled: 0, disordered: 0 });
-      expect(log.counters.rotations).toBe(4);
+      expect(lines.rotations).toBe(4);
     } finally {
       log.stop();
       socket.close();

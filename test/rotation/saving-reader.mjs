@@ -48,7 +48,7 @@ new LogFile({
     },
     stateChanged() {},
     rotated() {},
-    lost({ reason }) {
+    lost(reason) {
       process.stderr.write(`${reason}\n`);
       state.lost++;
     },

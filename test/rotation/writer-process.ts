@@ -55,12 +55,15 @@ export class WriterProcess {
 
 /** Which of the lines 0 to `written` - 1 did not come, came twice, or came after a later one. */
 export class NumberedLines {
+  bytes = 0;
+  rotations = 0;
   #seen = new Map<number, number>();
   #rest = "";
   #latest = -1;
   #disordered = 0;
 
   chunk(chunk: Buffer): void {
+    this.bytes += chunk.length;
     const parts = (this.#rest + chunk.toString("latin1")).split("\n");
     this.#rest = parts.pop() ?? "";
     for (const line of parts) this.line(line);
@@ -106,8 +109,10 @@ export function followLog(
       endOfFile: () => lines.endOfFile(),
       caughtUp: () => {},
       stateChanged: () => {},
-      rotated: () => {},
-      lost: ({ reason }) => lost(reason),
+      rotated: () => {
+        lines.rotations++;
+      },
+      lost,
     },
   });
   log.start();

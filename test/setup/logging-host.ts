@@ -101,6 +101,8 @@ export class LoggingHost {
 export class Following {
   readonly ledger: KillLedger;
   readonly kernelLog: KernelLog;
+  /** Pids of kills whose story makes the program throw. */
+  readonly cannotTell = new Set<number>();
   readonly #host: LoggingHost;
   readonly #intake: KillIntake;
   readonly #kernelCount: KernelKillCount;
@@ -108,6 +110,9 @@ export class Following {
   constructor(host: LoggingHost, ledger: KillLedger, options: Partial<KernelLogOptions>) {
     this.#host = host;
     this.ledger = ledger;
+    const say = (level: string) => (_fields: object, message: string) => {
+      host.logged.push({ level, message });
+    };
     this.#kernelCount = new KernelKillCount();
     this.#intake = new KillIntake({
       ledger,
@@ -122,15 +127,16 @@ export class Following {
       },
       boot: host.boot,
       ownerOf: ownerOfCgroup,
-      tell: (report, context) => killOfReport(report, { ...context, ownerOf: ownerOfCgroup }),
+      tell: (report, context) => {
+        if (this.cannotTell.has(report.pid)) throw new TypeError("a mistake");
+        return killOfReport(report, { ...context, ownerOf: ownerOfCgroup });
+      },
       nowMs: () => host.nowMs,
       monotonicMs: () => host.monotonicMs,
       positions: () => this.kernelLog.positions(),
       drainSources: () => this.kernelLog.drain(),
+      log: { warn: say("warn") },
     });
-    const say = (level: string) => (_fields: object, message: string) => {
-      host.logged.push({ level, message });
-    };
     this.kernelLog = new KernelLog({
       mode: "auto",
       kmsg: { path: "/dev/kmsg", open: () => openRing(host) },
@@ -216,12 +222,13 @@ export class Following {
 }
 
 function openRing(host: LoggingHost) {
-  if (!host.isRingReadable) throw Object.assign(new Error("EPERM"), { code: "EPERM" });
+  if (!host.isRingReadable) throw Object.assign(new Error("EPERM"), { code: "EPERM", errno: -1 });
   let next = 0;
   return {
     read(buffer: Buffer): number {
       const record = host.ring[next];
-      if (record === undefined) throw Object.assign(new Error("EAGAIN"), { code: "EAGAIN" });
+      if (record === undefined)
+        throw Object.assign(new Error("EAGAIN"), { code: "EAGAIN", errno: -11 });
       next++;
       return buffer.write(record, "latin1");
     },

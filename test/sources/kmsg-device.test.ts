@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { expect, test } from "vitest";
 import {
   KmsgDevice,
@@ -8,14 +9,16 @@ import {
   readRing,
 } from "../../src/sources/kmsg-device.ts";
 
-function systemError(code: string): Error {
-  return Object.assign(new Error(`${code}: read`), { code });
+const { errno } = constants;
+
+function systemError(code: keyof typeof errno): Error {
+  return Object.assign(new Error(`${code}: read`), { code, errno: -errno[code] });
 }
 
 /** The kernel's ring: holds the newest `capacity` records; each reader has its own place in it. */
 class Ring {
   records: { sequence: number; text: string }[] = [];
-  refusal: string | undefined;
+  refusal: keyof typeof errno | undefined;
   readonly capacity: number;
   #next: number;
 
@@ -102,19 +105,17 @@ test("from a position of another boot, everything is delivered whatever its sequ
 test("what was overwritten while the exporter was down is counted as lost", () => {
   const ring = new Ring(2);
   ring.print("one", "two", "three", "four", "five");
-  const { seen, device } = follow(ring, { bootId: "this-boot", sequence: 0 });
+  const { seen } = follow(ring, { bootId: "this-boot", sequence: 0 });
   expect(seen).toEqual(["up", "lost 2", "3 four (backlog)", "4 five (backlog)", "caught up"]);
-  expect(device.lostRecords).toBe(2);
 });
 
 test("after an overrun (EPIPE) reading goes on at the oldest record and the gap is counted", () => {
   const ring = new Ring(3);
   ring.print("one");
-  const { seen, poll, device } = follow(ring, "start");
+  const { seen, poll } = follow(ring, "start");
   ring.print("two", "three", "four", "five", "six");
   poll();
   expect(seen.slice(3)).toEqual(["lost 2", "3 four", "4 five", "5 six"]);
-  expect(device.lostRecords).toBe(2);
 });
 
 test("the ring that never was read from its beginning has lost nothing", () => {

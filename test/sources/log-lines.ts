@@ -1,11 +1,11 @@
-import type { LogFileListener, LogLoss } from "../../src/sources/log-file.ts";
+import type { LogFileListener } from "../../src/sources/log-file.ts";
 import type { LogPosition } from "../../src/sources/log-identity.ts";
 
 /** A reader that keeps lines, and the position after the last whole one: what may be saved. */
 export class LogLines implements LogFileListener {
   lines: string[] = [];
   events: string[] = [];
-  losses: LogLoss[] = [];
+  losses: string[] = [];
   /** How many lines had come when catching up ended. */
   linesCaughtUp: number | undefined;
   position: LogPosition | undefined;
@@ -40,7 +40,7 @@ export class LogLines implements LogFileListener {
     this.events.push(kind);
   }
 
-  lost(loss: LogLoss): void {
-    this.losses.push(loss);
+  lost(reason: string): void {
+    this.losses.push(reason);
   }
 }
