@@ -57,7 +57,6 @@ const mayUse: [room: string, allowed: string[]][] = [
       "model/kill",
       "model/quantities",
       "model/time-left",
-      "model/time-left",
       "metrics/exposition",
       "metrics/scrape",
       "collectors/collector",
