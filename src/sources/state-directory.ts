@@ -13,10 +13,11 @@ import {
   readlinkSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 /** Of the snapshot and of the journal's lines. Raise it when an older exporter could not read them. */
 const formatVersion = 1;
@@ -90,7 +91,7 @@ export class StateDirectory {
   static open(path: string, options: StateDirectoryOptions): OpenedState | undefined {
     const directory = new StateDirectory(path, options);
     try {
-      mkdirSync(path, { recursive: true, mode: 0o750 });
+      makeDirectory(path);
       if (!directory.#acquireLock()) return undefined;
       return { directory, saved: directory.#load() };
     } catch (error) {
@@ -146,7 +147,7 @@ export class StateDirectory {
     try {
       if (this.#journal !== undefined && !this.#isOurs(this.#journal)) return false;
       const through = this.#lastNumber + 1;
-      mkdirSync(this.path, { recursive: true, mode: 0o750 });
+      makeDirectory(this.path);
       const file = openSync(fresh, "w", 0o640);
       try {
         writeWhole(
@@ -454,6 +455,19 @@ function checksum(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
+/** Node's own `recursive` never returns where a file system knows no new names and says ENOENT, as /proc does. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o750 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && statSync(path).isDirectory()) return;
+    if (code !== "ENOENT" || dirname(path) === path) throw error;
+    makeDirectory(dirname(path));
+    mkdirSync(path, { mode: 0o750 });
+  }
+}
+
 function writeWhole(file: number, bytes: Buffer): void {
   for (let written = 0; written < bytes.length; ) {
     written += writeSync(file, bytes, written);
@@ -489,6 +503,7 @@ const reasons: Record<string, string> = {
   EFBIG: "the file may not grow (RLIMIT_FSIZE)",
   ENOTDIR: "it is not a directory",
   EEXIST: "it is not a directory",
+  ENOENT: "nothing can be made there",
 };
 
 function reasonOf(error: unknown): string {

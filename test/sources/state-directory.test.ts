@@ -315,6 +315,25 @@ describe("where saving fails", () => {
     expect(made.read("state.json")).toBe(before);
   });
 
+  it.each(["/proc/oom-exporter/state", "/proc/self/state"])(
+    "does without one where nothing can be made: %s",
+    (path) => {
+      const made = new Keeper(path);
+      expect(made.open()).toBeUndefined();
+      expect(made.said).toEqual([
+        expect.stringMatching(
+          /^cannot use the state directory \/proc\/.*: nothing can be made there\. /,
+        ),
+      ]);
+    },
+  );
+
+  it("makes the directories above it", () => {
+    const made = new Keeper(join(new TemporaryTree().path("a"), "b", "c"));
+    made.open();
+    expect(statSync(made.path).isDirectory()).toBe(true);
+  });
+
   it("does without a directory that cannot be made", () => {
     const tree = new TemporaryTree();
     tree.write("", { file: "" });
