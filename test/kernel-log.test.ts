@@ -1,5 +1,9 @@
+import { chmodSync, mkdirSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { chooseLogSource } from "../src/log-choice.ts";
+import { HostFiles } from "../src/sources/host-files.ts";
 import { LoggingHost } from "./setup/logging-host.ts";
+import { withoutPrivilege } from "./setup/temporary-tree.ts";
 
 let host: LoggingHost;
 
@@ -30,6 +34,31 @@ describe("what auto reads", () => {
         obstacle: "not written to since boot",
       },
     ]);
+    following.end();
+  });
+
+  it("is decided by opening: what the user of this process may not read is passed over", () => {
+    host.print("Linux version 6.1.0");
+    chmodSync(host.rootfs, 0o755);
+    chmodSync(host.path("kern.log"), 0o000);
+    const { source, passedOver } = withoutPrivilege(() =>
+      chooseLogSource({
+        files: new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: host.rootfs }),
+        kmsg: { path: "/dev/kmsg", open: () => ({ read: () => 0, close: () => {} }) },
+        bootTimeMs: host.bootTimeMs,
+      }),
+    );
+    expect(source?.kind).toBe("kmsg");
+    expect(passedOver.map(({ obstacle }) => obstacle)).toEqual([
+      "not readable, add this user to the group that owns it, often adm",
+    ]);
+  });
+
+  it("is /dev/kmsg where kern.log is no file", async () => {
+    mkdirSync(host.path("kern.log"), { recursive: true });
+    const following = await host.follow();
+    expect(following.sources).toEqual(["kmsg up"]);
+    expect(following.kernelLog.passedOver[0]?.obstacle).toBe("not a regular file");
     following.end();
   });
 

@@ -367,6 +367,29 @@ test("a FIFO or a directory at the path is refused without waiting for it", asyn
   expect(reader.events).toHaveLength(1);
 });
 
+test("a file that can be opened but not read is reported once and leaves nothing open", async () => {
+  // Its first page is never there to be read: EIO.
+  symlinkSync("/proc/self/mem", path);
+  const { reader, poll } = open("start");
+  await poll();
+  const before = openDescriptors();
+  await poll();
+  await poll();
+  expect(reader.events).toEqual([expect.stringMatching(/^down: cannot read .*kern\.log: EIO/)]);
+  expect(openDescriptors()).toBe(before);
+});
+
+test("a symbolic link that leads to itself is reported until it leads to a file", async () => {
+  symlinkSync(path, path);
+  const { reader, poll } = open("start");
+  await poll();
+  expect(reader.events).toEqual([expect.stringMatching(/^down: cannot read .*: ELOOP/)]);
+  unlinkSync(path);
+  write("one\n");
+  await poll();
+  expect(reader.lines).toEqual(["one"]);
+});
+
 test("a symbolic link that is turned to another file is followed there", async () => {
   const [older, newer] = [
     join(directory, "kern-20261120.log"),
@@ -555,6 +578,26 @@ test("a damaged compressed file gives what it holds, and the rest is a loss", as
   expect(after.lines.length).toBeGreaterThan(5000);
   expect(after.lines.at(-1)).toBe("now");
   expect(after.losses).toEqual([`cannot unpack the rest of ${path}.1.gz: unexpected end of file`]);
+});
+
+test("being stopped while a compressed file is read is no loss", async () => {
+  write("0\n");
+  const first = open("start");
+  await first.poll();
+  renameSync(path, `${path}.2`);
+  write("1\n".repeat(1_000_000), `${path}.1`);
+  gzip(`${path}.1`);
+  write("now\n");
+  first.log.stop();
+  const { log, reader, poll } = open(first.reader.position ?? "start");
+  const take = reader.bytes.bind(reader);
+  reader.bytes = (chunk, at) => {
+    take(chunk, at);
+    log.stop();
+  };
+  await poll();
+  expect(reader.lines.length).toBeLessThan(1_000_000);
+  expect(reader.losses).toEqual([]);
 });
 
 test("lines are counted lost when the log is truncated while a backlog of it is unread", async () => {
