@@ -164,10 +164,12 @@ export class Exporter {
       owners: this.#owners,
       pageBytes: this.#pageBytes,
       nowMs,
+      monotonicMs,
       kills: () => this.#kills(),
       unaccounted: () => this.#unaccounted(),
       sources: () => this.#kernelLog.states,
       troubles: () => this.#scraper.troubles,
+      watches: (collector) => flags.collectors.includes(collector),
       own: options.own,
     });
   }
@@ -229,7 +231,9 @@ export class Exporter {
 
   #collectors() {
     const { flags, nowMs, state } = this.#options;
-    const host = new HostCollector(this.#files, this.#pageBytes);
+    const host = new HostCollector(this.#files, this.#pageBytes, (reading) =>
+      this.#status.noteHost(reading),
+    );
     const cgroups = new CgroupsCollector({
       tree: this.#tree,
       owners: this.#owners,
@@ -279,6 +283,7 @@ export class Exporter {
   #noteCgroups(readings: readonly CgroupReading[], isWhole: boolean): void {
     const nowMs = this.#options.nowMs();
     this.#cgroups = readings;
+    this.#status.noteCgroups(readings, isWhole);
     const live = new Set<string>();
     for (const { path } of readings) {
       const owner = this.#owners.ownerOf(path);
@@ -321,6 +326,7 @@ export class Exporter {
       this.#saveBaseline();
       this.#kernelLog.tick(this.#unaccounted());
     }
+    this.#status.look();
     if (++this.#ticks % positionsEveryTicks === 0) this.#intake.savePositions();
     if (state?.directory.isSaving === false) {
       state.directory.compact(() => this.#ledger.snapshot());

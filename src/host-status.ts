@@ -1,11 +1,14 @@
 import { type CgroupsCollector, workingSetBytes } from "./collectors/cgroups.ts";
-import { NoData } from "./collectors/collector.ts";
+import { type CollectorName, NoData } from "./collectors/collector.ts";
 import type { HostCollector, HostReading } from "./collectors/host.ts";
 import type { LogSourceState } from "./collectors/log.ts";
 import type { ProcessesCollector, ProcessesReading } from "./collectors/processes.ts";
 import type { CgroupView, HostMemoryView, StatusView, VictimView } from "./http/status-page.ts";
-import { memoryUse } from "./kernel/meminfo.ts";
+import { type Meminfo, memoryUse } from "./kernel/meminfo.ts";
+import { type LimitReading, limitsIn, limitsInForce } from "./limits-in-force.ts";
 import type { Kill } from "./model/kill.ts";
+import { LastHour, type Moment } from "./model/last-hour.ts";
+import { type TimeLeft, timeLeft, type UsePoint } from "./model/time-left.ts";
 import type { OwnProcess } from "./own-process.ts";
 import type { CgroupReading, CgroupTree } from "./sources/cgroup-tree.ts";
 import { FileUnavailable, type HostFiles } from "./sources/host-files.ts";
@@ -25,11 +28,15 @@ export interface HostStatusOptions {
   pageBytes: number;
   /** Wall clock, milliseconds since the epoch. */
   nowMs: () => number;
+  /** A clock that never goes back, milliseconds. */
+  monotonicMs: () => number;
   kills: () => readonly Kill[];
   unaccounted: () => number | undefined;
   sources: () => readonly LogSourceState[];
   /** Collectors that did not work when they last ran, with the reason. */
   troubles: () => readonly { collector: string; reason: string }[];
+  /** False for a collector that is switched off: it is read only for those who ask for the page. */
+  watches: (collector: CollectorName) => boolean;
   own: Pick<OwnProcess, "version" | "revision" | "startedMs">;
 }
 
@@ -61,13 +68,24 @@ function attempt<Reading>(read: () => Reading): Reading | undefined {
   }
 }
 
-/** How the host stands right now, for the status page and the API. */
+/** Of so many limits, the nearest, the last hour is kept: 1.6 MiB at most. */
+const limitsKept = 500;
+/** A cgroup at this share of its limit is near it, and so is one for which a time is told. */
+const nearLimitRatio = 0.8;
+/** For so many of those, the nearest, it is asked who would die. */
+const nearAtMost = 20;
+/** Who runs out within this time comes before all others. */
+const soonSeconds = 3600;
+
+/** How the host stands right now and came to it, for the status page and the API. */
 export class HostStatus {
   readonly #options: HostStatusOptions;
   readonly #victims: Victims;
   readonly #memory: () => HostReading | undefined;
   readonly #cgroups: () => readonly CgroupReading[];
   readonly #processes: () => ProcessesReading | undefined;
+  readonly #hostHour = new LastHour(2);
+  readonly #cgroupsHour = new LastHour(limitsKept);
 
   constructor(options: HostStatusOptions) {
     this.#options = options;
@@ -78,6 +96,39 @@ export class HostStatus {
     this.#processes = shared(nowMs, () => processes?.read(), undefined);
   }
 
+  /** Told of every reading of the host, whoever asked for it. */
+  noteHost({ meminfo }: HostReading): void {
+    // Before 3.14 the kernel does not tell page cache from what is in use for good.
+    if (meminfo.memAvailableBytes === undefined) return;
+    const { usedBytes, swapUsedBytes } = useOf(meminfo);
+    this.#hostHour.note(this.#options.monotonicMs(), [
+      ["memory", usedBytes],
+      ["swap", swapUsedBytes],
+    ]);
+  }
+
+  /** Told of every reading of the cgroups; `isWhole` where none was left out. */
+  noteCgroups(readings: readonly CgroupReading[], isWhole: boolean): void {
+    const uses = limitsIn(readings)
+      .sort((a, b) => ratio(b) - ratio(a))
+      .flatMap(({ reading, unreclaimableBytes }) =>
+        unreclaimableBytes === undefined ? [] : [[reading.path, unreclaimableBytes] as const],
+      );
+    this.#cgroupsHour.note(this.#options.monotonicMs(), uses, isWhole);
+  }
+
+  /** Looks at what is watched where nobody has for a while, so that the last hour has no gap. */
+  look(): void {
+    const { monotonicMs, watches } = this.#options;
+    const nowMs = monotonicMs();
+    try {
+      if (watches("host") && this.#hostHour.isDue(nowMs)) this.#memory();
+      if (watches("cgroups") && this.#cgroupsHour.isDue(nowMs)) this.#cgroups();
+    } catch {
+      // What cannot be read is told by the scrape, and shown as trouble.
+    }
+  }
+
   view(): StatusView {
     const { nowMs, kills, unaccounted, sources, troubles } = this.#options;
     const moment = this.#moment();
@@ -85,7 +136,7 @@ export class HostStatus {
     return {
       atMs: nowMs(),
       memory: this.#memoryView(),
-      cgroups: this.#cgroupViews(),
+      cgroups: this.#cgroupViews(moment),
       victims: ranking.candidates.map((process) => this.#victimView(process)),
       unkillable: this.#processes() && this.#victims.answer(ranking, moment, 0).unkillable,
       kills: kills(),
@@ -127,27 +178,60 @@ export class HostStatus {
     const reading = this.#memory();
     if (reading === undefined) return undefined;
     const { meminfo } = reading;
+    const { totalBytes, availableBytes, swapTotalBytes, swapFreeBytes } = useOf(meminfo);
+    const now = this.#now();
+    const swap = this.#hostHour.points("swap", now);
+    const lastHour = this.#hostHour.points("memory", now).map((point, index) => ({
+      ...point,
+      swapUsedBytes: (swap[index] as UsePoint).usedBytes,
+    }));
+    const together = lastHour.map(({ atMs, usedBytes, swapUsedBytes }) => ({
+      atMs,
+      usedBytes: usedBytes + swapUsedBytes,
+    }));
     return {
-      totalBytes: meminfo.memTotalBytes,
-      availableBytes: meminfo.memAvailableBytes ?? meminfo.memFreeBytes,
+      totalBytes,
+      availableBytes,
       freeBytes: meminfo.memFreeBytes,
       used: Object.entries(memoryUse(meminfo)).map(([kind, bytes]) => ({ kind, bytes })),
-      swapTotalBytes: meminfo.swapTotalBytes ?? 0,
-      swapFreeBytes: meminfo.swapFreeBytes ?? 0,
+      swapTotalBytes,
+      swapFreeBytes,
+      lastHour,
+      timeLeft: timeLeft(together, totalBytes + swapTotalBytes, now.wallMs),
     };
   }
 
-  #cgroupViews(): CgroupView[] {
-    return this.#cgroups()
-      .filter(({ effectiveMaxBytes }) => effectiveMaxBytes !== Number.POSITIVE_INFINITY)
-      .map((reading) => ({
-        cgroup: reading.path,
-        owner: this.#options.owners.ownerOf(reading.path),
-        usedBytes: workingSetBytes(reading) ?? reading.currentBytes,
-        limitBytes: reading.effectiveMaxBytes,
-        limitCgroup: reading.limitingCgroup === reading.path ? undefined : reading.limitingCgroup,
-      }))
-      .sort((a, b) => b.usedBytes / b.limitBytes - a.usedBytes / a.limitBytes);
+  #cgroupViews(moment: HostMoment): CgroupView[] {
+    const views = limitsInForce(limitsIn(this.#cgroups()))
+      .map((limit) => ({ limit, view: this.#cgroupView(limit) }))
+      .sort((a, b) => compare(a.view, b.view));
+    const near = views.filter(({ view }) => isNear(view)).slice(0, nearAtMost);
+    for (const { limit, view } of near) {
+      const [first] = this.#victims.rank(moment, limit.reading).candidates;
+      view.nextVictim = first && { pid: first.pid, comm: first.comm };
+    }
+    return views.map(({ view }) => view);
+  }
+
+  #cgroupView({ reading, limitBytes, limitCgroup, unreclaimableBytes }: LimitReading): CgroupView {
+    const now = this.#now();
+    const lastHour = this.#cgroupsHour.points(reading.path, now);
+    const left = timeLeft(lastHour, limitBytes, now.wallMs);
+    return {
+      cgroup: reading.path,
+      owner: this.#options.owners.ownerOf(reading.path),
+      usedBytes: workingSetBytes(reading) ?? reading.currentBytes,
+      unreclaimableBytes,
+      limitBytes,
+      limitCgroup,
+      lastHour,
+      timeLeft: isFullOfCache(reading, limitBytes, left) ? { refused: "page_cache" } : left,
+      nextVictim: undefined,
+    };
+  }
+
+  #now(): Moment {
+    return { monotonicMs: this.#options.monotonicMs(), wallMs: this.#options.nowMs() };
   }
 
   #moment(): HostMoment {
@@ -171,4 +255,42 @@ export class HostStatus {
       swapBytes: process.memory.swapBytes,
     };
   }
+}
+
+/** Sizes of the host's memory and swap, and how much of each is in use for good. */
+function useOf(meminfo: Meminfo) {
+  const { memTotalBytes: totalBytes, swapTotalBytes = 0, swapFreeBytes = 0 } = meminfo;
+  const availableBytes = meminfo.memAvailableBytes ?? meminfo.memFreeBytes;
+  return {
+    totalBytes,
+    availableBytes,
+    usedBytes: totalBytes - availableBytes,
+    swapTotalBytes,
+    swapFreeBytes,
+    swapUsedBytes: swapTotalBytes - swapFreeBytes,
+  };
+}
+
+function ratio({ unreclaimableBytes = 0, limitBytes }: LimitReading): number {
+  return unreclaimableBytes / limitBytes;
+}
+
+function isFullOfCache({ currentBytes }: CgroupReading, limitBytes: number, left: TimeLeft) {
+  return "refused" in left && left.refused === "plenty_left" && currentBytes > limitBytes / 2;
+}
+
+function isNear({ usedBytes, limitBytes, timeLeft }: CgroupView): boolean {
+  return usedBytes >= limitBytes * nearLimitRatio || "seconds" in timeLeft;
+}
+
+/** Who runs out soon comes first, then the fullest. */
+function compare(a: CgroupView, b: CgroupView): number {
+  return (
+    Math.min(secondsLeft(a), soonSeconds) - Math.min(secondsLeft(b), soonSeconds) ||
+    b.usedBytes / b.limitBytes - a.usedBytes / a.limitBytes
+  );
+}
+
+function secondsLeft({ timeLeft }: CgroupView): number {
+  return "seconds" in timeLeft ? timeLeft.seconds : Number.POSITIVE_INFINITY;
 }

@@ -91,3 +91,13 @@ export function workingSetBytes(reading: CgroupReading): number | undefined {
   if (reading.inactiveFileBytes === undefined) return undefined;
   return Math.max(0, reading.currentBytes - reading.inactiveFileBytes);
 }
+
+/**
+ * What only a kill or swap takes back: charged memory less the page cache, of which shared memory is
+ * no part though it is counted there. As `cgroup:oom_memory_unreclaimable:ratio`, in bytes.
+ */
+export function unreclaimableBytes(reading: CgroupReading): number | undefined {
+  const { currentBytes, fileBytes, shmemBytes } = reading;
+  if (fileBytes === undefined || shmemBytes === undefined) return undefined;
+  return Math.max(0, currentBytes - fileBytes + shmemBytes);
+}

@@ -21,10 +21,17 @@ export class HostCollector implements Collector {
   readonly name = "host";
   readonly #files: HostFiles;
   readonly #pageBytes: number;
+  readonly #onRead: (reading: HostReading) => void;
 
-  constructor(files: HostFiles, pageBytes: number) {
+  /** @param onRead told of every reading */
+  constructor(
+    files: HostFiles,
+    pageBytes: number,
+    onRead: (reading: HostReading) => void = () => {},
+  ) {
     this.#files = files;
     this.#pageBytes = pageBytes;
+    this.#onRead = onRead;
   }
 
   /** @throws {FileUnavailable} where /proc/meminfo or /proc/vmstat cannot be read */
@@ -32,12 +39,14 @@ export class HostCollector implements Collector {
     const files = this.#files;
     const meminfo = parseMeminfo(files.text(files.procfs("meminfo")));
     const vmstatLength = files.read(files.procfs("vmstat"));
-    return {
+    const reading = {
       meminfo,
       vmstat: parseVmstat(files.bytes, vmstatLength),
       pressure: parsePressure(files.textIfReadable(files.procfs("pressure", "memory")) ?? ""),
       sysctls: this.#readSysctls(),
     };
+    this.#onRead(reading);
+    return reading;
   }
 
   collect({ sink }: CollectorPass): void {
