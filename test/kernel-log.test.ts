@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { chooseLogSource } from "../src/log-choice.ts";
 import { HostFiles } from "../src/sources/host-files.ts";
@@ -272,6 +272,39 @@ describe("a log that shows fewer kills than the kernel counted", () => {
     await following.live(14);
     expect(following.sources).toEqual(["file up"]);
     expect(following.unaccounted).toBe(1);
+    following.end();
+  });
+});
+
+describe("a log without the kernel's own stamps", () => {
+  beforeEach(() => {
+    host.hasPrintkStamps = false;
+    host.print("syslogd starts");
+  });
+
+  it("hides no missing kill by lines that a restarted syslogd writes again", async () => {
+    const following = await host.follow({ mode: "file" });
+    host.kill(101);
+    await following.live(3);
+    const before = readFileSync(host.path("kern.log"), "utf8");
+    host.write("kern.log", before);
+    host.syslogWorks = false;
+    host.kill(102);
+    await following.live(14);
+    expect(following.counted).toBe(1);
+    expect(following.unaccounted).toBe(1);
+    following.end();
+  });
+
+  it("shows a group's first victim twice, as the kernel counts it", async () => {
+    const following = await host.follow({ mode: "file" });
+    host.kill(101);
+    host.print("Tasks in /work are going to be killed due to memory.oom.group set");
+    host.kill(101);
+    host.kill(102);
+    await following.live(14);
+    expect(following.counted).toBe(2);
+    expect(following.unaccounted).toBe(0);
     following.end();
   });
 });

@@ -47,8 +47,8 @@ export interface KillIdentity {
   printks: number[];
   /** Lines that the kernel printed for it and that are known: 1, after a group event 2. */
   lines: number;
-  /** Lines without printk time seen one after the other, and when the last one was. */
-  bare?: { count: number; timeMs?: number };
+  /** Lines without printk time among them. */
+  bareLines?: number;
 }
 
 export interface SavedIdentities {
@@ -70,7 +70,7 @@ export interface IdentityUpdate {
   serial: number;
   printkMicros?: number;
   lines: number;
-  bare?: { count: number; timeMs?: number };
+  bareLines?: number;
 }
 
 /**
@@ -145,31 +145,31 @@ export class SameKill {
       inGroup: sighting.inGroup || undefined,
       printks: printkMicros === undefined ? [] : [printkMicros],
       lines: 1,
-      bare: printkMicros === undefined ? { count: 1, timeMs } : undefined,
+      bareLines: printkMicros === undefined ? 1 : undefined,
     };
   }
 
   /** What a line that is no new kill teaches; `undefined` where it teaches nothing. */
   lesson(recognised: Recognised, sighting: KillSighting): IdentityUpdate | undefined {
     if (recognised.as === "new") return undefined;
-    const { serial, printks, lines, bare } = recognised.identity;
-    const { printkMicros, timeMs, reread } = sighting;
+    const { serial, printks, lines, bareLines } = recognised.identity;
+    const { printkMicros, reread } = sighting;
     if (printkMicros !== undefined) {
       if (printks.includes(printkMicros)) return undefined;
       const known = recognised.as === "copy" ? lines : lines + 1;
-      return { serial, printkMicros, lines: Math.max(known, printks.length + 1), bare };
+      return { serial, printkMicros, lines: Math.max(known, printks.length + 1), bareLines };
     }
-    if (reread) return undefined;
-    const count = followsClosely(bare?.timeMs, timeMs) ? (bare?.count ?? 0) + 1 : 1;
-    return { serial, lines: Math.max(lines, count), bare: { count, timeMs } };
+    if (reread || (bareLines !== undefined && !isSecondNaming(sighting))) return undefined;
+    const seen = (bareLines ?? 0) + 1;
+    return { serial, lines: Math.max(lines, seen), bareLines: seen };
   }
 
-  learn({ serial, printkMicros, lines, bare }: IdentityUpdate): void {
+  learn({ serial, printkMicros, lines, bareLines }: IdentityUpdate): void {
     const identity = this.#known.get(serial);
     if (identity === undefined) return;
     if (printkMicros !== undefined) identity.printks.push(printkMicros);
     identity.lines = lines;
-    identity.bare = bare;
+    identity.bareLines = bareLines;
   }
 
   save(): SavedIdentities {
@@ -219,9 +219,17 @@ function isCopy(known: KillIdentity, sighting: KillSighting, digest: string): bo
 }
 
 /** In a log without printk times the group's second line is a copy of the first, letter by letter. */
-function isBareRepeat({ bare, lines }: KillIdentity, sighting: KillSighting): boolean {
-  if (sighting.printkMicros !== undefined || sighting.reread || bare === undefined) return false;
-  return followsClosely(bare.timeMs, sighting.timeMs) && bare.count + 1 > lines;
+function isBareRepeat({ bareLines, lines }: KillIdentity, sighting: KillSighting): boolean {
+  if (sighting.printkMicros !== undefined || sighting.reread) return false;
+  return isSecondNaming(sighting) && bareLines !== undefined && bareLines + 1 > lines;
+}
+
+/**
+ * The log tells of a group event before this line. Its own likeness to the first would not do: a
+ * logger that is restarted may write a line twice, with the same time stamp.
+ */
+function isSecondNaming({ repeatsVictim, inGroup }: KillSighting): boolean {
+  return repeatsVictim && inGroup;
 }
 
 function isGroupRepeat(known: KillIdentity, sighting: KillSighting): boolean {
@@ -240,11 +248,6 @@ function timeApartMs(known: KillIdentity, sighting: KillSighting): number | unde
   }
   if (known.timeMs === undefined || timeMs === undefined) return undefined;
   return Math.abs(known.timeMs - timeMs);
-}
-
-function followsClosely(beforeMs: number | undefined, nowMs: number | undefined): boolean {
-  if (beforeMs === undefined || nowMs === undefined) return false;
-  return Math.abs(nowMs - beforeMs) <= groupEventMs;
 }
 
 function digestOf(text: string): string {

@@ -84,8 +84,16 @@ describe("a group event's second naming of its victim", () => {
 
   it("is its first line over again in a log without printk times", () => {
     const bare = { printkMicros: undefined };
-    expect(second(bare, bare)).toBe("further_line");
-    expect(second(bare, { ...bare, reread: true })).toBe("copy");
+    const repeated = { ...bare, repeatsVictim: true, inGroup: true };
+    expect(second(bare, repeated)).toBe("further_line");
+    expect(second(bare, { ...repeated, reread: true })).toBe("copy");
+  });
+
+  it("is not what a restarted logger wrote twice, where no line tells of a group event", () => {
+    const bare = { printkMicros: undefined };
+    expect(second(bare, bare)).toBe("copy");
+    expect(second(bare, { ...bare, repeatsVictim: true })).toBe("copy");
+    expect(second({ ...bare, inGroup: true }, { ...bare, inGroup: true })).toBe("copy");
   });
 
   it("is not any second victim of that pid and name: a storm uses up pids in seconds", () => {

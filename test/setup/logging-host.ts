@@ -25,6 +25,8 @@ export class LoggingHost {
   bootTimeMs = this.nowMs - 3_600_000;
   isRingReadable = true;
   syslogWorks = true;
+  /** syslogd writes the kernel's own `[seconds]` before the text; RHEL and Ubuntu 24.04 do not. */
+  hasPrintkStamps = true;
   kernelKills = 0;
   #saved: LedgerSnapshot | undefined;
 
@@ -62,7 +64,8 @@ export class LoggingHost {
     this.ring.push(`3,${this.ring.length},${micros},-;${message}\n`);
     const stamp = `${Math.floor(micros / 1e6)}.${`${micros % 1e6}`.padStart(6, "0")}`;
     const time = new Date(this.nowMs).toISOString();
-    if (this.syslogWorks) this.write(file, `${time} host kernel: [${stamp}] ${message}\n`);
+    const text = this.hasPrintkStamps ? `[${stamp}] ${message}` : message;
+    if (this.syslogWorks) this.write(file, `${time} host kernel: ${text}\n`);
   }
 
   write(file: string, text: string): void {
