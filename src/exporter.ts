@@ -18,7 +18,12 @@ import { Scraper } from "./metrics/scrape.ts";
 import { Attribution } from "./model/attribution.ts";
 import { KernelKillCount, type KillCountBaseline } from "./model/kernel-kill-count.ts";
 import { killOfReport } from "./model/kill.ts";
-import { KillLedger, type LedgerChange, type SavedLedger } from "./model/kill-ledger.ts";
+import {
+  isOnlyPositions,
+  KillLedger,
+  type LedgerChange,
+  type SavedLedger,
+} from "./model/kill-ledger.ts";
 import { hasOwner, ownerLabels } from "./model/owner.ts";
 import { addOwnSamples, maxDescriptors, type OwnProcess, pageBytesOf } from "./own-process.ts";
 import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "./sources/cgroup-tree.ts";
@@ -350,7 +355,8 @@ export class Exporter {
   }
 
   #save(change: LedgerChange): void {
-    this.#options.state?.directory.append(change, () => this.#ledger.snapshot());
+    const sync = !isOnlyPositions(change);
+    this.#options.state?.directory.append(change, () => this.#ledger.snapshot(), { sync });
   }
 
   #kills() {

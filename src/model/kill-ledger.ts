@@ -73,6 +73,11 @@ export interface LedgerChange {
   began?: Began;
 }
 
+/** Where it is lost with the machine, the log is read again from an older position: nothing else changes. */
+export function isOnlyPositions({ effects, notes, amended, began }: LedgerChange): boolean {
+  return effects.length === 0 && [notes, amended, began].every((part) => part === undefined);
+}
+
 type Effect = NewKill | FurtherLine;
 
 interface NewKill {

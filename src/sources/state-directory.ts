@@ -72,7 +72,7 @@ export class StateDirectory {
   #lastNumber = 0;
   /** The journal lacks a change: only a snapshot can be saved next. */
   #needsSnapshot = false;
-  #retryAtMs = 0;
+  #failedMs: number | undefined;
   #shared = false;
   #lock: string | undefined;
   #unsynced = false;
@@ -114,9 +114,9 @@ export class StateDirectory {
   /**
    * Saves a change; `snapshot` gives the whole state with that change in it, for when the journal is
    * full or has missed a change. Never throws: false where it could not be saved, which is said once
-   * and then tried again, at most once a second.
+   * and then tried again, at most once a second. `sync` false: no reason for a `flush`.
    */
-  append(change: unknown, snapshot: () => unknown): boolean {
+  append(change: unknown, snapshot: () => unknown, { sync = true } = {}): boolean {
     if (this.#shared) return false;
     if (this.#needsSnapshot) return this.compact(snapshot);
     const number = this.#lastNumber + 1;
@@ -133,7 +133,7 @@ export class StateDirectory {
     }
     this.#lastNumber = number;
     this.#journalBytes += line.length;
-    this.#unsynced = true;
+    this.#unsynced ||= sync;
     this.#succeed();
     if (this.#journalBytes > journalLimitBytes) this.compact(snapshot);
     return true;
@@ -141,7 +141,7 @@ export class StateDirectory {
 
   /** Replaces snapshot and journal by a new snapshot. Never throws; false where that failed. */
   compact(snapshot: () => unknown): boolean {
-    if (this.#shared || this.#options.nowMs() < this.#retryAtMs) return false;
+    if (this.#shared || this.#hasJustFailed()) return false;
     const target = join(this.path, "state.json");
     const fresh = `${target}.new`;
     try {
@@ -174,7 +174,10 @@ export class StateDirectory {
     return true;
   }
 
-  /** Starts one fdatasync off the event loop, if there is anything to sync. For about once a second. */
+  /**
+   * Starts one fdatasync off the event loop, if there is reason to. For about once a second. A process
+   * cannot end before it, and where the disk is busy with others' data that takes seconds.
+   */
   flush(): void {
     if (this.#journal === undefined || !this.#unsynced || this.#syncing) return;
     this.#syncing = true;
@@ -400,12 +403,19 @@ export class StateDirectory {
 
   #fail(error: unknown): void {
     this.saveFailures++;
-    this.#retryAtMs = this.#options.nowMs() + retryMs;
+    this.#failedMs = this.#options.nowMs();
     const reason = reasonOf(error);
     if (this.#failing === undefined) {
       this.#options.warn(`cannot save to the state directory ${this.path}: ${reason}. ${advice}`);
     }
     this.#failing = reason;
+  }
+
+  #hasJustFailed(): boolean {
+    if (this.#failedMs === undefined) return false;
+    const sinceMs = this.#options.nowMs() - this.#failedMs;
+    // Less than nothing where the clock was set back.
+    return sinceMs >= 0 && sinceMs < retryMs;
   }
 
   #succeed(): void {

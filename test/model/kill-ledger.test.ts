@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   incidentOf,
+  isOnlyPositions,
   type KillEntry,
   KillLedger,
   type LedgerChange,
@@ -166,6 +167,17 @@ describe("counting", () => {
     const restored = open(saved, false);
     expect(total(restored)).toBe(3);
     expect(restored.position("kern.log")).toEqual({ offset: 300 });
+  });
+
+  it("knows which changes are nothing but positions, to be found again by reading", () => {
+    const changes: LedgerChange[] = [];
+    const ledger = new KillLedger({ save: (change) => changes.push(change), nowMs });
+    const positions = { "kern.log": { offset: 300 } };
+    ledger.record({ atMs: nowMs, positions });
+    ledger.record({ atMs: nowMs, positions, entries: kills(1) });
+    ledger.record({ atMs: nowMs, positions, notes: { kernelCount: null } });
+    ledger.record({ atMs: nowMs, positions, amended: [] });
+    expect(changes.map(isOnlyPositions)).toEqual([true, false, false, false]);
   });
 
   it("saves nothing for lines that teach nothing", () => {

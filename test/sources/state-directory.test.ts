@@ -3,6 +3,7 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  fdatasync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -12,9 +13,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type SavedState, StateDirectory } from "../../src/sources/state-directory.ts";
 import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
+
+vi.mock("node:fs", { spy: true });
 
 /** A directory, what its exporters save and what they say. */
 class Keeper {
@@ -281,6 +284,16 @@ describe("where saving fails", () => {
     expect(made.state).toEqual([1, 2, ...upTo(12).slice(2)]);
   });
 
+  it("tries again at once when the clock was set back meanwhile", () => {
+    const made = keeper(1, 1);
+    rmSync(made.path, { recursive: true });
+    writeFileSync(made.path, "in the way");
+    made.append(3);
+    rmSync(made.path);
+    made.nowMs -= 3_600_000;
+    expect(made.append(4)).toBe(true);
+  });
+
   it("goes on from what can be read in a directory that cannot be written", () => {
     const made = keeper(1, 1);
     made.opened.close();
@@ -391,6 +404,21 @@ describe("two exporters", () => {
     second.reopen();
     expect(second.state).toEqual([1, 2, 3]);
     expect(second.said).toEqual([]);
+  });
+});
+
+describe("a flush", () => {
+  it("syncs what was appended since the last one, but not for what need not be", () => {
+    const sync = vi.mocked(fdatasync).mockClear();
+    const made = keeper(0, 0);
+    made.opened.append("a position", () => [], { sync: false });
+    made.opened.flush();
+    expect(sync).not.toHaveBeenCalled();
+    made.append("a kill");
+    made.opened.append("a position", () => [], { sync: false });
+    made.opened.flush();
+    made.opened.flush();
+    expect(sync).toHaveBeenCalledTimes(1);
   });
 });
 
