@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, chownSync, mkdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
@@ -200,6 +200,18 @@ describe("the kernel log", () => {
     const { code, of } = await checksOf(host);
     expect(code).toBe(0);
     expect(of("kernel log")?.found).toBe("/kmsg: 1 records, the kernel's last 10 minutes ago");
+  });
+
+  it("is no FIFO, and nobody waits for one", async () => {
+    const host = new Host();
+    const path = host.path("var/log/kern.log");
+    host.remove("var/log/kern.log");
+    execFileSync("mkfifo", [path]);
+    const { of } = await checksOf(host, [`--kernel-log.file=${path}`]);
+    expect(of("kernel log")).toMatchObject({
+      state: "missing",
+      found: "/var/log/kern.log: not a regular file",
+    });
   });
 
   it("is missing, and kills go unseen, where nothing can be read", async () => {
