@@ -1,7 +1,8 @@
 import { type Check, ok, type Place } from "./check.ts";
 import { ago } from "./http/times.ts";
-import { KernelMessageReader, parseKmsgRecord } from "./kernel/kernel-message.ts";
+import { parseKmsgRecord } from "./kernel/kernel-message.ts";
 import type { LogClock } from "./kernel/local-time.ts";
+import { KernelMessageReader } from "./kernel/log-line.ts";
 import { chooseLogSource, type LogChoice, type LogSource, openError } from "./log-choice.ts";
 import type { HostFiles } from "./sources/host-files.ts";
 import { type KmsgReader, readRing } from "./sources/kmsg-device.ts";

@@ -1,7 +1,8 @@
 import type { LogSourceName, LogTally } from "./collectors/log.ts";
-import { KernelMessageReader, parseKmsgRecord } from "./kernel/kernel-message.ts";
+import { parseKmsgRecord } from "./kernel/kernel-message.ts";
 import { KillScanner } from "./kernel/kill-scanner.ts";
 import type { LogClock } from "./kernel/local-time.ts";
+import { KernelMessageReader } from "./kernel/log-line.ts";
 import { type KernelLogEvent, OomReportAssembler } from "./kernel/oom-report.ts";
 import {
   KmsgDevice,

@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { pipeline, Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { type FlagTable, helpText, parseFlags, UsageError } from "../flags.ts";
+import { EntryLines, entryFormOf } from "../kernel/entry-lines.ts";
 import { parseKmsgRecord } from "../kernel/kernel-message.ts";
 import { KillScanner } from "../kernel/kill-scanner.ts";
 import type { LogClock } from "../kernel/local-time.ts";
@@ -157,30 +158,43 @@ async function explainOne(
   const input = await openInput(name === "-" ? io.stdin : fileChunks(name));
   if (input === undefined) return;
   try {
-    if (isReversed(input.head, clock)) {
-      for await (const piece of turned(input.chunks)) {
-        const scanner = new KillScanner({ clock, firstLine: 1 }, (event) => {
-          if (event.kind === "kill" && event.report.lineNumber !== undefined) {
-            event.report.lineNumber = piece.lineNumber(event.report.lineNumber);
-          }
-          teller.take(event, shown);
-        });
+    const form = entryFormOf(input.head);
+    const entries = form === undefined ? undefined : new EntryLines(form);
+    const chunks = entries === undefined ? input.chunks : linesOf(entries, input.chunks);
+    const head = form === undefined ? input.head : new EntryLines(form).push(input.head);
+    const numberOf = (line: number): number => entries?.lineNumber(line) ?? line;
+    const scannerOf = (lineNumber: (line: number) => number): KillScanner =>
+      new KillScanner({ clock, firstLine: 1, copied: true }, (event) => {
+        if (event.kind === "kill" && event.report.lineNumber !== undefined) {
+          event.report.lineNumber = lineNumber(event.report.lineNumber);
+        }
+        teller.take(event, shown);
+      });
+    if (isReversed(head, clock)) {
+      for await (const piece of turned(chunks)) {
+        const scanner = scannerOf((line) => numberOf(piece.lineNumber(line)));
         scanner.push(piece.bytes);
         scanner.endOfInput();
       }
       return;
     }
-    const scanner = new KillScanner({ clock, firstLine: 1 }, (event) => teller.take(event, shown));
+    const scanner = scannerOf(numberOf);
     try {
       // A file's chunks are there at once: waiting for each would cost a tenth of the time.
-      if (Symbol.iterator in input.chunks) for (const chunk of input.chunks) scanner.push(chunk);
-      else for await (const chunk of input.chunks) scanner.push(chunk);
+      if (Symbol.iterator in chunks) for (const chunk of chunks) scanner.push(chunk);
+      else for await (const chunk of chunks) scanner.push(chunk);
     } finally {
       scanner.endOfInput();
     }
   } finally {
     teller.endOfSource();
   }
+}
+
+/** The lines of a log whose entries take many. */
+async function* linesOf(entries: EntryLines, chunks: Chunks): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) yield entries.push(chunk);
+  yield entries.end();
 }
 
 /** Reads what the ring holds now. Its stamps count from boot: the wall clock is worked out from uptime. */
@@ -313,6 +327,7 @@ class Teller {
   take(event: KernelLogEvent, name: string): void {
     // A report waits for the next event: the line that names its group comes after it.
     if (event.kind === "kill") {
+      if (event.report.repeatsVictim) return;
       this.#tellWaiting();
       this.#waiting = { report: event.report, name };
     } else if (event.kind === "unparsed") {
@@ -344,7 +359,6 @@ class Teller {
     if (this.#waiting === undefined) return;
     const { report, name } = this.#waiting;
     this.#waiting = undefined;
-    if (report.repeatsVictim) return;
     const sighting = sightingOf(report, { reread: false });
     if (this.#known.recognise(sighting).as !== "new") return;
     this.#known.add(this.#known.identify(sighting));

@@ -8,10 +8,12 @@
  * Invariant: the events are the same however the bytes are cut into chunks.
  */
 import type { KernelMessage } from "./kernel-message.ts";
-import { KernelMessageReader, messageOfFields, messageOfJson } from "./kernel-message.ts";
 import type { LogClock } from "./local-time.ts";
+import type { ReaderOptions } from "./log-line.ts";
+import { KernelMessageReader } from "./log-line.ts";
+import { parseLoss } from "./log-loss.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
-import { OomReportAssembler, parseLoss } from "./oom-report.ts";
+import { OomReportAssembler } from "./oom-report.ts";
 
 const kilobyte = 1024;
 /** How far before a kill its dump may begin. */
@@ -33,7 +35,7 @@ const killRest = Buffer.from("process ");
 /** `Ki` of a MESSAGE that journald wrote as an array of bytes. */
 const arrayNeedle = Buffer.from("75,105,");
 const arrayRest = Buffer.from("108,108,101,100,32,112,114,111,99,101,115,115,32,");
-const headerNeedles = [Buffer.from("oom-killer: ")];
+const headerNeedles = [Buffer.from("oom-killer:")];
 const headerNeedlesWithArrays = [
   ...headerNeedles,
   Buffer.from("111,111,109,45,107,105,108,108,101,114,58,32,"),
@@ -47,16 +49,13 @@ const lossNeedles = ["callbacks su", "messages dr", "Missed ", " lost "].map((te
   Buffer.from(text),
 );
 
-export interface KillScannerOptions {
+export interface KillScannerOptions extends ReaderOptions {
   clock: LogClock;
   /** Number of the first line; without it lines are not counted, and reports carry none. */
   firstLine?: number;
   /** Also tell of messages that the log says it lost. */
   losses?: boolean;
 }
-
-/** How the record around a hit is written. */
-type Shape = "line" | "json-member" | "export";
 
 interface ReadRecord {
   message: KernelMessage;
@@ -67,6 +66,7 @@ interface ReadRecord {
 
 export class KillScanner {
   readonly #clock: LogClock;
+  readonly #copied: boolean;
   readonly #losses: boolean;
   readonly #tell: (event: KernelLogEvent) => void;
   readonly #assembler: OomReportAssembler;
@@ -93,7 +93,8 @@ export class KillScanner {
 
   constructor(options: KillScannerOptions, tell: (event: KernelLogEvent) => void) {
     this.#clock = options.clock;
-    this.#reader = new KernelMessageReader(options.clock);
+    this.#copied = options.copied ?? false;
+    this.#reader = this.#newReader();
     this.#losses = options.losses ?? false;
     this.#line = options.firstLine;
     this.#tell = tell;
@@ -210,7 +211,7 @@ export class KillScanner {
       if (this.#assembler.isTorn && !this.#readRestOfTorn(final)) break;
       const hit = this.#nextKill(final);
       if (hit < 0) break;
-      const end = this.#recordEnd(hit, final);
+      const end = this.#lineEnd(hit, final);
       if (end < 0) break;
       this.#searched = end;
       this.#readReport(hit, end);
@@ -264,47 +265,15 @@ export class KillScanner {
     return final || limit - position === maxLineBytes ? limit : -1;
   }
 
-  #shapeAt(hit: number): Shape {
-    const start = this.#lineStart(hit);
-    const text = this.#window.toString("latin1", start, hit);
-    if (/^\s*"(?:msg|MESSAGE)" ?: ?"/.test(text)) return "json-member";
-    if (text.startsWith("MESSAGE=")) return "export";
-    const before = this.#window.toString("latin1", this.#previousLine(start), start);
-    return before === "MESSAGE\n" ? "export" : "line";
-  }
-
-  /** Behind the record with the hit; -1 while its end has not come. */
-  #recordEnd(hit: number, final: boolean): number {
-    const shape = this.#shapeAt(hit);
-    if (shape === "line") return this.#lineEnd(hit, final);
-    const limit = Math.min(this.#length, hit + maxLineBytes);
-    const text = this.#window.toString("latin1", hit, limit);
-    const end = (shape === "export" ? /\n\n(?=__CURSOR=)/ : /\n\s*\}/).exec(text);
-    if (end !== null) return hit + end.index + end[0].length;
-    return final || limit - hit === maxLineBytes ? limit : -1;
-  }
-
-  /** Where the record that holds `position` begins. */
-  #recordStart(position: number, shape: Shape): number {
-    if (shape === "line") return this.#lineStart(position);
-    const from = Math.max(0, position - maxLineBytes);
-    const text = this.#window.toString("latin1", from, position);
-    const mark = shape === "export" ? "\n__CURSOR=" : "{\n";
-    const start = text.lastIndexOf(mark);
-    return start < 0 ? from : from + start + (shape === "export" ? 1 : 0);
-  }
-
   /** Reads the report whose kill is at `hit` and ends at `end`. */
   #readReport(hit: number, end: number): void {
-    const shape = this.#shapeAt(hit);
-    const killStart = this.#recordStart(hit, shape);
+    const killStart = this.#lineStart(hit);
     this.#readGroupLine(killStart, false);
     const from = Math.max(this.#read, killStart - lookBackBytes);
     const dump = this.#dumpStart(from, killStart);
-    // The record before tells the reader whether a line without an envelope continues it.
-    const recordStart = dump === killStart ? killStart : this.#recordStart(dump, shape);
-    const start = shape === "line" ? this.#previousLine(recordStart) : recordStart;
-    this.#feed(Math.max(from, start), end, shape);
+    // The line before tells the reader whether a line without an envelope continues it.
+    const start = this.#previousLine(dump === killStart ? killStart : this.#lineStart(dump));
+    this.#feed(Math.max(from, start), end);
   }
 
   /** Where the dump before `killStart` begins: its header, or the first part of it that is left. */
@@ -327,14 +296,14 @@ export class KillScanner {
     return part < 0 ? killStart : part;
   }
 
-  #feed(start: number, end: number, shape: Shape): void {
+  #feed(start: number, end: number): void {
     const text = this.#window.toString("latin1", start, end);
     let line = this.#lineAt(start);
     let lineAt = 0;
     this.#isReading = true;
     try {
       if (start !== this.#read || start === 0) this.#reader = this.#readerAt(start, end);
-      for (const record of recordsOf(text, shape, this.#clock, this.#reader)) {
+      for (const record of recordsOf(text, this.#reader)) {
         if (line !== undefined) {
           line += countNewlines(text, lineAt, record.start);
           lineAt = record.start;
@@ -352,13 +321,17 @@ export class KillScanner {
     }
   }
 
+  #newReader(): KernelMessageReader {
+    return new KernelMessageReader(this.#clock, { copied: this.#copied });
+  }
+
   /** A reader that knows the envelope before `start`, where the line there has none of its own. */
   #readerAt(start: number, end: number): KernelMessageReader {
-    const first = new KernelMessageReader(this.#clock);
+    const first = this.#newReader();
     const firstEnd = Math.min(end, Math.max(start, this.#lineEnd(start, true) - 1));
     first.read(this.#window.toString("latin1", start, firstEnd));
-    const reader = new KernelMessageReader(this.#clock);
-    if (first.hasSeenEnvelope || start === 0) return reader;
+    const reader = this.#newReader();
+    if (!first.needsContext || start === 0) return reader;
     const before = this.#window.toString("latin1", Math.max(0, start - contextBytes), start);
     for (const line of before.split("\n").slice(1, -1)) reader.read(line);
     return reader;
@@ -370,7 +343,7 @@ export class KillScanner {
       if (this.#read >= this.#length) return false;
       const end = this.#lineEnd(this.#read, final);
       if (end < 0) return false;
-      this.#feed(this.#read, end, "line");
+      this.#feed(this.#read, end);
     }
     return true;
   }
@@ -384,12 +357,11 @@ export class KillScanner {
         this.#groupSearched = Math.max(this.#groupSearched, until - groupNeedle.length + 1);
         return;
       }
-      const end = this.#recordEnd(hit, final);
+      const end = this.#lineEnd(hit, final);
       this.#groupSearched = hit;
       if (end < 0) return;
       const groupUntil = this.#groupUntil;
-      const shape = this.#shapeAt(hit);
-      this.#feed(Math.max(this.#read, this.#recordStart(hit, shape)), end, shape);
+      this.#feed(Math.max(this.#read, this.#lineStart(hit)), end);
       this.#groupUntil = groupUntil;
     }
   }
@@ -409,7 +381,7 @@ export class KillScanner {
       }
       this.#lossesSearched = end;
       const line = this.#window.toString("latin1", this.#lineStart(hit), end).replace(/\n$/, "");
-      const message = new KernelMessageReader(this.#clock).read(line);
+      const message = this.#newReader().read(line);
       if (message === undefined) continue;
       const loss = parseLoss(message);
       if (loss !== undefined) this.#tell({ kind: "loss", loss });
@@ -463,18 +435,7 @@ function countNewlines(text: string, from: number, until: number): number {
   return count;
 }
 
-function recordsOf(
-  text: string,
-  shape: Shape,
-  clock: LogClock,
-  reader: KernelMessageReader,
-): Iterable<ReadRecord> {
-  if (shape === "export") return exportRecords(text, clock);
-  if (shape === "json-member") return jsonRecords(text, clock);
-  return lineRecords(text, reader);
-}
-
-function* lineRecords(text: string, reader: KernelMessageReader): Generator<ReadRecord> {
+function* recordsOf(text: string, reader: KernelMessageReader): Generator<ReadRecord> {
   for (let start = 0; start < text.length; ) {
     const newlineAt = text.indexOf("\n", start);
     const end = newlineAt < 0 ? text.length : newlineAt;
@@ -488,50 +449,13 @@ function* lineRecords(text: string, reader: KernelMessageReader): Generator<Read
 
 const gluedEnvelope =
   /(?<=[^\s"'([<>])(?=\[ *\d+\.\d{6}\] |<\d{1,2}>\[ *\d+\.\d{6}\] |[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: |\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* \S+ kernel: )/;
+const anyEnvelope = /\[ *\d+\.\d{6}\]|\bkernel: /;
 const anyKill = /Killed process \d+/;
 
 /** Two records on one line, the newline between them lost. Only a line with a kill is looked at. */
 function unglue(line: string): string[] {
   if (!anyKill.test(line)) return [line];
-  return line.split(gluedEnvelope);
-}
-
-/** The objects of `dmesg --json` and `journalctl -o json-pretty`: one member a line. */
-function* jsonRecords(text: string, clock: LogClock): Generator<ReadRecord> {
-  for (const match of text.matchAll(/\{\n(.*?)\n\s*\}/gs)) {
-    const message = messageOfJson(`{${match[1]}}`, clock);
-    if (message === undefined) continue;
-    const member = /\n\s*"(?:msg|MESSAGE)"/.exec(match[0]);
-    const start = match.index + (member === null ? 0 : member.index + 1);
-    yield { message, start, end: match.index + match[0].length };
-  }
-}
-
-/** journalctl -o export: `KEY=value` lines, or `KEY`, 8 bytes of length and the value; a blank line ends it. */
-function* exportRecords(text: string, clock: LogClock): Generator<ReadRecord> {
-  let fields: Record<string, unknown> = {};
-  let start = 0;
-  for (let at = 0; at <= text.length; ) {
-    const newlineAt = text.indexOf("\n", at);
-    const end = newlineAt < 0 ? text.length : newlineAt;
-    const line = text.slice(at, end);
-    const equals = line.indexOf("=");
-    let next = end + 1;
-    if (line === "") {
-      const message = messageOfFields(fields, clock);
-      if (message !== undefined) yield { message, start, end: Math.min(next, text.length) };
-      fields = {};
-    } else if (equals > 0) {
-      if (line.startsWith("MESSAGE=")) start = at;
-      fields[line.slice(0, equals)] = Buffer.from(line.slice(equals + 1), "latin1").toString();
-    } else {
-      const length = Buffer.from(text.slice(next, next + 8), "latin1");
-      const size = length.length < 8 ? 0 : Number(length.readBigUInt64LE());
-      const value = text.slice(next + 8, next + 8 + size);
-      if (line === "MESSAGE") start = next;
-      fields[line] = [...Buffer.from(value, "latin1")];
-      next += 8 + Math.min(size, text.length) + 1;
-    }
-    at = next;
-  }
+  const parts = line.split(gluedEnvelope);
+  // Before the first envelope stands no record, only what came of copying.
+  return anyEnvelope.test(parts[0] ?? "") ? parts : [parts.slice(0, 2).join(""), ...parts.slice(2)];
 }

@@ -15,93 +15,16 @@
  *     Memory cgroup out of memory: Killed process 226 (greedy) total-vm:50304kB, anon-rss:48516kB, file-rss:4kB, shmem-rss:708kB, UID:0 pgtables:132kB oom_score_adj:0
  *     Tasks in /job are going to be killed due to memory.oom.group set
  */
+import type { ConstraintLine, OomConstraint } from "./constraint-line.ts";
+import { parseConstraintLine, taskIn } from "./constraint-line.ts";
 import type { KernelMessage } from "./kernel-message.ts";
-import { decodeUtf8 } from "./kernel-message.ts";
-
-/** The pool of tasks from which the kernel chose, in the words of the metric label. */
-export type OomConstraint = "none" | "memcg" | "cpuset" | "memory_policy" | "unknown";
-
-/** `COMM invoked oom-killer: ...`: the task whose allocation failed. */
-export interface OomTrigger {
-  comm: string;
-  /** From the `CPU: 0 PID: 226 Comm: ...` line after the header. */
-  pid?: number;
-  /** `0xcc0(GFP_KERNEL)` as printed. */
-  gfpMask?: string;
-  /** Allocation order; -1 is SysRq f. */
-  order?: number;
-  oomScoreAdj?: number;
-}
-
-/** One counter line of a memory cgroup's dump; a limit that means "none" is absent. */
-export interface MemcgUsage {
-  usageBytes: number;
-  limitBytes?: number;
-  failcnt: number;
-}
-
-/** The memory cgroup part of a dump (`memory: usage ...` and its memory.stat). */
-export interface MemcgDump {
-  memory?: MemcgUsage;
-  /** cgroup v1: memory and swap together. */
-  memorySwap?: MemcgUsage;
-  /** cgroup v1: kernel memory. */
-  kernelMemory?: MemcgUsage;
-  /** cgroup v2. */
-  swap?: MemcgUsage;
-  /** memory.stat of the limit's cgroup in bytes, keys as printed (`anon` on v2, `rss` on v1). */
-  stat: ReadonlyMap<string, number>;
-}
-
-/** One zone of `Mem-Info:` (`Node 0 Normal free:..kB min:..kB`). */
-export interface ZoneInfo {
-  node: number;
-  zone: string;
-  freeBytes: number;
-  minBytes?: number;
-  lowBytes?: number;
-}
-
-/** The host part of a dump (`Mem-Info:`). Everything in bytes. */
-export interface MemInfoDump {
-  /** `N pages RAM` less `N pages reserved`. */
-  totalBytes?: number;
-  anonBytes?: number;
-  fileBytes?: number;
-  shmemBytes?: number;
-  slabReclaimableBytes?: number;
-  slabUnreclaimableBytes?: number;
-  pageTablesBytes?: number;
-  kernelStackBytes?: number;
-  freeBytes?: number;
-  swapTotalBytes?: number;
-  swapFreeBytes?: number;
-  zones: readonly ZoneInfo[];
-}
-
-/** One row of the task table. Sizes in bytes, by the page size of the machine that printed them. */
-export interface OomTask {
-  pid: number;
-  tgid?: number;
-  uid?: number;
-  comm: string;
-  totalVmBytes?: number;
-  rssBytes: number;
-  /** Shared memory part of rss (>= 6.8). */
-  shmemRssBytes?: number;
-  swapBytes?: number;
-  pageTablesBytes?: number;
-  oomScoreAdj?: number;
-}
-
-/** The dump that `dump_header()` prints: once per event, at most 10 in 5 s. Shared by all kills of the event. */
-export interface OomDump {
-  trigger?: OomTrigger;
-  memcg?: MemcgDump;
-  memInfo?: MemInfoDump;
-  tasks: readonly OomTask[];
-  pageSizeBytes: number;
-}
+import { decodeUtf8 } from "./kernel-text.ts";
+import type { KillLine } from "./kill-line.ts";
+import { announcement, killHead, parseCutKillLine, parseKillLine } from "./kill-line.ts";
+import type { LogLoss } from "./log-loss.ts";
+import { parseLoss } from "./log-loss.ts";
+import type { OomDump } from "./oom-dump.ts";
+import { OomDumpReader, parseHeader } from "./oom-dump.ts";
 
 /**
  * What the kernel says of one kill, in the kernel's own terms. Absent = the log does not say.
@@ -131,14 +54,6 @@ export interface OomKillReport extends KillLine {
   dump?: OomDump;
 }
 
-/** Something the log says it does not hold. */
-export interface LogLoss {
-  what: "callbacks_suppressed" | "printk_dropped" | "journal_missed" | "syslog_lost";
-  count: number;
-  /** The kernel function or the syslog module that says so (`oom_kill_process`, `imuxsock`). */
-  by?: string;
-}
-
 /** What the kernel log tells, in the order in which it tells it. */
 export type KernelLogEvent =
   | { kind: "kill"; report: OomKillReport }
@@ -150,209 +65,16 @@ export type KernelLogEvent =
   /** `Out of memory and no killable processes...`: an event without a victim. */
   | { kind: "no_victim" };
 
-const prefixes =
-  "Memory cgroup out of memory(?: \\([a-z_]+\\))?|Out of [mM]emory(?: \\([a-z_]+\\))?|No available memory (?:\\(MPOL_BIND\\)|in cpuset)";
-const killHead = new RegExp(`^(?:(${prefixes}): )?Killed process (\\d+)\\b`);
-const killGrammar = new RegExp(
-  `^(?:(${prefixes}): )?Killed process (\\d+)(?:, UID (\\d+),)? \\((.*)\\)(?:, UID (\\d+),)?` +
-    "(\\.|(?:,? (?:[A-Za-z][A-Za-z_-]*:\\d+kB|(?:UID|oom_[a-z_]+):-?\\d+))+|)\\s*$",
-  "s",
-);
-const announcement = new RegExp(`^(${prefixes}): [Kk]ill process (\\d+) \\(`);
-
-/** A task's name has at most 15 bytes; longer ones stand in text that only looks like the kernel's. */
-const commMaxBytes = 15;
-
-/** The fields of a `Killed process` line. Sizes in bytes. */
-export interface KillLine {
-  /** `Out of memory`, `Memory cgroup out of memory`, ...; in a report also that of its announce line. */
-  prefix?: string;
-  pid: number;
-  comm: string;
-  uid?: number;
-  totalVmBytes?: number;
-  anonRssBytes?: number;
-  fileRssBytes?: number;
-  shmemRssBytes?: number;
-  pageTablesBytes?: number;
-  oomScoreAdj?: number;
-}
-
-/**
- * Reads the text of a `Killed process` line of any kernel, the whole of it: a name may hold `)` and
- * even ` total-vm:9kB`, so the sizes are those behind the last parenthesis. `undefined` for anything
- * else, a line cut short among them.
- */
-export function parseKillLine(text: string): KillLine | undefined {
-  const match = killGrammar.exec(text);
-  if (match === null) return undefined;
-  const [, prefix, pid, uidBefore, comm = "", uidAfter, tail = ""] = match;
-  if (comm.length > commMaxBytes) return undefined;
-  const kill: KillLine = { pid: Number(pid), comm: decodeUtf8(comm) };
-  if (prefix !== undefined) kill.prefix = prefix;
-  const uid = uidBefore ?? uidAfter;
-  if (uid !== undefined) kill.uid = Number(uid);
-  if (tail === "" || tail === ".") {
-    // Until 2.6.23 the line has a prefix and ends with a full stop, from 2.6.24 on neither.
-    return (prefix === undefined) === (tail === "") ? kill : undefined;
-  }
-  const sizes = killSizes(tail);
-  if (sizes.totalVmBytes === undefined || sizes.anonRssBytes === undefined) return undefined;
-  return { ...sizes, ...kill };
-}
-
-/**
- * The same for a line whose end is missing: what is left of it, at least the whole name. Nothing in
- * such a line proves that the kernel wrote it; the caller needs another line that names the victim.
- */
-function parseCutKillLine(text: string): KillLine | undefined {
-  const head = killHead.exec(text);
-  const name = /\((.{0,15}?)\)(?:, UID \d+,)? (?:total-vm|vsz):/s.exec(text);
-  if (head === null || name === null) return undefined;
-  const kill: KillLine = { pid: Number(head[2]), comm: decodeUtf8(name[1] ?? "") };
-  if (head[1] !== undefined) kill.prefix = head[1];
-  return { ...killSizes(text.slice(name.index + name[0].lastIndexOf(" "))), ...kill };
-}
-
-function killSizes(tail: string): Partial<KillLine> {
-  const values = new Map<string, number>();
-  for (const [, key = "", value] of tail.matchAll(/([A-Za-z][A-Za-z_-]*):(\d+)kB/g)) {
-    values.set(key, Number(value));
-  }
-  const bytes = (key: string): number | undefined => {
-    const kilobytes = values.get(key);
-    return kilobytes === undefined ? undefined : kilobytes * 1024;
-  };
-  const totalVmBytes = bytes("total-vm") ?? bytes("vsz");
-  const sizes: Partial<KillLine> = {
-    totalVmBytes,
-    anonRssBytes: bytes("anon-rss"),
-    fileRssBytes: bytes("file-rss"),
-    shmemRssBytes: bytes("shmem-rss"),
-    pageTablesBytes: pageTables(values.get("pgtables"), totalVmBytes),
-  };
-  const adj = /\boom_score_adj:(-?\d+)/.exec(tail)?.[1];
-  const uid = /\bUID:(\d+)/.exec(tail)?.[1];
-  if (adj !== undefined) sizes.oomScoreAdj = Number(adj);
-  if (uid !== undefined) sizes.uid = Number(uid);
-  return sizes;
-}
-
-/**
- * 5.4.0 to 5.4.11 print bytes and call them kB: a number of whole pages, far more than tables of that
- * much memory need (1/512 of what they map, when it is densely used).
- */
-function pageTables(printed: number | undefined, totalVm: number | undefined): number | undefined {
-  if (printed === undefined) return undefined;
-  const bytes = printed * 1024;
-  const isBytes = printed % 4096 === 0 && totalVm !== undefined && bytes > totalVm / 64;
-  return isBytes ? printed : bytes;
-}
-
-/** The `oom-kill:constraint=...` line (>= 5.0), its fields unquoted and some of them chosen by users. */
-interface ConstraintLine {
-  constraint: OomConstraint;
-  limitCgroup?: string;
-  victimCgroup?: string;
-  task?: string;
-  pid?: number;
-  uid?: number;
-}
-
-const constraintNames: Record<string, OomConstraint> = {
-  CONSTRAINT_NONE: "none",
-  CONSTRAINT_MEMCG: "memcg",
-  CONSTRAINT_CPUSET: "cpuset",
-  CONSTRAINT_MEMORY_POLICY: "memory_policy",
-};
-
-/**
- * Reads a constraint line from both ends. `cpuset=` holds one component of a path, which has no `/`,
- * so the first `,oom_memcg=/` is the real one; the task's fields are the last three. A tail that the
- * record's length cut off is no error, but a path that may be cut is left out.
- */
-export function parseConstraintLine(text: string): ConstraintLine | undefined {
-  const name = /^oom-kill:constraint=(\w+)/.exec(text);
-  if (name === null) return undefined;
-  const line: ConstraintLine = { constraint: constraintNames[name[1] ?? ""] ?? "unknown" };
-
-  let paths = text;
-  const task = /^(.*),task=(.*),pid=(\d+),uid=(\d+)\s*$/s.exec(text);
-  if (task !== null) {
-    paths = task[1] ?? "";
-    line.task = decodeUtf8(task[2] ?? "");
-    line.pid = Number(task[3]);
-    line.uid = Number(task[4]);
-  }
-  const limitAt = paths.indexOf(",oom_memcg=/");
-  const globalAt = paths.indexOf(",global_oom,task_memcg=/");
-  const hasEnd = task !== null;
-  if (limitAt >= 0) {
-    const start = limitAt + ",oom_memcg=".length;
-    const split = splitLimitAndVictim(paths, start);
-    if (split >= 0) {
-      line.limitCgroup = decodeUtf8(paths.slice(start, split));
-      if (hasEnd) line.victimCgroup = decodeUtf8(paths.slice(split + ",task_memcg=".length));
-    }
-  } else if (globalAt >= 0 && hasEnd) {
-    line.victimCgroup = decodeUtf8(paths.slice(globalAt + ",global_oom,task_memcg=".length));
-  } else if (hasEnd) {
-    const victimAt = paths.indexOf(",task_memcg=/");
-    if (victimAt >= 0)
-      line.victimCgroup = decodeUtf8(paths.slice(victimAt + ",task_memcg=".length));
-  }
-  return line;
-}
-
-/** Where `,task_memcg=` begins: of several, the one that leaves the victim at or below the limit. */
-function splitLimitAndVictim(paths: string, start: number): number {
-  const mark = ",task_memcg=/";
-  const first = paths.indexOf(mark, start);
-  for (let at = first; at >= 0; at = paths.indexOf(mark, at + 1)) {
-    const limit = paths.slice(start, at);
-    const victim = paths.slice(at + mark.length - 1);
-    if (victim === limit || victim.startsWith(limit === "/" ? "/" : `${limit}/`)) return at;
-  }
-  return first;
-}
-
-/** The numeric columns of a task table's header, in order; the name is what remains of a row. */
-type TaskColumns = readonly string[];
-
-interface TaskRow {
-  pid: number;
-  values: readonly number[];
-  comm: string;
-}
-
 /** What has been read of an event whose victim is still to come. */
 interface OpenEvent {
   startedAt: KernelMessage;
-  trigger?: OomTrigger;
+  dump: OomDumpReader;
   constraint?: ConstraintLine;
   /** `Task in A killed as a result of limit of B` (<= 4.20). */
   taskIn?: { victim?: string; limit?: string };
   /** Text of a `Task in` line that other output tore apart. */
   tornTaskIn?: string;
   announcedPrefix?: string;
-  memory?: MemcgUsage;
-  memorySwap?: MemcgUsage;
-  kernelMemory?: MemcgUsage;
-  swap?: MemcgUsage;
-  stat?: Map<string, number>;
-  memInfo?: MemInfoLines;
-  taskColumns?: TaskColumns;
-  taskRows: TaskRow[];
-}
-
-/** Mem-Info as printed; pages become bytes when the page size is known. */
-interface MemInfoLines {
-  pages: Map<string, number>;
-  kernelStackBytes?: number;
-  swapTotalBytes?: number;
-  swapFreeBytes?: number;
-  zones: ZoneInfo[];
-  pageSizeBytes?: number;
 }
 
 /** An event after its first kill: group members and repeats belong to it. */
@@ -366,9 +88,6 @@ interface PastEvent {
 }
 
 const maxOpenEvents = 8;
-const maxTaskRows = 65_536;
-/** The widest table has ten; a header from who knows where must not grow the pattern of its rows. */
-const maxTaskColumns = 20;
 /** A dump goes out over the slowest console in less than this. */
 const dumpMaxMicros = 120_000_000;
 const groupMaxMicros = 60_000_000;
@@ -396,10 +115,12 @@ export class OomReportAssembler {
   #dumpTimes: KernelMessage[] = [];
   /** A group line has been read since the last dump began. */
   #groupSeen = false;
-  #inStat = false;
+  /** The dump whose memory.stat is being read. */
+  #stat: OomDumpReader | undefined;
   /** What a line without an envelope would continue; `undefined` once the record has been understood. */
   #previousText: string | undefined;
   #torn: Torn | undefined;
+  #previous: KernelMessage | undefined;
 
   constructor(tell: (event: KernelLogEvent) => void) {
     this.#tell = tell;
@@ -410,19 +131,22 @@ export class OomReportAssembler {
    * behind it.
    */
   push(message: KernelMessage, lineNumber?: number, endOffset?: number): void {
+    const previous = this.#previous;
+    this.#previous = message;
+    if (previous !== undefined && isCopy(previous, message) && !killHead.test(message.text)) return;
     if (this.#torn !== undefined) {
       const rest = this.#joinTorn(this.#torn, message, endOffset);
       if (rest) return;
     }
     if (message.origin === "user") {
-      this.#inStat = false;
+      this.#stat = undefined;
       this.#previousText = undefined;
       const loss = parseLoss(message);
       if (loss !== undefined) this.#tell({ kind: "loss", loss });
       return;
     }
     if (message.continues) {
-      if (this.#inStat && this.#readStat(message.text)) return;
+      if (this.#stat?.readStat(message.text)) return;
       if (this.#previousText === undefined || this.#previousText.length > 4096) return;
       this.#previousText = `${this.#previousText}\n${message.text}`;
       this.#read({ ...message, text: this.#previousText }, lineNumber, endOffset);
@@ -449,8 +173,8 @@ export class OomReportAssembler {
 
   #read(message: KernelMessage, lineNumber?: number, endOffset?: number): void {
     const { text } = message;
-    if (this.#inStat && this.#readStat(text)) return;
-    this.#inStat = false;
+    if (this.#stat?.readStat(text)) return;
+    this.#stat = undefined;
 
     if (text.includes("Killed process ") && killHead.test(text)) {
       const kill = parseKillLine(text);
@@ -475,23 +199,14 @@ export class OomReportAssembler {
   }
 
   #readHeader(text: string, message: KernelMessage): void {
-    const match = /^(?:(.*) invoked )?oom-killer: (.*)$/s.exec(text);
-    const comm = match?.[1];
-    const fields = match?.[2];
-    if (fields === undefined || (comm !== undefined && comm.length > commMaxBytes)) return;
+    const trigger = parseHeader(text);
+    if (trigger === undefined) return;
     this.#endPastEvent(message);
-    const trigger: OomTrigger = { comm: decodeUtf8(comm ?? "") };
-    const gfpMask = /\bgfp_mask=(0x[0-9a-f]+(?:\([^)]*\))?|\d+)/i.exec(fields)?.[1];
-    const order = /\border=(-?\d+)/.exec(fields)?.[1];
-    const adj = /\boom_score_adj=(-?\d+)/.exec(fields)?.[1];
-    if (gfpMask !== undefined) trigger.gfpMask = gfpMask;
-    if (order !== undefined) trigger.order = Number(order);
-    if (adj !== undefined) trigger.oomScoreAdj = Number(adj);
-    this.#openEvent(message).trigger = trigger;
+    this.#openEvent(message, new OomDumpReader(trigger));
   }
 
-  #openEvent(message: KernelMessage): OpenEvent {
-    const event: OpenEvent = { startedAt: message, taskRows: [] };
+  #openEvent(message: KernelMessage, dump = new OomDumpReader()): OpenEvent {
+    const event: OpenEvent = { startedAt: message, dump };
     this.#open.push(event);
     if (this.#open.length > maxOpenEvents) this.#open.shift();
     return event;
@@ -575,67 +290,7 @@ export class OomReportAssembler {
         return;
       }
     }
-    const first = text.trimStart();
-    if (first.startsWith("[")) {
-      this.#readTaskTable(event, first);
-    } else if (text.includes(": usage ")) {
-      readUsage(event, text);
-    } else if (text.startsWith("Memory cgroup stats for ") || text === "Memory cgroup stats:") {
-      this.#startStat(event, text);
-    } else if (text.startsWith("CPU: ") || text.startsWith("Pid: ")) {
-      this.#readTriggerPid(event, text);
-    } else if (event.memInfo !== undefined) {
-      readMemInfo(event.memInfo, text);
-    } else if (text.startsWith("Mem-Info") || text.startsWith("Mem-info")) {
-      event.memInfo = { pages: new Map(), zones: [] };
-    }
-  }
-
-  #readTriggerPid(event: OpenEvent, text: string): void {
-    const { trigger } = event;
-    if (trigger === undefined || trigger.pid !== undefined) return;
-    const match =
-      /^CPU: \d+ (?:UID: \d+ )?PID: (\d+) Comm: (.*)$/s.exec(text) ??
-      /^Pid: (\d+), comm: (.*)$/s.exec(text);
-    if (match !== null) trigger.pid = Number(match[1]);
-  }
-
-  #startStat(event: OpenEvent, text: string): void {
-    this.#inStat = true;
-    if (event.stat !== undefined) {
-      // <= 4.20 prints one line for each cgroup of the tree; the first is the one with the limit.
-      this.#inStat = false;
-      return;
-    }
-    event.stat = new Map();
-    const inline = /:((?: ?[a-z_]+:\d+KB)+)\s*$/.exec(text);
-    for (const [, key = "", value] of (inline?.[1] ?? "").matchAll(/([a-z_]+):(\d+)KB/g)) {
-      event.stat.set(key, Number(value) * 1024);
-    }
-  }
-
-  /** True where the text is part of memory.stat: `anon 50176000`, one or many lines of it. */
-  #readStat(text: string): boolean {
-    const stat = this.#open.findLast((event) => event.stat !== undefined)?.stat;
-    if (stat === undefined) return false;
-    const lines = text.split("\n");
-    for (const line of lines) {
-      const match = /^\s*([a-z][a-z0-9_]*) (\d+)\s*$/.exec(line);
-      if (match === null) return false;
-      if (!stat.has(match[1] ?? "")) stat.set(match[1] ?? "", Number(match[2]));
-    }
-    return true;
-  }
-
-  #readTaskTable(event: OpenEvent, text: string): void {
-    const header = /^\[ *pid *\] +(.*\S)\s*$/.exec(text);
-    if (header !== null) {
-      event.taskColumns = (header[1] ?? "").split(/\s+/, maxTaskColumns).slice(0, -1);
-      return;
-    }
-    if (event.taskColumns === undefined || event.taskRows.length >= maxTaskRows) return;
-    const row = taskRow(event.taskColumns, text);
-    if (row !== undefined) event.taskRows.push(row);
+    if (event.dump.read(text)) this.#stat = event.dump;
   }
 
   /** A new dump begins: whoever dies from now on belongs to another event. */
@@ -706,8 +361,8 @@ export class OomReportAssembler {
       }
       if (event.constraint?.pid === kill.pid) return true;
       const isMemcg = kill.prefix?.startsWith("Memory cgroup");
-      if (isMemcg === true && event.memInfo !== undefined) return false;
-      if (isMemcg === false && event.memory !== undefined) return false;
+      if (isMemcg === true && event.dump.isOfHost) return false;
+      if (isMemcg === false && event.dump.isOfCgroup) return false;
       return microsBetween(event.startedAt, message) <= dumpMaxMicros;
     };
     const candidates = this.#open.filter(fits);
@@ -778,14 +433,14 @@ export class OomReportAssembler {
     return true;
   }
 
-  /** A cut kill line counts where its event's other lines name the same victim. */
+  /** A cut kill line counts where its first size is whole, or its event's other lines name the victim. */
   #giveUpTorn(torn: Torn): void {
     this.#torn = undefined;
     if (torn.constraintOf !== undefined) return;
     const kill = parseCutKillLine(torn.text);
     const isNamed = (event: OpenEvent): boolean =>
-      event.constraint?.pid === kill?.pid || event.taskRows.some((row) => row.pid === kill?.pid);
-    if (kill !== undefined && this.#open.some(isNamed)) {
+      event.constraint?.pid === kill?.pid || (kill !== undefined && event.dump.names(kill.pid));
+    if (kill !== undefined && (kill.totalVmBytes !== undefined || this.#open.some(isNamed))) {
       this.#kill(kill, torn.message, torn.lineNumber, torn.endOffset);
       return;
     }
@@ -802,6 +457,21 @@ interface Torn {
   lines: number;
   /** The event of a constraint line; absent for a kill line. */
   constraintOf?: OpenEvent;
+}
+
+/**
+ * Where two rules of a syslog write to one file, each line stands there twice. A kill line may repeat
+ * in earnest: a group's first victim is named again.
+ */
+function isCopy(before: KernelMessage, message: KernelMessage): boolean {
+  return (
+    message.text === before.text &&
+    message.printkMicros === before.printkMicros &&
+    message.timeMs === before.timeMs &&
+    message.sequence === undefined &&
+    message.continues !== true &&
+    message.origin === before.origin
+  );
 }
 
 /** Time from one message to a later one, by whichever clock both carry; 0 where they share none. */
@@ -841,6 +511,13 @@ function reportOf(
   };
 }
 
+/** The dump of an event that has one. `undefined` where not a line of it was printed. */
+function dumpOf(event: OpenEvent, kill: KillLine): OomDump | undefined {
+  const { dump, constraint } = event;
+  if (dump.isEmpty && constraint === undefined && event.taskIn === undefined) return undefined;
+  return dump.dumpFor(kill);
+}
+
 function constraintOf(event: OpenEvent | undefined, prefix: string | undefined): OomConstraint {
   if (event?.constraint !== undefined) return event.constraint.constraint;
   if (event?.taskIn !== undefined) return "memcg";
@@ -848,214 +525,4 @@ function constraintOf(event: OpenEvent | undefined, prefix: string | undefined):
   if (prefix.startsWith("Memory cgroup")) return "memcg";
   if (prefix.startsWith("Out of")) return "none";
   return prefix.endsWith("in cpuset") ? "cpuset" : "memory_policy";
-}
-
-/** `Task in A killed as a result of limit of B`, or as much of it as there is. */
-function taskIn(text: string): { victim?: string; limit?: string } {
-  const whole = /^Task in (.*?) ?killed as a result of limit of (\/.*?)\s*$/s.exec(text);
-  if (whole === null) return {};
-  return { victim: decodeUtf8(whole[1] ?? ""), limit: decodeUtf8(whole[2] ?? "") };
-}
-
-/** Page counters' "no limit" differs by kernel and page size, and is always beyond an exbibyte. */
-const unlimitedKilobytes = 2 ** 50;
-
-function readUsage(event: OpenEvent, text: string): void {
-  const match =
-    /^(memory|memory\+swap|kmem|swap): usage (\d+)kB, limit (\d+)kB, failcnt (\d+)/.exec(text);
-  if (match === null) return;
-  const usage: MemcgUsage = { usageBytes: Number(match[2]) * 1024, failcnt: Number(match[4]) };
-  if (Number(match[3]) < unlimitedKilobytes) usage.limitBytes = Number(match[3]) * 1024;
-  if (match[1] === "memory") event.memory ??= usage;
-  else if (match[1] === "memory+swap") event.memorySwap ??= usage;
-  else if (match[1] === "kmem") event.kernelMemory ??= usage;
-  else event.swap ??= usage;
-}
-
-const memInfoCounters = /\b([a-z_]+):(\d+)(?=\s|$)/g;
-const zoneLine = /^Node (\d+) (\S+) free:(\d+)kB (?:boost:\d+kB )?min:(\d+)kB low:(\d+)kB/;
-
-/** One line of Mem-Info. Page counts (`active_anon:2005`) come without unit, sizes with one. */
-function readMemInfo(info: MemInfoLines, text: string): void {
-  if (/^\s*[a-z_]+:\d+(\s|$)/.test(text)) {
-    for (const [, key = "", pages] of text.matchAll(memInfoCounters)) {
-      if (!info.pages.has(key)) info.pages.set(key, Number(pages));
-    }
-    return;
-  }
-  const stack = /^Node .*\bkernel_stack:(\d+)kB/.exec(text);
-  if (stack !== null)
-    info.kernelStackBytes = (info.kernelStackBytes ?? 0) + Number(stack[1]) * 1024;
-  const zone = zoneLine.exec(text);
-  if (zone !== null) {
-    info.zones.push({
-      node: Number(zone[1]),
-      zone: zone[2] ?? "",
-      freeBytes: Number(zone[3]) * 1024,
-      minBytes: Number(zone[4]) * 1024,
-      lowBytes: Number(zone[5]) * 1024,
-    });
-    return;
-  }
-  const buddy = /^Node \d+ \S+: \d+\*(\d+)kB /.exec(text);
-  if (buddy !== null) {
-    info.pageSizeBytes ??= Number(buddy[1]) * 1024;
-    return;
-  }
-  const swap = /^(Free|Total) swap *[=:] *(\d+)kB/.exec(text);
-  if (swap?.[1] === "Free") info.swapFreeBytes = Number(swap[2]) * 1024;
-  else if (swap?.[1] === "Total") info.swapTotalBytes = Number(swap[2]) * 1024;
-  const ram = /^(\d+) (pages (?:of )?RAM|pages reserved|reserved pages)/.exec(text);
-  if (ram !== null) info.pages.set(ram[2]?.includes("RAM") ? "RAM" : "reserved", Number(ram[1]));
-}
-
-/** One pattern per number of columns. Patched kernels write a tag before a number (`(01)123`). */
-const rowPatterns: RegExp[] = [];
-
-function taskRow(columns: TaskColumns, text: string): TaskRow | undefined {
-  const number = "(?: +(?:\\([^)]*\\))?(-?\\d+))";
-  rowPatterns[columns.length] ??= new RegExp(
-    `^\\[ *(\\d+)\\]${number.repeat(columns.length)} (.*)$`,
-    "s",
-  );
-  const match = rowPatterns[columns.length]?.exec(text) ?? null;
-  if (match === null) return undefined;
-  return {
-    pid: Number(match[1]),
-    values: match.slice(2, 2 + columns.length).map(Number),
-    comm: match.at(-1) ?? "",
-  };
-}
-
-/** The dump of an event that has one. `undefined` where not a line of it was printed. */
-function dumpOf(event: OpenEvent, kill: KillLine): OomDump | undefined {
-  const { trigger, memory, memInfo, taskRows, constraint } = event;
-  const hasAny =
-    trigger !== undefined ||
-    memory !== undefined ||
-    memInfo !== undefined ||
-    taskRows.length > 0 ||
-    constraint !== undefined ||
-    event.taskIn !== undefined;
-  if (!hasAny) return undefined;
-  const pageSizeBytes = pageSizeOf(event, kill);
-  const dump: OomDump = { tasks: tasksOf(event, kill, pageSizeBytes), pageSizeBytes };
-  if (trigger !== undefined) dump.trigger = { ...trigger, comm: triggerComm(trigger, kill) };
-  if (memory !== undefined) {
-    dump.memcg = {
-      memory,
-      memorySwap: event.memorySwap,
-      kernelMemory: event.kernelMemory,
-      swap: event.swap,
-      stat: event.stat ?? new Map(),
-    };
-  }
-  if (memInfo !== undefined) dump.memInfo = memInfoOf(memInfo, pageSizeBytes);
-  return dump;
-}
-
-/** A newline in a name cuts the header's line; where the victim itself asked, its name is whole. */
-function triggerComm(trigger: OomTrigger, kill: KillLine): string {
-  return trigger.pid === kill.pid && kill.comm.endsWith(`\n${trigger.comm}`)
-    ? kill.comm
-    : trigger.comm;
-}
-
-/** Rows count pages, the kill line kB: the victim has both. Else the smallest block of the buddy lists. */
-function pageSizeOf(event: OpenEvent, kill: KillLine): number {
-  const totalVm = event.taskColumns?.indexOf("total_vm") ?? -1;
-  const row = event.taskRows.find((candidate) => candidate.pid === kill.pid);
-  const pages = row?.values[totalVm];
-  if (pages !== undefined && pages > 0 && kill.totalVmBytes !== undefined) {
-    const size = kill.totalVmBytes / pages;
-    if (size === 4096 || size === 8192 || size === 16_384 || size === 65_536) return size;
-  }
-  return event.memInfo?.pageSizeBytes ?? 4096;
-}
-
-function tasksOf(event: OpenEvent, kill: KillLine, pageSizeBytes: number): OomTask[] {
-  const columns = event.taskColumns ?? [];
-  const at = (name: string): number => columns.indexOf(name);
-  const [uid, tgid, totalVm, rss, shmem, swap, tables, adj] = [
-    at("uid"),
-    at("tgid"),
-    at("total_vm"),
-    at("rss"),
-    at("rss_shmem"),
-    at("swapents"),
-    at("pgtables_bytes"),
-    at("oom_score_adj"),
-  ];
-  return event.taskRows.map(({ pid, values, comm }) => {
-    const pages = (index: number): number | undefined => {
-      const count = values[index];
-      return count === undefined ? undefined : count * pageSizeBytes;
-    };
-    return {
-      pid,
-      tgid: values[tgid],
-      uid: values[uid],
-      // A newline in the name cuts the row; the kill line holds the whole name.
-      comm: pid === kill.pid ? kill.comm : decodeUtf8(comm),
-      totalVmBytes: pages(totalVm),
-      rssBytes: pages(rss) ?? 0,
-      shmemRssBytes: pages(shmem),
-      swapBytes: pages(swap),
-      pageTablesBytes: values[tables],
-      oomScoreAdj: values[adj],
-    };
-  });
-}
-
-function memInfoOf(lines: MemInfoLines, pageSizeBytes: number): MemInfoDump {
-  const bytes = (...keys: string[]): number | undefined => {
-    const counts = keys.map((key) => lines.pages.get(key)).filter((count) => count !== undefined);
-    return counts.length === 0
-      ? undefined
-      : counts.reduce((sum, count) => sum + count, 0) * pageSizeBytes;
-  };
-  const ram = bytes("RAM");
-  return {
-    totalBytes: ram === undefined ? undefined : ram - (bytes("reserved") ?? 0),
-    anonBytes: bytes("active_anon", "inactive_anon", "isolated_anon"),
-    fileBytes: bytes("active_file", "inactive_file", "isolated_file"),
-    shmemBytes: bytes("shmem"),
-    slabReclaimableBytes: bytes("slab_reclaimable"),
-    slabUnreclaimableBytes: bytes("slab_unreclaimable"),
-    pageTablesBytes: bytes("pagetables"),
-    kernelStackBytes: lines.kernelStackBytes,
-    freeBytes: bytes("free"),
-    swapTotalBytes: lines.swapTotalBytes,
-    swapFreeBytes: lines.swapFreeBytes,
-    zones: lines.zones,
-  };
-}
-
-const losses: readonly [RegExp, LogLoss["what"]][] = [
-  [/^(?:(\S+): )?(\d+) callbacks suppressed\s*$/, "callbacks_suppressed"],
-  [/^(?:\*\* )?(?:(printk): )?(\d+)(?: printk)? messages dropped(?: \*\*)?\s*/, "printk_dropped"],
-];
-
-/** The same of the daemons that carry the log, in lines of their own. */
-function parseDaemonLoss(text: string): LogLoss | undefined {
-  const match =
-    /\b(systemd-journald)(?:\[\d+\])?: Missed (\d+) kernel messages/.exec(text) ??
-    /\brsyslogd: (im[a-z]+)\b.* lost (\d+) messages/.exec(text);
-  if (match === null) return undefined;
-  const what = match[1] === "systemd-journald" ? "journal_missed" : "syslog_lost";
-  return { what, count: Number(match[2]), by: match[1] };
-}
-
-/** A message that says how many others are missing; `undefined` for any other. */
-export function parseLoss({ text, origin }: KernelMessage): LogLoss | undefined {
-  if (origin === "user") return parseDaemonLoss(text);
-  if (!/suppressed|dropped/.test(text)) return undefined;
-  for (const [shape, what] of losses) {
-    const match = shape.exec(text);
-    if (match === null) continue;
-    const loss: LogLoss = { what, count: Number(match[2]) };
-    if (match[1] !== undefined) loss.by = match[1];
-    return loss;
-  }
-  return undefined;
 }

@@ -5,8 +5,8 @@
  * Cut into pieces just behind a dump's header (the last line of its event in this order), so that
  * no event is torn; each piece comes out in the order of time, the pieces newest first.
  */
-import { KernelMessageReader } from "./kernel-message.ts";
 import type { LogClock } from "./local-time.ts";
+import { KernelMessageReader } from "./log-line.ts";
 
 const pieceBytes = 8 * 1024 * 1024;
 const header = Buffer.from("oom-killer: ");
@@ -27,11 +27,10 @@ interface Stamp {
 /** Whether the stamps at the beginning of a log run backwards. */
 export function isReversed(head: Uint8Array, clock: LogClock): boolean {
   const text = Buffer.from(head).toString("latin1");
-  const stamps = text.startsWith("__CURSOR=") ? stampsOfExport(text) : stampsOfLines(text, clock);
   let forward = 0;
   let backward = 0;
   let before: Stamp | undefined;
-  for (const stamp of stamps) {
+  for (const stamp of stampsOfLines(text, clock)) {
     if (before !== undefined) {
       // printk's clock starts anew with each boot: it decides only where the wall clock does not.
       const step = stamp.timeMs - before.timeMs || stamp.printkMicros - before.printkMicros;
@@ -41,13 +40,6 @@ export function isReversed(head: Uint8Array, clock: LogClock): boolean {
     before = stamp;
   }
   return backward > forward;
-}
-
-function stampsOfExport(text: string): Stamp[] {
-  return [...text.matchAll(/^__REALTIME_TIMESTAMP=(\d+)$/gm)].map(([, micros]) => ({
-    timeMs: Number(micros) / 1000,
-    printkMicros: 0,
-  }));
 }
 
 function stampsOfLines(text: string, clock: LogClock): Stamp[] {
@@ -94,14 +86,11 @@ function countNewlines(bytes: Buffer): number {
 function turn(bytes: Buffer, firstLine: number): TurnedPiece {
   const text = bytes.toString("latin1");
   const lines = (text.endsWith("\n") ? text.slice(0, -1) : text).split("\n");
-  const isExport = text.startsWith("__CURSOR=") || text.includes("\n__CURSOR=");
-  const startsEntry = (line: string): boolean =>
-    isExport ? line.startsWith("__CURSOR=") : !/^\s{4}/.test(line);
   const order: number[] = [];
   const turnedLines: string[] = [];
   let end = lines.length;
   for (let start = lines.length - 1; start >= 0; start -= 1) {
-    if (start > 0 && !startsEntry(lines[start] ?? "")) continue;
+    if (start > 0 && /^\s{4}/.test(lines[start] ?? "")) continue;
     for (let at = start; at < end; at += 1) {
       order.push(firstLine + at);
       turnedLines.push(lines[at] ?? "");

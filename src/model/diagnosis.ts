@@ -4,7 +4,8 @@
  * The first cause that matches wins, in the order of `causes` below; what else is true goes into the
  * advice. A cause that needs the dump never matches without it.
  */
-import type { MemInfoDump, OomKillReport, OomTask } from "../kernel/oom-report.ts";
+import type { MemInfoDump, OomTask } from "../kernel/oom-dump.ts";
+import type { OomKillReport } from "../kernel/oom-report.ts";
 import type { Cause, Owner } from "./kill.ts";
 import { bytes, percent } from "./quantities.ts";
 

@@ -1,4 +1,5 @@
-import type { OomKillReport, OomTask, OomTrigger } from "../kernel/oom-report.ts";
+import type { OomTask, OomTrigger } from "../kernel/oom-dump.ts";
+import type { OomKillReport } from "../kernel/oom-report.ts";
 import { diagnose } from "./diagnosis.ts";
 
 /** Why the kernel chose this pool of victims; `unknown` where the log does not say. */

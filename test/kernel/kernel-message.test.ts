@@ -1,11 +1,8 @@
 import { describe, expect, it } from "vitest";
-import {
-  decodeUtf8,
-  type KernelMessage,
-  KernelMessageReader,
-  parseKmsgRecord,
-} from "../../src/kernel/kernel-message.ts";
+import { type KernelMessage, parseKmsgRecord } from "../../src/kernel/kernel-message.ts";
+import { decodeUtf8 } from "../../src/kernel/kernel-text.ts";
 import { type LogClock, parsePosixZone, utcZone } from "../../src/kernel/local-time.ts";
+import { KernelMessageReader } from "../../src/kernel/log-line.ts";
 
 const kill = "Out of memory: Killed process 42 (java) total-vm:8kB, anon-rss:4kB, file-rss:0kB";
 const clock: LogClock = { nowMs: () => Date.parse("2026-11-21T00:00:00Z"), zone: utcZone };

@@ -1,13 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { KernelMessageReader } from "../../src/kernel/kernel-message.ts";
+import { parseConstraintLine } from "../../src/kernel/constraint-line.ts";
+import { parseKillLine } from "../../src/kernel/kill-line.ts";
 import { utcZone } from "../../src/kernel/local-time.ts";
-import {
-  type KernelLogEvent,
-  OomReportAssembler,
-  parseConstraintLine,
-  parseKillLine,
-  parseLoss,
-} from "../../src/kernel/oom-report.ts";
+import { KernelMessageReader } from "../../src/kernel/log-line.ts";
+import { parseLoss } from "../../src/kernel/log-loss.ts";
+import { type KernelLogEvent, OomReportAssembler } from "../../src/kernel/oom-report.ts";
 
 const clock = { nowMs: () => Date.parse("2026-11-21T00:00:00Z"), zone: utcZone };
 const sizes = "total-vm:8192kB, anon-rss:4096kB, file-rss:8kB";
@@ -554,8 +551,14 @@ describe("a torn kill line", () => {
     });
   });
 
+  it("counts where its first size is whole", () => {
+    expect(reportsOf(cut)).toMatchObject([{ pid: 42, comm: "java", totalVmBytes: 8192 * kb }]);
+  });
+
   it("is told as unparsed where nothing else says so", () => {
-    expect(eventsOf(cut)).toMatchObject([{ kind: "unparsed", lineNumber: 1 }]);
+    const head = cut.slice(0, cut.indexOf("92kB"));
+    expect(eventsOf(head)).toMatchObject([{ kind: "unparsed", lineNumber: 1 }]);
+    expect(reportsOf(header, named, head)).toMatchObject([{ pid: 42, totalVmBytes: undefined }]);
   });
 
   it("by a newline in the name is put together again", () => {

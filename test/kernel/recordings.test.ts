@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import { EntryLines, entryFormOf } from "../../src/kernel/entry-lines.ts";
 import { KillScanner } from "../../src/kernel/kill-scanner.ts";
 import { utcZone } from "../../src/kernel/local-time.ts";
 import type { KernelLogEvent, OomKillReport } from "../../src/kernel/oom-report.ts";
@@ -21,11 +22,24 @@ interface Truth {
 
 function eventsOf(file: string): { events: KernelLogEvent[]; lines: string[] } {
   const bytes = gunzipSync(readFileSync(new URL(file, logs)));
+  return { events: scanned(bytes), lines: bytes.toString("latin1").split("\n") };
+}
+
+/** What a log tells, whatever the form of its entries. */
+function scanned(bytes: Buffer): KernelLogEvent[] {
   const events: KernelLogEvent[] = [];
-  const scanner = new KillScanner({ clock, firstLine: 1 }, (event) => events.push(event));
-  scanner.push(bytes);
+  const form = entryFormOf(bytes);
+  const entries = form === undefined ? undefined : new EntryLines(form);
+  const scanner = new KillScanner({ clock, firstLine: 1 }, (event) => {
+    if (event.kind === "kill" && entries !== undefined) {
+      event.report.lineNumber = entries.lineNumber(event.report.lineNumber ?? 0);
+    }
+    events.push(event);
+  });
+  scanner.push(entries?.push(bytes) ?? bytes);
+  if (entries !== undefined) scanner.push(entries.end());
   scanner.endOfInput();
-  return { events, lines: bytes.toString("latin1").split("\n") };
+  return events;
 }
 
 function killsOf(events: readonly KernelLogEvent[]): OomKillReport[] {
@@ -133,11 +147,7 @@ describe("a storm", () => {
 
 describe("forms made from a recording", () => {
   const killed = (bytes: Buffer): (number | string | undefined)[][] => {
-    const events: KernelLogEvent[] = [];
-    const scanner = new KillScanner({ clock, firstLine: 1 }, (event) => events.push(event));
-    scanner.push(bytes);
-    scanner.endOfInput();
-    return killsOf(events).map(({ pid, victimCgroup, groupCgroup }) => [
+    return killsOf(scanned(bytes)).map(({ pid, victimCgroup, groupCgroup }) => [
       pid,
       victimCgroup,
       groupCgroup,

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import type { MemInfoDump, OomDump, OomKillReport, OomTask } from "../../src/kernel/oom-report.ts";
+import type { MemInfoDump, OomDump, OomTask } from "../../src/kernel/oom-dump.ts";
+import type { OomKillReport } from "../../src/kernel/oom-report.ts";
 import { diagnose, runbooks } from "../../src/model/diagnosis.ts";
 import { ownerOfCgroup } from "../../src/model/owner.ts";
 

@@ -1,0 +1,87 @@
+/**
+ * The lines that say which limit was hit and where the victim lived.
+ *
+ * Source: mm/oom_kill.c, `dump_oom_victim()` (>= 5.0); before that mm/memcontrol.c,
+ * `mem_cgroup_print_oom_info()`, for cgroups alone.
+ *
+ *     oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=b,mems_allowed=0,oom_memcg=/job,task_memcg=/job/b,task=greedy,pid=226,uid=0
+ *     Task in /job/b killed as a result of limit of /job
+ */
+import { decodeUtf8 } from "./kernel-text.ts";
+
+/** The pool of tasks from which the kernel chose, in the words of the metric label. */
+export type OomConstraint = "none" | "memcg" | "cpuset" | "memory_policy" | "unknown";
+
+/** The `oom-kill:constraint=...` line (>= 5.0), its fields unquoted and some of them chosen by users. */
+export interface ConstraintLine {
+  constraint: OomConstraint;
+  limitCgroup?: string;
+  victimCgroup?: string;
+  task?: string;
+  pid?: number;
+  uid?: number;
+}
+
+const constraintNames: Record<string, OomConstraint> = {
+  CONSTRAINT_NONE: "none",
+  CONSTRAINT_MEMCG: "memcg",
+  CONSTRAINT_CPUSET: "cpuset",
+  CONSTRAINT_MEMORY_POLICY: "memory_policy",
+};
+
+/**
+ * Reads a constraint line from both ends. `cpuset=` holds one component of a path, which has no `/`,
+ * so the first `,oom_memcg=/` is the real one; the task's fields are the last three. A tail that the
+ * record's length cut off is no error, but a path that may be cut is left out.
+ */
+export function parseConstraintLine(text: string): ConstraintLine | undefined {
+  const name = /^oom-kill:constraint=(\w+)/.exec(text);
+  if (name === null) return undefined;
+  const line: ConstraintLine = { constraint: constraintNames[name[1] ?? ""] ?? "unknown" };
+
+  let paths = text;
+  const task = /^(.*),task=(.*),pid=(\d+),uid=(\d+)\s*$/s.exec(text);
+  if (task !== null) {
+    paths = task[1] ?? "";
+    line.task = decodeUtf8(task[2] ?? "");
+    line.pid = Number(task[3]);
+    line.uid = Number(task[4]);
+  }
+  const limitAt = paths.indexOf(",oom_memcg=/");
+  const globalAt = paths.indexOf(",global_oom,task_memcg=/");
+  const hasEnd = task !== null;
+  if (limitAt >= 0) {
+    const start = limitAt + ",oom_memcg=".length;
+    const split = splitLimitAndVictim(paths, start);
+    if (split >= 0) {
+      line.limitCgroup = decodeUtf8(paths.slice(start, split));
+      if (hasEnd) line.victimCgroup = decodeUtf8(paths.slice(split + ",task_memcg=".length));
+    }
+  } else if (globalAt >= 0 && hasEnd) {
+    line.victimCgroup = decodeUtf8(paths.slice(globalAt + ",global_oom,task_memcg=".length));
+  } else if (hasEnd) {
+    const victimAt = paths.indexOf(",task_memcg=/");
+    if (victimAt >= 0)
+      line.victimCgroup = decodeUtf8(paths.slice(victimAt + ",task_memcg=".length));
+  }
+  return line;
+}
+
+/** Where `,task_memcg=` begins: of several, the one that leaves the victim at or below the limit. */
+function splitLimitAndVictim(paths: string, start: number): number {
+  const mark = ",task_memcg=/";
+  const first = paths.indexOf(mark, start);
+  for (let at = first; at >= 0; at = paths.indexOf(mark, at + 1)) {
+    const limit = paths.slice(start, at);
+    const victim = paths.slice(at + mark.length - 1);
+    if (victim === limit || victim.startsWith(limit === "/" ? "/" : `${limit}/`)) return at;
+  }
+  return first;
+}
+
+/** `Task in A killed as a result of limit of B`, or as much of it as there is. */
+export function taskIn(text: string): { victim?: string; limit?: string } {
+  const whole = /^Task in (.*?) ?killed as a result of limit of (\/.*?)\s*$/s.exec(text);
+  if (whole === null) return {};
+  return { victim: decodeUtf8(whole[1] ?? ""), limit: decodeUtf8(whole[2] ?? "") };
+}

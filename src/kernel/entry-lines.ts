@@ -1,0 +1,197 @@
+/**
+ * Logs whose entries take many lines, as lines of JSON: one entry each, its fields as they were.
+ *
+ *     journalctl -o export                journalctl -o json-pretty       journalctl -o verbose
+ *     __CURSOR=s=1f0c...                  {                               Fri 2026-11-20 13:23:50.671745 UTC [s=1f0c...]
+ *     __REALTIME_TIMESTAMP=1795181030...          "PRIORITY" : "3",           PRIORITY=3
+ *     MESSAGE=Out of memory: ...                  "MESSAGE" : "Out ...        MESSAGE=Out of memory: ...
+ *     (blank line)                        }
+ *
+ * `dmesg --json` is an object of such objects. Format: systemd's "Journal Export Formats".
+ */
+import type { EntryFields } from "./journal-entry.ts";
+
+export type EntryForm = "export" | "json" | "verbose";
+
+const verboseHead = /^\S+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}(?: \S+)?) \[s=/;
+
+/** How the entries at the beginning of a log are written; `undefined` where each is one line. */
+export function entryFormOf(head: Uint8Array): EntryForm | undefined {
+  const text = Buffer.from(head.subarray(0, 4096)).toString("latin1");
+  if (text.startsWith("__CURSOR=")) return "export";
+  if (/^\s*[[{]\s*\n/.test(text)) return "json";
+  return text.split("\n", 3).some((line) => verboseHead.test(line)) ? "verbose" : undefined;
+}
+
+/** An entry without end must not be waited for. */
+const maxHeldLength = 4 * 1024 * 1024;
+
+/**
+ * Turns the bytes of such a log into lines, in pieces as they come.
+ *
+ * Invariant: the lines are the same however the bytes are cut into pieces.
+ */
+export class EntryLines {
+  readonly #form: EntryForm;
+  #held = "";
+  /** Lines of the log before what is held. */
+  #linesBefore = 0;
+  /** Where in the log each line's message stands. */
+  readonly #numbers: number[] = [];
+
+  constructor(form: EntryForm) {
+    this.#form = form;
+  }
+
+  /** Takes bytes of the log. Gives the lines of the entries that have come whole. */
+  push(bytes: Uint8Array): Buffer {
+    this.#held += Buffer.from(bytes).toString("latin1");
+    const end =
+      this.#held.length > maxHeldLength ? this.#held.length : endOfEntries(this.#form, this.#held);
+    return this.#take(end);
+  }
+
+  /** The log ends here: gives the line of the last entry. */
+  end(): Buffer {
+    return this.#take(this.#held.length);
+  }
+
+  /** In which line of the log the message of a line (both 1-based) stands. */
+  lineNumber(line: number): number {
+    return this.#numbers[line - 1] ?? line;
+  }
+
+  #take(length: number): Buffer {
+    const text = this.#held.slice(0, length);
+    this.#held = this.#held.slice(length);
+    const lines: string[] = [];
+    let counted = 0;
+    for (const { json, at } of entriesOf(this.#form, text)) {
+      this.#linesBefore += countNewlines(text, counted, at);
+      counted = at;
+      this.#numbers.push(this.#linesBefore + 1);
+      lines.push(json, "\n");
+    }
+    this.#linesBefore += countNewlines(text, counted, text.length);
+    return Buffer.from(lines.join(""), "latin1");
+  }
+}
+
+/** An entry on one line, and where its message (or what there is of it) begins in the text. */
+interface Entry {
+  json: string;
+  at: number;
+}
+
+/** Behind the last entry that is whole: where the next begins. */
+function endOfEntries(form: EntryForm, text: string): number {
+  if (form === "export") return Math.max(0, text.lastIndexOf("\n__CURSOR=") + 1);
+  if (form === "json") return startsOfObjects(text).at(-1) ?? 0;
+  let end = 0;
+  for (const match of text.matchAll(/\n(?=\S)/g)) end = match.index + 1;
+  return end;
+}
+
+/** A bare brace begins an entry, perhaps behind the one that ends the entry before. */
+function startsOfObjects(text: string): number[] {
+  return [...text.matchAll(/^[ \t]*(?:\},)?[ \t]*\{$/gm)].map(
+    (match) => match.index + match[0].length - 1,
+  );
+}
+
+function entriesOf(form: EntryForm, text: string): Iterable<Entry> {
+  if (form === "export") return exportEntries(text);
+  return form === "json" ? jsonEntries(text) : verboseEntries(text);
+}
+
+/** Objects on many lines, perhaps in an array or an object. */
+function* jsonEntries(text: string): Generator<Entry> {
+  const starts = startsOfObjects(text);
+  for (const [index, start] of starts.entries()) {
+    const object = wholeObject(text.slice(start, starts[index + 1]));
+    if (object === undefined) continue;
+    const member = /^[ \t]*"(?:msg|MESSAGE)"/m.exec(object);
+    yield { json: object.replace(/\n\s*/g, ""), at: start + (member?.index ?? 0) };
+  }
+}
+
+/** Up to the brace that closes the first: the last object is followed by those around it. */
+function wholeObject(text: string): string | undefined {
+  const indentation = /\n(\s*)"/.exec(text)?.[1]?.length ?? 0;
+  for (const match of text.matchAll(/\n(\s*)\}/g)) {
+    if ((match[1]?.length ?? 0) < indentation) return text.slice(0, match.index + match[0].length);
+  }
+  return undefined;
+}
+
+/** `KEY=value` lines, or `KEY`, 8 bytes of length and the value; a blank line ends the entry. */
+function* exportEntries(text: string): Generator<Entry> {
+  let fields: EntryFields = {};
+  let message = 0;
+  for (let at = 0; at <= text.length; ) {
+    const newlineAt = text.indexOf("\n", at);
+    const end = newlineAt < 0 ? text.length : newlineAt;
+    const line = text.slice(at, end);
+    const equals = line.indexOf("=");
+    let next = end + 1;
+    if (line === "") {
+      if ("MESSAGE" in fields) yield { json: jsonOf(fields), at: message };
+      fields = {};
+    } else if (equals > 0) {
+      if (line.startsWith("MESSAGE=")) message = at;
+      fields[line.slice(0, equals)] = utf8(line.slice(equals + 1));
+    } else {
+      const length = Buffer.from(text.slice(next, next + 8), "latin1");
+      const size = length.length < 8 ? 0 : Number(length.readBigUInt64LE());
+      const value = text.slice(next + 8, next + 8 + size);
+      if (line === "MESSAGE") message = next;
+      fields[line] = [...Buffer.from(value, "latin1")];
+      next += 8 + Math.min(size, text.length) + 1;
+    }
+    at = next;
+  }
+}
+
+/** A stamp, then the fields, four blanks before each; the lines of one value stand below each other. */
+function* verboseEntries(text: string): Generator<Entry> {
+  let fields: EntryFields | undefined;
+  let message = 0;
+  let field = "";
+  let at = 0;
+  const ended = function* (): Generator<Entry> {
+    if (fields !== undefined && "MESSAGE" in fields) yield { json: jsonOf(fields), at: message };
+  };
+  for (const line of text.split("\n")) {
+    const head = verboseHead.exec(line);
+    const member = /^ {4}([A-Z_][A-Z0-9_]*)=(.*)$/s.exec(line);
+    if (head !== null) {
+      yield* ended();
+      fields = { "@timestamp": head[1] };
+    } else if (fields !== undefined && member !== null) {
+      field = member[1] ?? "";
+      if (field === "MESSAGE") message = at;
+      fields[field] = utf8(member[2] ?? "");
+    } else if (fields !== undefined && line.startsWith(" ".repeat(5 + field.length))) {
+      fields[field] = `${fields[field]}\n${utf8(line.slice(5 + field.length))}`;
+    }
+    at += line.length + 1;
+  }
+  yield* ended();
+}
+
+function utf8(bytes: string): string {
+  return Buffer.from(bytes, "latin1").toString("utf8");
+}
+
+/** The entry as one line, in bytes. */
+function jsonOf(fields: EntryFields): string {
+  return Buffer.from(JSON.stringify(fields), "utf8").toString("latin1");
+}
+
+function countNewlines(text: string, from: number, until: number): number {
+  let count = 0;
+  for (let at = text.indexOf("\n", from); at >= 0 && at < until; at = text.indexOf("\n", at + 1)) {
+    count += 1;
+  }
+  return count;
+}

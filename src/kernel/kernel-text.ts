@@ -1,0 +1,47 @@
+/**
+ * The bytes of kernel text and how each writer of logs escapes them.
+ *
+ * Text is held with one character per byte (latin1) until it is shown: a name may be any bytes.
+ */
+
+/** Text of bytes (one character per byte) as people read it: UTF-8, invalid bytes as U+FFFD. */
+export function decodeUtf8(bytes: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the ASCII range, which is the same in both
+  return /^[\x00-\x7f]*$/.test(bytes) ? bytes : Buffer.from(bytes, "latin1").toString("utf8");
+}
+
+/** The reverse: UTF-8 bytes, one character each. */
+export function bytesOfString(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the ASCII range, which is the same in both
+  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, "utf8").toString("latin1");
+}
+
+/** /dev/kmsg escapes every byte outside printable ASCII, and the backslash. */
+export function unescapeHex(text: string): string {
+  if (!text.includes("\\x")) return text;
+  return text.replace(/\\x([0-9a-f]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
+
+/** dmesg(1) writes only unprintable bytes as `\xHH`; a backslash that a name really has stays bare. */
+export function unescapeDmesg(text: string): string {
+  if (!text.includes("\\x")) return text;
+  return text.replace(/\\x([01][0-9a-f]|7f|[89a-f][0-9a-f])/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
+
+/**
+ * rsyslog writes a control character as `#ooo`. Bytes above 0x7f only with
+ * `$Escape8BitCharactersOnReceive`, and then always several in a row (UTF-8): a thread may be called
+ * `pool#200`.
+ */
+export function unescapeSyslog(text: string): string {
+  if (!text.includes("#")) return text;
+  return text.replace(/(?:#[23][0-7]{2}){2,}|#(?:0[0-3][0-7]|177)/g, (escapes) =>
+    escapes.replace(/#([0-7]{3})/g, (_, octal: string) =>
+      String.fromCharCode(Number.parseInt(octal, 8)),
+    ),
+  );
+}

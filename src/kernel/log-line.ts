@@ -1,0 +1,352 @@
+/**
+ * Takes the envelope off one line of a kernel log.
+ *
+ * Paths: /var/log/kern.log, syslog and messages (RFC 3164, RFC 3339 and RFC 5424 stamps), and the
+ * output of dmesg(1) and journalctl(1), a line a message. Every line is recognised by itself, so a
+ * file may change its format in the middle.
+ *
+ *     Nov 20 13:23:50 web1 kernel: [    8.640407] Out of memory: Killed process 226 (greedy) total-vm:...
+ *     2026-11-20T13:23:50.671745+00:00 web1 kernel: Out of memory: Killed process ...
+ *     <3>1 2026-11-20T13:23:50.671745+00:00 web1 kernel - - - [    8.640407] Out of memory: ...
+ *     kern  :err   : [    8.640407] Out of memory: Killed process ...
+ *     [Fri Nov 20 13:23:50 2026] Out of memory: Killed process ...
+ */
+import {
+  carriedLine,
+  withoutColours,
+  withoutCopyMarks,
+  withoutIndentation,
+} from "./copied-line.ts";
+import { fieldsOfJson, messageOfFields, wrappedLine } from "./journal-entry.ts";
+import type { KernelMessage } from "./kernel-message.ts";
+import {
+  levelOfName,
+  messageOf,
+  originOfPriority,
+  parseKmsgRecord,
+  plausible,
+  setLevel,
+} from "./kernel-message.ts";
+import { unescapeDmesg, unescapeSyslog } from "./kernel-text.ts";
+import type { LogClock } from "./local-time.ts";
+import {
+  takeCtimeStamp,
+  takeFullStamp,
+  takeIsoStamp,
+  takeLogcatStamp,
+  takeMinuteStamp,
+  takeSyslogStamp,
+  takeUnixStamp,
+} from "./log-stamp.ts";
+
+const maxLineLength = 16 * 1024;
+
+const printkStamp = /^\[ *(\d+)\.(\d{6})(?: < *[\d.]+ ?>)?\](?: ?\[ *([TC]\d+)\])? ?/;
+/** dmesg -H: seconds since the line before. */
+const deltaStamp = /^\[(?:[<+ ]*[<+] *\d+\.\d+>?|<? *\d+\.\d+>)\] ?/;
+/** Some phones' kernels add the processor and the task: `(0)[226:greedy]`, `[3:  greedy:  226] `. */
+const taskStamp = /^ ?\(\d+\)\[\d+:[^\]]{0,16}\]|^ ?\[\d+: *[^\]:]{1,16}: *\d+\] /;
+
+/** Takes `[    8.640407]` and `[ T226]` off the text of `message`. */
+function takePrintkStamp(message: KernelMessage): void {
+  const match = printkStamp.exec(message.text);
+  if (match === null) return;
+  message.printkMicros = Number(match[1]) * 1_000_000 + Number(match[2]);
+  if (match[3] !== undefined) message.callerId = match[3];
+  message.text = message.text.slice(match[0].length);
+}
+
+const facilityColumn = /^([a-z0-9]+) *:([a-z]+) *: /;
+const talosStamp = /^(?:\S+: )?([a-z0-9]+): +([a-z]+): \[([^\]]+)\]: /;
+const rfc5424Head =
+  /^1 (\S+) \S+ (\S+) (\S+) \S+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+) ?(?:\xef\xbb\xbf)?/s;
+const priorityName =
+  "([a-z0-9]+)\\.(emerg|panic|alert|crit|err(?:or)?|warn(?:ing)?|notice|info|debug) ";
+/**
+ * Tag `kernel:`, before it a host (web.lan, which is no facility.level), and what busybox calls its
+ * priority or a template its level (`!INFO |`).
+ */
+const kernelTag = new RegExp(
+  `^(?:(?!kernel:|${priorityName}kernel:)\\S*[^\\s:] +)?(?:${priorityName}|! *[A-Z]+ +\\| )?kernel(?::| - - -| (?=\\[ *\\d+\\.\\d{6}\\])) ?`,
+);
+const untagged = /^\S+ (?=\[ *\d+\.\d{6}\])/;
+const monotonicTag = /^[A-Za-z0-9][\w.-]* kernel: /;
+const kmsgProperty = /^ [A-Z][A-Z0-9_]*=/;
+
+export interface ReaderOptions {
+  /** The log may be a copy that people made: quoted, indented, from grep or a terminal. */
+  copied?: boolean;
+}
+
+/**
+ * Reads lines one after the other; keeps the little that a line may need of the one before it.
+ *
+ * Lines are given with one character per byte (latin1) and without their newline.
+ */
+export class KernelMessageReader {
+  readonly #clock: LogClock;
+  readonly #copied: boolean;
+  #envelopeLength = 0;
+  #previous: KernelMessage | undefined;
+  #previousIsKmsg = false;
+  #needsContext = false;
+  #previousIsCopy = false;
+  /** The minute that dmesg -H has printed last. */
+  #minuteMs: number | undefined;
+  /** The stamp, host and tag of the last syslog line and what they mean: the lines of a dump share them. */
+  #prefix: { text: string; message: KernelMessage } | undefined;
+
+  constructor(clock: LogClock, { copied = false }: ReaderOptions = {}) {
+    this.#clock = clock;
+    this.#copied = copied;
+  }
+
+  /** True once a line had an envelope: from then on a line without one continues the line before it. */
+  get hasSeenEnvelope(): boolean {
+    return this.#previous !== undefined;
+  }
+
+  /** True where what has been read may mean something else in the light of the lines before it. */
+  get needsContext(): boolean {
+    return this.#previous === undefined || this.#needsContext;
+  }
+
+  /** The message of a line; `undefined` for a line that holds none (blank, a kmsg property). */
+  read(rawLine: string): KernelMessage | undefined {
+    let line = rawLine.endsWith("\r") ? rawLine.slice(0, -1) : rawLine;
+    // After a crash a log may hold a run of NULs where the last blocks were never written.
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is what is meant
+    if (line.charCodeAt(0) === 0) line = line.replace(/^\x00+/, "");
+    if (line === "") return undefined;
+    // The kernel's records end at 8 KiB; patterns must not be tried on an endless line.
+    if (line.length > maxLineLength && line[0] !== "{") line = line.slice(0, maxLineLength);
+    if (this.#previousIsKmsg && kmsgProperty.test(line)) return undefined;
+
+    let message = this.#readEnvelope(line);
+    const isCopy = message === undefined && this.#copied;
+    if (isCopy) message = this.#readCopy(line);
+    if (message !== undefined) {
+      this.#previous = message;
+      this.#previousIsCopy = isCopy;
+      return message;
+    }
+    if (this.#previous === undefined) {
+      const text = this.#copied ? withoutIndentation(line) : line;
+      return messageOf(text, plausible(text));
+    }
+    const indent = " ".repeat(this.#envelopeLength);
+    const text = line.startsWith(indent) ? line.slice(indent.length) : line;
+    return { ...this.#previous, text: unescapeDmesg(text), continues: true };
+  }
+
+  /** A line that a person or a tool copied. Behind a program's line it is what that program quotes. */
+  #readCopy(line: string): KernelMessage | undefined {
+    if (this.#previous?.origin === "user" && !this.#previousIsCopy) return undefined;
+    const rest = withoutCopyMarks(line);
+    const message = rest === undefined ? undefined : this.#readEnvelope(rest);
+    if (message === undefined || rest === undefined) return undefined;
+    this.#needsContext = true;
+    this.#envelopeLength += Math.max(0, line.length - rest.length);
+    return message;
+  }
+
+  #readEnvelope(line: string): KernelMessage | undefined {
+    this.#previousIsKmsg = false;
+    const first = line.charCodeAt(0);
+    if (first === 0x7b /* { */) return this.#readJson(line);
+    if (first >= 0x30 && first <= 0x39) {
+      const record = parseKmsgRecord(line);
+      if (record !== undefined) {
+        this.#previousIsKmsg = true;
+        this.#envelopeLength = 0;
+        return record;
+      }
+    }
+
+    if (this.#prefix !== undefined && line.startsWith(this.#prefix.text)) {
+      const { text, message } = this.#prefix;
+      const rest = line.slice(text.length);
+      if (!rest.startsWith("<")) return this.#finish({ ...message }, line, rest, unescapeSyslog);
+    }
+
+    const message = messageOf(line, "unverified");
+    let rest = line;
+    const priority = first === 0x3c /* < */ ? /^<(\d{1,3})>/.exec(rest) : null;
+    if (priority !== null) {
+      message.origin = originOfPriority(Number(priority[1]));
+      message.level = Number(priority[1]) & 7;
+      rest = rest.slice(priority[0].length);
+      const head = rfc5424Head.exec(rest);
+      if (head !== null) {
+        const stamp = takeIsoStamp(head[1] ?? "", this.#clock);
+        if (stamp?.timeMs !== undefined) message.timeMs = stamp.timeMs;
+        if (head[2] !== "kernel" || head[3] !== "-") message.origin = "user";
+        return this.#finish(message, line, rest.slice(head[0].length), unescapeSyslog);
+      }
+    }
+
+    const column = facilityColumn.exec(rest);
+    if (column !== null && levelOfName(column[2] ?? "") !== undefined) {
+      message.origin = column[1] === "kern" ? "kernel" : "user";
+      setLevel(message, column[2]);
+      rest = rest.slice(column[0].length);
+      const stamp = takeIsoStamp(rest, this.#clock) ?? takeCtimeStamp(rest, this.#clock);
+      if (stamp !== undefined) {
+        if (stamp.timeMs !== undefined) message.timeMs = stamp.timeMs;
+        rest = rest.slice(stamp.length).replace(/^ /, "");
+      } else {
+        rest = this.#takeDelta(message, rest) ?? rest;
+      }
+      return this.#finish(message, line, rest, unescapeDmesg);
+    }
+
+    if (rest.startsWith("[")) {
+      const bracketed = this.#readBracket(message, line, rest);
+      if (bracketed !== undefined || priority === null) return bracketed;
+    }
+
+    const talos = talosStamp.exec(rest);
+    if (talos !== null) {
+      message.origin = talos[1] === "kern" ? "kernel" : "user";
+      setLevel(message, talos[2]);
+      const stamp = takeIsoStamp(talos[3] ?? "", this.#clock);
+      if (stamp?.timeMs !== undefined) message.timeMs = stamp.timeMs;
+      return this.#finish(message, line, rest.slice(talos[0].length), (text) => text);
+    }
+
+    const logcat = takeLogcatStamp(rest, this.#clock);
+    if (logcat !== undefined) {
+      message.origin = "kernel";
+      message.timeMs = logcat.timeMs;
+      return this.#finish(message, line, rest.slice(logcat.length), (text) => text);
+    }
+
+    const stamp =
+      takeFullStamp(rest, this.#clock) ??
+      takeIsoStamp(rest, this.#clock) ??
+      takeSyslogStamp(rest, this.#clock) ??
+      takeUnixStamp(rest);
+    if (stamp !== undefined) {
+      if (stamp.timeMs !== undefined) message.timeMs = stamp.timeMs;
+      rest = rest.slice(stamp.length);
+      if (stamp.fromDmesg)
+        return this.#finish(message, line, rest.replace(/^ /, ""), unescapeDmesg);
+      return this.#readTag(message, line, rest.replace(/^ +/, ""));
+    }
+    if (priority !== null) return this.#finish(message, line, rest, unescapeDmesg);
+    const bareTag = this.#copied
+      ? /^kernel: /.exec(rest)
+      : /^kernel: (?=\[ *\d+\.\d{6}\])/.exec(rest);
+    if (bareTag !== null && line === rest) {
+      return this.#finish(message, line, rest.slice(bareTag[0].length), unescapeSyslog);
+    }
+    return undefined;
+  }
+
+  #readBracket(message: KernelMessage, line: string, text: string): KernelMessage | undefined {
+    const ctime = takeCtimeStamp(text, this.#clock);
+    if (ctime !== undefined) {
+      if (ctime.timeMs !== undefined) message.timeMs = ctime.timeMs;
+      return this.#finish(message, line, text.slice(ctime.length), unescapeDmesg);
+    }
+    const iso = takeIsoStamp(text.slice(1), this.#clock);
+    if (iso !== undefined && text[iso.length + 1] === "]") {
+      if (iso.timeMs !== undefined) message.timeMs = iso.timeMs;
+      return this.#finish(
+        message,
+        line,
+        text.slice(iso.length + 2).replace(/^ /, ""),
+        unescapeDmesg,
+      );
+    }
+    if (printkStamp.test(text)) {
+      const finished = this.#finish(message, line, text, unescapeDmesg);
+      const tag = monotonicTag.exec(finished.text);
+      if (tag !== null) {
+        finished.text = finished.text.slice(tag[0].length);
+        this.#envelopeLength += tag[0].length;
+      }
+      return finished;
+    }
+    const rest = this.#takeDelta(message, text);
+    return rest === undefined ? undefined : this.#finish(message, line, rest, unescapeDmesg);
+  }
+
+  /** Takes a relative stamp: the time is known to the minute that dmesg -H printed before it. */
+  #takeDelta(message: KernelMessage, text: string): string | undefined {
+    const minute = takeMinuteStamp(text, this.#clock);
+    const length = minute?.length ?? deltaStamp.exec(text)?.[0].length;
+    if (length === undefined) return undefined;
+    if (minute !== undefined) this.#minuteMs = minute.timeMs;
+    else if (this.#minuteMs === undefined) this.#needsContext = true;
+    message.timeMs = this.#minuteMs;
+    return text.slice(length);
+  }
+
+  #readTag(message: KernelMessage, line: string, rest: string): KernelMessage {
+    const tag = kernelTag.exec(rest) ?? untagged.exec(rest);
+    if (tag === null) return this.#readCarried(message, line, rest);
+    const [, , , facility, level] = tag;
+    if (facility !== undefined) {
+      message.origin = facility === "kern" ? "kernel" : "user";
+      setLevel(message, level);
+    }
+    let text = rest.slice(tag[0].length);
+    this.#prefix = { text: line.slice(0, line.length - text.length), message: { ...message } };
+    const number = /^<([0-7])>/.exec(text);
+    if (number !== null) {
+      message.level = Number(number[1]);
+      text = text.slice(3);
+    }
+    return this.#finish(message, line, text, unescapeSyslog);
+  }
+
+  /** A line with another tag than the kernel's, or in a copy the line that something else stamped again. */
+  #readCarried(message: KernelMessage, line: string, rest: string): KernelMessage {
+    const carried = this.#copied ? carriedLine(rest) : undefined;
+    const inner = carried === undefined ? undefined : this.#readEnvelope(carried);
+    if (inner !== undefined) {
+      inner.timeMs ??= message.timeMs;
+      return inner;
+    }
+    message.origin = "user";
+    message.text = rest;
+    this.#envelopeLength = line.length - rest.length;
+    return message;
+  }
+
+  #readJson(line: string): KernelMessage | undefined {
+    const fields = fieldsOfJson(line);
+    if (fields === undefined) return undefined;
+    const message = messageOfFields(fields, this.#clock);
+    if (message !== undefined) return message;
+    const wrapped = wrappedLine(fields, this.#clock);
+    if (wrapped === undefined) return undefined;
+    const options = { copied: this.#copied };
+    const inner = new KernelMessageReader(this.#clock, options).read(wrapped.line);
+    if (inner === undefined) return undefined;
+    if (wrapped.isUsers) inner.origin = "user";
+    inner.timeMs ??= wrapped.timeMs;
+    return inner;
+  }
+
+  #finish(
+    message: KernelMessage,
+    line: string,
+    text: string,
+    decode: (text: string) => string,
+  ): KernelMessage {
+    message.text = text;
+    takePrintkStamp(message);
+    if (this.#copied) {
+      message.text = message.text.replace(taskStamp, "");
+      if (message.text.charCodeAt(0) === 0x1b) message.text = withoutColours(message.text);
+    }
+    this.#envelopeLength = line.length - message.text.length;
+    message.text = decode(message.text);
+    if (decode === unescapeDmesg && message.origin === "unverified") {
+      message.origin = plausible(message.text);
+    }
+    return message;
+  }
+}
