@@ -1,5 +1,6 @@
 import type { Cause, Constraint, Kill, KillTask } from "../model/kill.ts";
 import { bytes, percent } from "../model/quantities.ts";
+import { commOf, killTimeMs } from "./findings.ts";
 import { type Html, html } from "./html.ts";
 import { bar, layout, type Site, time, workloadName } from "./pages.ts";
 import { utc } from "./times.ts";
@@ -33,27 +34,32 @@ const scopes: Record<Constraint, string> = {
 
 /** `/kills/:incident`: what happened, why this process, who held the memory, what to do. */
 export function killPage(kill: Kill, site: Site, nowMs: number): Html {
-  const name = kill.comm === "" ? "(no name)" : kill.comm;
+  const name = commOf(kill);
   const where = workloadName(kill.owner, kill.cgroup);
-  const when = kill.time === null ? undefined : Date.parse(kill.time);
+  const when = killTimeMs(kill);
   const body = html`
-<section class="answer">
-<span class="tag alarm">${causeTitles[kill.cause]}</span>
-<h1>The kernel killed ${name} (pid ${kill.pid})${where !== undefined && html` in ${where}`}</h1>
-<p class="finding">${kill.summary}</p>
+<section class="answer" aria-labelledby="answer">
+<h1 id="answer"><span class="alarm">${causeTitles[kill.cause]}:</span> the kernel killed ${name} (pid ${kill.pid})${where !== undefined && html` of ${where}`}</h1>
+<p class="detail">${kill.summary}</p>
 <p>${when === undefined ? "The log does not say when." : html`${time(when, nowMs)}, at ${utc(when)}`}</p>
 </section>
-<div class="cards">
 ${
   kill.advice.length > 0 &&
-  html`<section class="card wide"><h2>What to do</h2><ul class="advice">${kill.advice.map((line) => html`<li>${linked(line)}</li>`)}</ul></section>`
+  card(
+    "What to do",
+    html`<ul class="advice">${kill.advice.map((line) => html`<li>${linked(line)}</li>`)}</ul>`,
+  )
 }
-<section class="card wide prose"><h2>Why this one</h2>${reasons(kill).map((line) => html`<p>${line}</p>`)}</section>
+${card("Why this one", html`<div class="prose">${reasons(kill).map((line) => html`<p>${line}</p>`)}</div>`)}
 ${tasksCard(kill)}
 ${numbersCard(kill)}
-<section class="card wide"><h2>On record</h2>${factTable(origin(kill))}</section>
-</div>`;
+${card("On record", factTable(origin(kill)))}`;
   return layout({ title: `${name} was killed`, tone: "alarm", body }, site);
+}
+
+function card(title: string, body: Html, aside?: string): Html {
+  const id = title.toLowerCase().replaceAll(" ", "-");
+  return html`<section class="card" aria-labelledby="${id}"><h2 id="${id}">${title}${aside !== undefined && html` <small>${aside}</small>`}</h2>${body}</section>`;
 }
 
 /** What the kernel went by, one sentence each. */
@@ -117,14 +123,21 @@ function tasksCard(kill: Kill): Html {
     const why = kill.suppressed
       ? "The log has no report of this kill: when many happen at once the kernel writes at most ten in five seconds. That the process was killed, and what it held, is certain; who else held memory is not known."
       : "The log does not list the processes.";
-    return html`<section class="card wide"><h2>Who held the memory</h2><p${kill.suppressed && html` class="quiet"`}>${why}</p></section>`;
+    return card(
+      "Who held the memory",
+      html`<p${kill.suppressed && html` class="quiet"`}>${why}</p>`,
+    );
   }
-  return html`<section class="card wide"><h2>Who held the memory <small>resident and swapped, largest first</small></h2>
-<ol class="rows">${tasks.map((task) => {
+  const rows = tasks.map((task) => {
     const held = heldBytes(task);
     const isVictim = task.pid === kill.pid;
-    return html`<li><div class="row"><span class="what"><b>${task.comm === "" ? "(no name)" : task.comm}</b> pid ${task.pid}${isVictim && html` <span class="tag alarm">killed</span>`}${task.oomScoreAdj === -1000 && html` <span class="tag warning">may not be killed</span>`}</span><span class="much">${bytes(held)}, ${percent(held, whole)}</span></div>${bar([{ kind: isVictim ? "alarm" : "plain", bytes: held }], largest, `${percent(held, whole)} of the memory of these processes`)}</li>`;
-  })}</ol></section>`;
+    return html`<li><div class="row"><span class="what"><b>${commOf(task)}</b> pid ${task.pid}${isVictim && html` <span class="tag alarm">killed</span>`}${task.oomScoreAdj === -1000 && html` <span class="tag warning">may not be killed</span>`}</span><span class="much">${bytes(held)}, ${percent(held, whole)}</span></div>${bar([{ kind: isVictim ? "alarm" : "plain", bytes: held }], largest, `${percent(held, whole)} of the memory of these processes`)}</li>`;
+  });
+  return card(
+    "Who held the memory",
+    html`<ol class="rows">${rows}</ol>`,
+    "resident and swapped, largest first",
+  );
 }
 
 type Fact = [name: string, value: string | number | null];
@@ -141,11 +154,13 @@ function numbersCard({ memory, ...kill }: Kill): Html {
     ["Free swap", kill.swapFreeBytes],
   ];
   const known = sizes.flatMap(([name, size]) => (size === null ? [] : [{ name, size }]));
-  return html`<section class="card wide"><h2>The numbers <small>at the kill</small></h2>${
+  return card(
+    "The numbers",
     known.length === 0
       ? html`<p>The log gives none.</p>`
-      : html`<dl class="tiles">${known.map(({ name, size }) => html`<div><dt>${name}</dt><dd>${bytes(size)}</dd></div>`)}</dl>`
-  }</section>`;
+      : html`<dl class="tiles">${known.map(({ name, size }) => html`<div><dt>${name}</dt><dd>${bytes(size)}</dd></div>`)}</dl>`,
+    "at the kill",
+  );
 }
 
 function origin(kill: Kill): Fact[] {

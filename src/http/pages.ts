@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Owner } from "../model/kill.ts";
 import { Html, html } from "./html.ts";
+import { pageScript } from "./page-script.ts";
 import { style } from "./style.ts";
 import { ago, utc } from "./times.ts";
 
@@ -16,27 +17,55 @@ export interface Site {
 /** How worrying something is. */
 export type Tone = "calm" | "warning" | "alarm";
 
-const styleHash = createHash("sha256").update(style).digest("base64");
-
 /**
- * No script, no foreign asset, no form, no frame: only the one style sheet of these pages and the
- * icon they carry. Whatever a process could smuggle into a page, a browser would not run it.
+ * Nothing but the one style sheet and the one script of these pages, each by its hash, and the icon
+ * they carry; the script may ask this server alone. Whatever a process could smuggle into a page, a
+ * browser would not run it.
  */
 export const contentSecurityPolicy = [
   "default-src 'none'",
-  `style-src 'sha256-${styleHash}'`,
+  `style-src '${hashOf(style)}'`,
+  `script-src '${hashOf(pageScript)}'`,
+  "connect-src 'self'",
   "img-src data:",
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
 ].join("; ");
 
-const icon =
-  "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='4' fill='%23334155'/%3E%3Cpath d='M3.5 11.5v-2m3 2v-4m3 4V6m3 5.5v-8' stroke='white' stroke-width='1.7' stroke-linecap='round'/%3E%3C/svg%3E";
+function hashOf(text: string): string {
+  return `sha256-${createHash("sha256").update(text).digest("base64")}`;
+}
+
+/** The browser compares their hashes with what stands between the tags, to the byte. */
+const styleElement = new Html(`<style>${style}</style>`);
+const scriptElement = new Html(`<script>${pageScript}</script>`);
+
+/** A page that keeps itself up to date; without script it is loaded anew, so seldom as to be readable. */
+const withoutScript = new Html('<noscript><meta http-equiv="refresh" content="30"></noscript>');
+
+const iconColours: Record<Tone, string> = {
+  calm: "%23334155",
+  warning: "%23b86e00",
+  alarm: "%23b3261e",
+};
+
+/** The tab says how it stands, too. */
+function icon(tone: Tone): string {
+  return `data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='4' fill='${iconColours[tone]}'/%3E%3Cpath d='M3.5 11.5v-2m3 2v-4m3 4V6m3 5.5v-8' stroke='white' stroke-width='1.7' stroke-linecap='round'/%3E%3C/svg%3E`;
+}
+
+export interface Page {
+  title: string;
+  tone: Tone;
+  body: Html;
+  /** Whether it shows what is now, so that it has to follow. */
+  isLive?: boolean;
+}
 
 /** The frame of every page. */
 export function layout(
-  page: { title: string; tone: Tone; body: Html },
+  { title, tone, body, isLive = false }: Page,
   { hostName, basePath, telemetryPath }: Site,
 ): Html {
   return html`<!doctype html>
@@ -45,17 +74,19 @@ export function layout(
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${page.title} - ${hostName}</title>
-<link rel="icon" href="${icon}">
+<title>${title} - ${hostName}</title>
+<link rel="icon" href="${icon(tone)}">
 ${styleElement}
+${isLive && withoutScript}
 </head>
-<body class="${page.tone}">
+<body class="${tone}">
+<a class="skip" href="#main">Skip to the answer</a>
 <header class="top">
 <a class="brand" href="${basePath}/"><svg class="mark" viewBox="0 0 16 16" aria-hidden="true"><rect width="16" height="16" rx="4"/><path d="M3.5 11.5v-2m3 2v-4m3 4V6m3 5.5v-8"/></svg>oom-exporter</a>
 <span class="host">${hostName}</span>
 </header>
-<main>
-${page.body}
+<main id="main" tabindex="-1">
+${body}
 </main>
 <footer>
 <a href="${basePath}${telemetryPath}">Metrics</a>
@@ -63,13 +94,15 @@ ${page.body}
 <a href="${basePath}/api/v1/victims">Victims as JSON</a>
 <a href="${basePath}/api/v1/status">Status as JSON</a>
 </footer>
+${
+  isLive &&
+  html`<p class="unseen" id="announcer" role="status"></p>
+${scriptElement}`
+}
 </body>
 </html>
 `;
 }
-
-/** The browser compares its hash with what stands between the tags, to the byte. */
-const styleElement = new Html(`<style>${style}</style>`);
 
 /** A time as people say it, with the exact one beside it. */
 export function time(timeMs: number, nowMs: number): Html {
@@ -83,7 +116,12 @@ export interface BarPart {
 }
 
 /** A bar of parts out of a whole; what they leave is shown as empty. */
-export function bar(parts: readonly BarPart[], wholeBytes: number, label: string): Html {
+export function bar(
+  parts: readonly BarPart[],
+  wholeBytes: number,
+  label: string,
+  kind = "bar",
+): Html {
   let offset = 0;
   const rects = parts.map(({ kind, bytes }) => {
     const width = share(bytes, wholeBytes);
@@ -91,7 +129,7 @@ export function bar(parts: readonly BarPart[], wholeBytes: number, label: string
     offset += width;
     return rect;
   });
-  return html`<svg class="bar" role="img" aria-label="${label}">${rects}</svg>`;
+  return html`<svg class="${kind}" role="img" aria-label="${label}">${rects}</svg>`;
 }
 
 /** Percentage, held between 0 and 100. */
@@ -99,11 +137,11 @@ function share(part: number, whole: number): number {
   return whole > 0 ? Math.min(100, Math.max(0, (part / whole) * 100)) : 0;
 }
 
-/** What people call the owner of a cgroup: pod and container, container, unit, or the path itself. */
+/** What people call the owner of a cgroup: container and pod, container, unit, or the path itself. */
 export function workloadName(owner: Owner, cgroup: string | null): string | undefined {
   if (owner.pod !== null) {
     const pod = owner.namespace === null ? owner.pod : `${owner.namespace}/${owner.pod}`;
-    return owner.container === null ? pod : `${pod}, container ${owner.container}`;
+    return owner.container === null ? pod : `${owner.container} in ${pod}`;
   }
   return owner.container ?? owner.unit ?? cgroup ?? undefined;
 }

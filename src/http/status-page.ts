@@ -1,10 +1,22 @@
 import type { Kill, Owner } from "../model/kill.ts";
 import { bytes, percent } from "../model/quantities.ts";
 import type { TimeLeft, UsePoint } from "../model/time-left.ts";
+import { chart } from "./chart.ts";
+import {
+  cgroupName,
+  cgroupTone,
+  commOf,
+  type Finding,
+  findings,
+  heldBytes,
+  killTimeMs,
+  secondsLeft,
+  trend,
+} from "./findings.ts";
 import { type Html, html } from "./html.ts";
 import { causeTitles } from "./kill-page.ts";
-import { bar, layout, type Site, type Tone, time, workloadName } from "./pages.ts";
-import { ago } from "./times.ts";
+import { bar, layout, type Site, time, workloadName } from "./pages.ts";
+import { about, utc, utcClock } from "./times.ts";
 
 export interface HostMemoryView {
   totalBytes: number;
@@ -78,157 +90,50 @@ export interface StatusView {
   troubles: readonly { collector: string; reason: string }[];
 }
 
-interface Finding {
-  tag: string;
-  tone: Tone;
-  text: string;
-  detail?: string;
-  /** The kill that the finding is about. */
-  kill?: Kill;
-}
-
-/** A kill is news for this long. */
-const recentMs = 3_600_000;
-const shownKills = 10;
-const shownVictims = 5;
-const shownCgroups = 8;
+const hourMs = 3_600_000;
+/** What is shown at once, and what opens on demand. */
+const limitsShown = { atOnce: 6, atMost: 100 };
+const killsShown = { atOnce: 5, atMost: 100 };
+const victimsShown = { atOnce: 5, atMost: 20 };
 
 /** `/`: the answer in one sentence, then what it rests on. */
 export function statusPage(view: StatusView, site: Site): Html {
   const [answer, ...others] = findings(view);
-  const { tag, tone, text, detail, kill } = answer ?? healthy(view);
   const body = html`
-<section class="answer">
-<span class="tag ${tone}">${tag}</span>
-<h1>${text}</h1>
-${detail !== undefined && html`<p>${detail}</p>`}
-${kill !== undefined && html`<p><a href="${killPath(kill, site)}">Why, and what to do</a></p>`}
-${others.map((finding) => html`<p class="finding">${finding.text}</p>`)}
-</section>
-<div class="cards">
-${memoryCard(view)}
-${victimsCard(view)}
-${cgroupsCard(view)}
-${killsCard(view, site)}
-${watchCard(view)}
-</div>`;
-  return layout({ title: text, tone, body }, site);
+${answerSection(answer, others, view, site)}
+${memorySection(view)}
+${limitsSection(view)}
+${victimsSection(view)}
+${killsSection(view, site)}
+${watchSection(view)}`;
+  return layout({ title: answer.sentence, tone: answer.tone, body, isLive: true }, site);
 }
 
-/** What is wrong, the most urgent first; nothing where all is well. */
-export function findings(view: StatusView): Finding[] {
-  const found = [
-    recentKill(view),
-    hostShortage(view),
-    cgroupShortage(view),
-    blindness(view),
-    unaccounted(view),
-  ];
-  return found.filter((finding) => finding !== undefined);
+function answerSection(
+  answer: Finding,
+  others: readonly Finding[],
+  { atMs }: StatusView,
+  site: Site,
+): Html {
+  const { sentence, tone, topic, detail, kill } = answer;
+  const [lead = "", ...rest] = sentence.split(/(?<=:)/);
+  return html`<section class="answer" aria-labelledby="answer">
+<h1 id="answer" data-topic="${topic}">${rest.length === 0 ? lead : html`<span class="${tone}">${lead}</span>${rest.join("")}`}</h1>
+${detail !== undefined && html`<p class="detail">${withFullStop(detail)}</p>`}
+${kill !== undefined && html`<p><a href="${killPath(kill, site)}">Why this one, and what to do</a></p>`}
+${
+  others.length > 0 &&
+  html`<ul class="also">${others.map(
+    (other) =>
+      html`<li class="state ${other.tone}"><span>${withFullStop(other.sentence)}${other.kill !== undefined && html` <a href="${killPath(other.kill, site)}">Why</a>`}</span></li>`,
+  )}</ul>`
+}
+<p class="as-of" id="as-of">As of <time datetime="${new Date(atMs).toISOString()}" title="${utc(atMs)}">${utcClock(atMs)}</time></p>
+</section>`;
 }
 
-function recentKill({ kills, atMs }: StatusView): Finding | undefined {
-  const kill = kills[0];
-  const when = kill === undefined ? undefined : killTimeMs(kill);
-  if (kill === undefined || when === undefined || atMs - when > recentMs) {
-    return undefined;
-  }
-  const recent = kills.filter((other) => atMs - (killTimeMs(other) ?? 0) <= recentMs).length;
-  const more = recent > 1 ? `, the last of ${recent} kills within an hour` : "";
-  return {
-    tag: "Out of memory",
-    tone: "alarm",
-    text: `The kernel killed ${kill.comm} (pid ${kill.pid}) ${ago(when, atMs)}${more}.`,
-    detail: kill.summary,
-    kill,
-  };
-}
-
-function hostShortage({ memory, victims }: StatusView): Finding | undefined {
-  if (memory === undefined || memory.availableBytes >= memory.totalBytes * 0.1) {
-    return undefined;
-  }
-  const left = `${bytes(memory.availableBytes)} of ${bytes(memory.totalBytes)} memory is left`;
-  const swapIsLeft = memory.swapFreeBytes > memory.swapTotalBytes * 0.1;
-  if (swapIsLeft) {
-    return {
-      tag: "Short of memory",
-      tone: "warning",
-      text: `The host is short of memory: ${left}, and ${bytes(memory.swapFreeBytes)} of swap.`,
-    };
-  }
-  const swap = memory.swapTotalBytes > 0 ? "hardly any swap" : "no swap";
-  const first = victims[0];
-  return {
-    tag: "Running out",
-    tone: "alarm",
-    text: `The host is about to run out: ${left} and ${swap}.`,
-    detail:
-      first &&
-      `The kernel would kill ${first.comm} (pid ${first.pid}) first, which holds ${bytes(first.residentBytes + first.swapBytes)}.`,
-  };
-}
-
-function cgroupShortage({ cgroups }: StatusView): Finding | undefined {
-  const tight = cgroups.filter((cgroup) => cgroupTone(cgroup) !== "calm");
-  const nearest = tight[0];
-  if (nearest === undefined) {
-    return undefined;
-  }
-  const more = tight.length - 1;
-  const others = more > 0 ? ` ${more} more ${more === 1 ? "is" : "are"} close to theirs.` : "";
-  return {
-    tag: "Close to a limit",
-    tone: cgroupTone(nearest),
-    text: `${workloadName(nearest.owner, nearest.cgroup)} is at ${percent(nearest.usedBytes, nearest.limitBytes)} of its limit of ${bytes(nearest.limitBytes)}.${others}`,
-  };
-}
-
-function cgroupTone({ usedBytes, limitBytes }: CgroupView): Tone {
-  if (usedBytes >= limitBytes * 0.95) {
-    return "alarm";
-  }
-  return usedBytes >= limitBytes * 0.85 ? "warning" : "calm";
-}
-
-function blindness({ sources }: StatusView): Finding | undefined {
-  if (sources.some((source) => source.up)) {
-    return undefined;
-  }
-  const why = sources.find(({ reason }) => reason !== undefined)?.reason;
-  return {
-    tag: "Blind",
-    tone: "warning",
-    text: "Kills would go unseen here: no kernel log is being read.",
-    detail: why,
-  };
-}
-
-function unaccounted({ unaccountedKills }: StatusView): Finding | undefined {
-  if (unaccountedKills === undefined || unaccountedKills <= 0) {
-    return undefined;
-  }
-  const kills = unaccountedKills === 1 ? "1 kill" : `${unaccountedKills} kills`;
-  return {
-    tag: "Kills missed",
-    tone: "warning",
-    text: `The kernel counted ${kills} that its log did not show.`,
-  };
-}
-
-function healthy({ memory, kills, atMs }: StatusView): Finding {
-  const last = kills[0] && killTimeMs(kills[0]);
-  const past =
-    last === undefined ? "No kill is known here." : `The last kill was ${ago(last, atMs)}.`;
-  if (memory === undefined) {
-    return { tag: "Quiet", tone: "calm", text: "No kill within the last hour.", detail: past };
-  }
-  return {
-    tag: "Healthy",
-    tone: "calm",
-    text: `Nothing is short of memory: ${bytes(memory.availableBytes)} of ${bytes(memory.totalBytes)} is available.`,
-    detail: past,
-  };
+function withFullStop(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 const kindNames: Record<string, string> = {
@@ -244,52 +149,110 @@ const kindNames: Record<string, string> = {
   free: "free",
 };
 
-function memoryCard({ memory }: StatusView): Html {
+function memorySection(view: StatusView): Html {
+  const { memory } = view;
   if (memory === undefined) {
-    return html`<section class="card"><h2>Memory of the host</h2><p>Cannot be read here.</p></section>`;
+    return html`<section class="card" aria-labelledby="memory"><h2 id="memory">Memory of the host</h2><p>Cannot be read here.</p></section>`;
   }
-  const { totalBytes, availableBytes, swapTotalBytes, swapFreeBytes } = memory;
+  const { totalBytes, availableBytes } = memory;
   // What the kernel can take back stands last, next to what is free.
   const kinds = Object.keys(kindNames);
   const parts = [...memory.used, { kind: "free", bytes: memory.freeBytes }]
     .filter((part) => part.bytes > 0)
     .sort((a, b) => kinds.indexOf(a.kind) - kinds.indexOf(b.kind));
-  const swapUsedBytes = swapTotalBytes - swapFreeBytes;
-  return html`<section class="card">
-<h2>Memory of the host</h2>
-<p class="big">${bytes(availableBytes)} <small>available of ${bytes(totalBytes)}, ${percent(availableBytes, totalBytes)}</small></p>
-${bar(parts, totalBytes, `Memory by use: ${parts.map((part) => `${kindNames[part.kind]} ${bytes(part.bytes)}`).join(", ")}`)}
+  return html`<section class="card" aria-labelledby="memory">
+<h2 id="memory">Memory of the host</h2>
+<div class="two">
+<div>
+<p class="big">${bytes(availableBytes)} <small>left of ${bytes(totalBytes)}, ${percent(availableBytes, totalBytes)}</small></p>
+${bar(parts, totalBytes, `Memory by use: ${parts.map((part) => `${kindNames[part.kind]} ${bytes(part.bytes)}`).join(", ")}`, "bar whole")}
 <ul class="legend">${parts
     .filter((part) => part.bytes >= totalBytes / 200 || part.kind === "free")
     .map(
       (part) =>
-        html`<li><svg aria-hidden="true"><rect class="${part.kind}" width="100%" height="100%"/></svg><span>${kindNames[part.kind]}</span><span>${bytes(part.bytes)}</span></li>`,
+        html`<li class="of-${part.kind}" data-key="${part.kind}"><svg aria-hidden="true"><rect class="${part.kind}" width="100%" height="100%"/></svg><span>${kindNames[part.kind]}</span><span>${bytes(part.bytes)}</span></li>`,
     )}</ul>
-<div class="swap">${
-    swapTotalBytes === 0
-      ? html`<p>No swap.</p>`
-      : html`<p>Swap: ${bytes(swapFreeBytes)} left of ${bytes(swapTotalBytes)}</p>
-${bar([{ kind: swapUsedBytes > swapTotalBytes * 0.9 ? "alarm" : "plain", bytes: swapUsedBytes }], swapTotalBytes, `${percent(swapUsedBytes, swapTotalBytes)} of swap in use`)}`
-  }</div>
+</div>
+<div>${hourFigure(memory, view.atMs)}${swapPart(memory)}</div>
+</div>
 </section>`;
 }
 
-function victimsCard({ victims, unkillable }: StatusView): Html {
-  return html`<section class="card">
-<h2>Who dies next <small>if the host runs out</small></h2>
-${
-  victims.length === 0
-    ? html`<p>Cannot be told here.</p>`
-    : html`<table>
-<thead><tr><th>Process</th><th class="n">Holds</th><th class="n">Score</th></tr></thead>
-<tbody>${victims
-        .slice(0, shownVictims)
-        .map(
-          (victim, index) =>
-            html`<tr${index === 0 && html` class="first"`}><td>${victim.comm} <small class="path">pid ${victim.pid}${inWorkload(victim)}</small></td><td class="n">${bytes(victim.residentBytes + victim.swapBytes)}</td><td class="n">${victim.score}${victim.scoreAdj !== 0 && html`<small class="path">adj ${victim.scoreAdj}</small>`}</td></tr>`,
-        )}</tbody>
-</table>`
+function hourFigure({ lastHour, totalBytes, swapTotalBytes }: HostMemoryView, atMs: number): Html {
+  const memory = lastHour.map((point) => ({ atMs: point.atMs, bytes: point.usedBytes }));
+  const swap = lastHour.map((point) => ({ atMs: point.atMs, bytes: point.swapUsedBytes }));
+  const lines = [
+    { kind: "memory", name: "Memory that cannot be taken back", points: memory },
+    ...(swapTotalBytes > 0 ? [{ kind: "swap", name: "Swap in use", points: swap }] : []),
+  ];
+  return html`<figure>
+<figcaption><span>In use, last hour</span><span class="keys" aria-hidden="true"><span>memory</span>${swapTotalBytes > 0 && html`<span class="swap">swap</span>`}<span class="limit">${bytes(totalBytes)}</span></span></figcaption>
+${chart({ fromMs: atMs - hourMs, toMs: atMs, limitBytes: totalBytes, lines })}
+<div class="axis" aria-hidden="true"><span>1 hour ago</span><span>30 minutes</span><span>now</span></div>
+</figure>`;
 }
+
+function swapPart({ swapTotalBytes, swapFreeBytes }: HostMemoryView): Html {
+  if (swapTotalBytes === 0) return html`<p class="note">No swap.</p>`;
+  return html`<p class="note">Swap: ${bytes(swapFreeBytes)} left of ${bytes(swapTotalBytes)}, ${percent(swapFreeBytes, swapTotalBytes)}</p>`;
+}
+
+function limitsSection({ cgroups, atMs }: StatusView): Html {
+  const inUse = cgroups.filter(({ usedBytes }) => usedBytes > 0).sort(byUrgency);
+  const [shown, more, hidden] = divide(inUse, limitsShown);
+  const rows = (part: readonly CgroupView[]) =>
+    html`<ol class="rows limits">${part.map((cgroup) => limitRow(cgroup, atMs))}</ol>`;
+  return html`<section class="card" aria-labelledby="limits">
+<h2 id="limits">Closest to their limits</h2>
+${shown.length === 0 ? html`<p>No cgroup in use has a memory limit.</p>` : rows(shown)}
+${more.length > 0 && html`<details><summary>${more.length} more, further from theirs</summary>${rows(more)}</details>`}
+${hidden > 0 && html`<p class="note">And ${hidden} further still.</p>`}
+</section>`;
+}
+
+/** Those with a time first, the soonest before the others; the rest by how full they are. */
+function byUrgency(a: CgroupView, b: CgroupView): number {
+  const [left, right] = [a, b].map(
+    ({ timeLeft }) => secondsLeft(timeLeft) ?? Number.POSITIVE_INFINITY,
+  ) as [number, number];
+  return left === right ? heldBytes(b) / b.limitBytes - heldBytes(a) / a.limitBytes : left - right;
+}
+
+function limitRow(cgroup: CgroupView, atMs: number): Html {
+  const { usedBytes, limitBytes, limitCgroup, timeLeft, lastHour } = cgroup;
+  const held = heldBytes(cgroup);
+  const name = cgroupName(cgroup);
+  const tone = cgroupTone(cgroup);
+  const filled = percent(held, limitBytes);
+  const cacheBytes = Math.max(0, usedBytes - held);
+  const seconds = secondsLeft(timeLeft);
+  const outlook = seconds === undefined ? trend(timeLeft) : `full in ${about(seconds)}`;
+  const line = {
+    kind: tone,
+    name: `Held by ${name}`,
+    points: lastHour.map((point) => ({ atMs: point.atMs, bytes: point.usedBytes })),
+  };
+  return html`<li data-key="${cgroup.cgroup}">
+<div class="what"><b>${name}</b>${name !== cgroup.cgroup && html`<span class="path">${cgroup.cgroup}</span>`}${limitCgroup !== undefined && html`<span class="path">limit set by ${limitCgroup}</span>`}</div>
+<figure>${chart({ fromMs: atMs - hourMs, toMs: atMs, limitBytes, lines: [line] })}</figure>
+<div class="much"><b>${bytes(held)}</b> of ${bytes(limitBytes)}, ${filled}${outlook !== undefined && html`<span class="path ${tone}-text">${outlook}</span>`}</div>
+${bar(
+  [
+    { kind: tone, bytes: held },
+    { kind: "cache", bytes: cacheBytes },
+  ],
+  limitBytes,
+  `${filled} of the limit is held${cacheBytes === 0 ? "" : `, and ${percent(cacheBytes, limitBytes)} is page cache in use`}`,
+)}
+</li>`;
+}
+
+function victimsSection({ victims, unkillable }: StatusView): Html {
+  const [shown, more] = divide(victims, victimsShown);
+  return html`<section class="card" aria-labelledby="victims">
+<h2 id="victims">Who dies next <small>if the host runs out</small></h2>
+${shown.length === 0 ? html`<p>Cannot be told here.</p>` : victimsTable(shown, true)}
+${more.length > 0 && html`<details><summary>The next ${more.length}</summary>${victimsTable(more, false)}</details>`}
 ${
   unkillable !== undefined &&
   unkillable.count > 0 &&
@@ -298,49 +261,38 @@ ${
 </section>`;
 }
 
-function inWorkload({ owner, cgroup }: VictimView): string {
-  const name = workloadName(owner, cgroup);
-  return name === undefined ? "" : `, ${name}`;
+function victimsTable(victims: readonly VictimView[], hasFirst: boolean): Html {
+  return html`<table>
+<thead><tr><th scope="col">Process</th><th scope="col" class="n">Holds</th><th scope="col" class="n">Adjusted by</th><th scope="col" class="n">Frees</th></tr></thead>
+<tbody>${victims.map((victim, index) => {
+    const { pid, comm, owner, cgroup, scoreAdj, residentBytes, swapBytes } = victim;
+    const heldBytes = residentBytes + swapBytes;
+    const where = workloadName(owner, cgroup);
+    return html`<tr data-key="${pid}"${hasFirst && index === 0 && html` class="first"`}><th scope="row">${commOf({ comm })}<span class="path">pid ${pid}${where !== undefined && `, ${where}`}</span></th><td class="n">${bytes(heldBytes)}</td><td class="n">${scoreAdj}</td><td class="n">${bytes(victim.freesBytes ?? heldBytes)}</td></tr>`;
+  })}</tbody>
+</table>`;
 }
 
-function cgroupsCard({ cgroups }: StatusView): Html {
-  const inUse = cgroups.filter(({ usedBytes }) => usedBytes > 0);
-  const shown = inUse.slice(0, shownCgroups);
-  const hidden = inUse.length - shown.length;
-  return html`<section class="card wide">
-<h2>Closest to their limits</h2>
-${
-  shown.length === 0
-    ? html`<p>No cgroup in use has a memory limit.</p>`
-    : html`<ol class="rows">${shown.map((cgroup) => {
-        const { usedBytes, limitBytes, limitCgroup } = cgroup;
-        const name = workloadName(cgroup.owner, cgroup.cgroup);
-        const used = percent(usedBytes, limitBytes);
-        return html`<li><div class="row"><span class="what"><b>${name}</b>${name !== cgroup.cgroup && html` <span class="path">${cgroup.cgroup}</span>`}${limitCgroup !== undefined && html` <span class="path">limit of ${limitCgroup}</span>`}</span><span class="much">${bytes(usedBytes)} of ${bytes(limitBytes)}, ${used}</span></div>${bar([{ kind: cgroupTone(cgroup), bytes: usedBytes }], limitBytes, `${used} of the limit`)}</li>`;
-      })}</ol>`
-}
-${hidden > 0 && html`<p class="note">${hidden} more with a limit, further from it.</p>`}
+function killsSection({ kills, atMs }: StatusView, site: Site): Html {
+  const [shown, more] = divide(kills, killsShown);
+  const rows = (part: readonly Kill[]) =>
+    html`<ol class="rows">${part.map((kill) => killRow(kill, atMs, site))}</ol>`;
+  return html`<section class="card" aria-labelledby="kills">
+<h2 id="kills">Last kills</h2>
+${shown.length === 0 ? html`<p>None is known.</p>` : rows(shown)}
+${more.length > 0 && html`<details><summary>${more.length} before</summary>${rows(more)}</details>`}
 </section>`;
 }
 
-function killsCard({ kills, atMs }: StatusView, site: Site): Html {
-  return html`<section class="card wide">
-<h2>Last kills</h2>
-${
-  kills.length === 0
-    ? html`<p>None is known.</p>`
-    : html`<ol class="rows">${kills.slice(0, shownKills).map((kill) => {
-        const when = killTimeMs(kill);
-        const where = workloadName(kill.owner, kill.cgroup);
-        return html`<li><div class="row"><span class="what"><a class="name" href="${killPath(kill, site)}">${kill.comm === "" ? "(no name)" : kill.comm}</a> pid ${kill.pid}${where !== undefined && html` in ${where}`}</span><span class="much">${when === undefined ? "time unknown" : time(when, atMs)}</span></div><p>${causeTitles[kill.cause]}. ${kill.summary}</p></li>`;
-      })}</ol>`
-}
-</section>`;
+function killRow(kill: Kill, atMs: number, site: Site): Html {
+  const when = killTimeMs(kill);
+  const where = workloadName(kill.owner, kill.cgroup);
+  return html`<li data-key="${kill.incident}"><div class="row"><span class="what"><a class="name" href="${killPath(kill, site)}">${commOf(kill)}</a> pid ${kill.pid}${where !== undefined && html` of ${where}`}</span><span class="much">${when === undefined ? "time unknown" : time(when, atMs)}</span></div><p>${causeTitles[kill.cause]}. ${kill.summary}</p></li>`;
 }
 
-function watchCard({ sources, troubles }: StatusView): Html {
-  return html`<section class="card wide">
-<h2>What is watched</h2>
+function watchSection({ sources, troubles }: StatusView): Html {
+  return html`<section class="card" aria-labelledby="watch">
+<h2 id="watch">What is watched</h2>
 <ul class="rows">${sources.map(
     (source) =>
       html`<li><span class="state ${source.up ? "calm" : "warning"}">${source.up ? "Reading" : "Not reading"} the kernel log from ${source.path ?? source.name}</span>${source.reason !== undefined && html`<p>${source.reason}</p>`}</li>`,
@@ -351,10 +303,14 @@ function watchCard({ sources, troubles }: StatusView): Html {
 </section>`;
 }
 
-function killPath({ incident }: Kill, { basePath }: Site): string {
-  return `${basePath}/kills/${encodeURIComponent(incident)}`;
+/** What is shown at once, what opens on demand, and how many are left out. */
+function divide<Item>(
+  items: readonly Item[],
+  { atOnce, atMost }: { atOnce: number; atMost: number },
+): [readonly Item[], readonly Item[], number] {
+  return [items.slice(0, atOnce), items.slice(atOnce, atMost), Math.max(0, items.length - atMost)];
 }
 
-function killTimeMs({ time }: Kill): number | undefined {
-  return time === null ? undefined : Date.parse(time);
+function killPath({ incident }: Kill, { basePath }: Site): string {
+  return `${basePath}/kills/${encodeURIComponent(incident)}`;
 }

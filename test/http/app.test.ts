@@ -220,11 +220,11 @@ describe("health", () => {
 
 describe("every answer", () => {
   it.each(["/", "/metrics", "/api/v1/kills", "/-/healthy", "/nowhere", "/kills/%"])(
-    "to %s forbids scripts, frames and sniffing",
+    "to %s forbids foreign scripts, frames and sniffing",
     async (path) => {
       const { headers } = await (await serve()).get(path);
       expect(headers["content-security-policy"]).toMatch(
-        /^default-src 'none'; style-src 'sha256-[\w+/=]+'; img-src data:; /,
+        /^default-src 'none'; style-src 'sha256-[\w+/=]+'; script-src 'sha256-[\w+/=]+'; connect-src 'self'; img-src data:; /,
       );
       expect(headers["content-security-policy"]).toContain("frame-ancestors 'none'");
       expect(headers["x-content-type-options"]).toBe("nosniff");
@@ -323,7 +323,7 @@ describe("the pages", () => {
     const { headers, text } = await client.get("/");
     expect(headers["content-type"]).toBe("text/html; charset=utf-8");
     const link = /href="(\/kills\/[^"]+)"/.exec(text)?.[1] as string;
-    expect((await client.get(link)).text).toContain("The kernel killed java (pid 4242)");
+    expect((await client.get(link)).text).toContain("the kernel killed java (pid 4242)");
   });
 
   it("link below the path of a reverse proxy", async () => {

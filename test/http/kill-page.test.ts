@@ -8,7 +8,7 @@ const site = { hostName: "web-03", basePath: "", telemetryPath: "/metrics" };
 /** The text of the page below its header, without markup. */
 function read(kill: Kill): string {
   return killPage(kill, site, nowMs)
-    .text.replace(/^.*<main>/s, "")
+    .text.replace(/^.*<main[^>]*>/s, "")
     .replace(/<[^>]*>/g, " ")
     .replace(/\s+/g, " ");
 }
@@ -16,7 +16,7 @@ function read(kill: Kill): string {
 describe("the page of a kill", () => {
   it("begins with the answer", () => {
     expect(read(aKill()).trim()).toMatch(
-      /^It hit its own limit The kernel killed java \(pid 4242\) in checkout\.service checkout\.service used all of its 1 GiB\. 3 minutes ago , at 2026-11-21 03:43:58 UTC What to do Raise MemoryMax=/,
+      /^It hit its own limit: the kernel killed java \(pid 4242\) of checkout\.service checkout\.service used all of its 1 GiB\. 3 minutes ago , at 2026-11-21 03:43:58 UTC What to do Raise MemoryMax=/,
     );
   });
 
@@ -100,7 +100,7 @@ describe("the page of a kill", () => {
         source: { name: "kmsg", line: null },
       }),
     );
-    expect(text).toContain("The kernel killed (no name) (pid 4242)");
+    expect(text).toContain("the kernel killed (no name) (pid 4242)");
     expect(text).toContain("The log does not say when.");
     expect(text).toContain("The log gives none.");
     expect(text).not.toMatch(/null|undefined|NaN/);

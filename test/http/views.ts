@@ -1,5 +1,11 @@
-import type { StatusView } from "../../src/http/status-page.ts";
+import type {
+  CgroupView,
+  HostMemoryView,
+  StatusView,
+  VictimView,
+} from "../../src/http/status-page.ts";
 import type { Kill, Owner } from "../../src/model/kill.ts";
+import type { UsePoint } from "../../src/model/time-left.ts";
 
 /** Time at which `aStatusView` was taken, three minutes after `aKill`. */
 export const nowMs = Date.parse("2026-11-21T03:47:10Z");
@@ -55,21 +61,82 @@ export function aKill(changes: Partial<Kill> = {}): Kill {
   };
 }
 
+/** What grew on a straight line for so many minutes, looked at every 15 seconds, until `nowMs`. */
+export function aClimb(fromBytes: number, toBytes: number, minutes = 60): UsePoint[] {
+  const steps = minutes * 4;
+  return Array.from({ length: steps + 1 }, (_, step) => ({
+    atMs: nowMs - (steps - step) * 15_000,
+    usedBytes: Math.round(fromBytes + ((toBytes - fromBytes) * step) / steps),
+  }));
+}
+
+export function aMemory(changes: Partial<HostMemoryView> = {}): HostMemoryView {
+  return {
+    totalBytes: 16 * GiB,
+    availableBytes: 10 * GiB,
+    freeBytes: 4 * GiB,
+    used: [
+      { kind: "anon", bytes: 5 * GiB },
+      { kind: "page_cache", bytes: 7 * GiB },
+    ],
+    swapTotalBytes: 4 * GiB,
+    swapFreeBytes: 3 * GiB,
+    lastHour: aClimb(5 * GiB, 6 * GiB).map((point) => ({ ...point, swapUsedBytes: GiB })),
+    timeLeft: { refused: "plenty_left" },
+    ...changes,
+  };
+}
+
+/** A unit that holds a share of its own limit of 1 GiB. */
+export function aCgroup(heldShare: number, changes: Partial<CgroupView> = {}): CgroupView {
+  return {
+    cgroup: "/system.slice/web.service",
+    owner: { ...nobody, unit: "web.service" },
+    usedBytes: heldShare * GiB,
+    unreclaimableBytes: heldShare * GiB,
+    limitBytes: GiB,
+    limitCgroup: undefined,
+    lastHour: aClimb(heldShare * GiB, heldShare * GiB),
+    timeLeft: { refused: heldShare > 0.5 ? "not_growing" : "plenty_left" },
+    nextVictim: undefined,
+    ...changes,
+  };
+}
+
+export function aVictim(changes: Partial<VictimView> = {}): VictimView {
+  return {
+    pid: 9,
+    comm: "postgres",
+    cgroup: "/system.slice/postgres.service",
+    owner: { ...nobody, unit: "postgres.service" },
+    score: 1067,
+    scoreAdj: 0,
+    residentBytes: 3 * GiB,
+    swapBytes: 0,
+    ...changes,
+  };
+}
+
+/** A unit that holds 1.5 GiB, leaks towards 2 GiB and is there in nine minutes. */
+export function aLeak(changes: Partial<CgroupView> = {}): CgroupView {
+  return aCgroup(0, {
+    cgroup: "/shop.slice/mysql.service",
+    owner: { ...nobody, unit: "mysql.service" },
+    usedBytes: 1.6 * GiB,
+    unreclaimableBytes: 1.5 * GiB,
+    limitBytes: 2 * GiB,
+    lastHour: aClimb(0.4 * GiB, 1.5 * GiB, 20),
+    timeLeft: { seconds: 541, bytesPerSecond: (0.5 * GiB) / 541 },
+    nextVictim: { pid: 812, comm: "mysqld" },
+    ...changes,
+  });
+}
+
 /** A host with plenty of memory on which `aKill` has just happened. */
 export function aStatusView(changes: Partial<StatusView> = {}): StatusView {
   return {
     atMs: nowMs,
-    memory: {
-      totalBytes: 16 * GiB,
-      availableBytes: 10 * GiB,
-      freeBytes: 4 * GiB,
-      used: [
-        { kind: "anon", bytes: 5 * GiB },
-        { kind: "page_cache", bytes: 7 * GiB },
-      ],
-      swapTotalBytes: 4 * GiB,
-      swapFreeBytes: 3 * GiB,
-    },
+    memory: aMemory(),
     cgroups: [],
     victims: [],
     unkillable: undefined,

@@ -1,0 +1,146 @@
+/**
+ * What keeps an open page up to date: it fetches the page it stands in and changes what has changed.
+ * Its hash stands in the Content-Security-Policy, so it must reach the browser to the byte.
+ *
+ * Nodes that stay are kept, so that focus, scroll position, opened details and a selection of text
+ * outlive a change: children are matched by `data-key`, those without one by their order. Only a new
+ * answer (`data-topic` of the h1) is announced to a screen reader, not each number that moves.
+ */
+export const pageScript = `
+(() => {
+  "use strict";
+
+  const everyMs = 10_000;
+  const slowestMs = 80_000;
+
+  let failures = 0;
+  let isFetching = false;
+  let timer;
+  let ticker;
+  let fetchedMs = performance.now();
+
+  const find = (selector, root = document) => root.querySelector(selector);
+
+  async function refresh() {
+    if (isFetching || document.hidden) return;
+    clearTimeout(timer);
+    isFetching = true;
+    try {
+      const response = await fetch(location.pathname + location.search, {
+        cache: "no-store",
+        signal: AbortSignal.timeout(everyMs),
+      });
+      if (!response.ok) throw new Error("HTTP " + response.status);
+      show(new DOMParser().parseFromString(await response.text(), "text/html"));
+      failures = 0;
+      fetchedMs = performance.now();
+      clearInterval(ticker);
+    } catch {
+      failures++;
+      if (failures === 1) tellLost();
+    }
+    isFetching = false;
+    if (!document.hidden) {
+      timer = setTimeout(refresh, Math.min(everyMs * 2 ** failures, slowestMs));
+    }
+  }
+
+  function show(fresh) {
+    // A sign-in page of a proxy, say, is no news of the host.
+    if (find("main h1[data-topic]", fresh) === null) throw new Error("not this page");
+    // Another version of the exporter: what it sends goes with its own style and script.
+    if (find("style", fresh)?.textContent !== find("style").textContent) return location.reload();
+    const focused = document.activeElement;
+    const topic = find("h1").dataset.topic;
+    patch(find("main"), find("main", fresh));
+    document.title = fresh.title;
+    document.body.className = fresh.body.className;
+    find("link[rel=icon]").href = find("link[rel=icon]", fresh).href;
+    const answer = find("h1");
+    if (answer.dataset.topic !== topic) announce(answer.textContent);
+    // An element that was moved to another place in its list has lost it.
+    if (focused !== document.activeElement && focused?.isConnected) {
+      focused.focus({ preventScroll: true });
+    }
+  }
+
+  /** Says since when nothing was heard, and counts on until something is. */
+  function tellLost() {
+    const since = new Date().toISOString().slice(11, 19) + " UTC";
+    document.body.classList.add("stale");
+    const tell = () => {
+      const seconds = Math.round((performance.now() - fetchedMs) / 1000);
+      find("#as-of").textContent =
+        "Connection lost since " + since + "; this is how it was " + seconds + " s ago";
+    };
+    tell();
+    announce(find("#as-of").textContent);
+    clearInterval(ticker);
+    ticker = setInterval(tell, 1000);
+  }
+
+  function announce(text) {
+    find("#announcer").textContent = text;
+  }
+
+  function patch(node, fresh) {
+    if (node.nodeType !== Node.ELEMENT_NODE) return setText(node, fresh.data);
+    for (const { name, value } of fresh.attributes) {
+      if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+    }
+    for (const { name } of [...node.attributes]) {
+      // Details are opened by the reader.
+      if (!fresh.hasAttribute(name) && name !== "open") node.removeAttribute(name);
+    }
+    patchChildren(node, fresh);
+  }
+
+  function patchChildren(parent, fresh) {
+    const wanted = new Set([...fresh.children].map(keyOf));
+    const byKey = new Map();
+    for (const child of [...parent.children]) {
+      if (!wanted.has(keyOf(child))) child.remove();
+      else if (keyOf(child) !== undefined) byKey.set(keyOf(child), child);
+    }
+    let next = parent.firstChild;
+    for (const child of [...fresh.childNodes]) {
+      const key = keyOf(child);
+      const match = key !== undefined ? byKey.get(key) : keyOf(next) === undefined ? next : null;
+      if (match == null || match.nodeName !== child.nodeName) {
+        parent.insertBefore(document.importNode(child, true), next);
+        continue;
+      }
+      if (match === next) next = next.nextSibling;
+      else parent.insertBefore(match, next);
+      patch(match, child);
+    }
+    while (next !== null) {
+      const gone = next;
+      next = next.nextSibling;
+      gone.remove();
+    }
+  }
+
+  function keyOf(node) {
+    return node?.dataset?.key;
+  }
+
+  /** Changes only the letters that differ: a selection of the others stays. */
+  function setText(node, text) {
+    const old = node.data;
+    if (old === text) return;
+    const shorter = Math.min(old.length, text.length);
+    let start = 0;
+    while (start < shorter && old[start] === text[start]) start++;
+    let end = 0;
+    while (end < shorter - start && old.at(-1 - end) === text.at(-1 - end)) end++;
+    node.replaceData(start, old.length - start - end, text.slice(start, text.length - end));
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    refresh();
+  });
+  timer = setTimeout(refresh, everyMs);
+})();
+`;
