@@ -3,6 +3,7 @@ import { type CollectorName, NoData } from "./collectors/collector.ts";
 import type { HostCollector, HostReading } from "./collectors/host.ts";
 import type { LogSourceState } from "./collectors/log.ts";
 import type { ProcessesCollector, ProcessesReading } from "./collectors/processes.ts";
+import { nearLimits, type StatusAnswer, statusAnswer } from "./http/api.ts";
 import type { CgroupView, HostMemoryView, StatusView, VictimView } from "./http/status-page.ts";
 import { type Meminfo, memoryUse } from "./kernel/meminfo.ts";
 import { type LimitReading, limitsIn, limitsInForce } from "./limits-in-force.ts";
@@ -70,10 +71,6 @@ function attempt<Reading>(read: () => Reading): Reading | undefined {
 
 /** Of so many limits, the nearest, the last hour is kept: 1.6 MiB at most. */
 const limitsKept = 500;
-/** A cgroup at this share of its limit is near it, and so is one for which a time is told. */
-const nearLimitRatio = 0.8;
-/** For so many of those, the nearest, it is asked who would die. */
-const nearAtMost = 20;
 /** Who runs out within this time comes before all others. */
 const soonSeconds = 3600;
 
@@ -120,12 +117,17 @@ export class HostStatus {
   /** Looks at what is watched where nobody has for a while, so that the last hour has no gap. */
   look(): void {
     const { monotonicMs, watches } = this.#options;
-    const nowMs = monotonicMs();
-    try {
-      if (watches("host") && this.#hostHour.isDue(nowMs)) this.#memory();
-      if (watches("cgroups") && this.#cgroupsHour.isDue(nowMs)) this.#cgroups();
-    } catch {
-      // What cannot be read is told by the scrape, and shown as trouble.
+    const watched = [
+      ["host", this.#hostHour, this.#memory],
+      ["cgroups", this.#cgroupsHour, this.#cgroups],
+    ] as const;
+    for (const [collector, hour, read] of watched) {
+      if (!watches(collector) || !hour.isDue(monotonicMs())) continue;
+      try {
+        read();
+      } catch {
+        // Whatever it is, the next scrape meets it too, logs it and shows it as trouble.
+      }
     }
   }
 
@@ -156,22 +158,8 @@ export class HostStatus {
     return this.#processes() === undefined ? { ...answer, unkillable: null } : answer;
   }
 
-  /** Body of `/api/v1/status`. */
-  status(): object {
-    const { own, nowMs, sources, unaccounted, troubles } = this.#options;
-    return {
-      version: own.version,
-      revision: own.revision,
-      uptimeSeconds: (nowMs() - own.startedMs) / 1000,
-      sources: sources().map(({ name, path, up, reason }) => ({
-        name,
-        path,
-        up,
-        reason: reason ?? null,
-      })),
-      killsUnaccounted: unaccounted() ?? null,
-      troubles: troubles(),
-    };
+  status(): StatusAnswer {
+    return statusAnswer(this.view(), this.#options.own);
   }
 
   #memoryView(): HostMemoryView | undefined {
@@ -202,15 +190,16 @@ export class HostStatus {
   }
 
   #cgroupViews(moment: HostMoment): CgroupView[] {
-    const views = limitsInForce(limitsIn(this.#cgroups()))
-      .map((limit) => ({ limit, view: this.#cgroupView(limit) }))
-      .sort((a, b) => compare(a.view, b.view));
-    const near = views.filter(({ view }) => isNear(view)).slice(0, nearAtMost);
-    for (const { limit, view } of near) {
-      const [first] = this.#victims.rank(moment, limit.reading).candidates;
+    const readings = new Map<CgroupView, CgroupReading>();
+    for (const limit of limitsInForce(limitsIn(this.#cgroups()))) {
+      readings.set(this.#cgroupView(limit), limit.reading);
+    }
+    const views = [...readings.keys()].sort(compare);
+    for (const view of nearLimits(views)) {
+      const [first] = this.#victims.rank(moment, readings.get(view)).candidates;
       view.nextVictim = first && { pid: first.pid, comm: first.comm };
     }
-    return views.map(({ view }) => view);
+    return views;
   }
 
   #cgroupView({ reading, limitBytes, limitCgroup, unreclaimableBytes }: LimitReading): CgroupView {
@@ -277,10 +266,6 @@ function ratio({ unreclaimableBytes = 0, limitBytes }: LimitReading): number {
 
 function isFullOfCache({ currentBytes }: CgroupReading, limitBytes: number, left: TimeLeft) {
   return "refused" in left && left.refused === "plenty_left" && currentBytes > limitBytes / 2;
-}
-
-function isNear({ usedBytes, limitBytes, timeLeft }: CgroupView): boolean {
-  return usedBytes >= limitBytes * nearLimitRatio || "seconds" in timeLeft;
 }
 
 /** Who runs out soon comes first, then the fullest. */
