@@ -116,7 +116,7 @@ function answerSection(
   site: Site,
 ): Html {
   const { sentence, tone, topic, detail, kill } = answer;
-  const [lead = "", ...rest] = sentence.split(/(?<=:)/);
+  const [lead = "", ...rest] = unbroken(sentence).split(/(?<=:)/);
   return html`<section class="answer" aria-labelledby="answer">
 <h1 id="answer" data-topic="${topic}">${rest.length === 0 ? lead : html`<span class="${tone}">${lead}</span>${rest.join("")}`}</h1>
 ${detail !== undefined && html`<p class="detail">${withFullStop(detail)}</p>`}
@@ -130,6 +130,11 @@ ${
 }
 <p class="as-of" id="as-of">As of <time datetime="${new Date(atMs).toISOString()}" title="${utc(atMs)}">${utcClock(atMs)}</time></p>
 </section>`;
+}
+
+/** A number stays on one line with what it counts, a pid with its word. */
+function unbroken(text: string): string {
+  return text.replace(/(?<=\d) (?=[KMGTP]iB|%|minute|hour|day)|(?<=\(pid) /g, "\u00a0");
 }
 
 function withFullStop(text: string): string {
@@ -233,7 +238,7 @@ function limitRow(cgroup: CgroupView, atMs: number): Html {
     points: lastHour.map((point) => ({ atMs: point.atMs, bytes: point.usedBytes })),
   };
   return html`<li data-key="${cgroup.cgroup}">
-<div class="what"><b>${name}</b>${name !== cgroup.cgroup && html`<span class="path">${cgroup.cgroup}</span>`}${limitCgroup !== undefined && html`<span class="path">limit set by ${limitCgroup}</span>`}</div>
+<div class="what"><b>${name}</b>${name !== cgroup.cgroup && html`<span class="path one-line" title="${cgroup.cgroup}">${cgroup.cgroup}</span>`}${limitCgroup !== undefined && html`<span class="path">limit set by ${limitCgroup}</span>`}</div>
 <figure>${chart({ fromMs: atMs - hourMs, toMs: atMs, limitBytes, lines: [line] })}</figure>
 <div class="much"><b>${bytes(held)}</b> of ${bytes(limitBytes)}, ${filled}${outlook !== undefined && html`<span class="path ${tone}-text">${outlook}</span>`}</div>
 ${bar(
@@ -263,12 +268,13 @@ ${
 
 function victimsTable(victims: readonly VictimView[], hasFirst: boolean): Html {
   return html`<table>
-<thead><tr><th scope="col">Process</th><th scope="col" class="n">Holds</th><th scope="col" class="n">Adjusted by</th><th scope="col" class="n">Frees</th></tr></thead>
+<thead><tr><th scope="col">Process</th><th scope="col" class="n">oom_score_adj</th><th scope="col" class="n">A kill frees</th></tr></thead>
 <tbody>${victims.map((victim, index) => {
     const { pid, comm, owner, cgroup, scoreAdj, residentBytes, swapBytes } = victim;
-    const heldBytes = residentBytes + swapBytes;
+    const ownBytes = residentBytes + swapBytes;
+    const { freesBytes = ownBytes } = victim;
     const where = workloadName(owner, cgroup);
-    return html`<tr data-key="${pid}"${hasFirst && index === 0 && html` class="first"`}><th scope="row">${commOf({ comm })}<span class="path">pid ${pid}${where !== undefined && `, ${where}`}</span></th><td class="n">${bytes(heldBytes)}</td><td class="n">${scoreAdj}</td><td class="n">${bytes(victim.freesBytes ?? heldBytes)}</td></tr>`;
+    return html`<tr data-key="${pid}"${hasFirst && index === 0 && html` class="first"`}><th scope="row">${commOf({ comm })}<span class="path">pid ${pid}${where !== undefined && `, ${where}`}</span></th><td class="n">${scoreAdj}</td><td class="n"><b>${bytes(freesBytes)}</b>${freesBytes > ownBytes && html`<span class="path">${bytes(ownBytes)} its own</span>`}</td></tr>`;
   })}</tbody>
 </table>`;
 }

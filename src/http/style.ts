@@ -84,9 +84,10 @@ h2 small{font-weight:400;color:var(--muted);font-size:.875rem;margin-left:.4em}
 .big small,.note,.path{color:var(--muted);font-size:.875rem;font-weight:400;letter-spacing:0}
 .note{margin:1rem 0 0}
 .path{display:block;overflow-wrap:anywhere;line-height:1.45}
+.one-line{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .bar{display:block;width:100%;height:.625rem;border-radius:.3125rem;background:var(--track);overflow:hidden}
 .bar.whole{height:1rem;border-radius:.4rem}
-.fill{fill:var(--calm-fill)}.fill.warning{fill:var(--warning-fill)}.fill.alarm{fill:var(--alarm-fill)}.fill.plain{fill:var(--plain-fill)}.fill.cache{fill:var(--muted);opacity:.35}
+.fill{fill:var(--memory)}.fill.warning{fill:var(--warning-fill)}.fill.alarm{fill:var(--alarm-fill)}.fill.plain{fill:var(--plain-fill)}.fill.cache{fill:var(--muted);opacity:.35}
 .anon{fill:#4a6bcb}.shmem{fill:#7d52d1}.slab_unreclaimable{fill:#bd3a72}.page_tables{fill:#d96a2b}.kernel_stack{fill:#c69214}
 .hugetlb{fill:#80654b}.other{fill:#868e99}.page_cache{fill:#86bde6}.slab_reclaimable{fill:#8fd0c3}.free{fill:var(--track)}
 .legend{list-style:none;margin:1rem 0 0;padding:0;display:grid;gap:.3rem;font-size:.9375rem}
@@ -118,7 +119,7 @@ figcaption{display:flex;flex-wrap:wrap;gap:.1rem 1rem;justify-content:space-betw
 .row .much{color:var(--muted);font-size:.9375rem}
 .rows .bar{margin-top:.55rem}
 .rows p{margin:.3rem 0 0;color:var(--muted);font-size:.9375rem;overflow-wrap:anywhere}
-.limits>li{display:grid;grid-template-columns:minmax(0,1fr) 9.5rem minmax(9rem,auto);gap:0 1.5rem;align-items:center}
+.limits>li{display:grid;grid-template-columns:minmax(0,1fr) 9.5rem 12rem;gap:0 1.5rem;align-items:center}
 .limits .what{min-width:0;overflow-wrap:anywhere}
 .limits .much{text-align:right}
 .limits .much b{font-weight:600}
@@ -139,7 +140,7 @@ td,tbody th{padding:.6rem .9rem .6rem 0;border-top:1px solid var(--line);vertica
 tbody th{color:inherit;font-size:inherit}
 thead th:last-child,td:last-child{padding-right:0}
 .n{text-align:right;white-space:nowrap}
-tr.first th,tr.first td{font-weight:600}
+td b{font-weight:400}tr.first th,tr.first b{font-weight:600}
 .facts th{width:16rem;color:var(--muted);font-size:.9375rem;padding:.45rem .9rem .45rem 0}
 .facts td{padding:.45rem 0}
 .facts tr:first-child>*{border-top:0;padding-top:0}
@@ -155,8 +156,8 @@ footer{display:flex;flex-wrap:wrap;gap:.4rem 1.5rem;padding-top:.7rem;padding-bo
 .card{padding:1.15rem 1rem}
 .two{grid-template-columns:minmax(0,1fr);gap:1.6rem}
 .chart{height:7.5rem}
-.limits>li{grid-template-columns:minmax(0,1fr) minmax(0,auto);gap:.1rem 1rem;align-items:start}
-.limits figure{grid-row:2;grid-column:1/-1;margin-top:.5rem}
+.limits>li{grid-template-columns:minmax(0,1fr);gap:.35rem}
+.limits .much{grid-row:2;text-align:left}
 .facts th{width:38%}
 .tiles{grid-template-columns:repeat(auto-fill,minmax(8rem,1fr))}
 td,tbody th{padding-right:.6rem}

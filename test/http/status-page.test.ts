@@ -66,7 +66,7 @@ describe("who dies next", () => {
       unkillable: { count: 2, residentBytes: GiB },
     });
     expect(text).toContain(
-      "postgres pid 9, postgres.service 3 GiB 500 7 GiB (no name) pid 10 3 GiB 0 3 GiB",
+      "postgres pid 9, postgres.service 500 7 GiB 3 GiB its own (no name) pid 10 0 3 GiB",
     );
     expect(text).toContain("2 processes with 1 GiB may not be killed (oom_score_adj -1000).");
   });
