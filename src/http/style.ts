@@ -47,7 +47,7 @@ function tokens(theme: Record<string, string>): string {
 /** The one style sheet. Its hash stands in the Content-Security-Policy, so nothing may be put into it later. */
 export const style = `
 :root{color-scheme:light dark;${tokens(palette.light)}}
-@media (prefers-color-scheme:dark){:root{${tokens(palette.dark)}}}
+@media screen and (prefers-color-scheme:dark){:root{${tokens(palette.dark)}}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Liberation Sans",sans-serif;font-variant-numeric:tabular-nums}
@@ -163,11 +163,10 @@ footer{display:flex;flex-wrap:wrap;gap:.4rem 1.5rem;padding-top:.7rem;padding-bo
 td,tbody th{padding-right:.6rem}
 thead th{padding-right:.6rem}
 }
-@media (prefers-reduced-motion:reduce){*{scroll-behavior:auto;transition:none;animation:none}}
 @media print{
 body{background:#fff}
 .card{break-inside:avoid;border-color:#bbb}
 .bar,.fill,.chart path,.legend svg{print-color-adjust:exact;-webkit-print-color-adjust:exact}
-.skip,footer,.as-of::after{display:none}
+.skip,footer{display:none}
 }
 `;

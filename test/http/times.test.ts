@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ago, utc } from "../../src/http/times.ts";
+import { about, ago, utc, utcClock } from "../../src/http/times.ts";
 
 describe("ago", () => {
   it.each([
@@ -17,8 +17,31 @@ describe("ago", () => {
   });
 });
 
+describe("about", () => {
+  it.each([
+    [0, "less than a minute"],
+    [29, "less than a minute"],
+    [30, "about a minute"],
+    [89, "about a minute"],
+    [541, "about 9 minutes"],
+    [629, "about 10 minutes"],
+    [660, "about 10 minutes"],
+    [1500, "about 25 minutes"],
+    [3140, "about 50 minutes"],
+    [3151, "about an hour"],
+    [5399, "about an hour"],
+    [5400, "about 2 hours"],
+    [5 * 3600, "about 5 hours"],
+    [86_400, "about a day"],
+    [86_400 * 2.6, "about 3 days"],
+  ])("rounds %d s as %s", (seconds, text) => {
+    expect(about(seconds)).toBe(text);
+  });
+});
+
 describe("utc", () => {
   it("names its zone", () => {
     expect(utc(Date.parse("2026-11-21T03:43:58.912Z"))).toBe("2026-11-21 03:43:58 UTC");
+    expect(utcClock(Date.parse("2026-11-21T03:43:58.912Z"))).toBe("03:43:58 UTC");
   });
 });
