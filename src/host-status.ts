@@ -69,7 +69,7 @@ function attempt<Reading>(read: () => Reading): Reading | undefined {
   }
 }
 
-/** Of so many limits, the nearest, the last hour is kept: 1.6 MiB at most. */
+/** Of so many limits, the nearest, the last hour is kept: 2 MiB at most. */
 const limitsKept = 500;
 /** Who runs out within this time comes before all others. */
 const soonSeconds = 3600;

@@ -23,7 +23,7 @@ export interface Moment {
  * clock that is set moves the whole hour and tears no hole into it. While the machine is suspended that
  * clock stands still, as memory does. Where nobody looked there is no point: a gap stays one.
  *
- * Memory: 3.1 KiB a name and 3.1 KiB for the times, whatever is noted.
+ * Memory: 4 KiB a name, whatever is noted (measured; 401 numbers and what V8 keeps with them).
  */
 export class LastHour {
   readonly #namesAtMost: number;
