@@ -202,7 +202,8 @@ export class KillIntake {
   /** Reads the counters once, so that the first rise of a storm has something to rise from. */
   readCounters(): void {
     const { witness, attribution } = this.#options;
-    const counts = witness.killCounts();
+    const counts = this.#ask(() => witness.killCounts());
+    if (counts === undefined) return;
     for (const [cgroup, count] of counts) {
       // A cgroup that was not there at the last look was made since, with its counter at 0.
       const before = this.#counts.get(cgroup) ?? (this.#countsKnown ? 0 : count);

@@ -1,10 +1,13 @@
 import { appendFileSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type LogClock, utcZone } from "../src/kernel/local-time.ts";
 import type { KernelLogEvent } from "../src/kernel/oom-report.ts";
 import { FileReader, KmsgDeviceReader, type ReaderListener } from "../src/log-readers.ts";
+import { killOfReport } from "../src/model/kill.ts";
+import { unknownOwner } from "../src/model/owner.ts";
 
 const nowMs = Date.parse("2026-11-21T04:00:00Z");
 const message = (pid: number) =>
@@ -129,6 +132,96 @@ describe("a line that makes this program throw", () => {
     expect(failures).toHaveLength(1);
     expect(reader.position()?.sequence).toBe(5);
     reader.stop();
+  });
+});
+
+describe("whatever a line holds, the lines behind it are read", () => {
+  const number = fc.constantFrom(
+    "0",
+    "-1",
+    "4294967296",
+    "18446744073709551616",
+    "9".repeat(400),
+    "",
+  );
+  const stamp = fc.constantFrom(
+    "1970-01-01T00:00:00Z",
+    "9999-12-31T23:59:59+99:99",
+    "0000-00-00T00:00:00",
+    "Feb 31 99:99:99",
+    "99999999999.999999",
+  );
+  const comm = fc.oneof(fc.constantFrom(") total-vm:1kB", "", "a\0b", "a\nb"), fc.string());
+  const kill = fc
+    .tuple(number, comm, number, number)
+    .map(
+      ([pid, name, size, adj]) =>
+        `Out of memory: Killed process ${pid} (${name}) total-vm:${size}kB, anon-rss:${size}kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:${size}kB oom_score_adj:${adj}`,
+    );
+  const lineOfFile = fc
+    .tuple(stamp, number, kill, fc.constantFrom("\n", "\r\n", "\0\n", ""))
+    .map(([time, printk, text, end]) => `${time} host kernel: [${printk}.000000] ${text}${end}`);
+  const entry = fc
+    .tuple(kill, number)
+    .map(([MESSAGE, time]) => `${JSON.stringify({ MESSAGE, __REALTIME_TIMESTAMP: time })}\n`);
+  const bytes = fc
+    .uint8Array({ maxLength: 200 })
+    .map((some) => Buffer.from(some).toString("latin1"));
+  const anything = fc.oneof(lineOfFile, entry, bytes, fc.constant("x".repeat(70_000)));
+  const known = 4242;
+
+  beforeEach(() => {
+    const { event } = listener;
+    listener.event = (reader, told, position) => {
+      if (told.kind === "kill") {
+        const context = { incident: "", sourceName: "", ownerOf: () => unknownOwner };
+        JSON.stringify(killOfReport(told.report, context));
+      }
+      event(reader, told, position);
+    };
+  });
+
+  it("in a file", async () => {
+    const property = fc.asyncProperty(fc.array(anything), async (pieces) => {
+      [pids, failures] = [[], []];
+      const reader = await readFile("a line\n");
+      for (const piece of pieces) {
+        appendFileSync(path, piece, "latin1");
+        await reader.drain();
+      }
+      appendFileSync(path, `\n${line(known)}`);
+      await reader.drain();
+      expect(pids.filter((pid) => pid === known)).toEqual([known]);
+      expect(reader.tally.unparsedKills).toBeGreaterThanOrEqual(failures.length);
+      reader.stop();
+      rmSync(path);
+    });
+    await fc.assert(property, { numRuns: 200 });
+  });
+
+  it("and soon, though it begins as a kill's and never ends", async () => {
+    const envelope = "2026-11-20T03:00:00Z host kernel: ";
+    const cut = `${envelope}Out of memory: Killed process 1 (a) total-vm:8kB, anon-`;
+    const words = Array.from({ length: 20 }, () => `${envelope}${"x-".repeat(8000)}`);
+    const begun = performance.now();
+    const reader = await readFile(`${[cut, ...words].join("\n")}\n${line(known)}`);
+    expect(performance.now() - begun).toBeLessThan(1000);
+    expect(pids.at(-1)).toBe(known);
+    reader.stop();
+  });
+
+  it("in the ring", () => {
+    const record = fc.oneof(
+      anything.map((text) => `\n${text.slice(0, 8000)}`),
+      fc.tuple(number, number, kill).map(([some, other, text]) => `3,${some},${other},-;${text}\n`),
+    );
+    fc.assert(
+      fc.property(fc.array(record), (records) => {
+        pids = [];
+        readRing([...records, `3,${10 ** 14},1,-;${message(known)}\n`]).stop();
+        expect(pids.at(-1)).toBe(known);
+      }),
+    );
   });
 });
 

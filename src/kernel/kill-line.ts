@@ -79,7 +79,8 @@ export function parseCutKillLine(text: string): KillLine | undefined {
 
 function killSizes(tail: string): Partial<KillLine> {
   const values = new Map<string, number>();
-  for (const [, key = "", value] of tail.matchAll(/([A-Za-z][A-Za-z_-]*):(\d+)kB/g)) {
+  // Without the look behind, every letter of a long word would be tried as the first of a key.
+  for (const [, key = "", value] of tail.matchAll(/(?<![\w-])([A-Za-z][A-Za-z_-]*):(\d+)kB/g)) {
     values.set(key, Number(value));
   }
   const bytes = (key: string): number | undefined => {
