@@ -63,8 +63,8 @@ const refusedUpTo = 0.5;
 const horizon = 8;
 /** Use that was this near the limit and fell below the other share was ended by the limit: a kill. */
 const killed = { from: 0.9, to: 0.75 };
-/** Teeth are not all of one height: this share of the deepest fall is no new height. */
-const unevenness = 0.1;
+/** Teeth are not all of one height: what exceeds the last by this share of its depth may be the next. */
+const unevenness = 0.2;
 
 /**
  * When `limitBytes` is reached, judged by the last hour.
@@ -141,10 +141,10 @@ function judge(
   return seconds * 1000 > ms * horizon ? { refused: "far_off" } : { seconds, bytesPerSecond };
 }
 
-/** True where use has been higher since `sinceMs` than ever before, for more than uneven teeth. */
+/** True where use has been higher since `sinceMs` than before: than each fall began, and then some. */
 function isNewHeight(points: readonly UsePoint[], sinceMs: number): boolean {
   let highest = 0;
-  let deepestFall = 0;
+  let toExceed = 0;
   let highestSince = 0;
   for (const { atMs, usedBytes } of points) {
     if (atMs >= sinceMs) {
@@ -152,9 +152,9 @@ function isNewHeight(points: readonly UsePoint[], sinceMs: number): boolean {
       continue;
     }
     highest = Math.max(highest, usedBytes);
-    deepestFall = Math.max(deepestFall, highest - usedBytes);
+    toExceed = Math.max(toExceed, highest + (highest - usedBytes) * unevenness);
   }
-  return highestSince > highest + deepestFall * unevenness;
+  return highestSince > toExceed;
 }
 
 /**

@@ -32,11 +32,17 @@ function leak(left: number, perMinute: number) {
   return (ago: number) => 1 - left - (perMinute * ago) / minute;
 }
 
-/** Falls back by `depth` from `peak` each `period` seconds, last `since` seconds ago. */
-function sawtooth(peak: number, depth: number, period: number, since: number) {
+/**
+ * Falls back from `peak` each `period` seconds, last `since` seconds ago. Teeth are `depth` high or up
+ * to a seventh less.
+ */
+function sawtooth(peak: number, depth: number, period: number, since: number, seeds = 0) {
+  const uneven = chance(seeds);
   return (ago: number) => {
-    const phase = (((since - ago) % period) + period) % period;
-    return peak - depth + (depth * phase) / period;
+    const teeth = (since - ago) / period;
+    const tooth = Math.floor(teeth);
+    const height = seeds === 0 ? depth : depth * (1 - uneven(tooth) / 7);
+    return peak - depth + height * (teeth - tooth);
   };
 }
 
@@ -199,8 +205,9 @@ describe("no time is given", () => {
         fc.integer({ min: minute, max: 58 * minute }),
         fc.integer({ min: 0, max: 58 * minute }),
         cadence,
-        (peak, depth, period, since, every) => {
-          const use = sawtooth(peak, depth, period, since % period);
+        seed,
+        (peak, depth, period, since, every, seeds) => {
+          const use = sawtooth(peak, depth, period, since % period, seeds);
           expect(told(looks(use, { every }))).toHaveProperty("refused");
         },
       ),
