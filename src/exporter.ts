@@ -5,6 +5,7 @@ import { HostCollector } from "./collectors/host.ts";
 import { KillsCollector } from "./collectors/kills.ts";
 import { LogCollector } from "./collectors/log.ts";
 import { ProcessesCollector } from "./collectors/processes.ts";
+import { VictimRanking } from "./collectors/victim-ranking.ts";
 import type { ServeFlags } from "./flags.ts";
 import { HostStatus, shared } from "./host-status.ts";
 import { buildApp } from "./http/app.ts";
@@ -249,7 +250,12 @@ export class Exporter {
       table: this.#table,
       owners: this.#owners,
       top: flags["collector.processes.top"],
-      pageBytes: this.#pageBytes,
+      ranking: new VictimRanking({
+        files: this.#files,
+        table: this.#table,
+        tree: this.#tree,
+        pageBytes: this.#pageBytes,
+      }),
       hostMemory: this.#memory,
       cgroups: () => this.#cgroups,
     });

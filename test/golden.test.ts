@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { CgroupsCollector } from "../src/collectors/cgroups.ts";
 import { HostCollector } from "../src/collectors/host.ts";
 import { ProcessesCollector } from "../src/collectors/processes.ts";
+import { VictimRanking } from "../src/collectors/victim-ranking.ts";
 import { renderExposition, Samples } from "../src/metrics/exposition.ts";
 import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "../src/sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles, type HostRoots } from "../src/sources/host-files.ts";
@@ -54,7 +55,7 @@ function expositionOf(roots: HostRoots, descriptors: number): Promise<string> {
     table,
     owners,
     top: 20,
-    pageBytes: 4096,
+    ranking: new VictimRanking({ files, table, tree, pageBytes: 4096 }),
     hostMemory: () => ({ totalBytes: meminfo.memTotalBytes + swapTotalBytes, swapTotalBytes }),
     cgroups: () => readings,
   });

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { CgroupsCollector } from "../src/collectors/cgroups.ts";
 import { HostCollector } from "../src/collectors/host.ts";
 import { ProcessesCollector } from "../src/collectors/processes.ts";
+import { VictimRanking } from "../src/collectors/victim-ranking.ts";
 import { HostStatus } from "../src/host-status.ts";
 import { CgroupTree, findMemoryHierarchy } from "../src/sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles } from "../src/sources/host-files.ts";
@@ -51,7 +52,7 @@ class WatchedHost extends TemporaryTree {
       table,
       owners,
       top: 20,
-      pageBytes,
+      ranking: new VictimRanking({ files, table, tree, pageBytes }),
       hostMemory: () => ({ totalBytes: 1000 * MiB, swapTotalBytes: 0 }),
       cgroups: () => [],
     });

@@ -1,20 +1,19 @@
 import { protectionOf } from "../kernel/badness.ts";
 import { catalog } from "../metrics/catalog.ts";
-import { cgroupScope, isUntouchable, rankVictims, type VictimScope } from "../model/next-victim.ts";
 import { type OwnerLabels, ownerLabels } from "../model/owner.ts";
 import type { CgroupReading } from "../sources/cgroup-tree.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessPass, ProcessReading, ProcessTable } from "../sources/process-table.ts";
 import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
+import type { HostTotals, VictimRanking } from "./victim-ranking.ts";
 
 export interface ProcessesCollectorOptions {
   table: ProcessTable;
   owners: OwnerNames;
   /** How many of the highest ranked get series; 0 for all. */
   top: number;
-  pageBytes: number;
-  /** MemTotal plus SwapTotal in bytes, and SwapTotal alone. */
-  hostMemory: () => { totalBytes: number; swapTotalBytes: number };
+  ranking: VictimRanking;
+  hostMemory: () => HostTotals;
   /** The cgroups as last read. */
   cgroups: () => readonly CgroupReading[];
 }
@@ -33,8 +32,6 @@ export interface ProcessesReading extends ProcessPass {
 /** A cgroup at this share of its limit is near enough to ask who would die in it. */
 const nearLimitRatio = 0.8;
 const cgroupScopesAtMost = 20;
-/** Of each such cgroup so many, the highest ranked, are read anew: what is near its limit moves. */
-const refreshedPerCgroup = 32;
 
 /** The kernel's ranking of processes, and who would die next. */
 export class ProcessesCollector implements Collector {
@@ -89,51 +86,17 @@ export class ProcessesCollector implements Collector {
   }
 
   #nextVictims(processes: readonly ProcessReading[]): NextVictim[] {
-    const { table, pageBytes, hostMemory } = this.#options;
-    const { totalBytes } = hostMemory();
-    const host: VictimScope = { totalBytes, pageBytes, hostInit: table.seesHostInit() };
-    const first = firstOfHost(processes, host);
-    const victims = first === undefined ? [] : [{ scope: "host", process: first }];
-    return [...victims, ...this.#cgroupVictims(processes, host)];
-  }
-
-  #cgroupVictims(processes: readonly ProcessReading[], host: VictimScope): NextVictim[] {
-    const { table, cgroups, hostMemory } = this.#options;
-    const { swapTotalBytes } = hostMemory();
+    const { ranking, hostMemory, cgroups } = this.#options;
+    const totals = hostMemory();
     const victims: NextVictim[] = [];
-    for (const limiting of nearestTheirLimits(cgroups())) {
-      const inside = processes.filter(({ cgroup }) => isWithin(cgroup, limiting.path));
-      const fresh = table.refresh(inside.slice(0, refreshedPerCgroup));
-      const candidates = [...fresh, ...inside.slice(refreshedPerCgroup)];
-      const { effectiveMaxBytes: maxBytes, swapMaxBytes } = limiting;
-      const scope = cgroupScope(host, { maxBytes, swapMaxBytes }, swapTotalBytes);
-      const [first] = rankVictims(candidates, scope);
-      if (first !== undefined) victims.push({ scope: limiting.path, process: first });
+    const first = ranking.firstOfHost(processes, totals);
+    if (first !== undefined) victims.push({ scope: "host", process: first });
+    for (const cgroup of nearestTheirLimits(cgroups())) {
+      const [process] = ranking.rank(processes, totals, cgroup);
+      if (process !== undefined) victims.push({ scope: cgroup.path, process });
     }
     return victims;
   }
-}
-
-/**
- * The kernel's scores say who is first up to thousandths of the host's memory; those that are equal
- * in them are compared by what the scores are made of.
- */
-function firstOfHost(
-  processes: readonly ProcessReading[],
-  host: VictimScope,
-): ProcessReading | undefined {
-  const highest = processes.find((process) => !isUntouchable(process, host.hostInit))?.score;
-  const [first] = rankVictims(
-    processes.filter(({ score }) => score === highest),
-    host,
-  );
-  return first;
-}
-
-/** True for `path` itself and all below it; a cgroup that is not known is in none. */
-export function isWithin(cgroup: string | undefined, path: string): boolean {
-  if (cgroup === undefined) return false;
-  return path === "/" || cgroup === path || cgroup.startsWith(`${path}/`);
 }
 
 /** The cgroups whose own limit is near, fullest first. */

@@ -1,7 +1,8 @@
 /*
  * /proc/PID/status
  * https://docs.kernel.org/filesystems/proc.html#process-specific-subdirectories
- * Since 2.2; VmSwap since 2.6.34; RssAnon, RssFile, RssShmem since 4.5; VmPMD 4.0 to 4.14; Kthread since 6.8.
+ * Since 2.2; VmSwap since 2.6.34; RssAnon, RssFile, RssShmem since 4.5; VmPMD 4.0 to 4.14 (VmPTE
+ * has all levels since); Kthread since 6.8.
  *
  *   file = { name ":" tab text "\n" }
  *
@@ -12,6 +13,8 @@
  *   VmRSS:	   48516 kB
  *   VmPTE:	     132 kB
  *   VmSwap:	       0 kB
+ *   Threads:	1
+ *   CapEff:	000001ffffffffff
  *
  * Name escapes a newline as \n and a backslash as \\. The Vm and Rss lines are missing where the task
  * has no memory of its own: kernel threads and zombies.
@@ -26,6 +29,10 @@ export interface ProcessStatus {
   uid?: number;
   /** Absent where the task has no address space: a kernel thread or a zombie. */
   memory?: ProcessMemory;
+  /** How many threads its process still has, ended ones that are waited for included. */
+  threads?: number;
+  /** Holds CAP_SYS_ADMIN. */
+  isAdmin: boolean;
 }
 
 /** The three parts that `oom_badness()` adds up, in bytes. */
@@ -43,6 +50,8 @@ export function parseProcessStatus(bytes: Buffer, length: number): ProcessStatus
     comm: unescapeName(field(text, "Name:") ?? ""),
     parentPid: integer(field(text, "\nPPid:")),
     uid: integer(field(text, "\nUid:")),
+    threads: integer(field(text, "\nThreads:")),
+    isAdmin: holdsSysAdmin(field(text, "\nCapEff:")),
     memory:
       residentBytes === undefined
         ? undefined
@@ -53,6 +62,12 @@ export function parseProcessStatus(bytes: Buffer, length: number): ProcessStatus
               (kilobytes(text, "\nVmPTE:") ?? 0) + (kilobytes(text, "\nVmPMD:") ?? 0),
           },
   };
+}
+
+const sysAdminBit = 2 ** 21;
+
+function holdsSysAdmin(capabilities: string | undefined): boolean {
+  return Math.floor(Number.parseInt(capabilities ?? "0", 16) / sysAdminBit) % 2 === 1;
 }
 
 function field(text: string, label: string): string | undefined {

@@ -1,14 +1,34 @@
-import { badnessBytes, unkillableScoreAdj } from "../kernel/badness.ts";
+/*
+ * select_bad_process(), oom_kill_process(), mm/oom_kill.c; mem_cgroup_get_max(), mm/memcontrol.c
+ *
+ * The kernel looks at one process after the other and keeps the one with the most points (badness.ts):
+ * of the host in the order in which they were made, of a cgroup first those of the cgroup itself, then
+ * those of each cgroup below, each in the order in which they came into it. Never looked at are the
+ * init of the whole host and kernel threads. Where the first thread of a process has ended, another
+ * one stands for it. All that run in the address space of the chosen one die with it, without a line
+ * in the log; since 4.8 they have one oom_score_adj, so that none of them can be exempt alone. Before,
+ * an exempt one lived on and held the memory that the kill should have freed.
+ *
+ * vm.oom_kill_allocating_task and vm.panic_on_oom decide without looking at anybody.
+ */
+import { type BadnessRules, badnessPages, unkillableScoreAdj } from "../kernel/badness.ts";
+import type { ProcessStat } from "../kernel/process-stat.ts";
 import type { ProcessMemory } from "../kernel/process-status.ts";
 
 /** A process that the kernel may have to choose among. */
 export interface Candidate {
   pid: number;
+  parentPid?: number;
   comm: string;
+  cgroup?: string;
   /** The kernel's own oom_score, on the host's scale. */
   score: number;
   scoreAdj: number;
   memory: ProcessMemory;
+  /** Holds CAP_SYS_ADMIN. */
+  isAdmin?: boolean;
+  /** Where it was looked at closely. */
+  stat?: ProcessStat;
 }
 
 /** What the kernel measures candidates against. */
@@ -18,19 +38,23 @@ export interface VictimScope {
   pageBytes: number;
   /** True where pid 1 is the init of the whole host, which is never killed. */
   hostInit: boolean;
+  /** A cgroup's tasks are looked at in another order than the host's. */
+  isCgroup: boolean;
+  rules: BadnessRules;
 }
 
 /**
  * The scope of a cgroup's own limit (`mem_cgroup_get_max()`): the limit plus the swap it may use.
- * @param swapMaxBytes absent where the kernel does not account swap by cgroup, which limits nothing
+ * @param limit.swapMaxBytes absent where the kernel does not account swap by cgroup, which limits nothing
+ * @param limit.swappiness 0: the kernel counts no swap; absent: not known
  */
 export function cgroupScope(
   host: VictimScope,
-  limit: { maxBytes: number; swapMaxBytes?: number },
+  limit: { maxBytes: number; swapMaxBytes?: number; swappiness?: number },
   swapTotalBytes: number,
 ): VictimScope {
-  const swapBytes = Math.min(limit.swapMaxBytes ?? swapTotalBytes, swapTotalBytes);
-  return { ...host, totalBytes: limit.maxBytes + swapBytes };
+  const mayUse = limit.swappiness === 0 ? 0 : (limit.swapMaxBytes ?? swapTotalBytes);
+  return { ...host, isCgroup: true, totalBytes: limit.maxBytes + Math.min(mayUse, swapTotalBytes) };
 }
 
 /** True where the kernel never chooses the process, whatever runs out. */
@@ -38,24 +62,66 @@ export function isUntouchable(candidate: Candidate, hostInit: boolean): boolean 
   return candidate.scoreAdj === unkillableScoreAdj || (hostInit && candidate.pid === 1);
 }
 
-/**
- * The order in which the kernel would choose, the next victim first, untouchable ones left out.
- * `out_of_memory()` takes the task with the most points (badness.ts); among equals the one made last,
- * as `oom_evaluate_task()` lets a later task replace an equal one.
- */
+/** The order in which the kernel would choose, the next victim first, untouchable ones left out. */
 export function rankVictims<Task extends Candidate>(
   candidates: readonly Task[],
   scope: VictimScope,
 ): Task[] {
+  const { rules } = scope;
   const points = new Map<Task, number>();
   for (const candidate of candidates) {
     if (isUntouchable(candidate, scope.hostInit)) continue;
-    const { memory, scoreAdj } = candidate;
-    const task = { ...memory, oomScoreAdj: scoreAdj };
-    const badness = badnessBytes(task, scope.totalBytes, scope.pageBytes);
+    const badness = badnessPages(
+      badnessTask(candidate, scope),
+      scope.totalBytes,
+      scope.pageBytes,
+      rules,
+    );
     if (badness !== undefined) points.set(candidate, badness);
   }
-  return [...points.keys()].sort(
-    (a, b) => (points.get(b) as number) - (points.get(a) as number) || b.pid - a.pid,
+  const later = rules.ofEquals === "last" ? 1 : -1;
+  const ranked = [...points.keys()].sort(
+    (a, b) => (points.get(b) as number) - (points.get(a) as number) || later * order(b, a, scope),
   );
+  return rules.childrenFirst ? childrenFirst(ranked) : ranked;
+}
+
+function badnessTask(candidate: Candidate, { pageBytes, rules }: VictimScope) {
+  const { memory, scoreAdj, stat, isAdmin } = candidate;
+  const residentBytes =
+    rules.residentFrom === "stat" && stat !== undefined
+      ? stat.residentPages * pageBytes
+      : memory.residentBytes;
+  return { ...memory, residentBytes, oomScoreAdj: scoreAdj, isAdmin };
+}
+
+/**
+ * Above 0 where the kernel comes by `a` after `b`. Of cgroups side by side it takes first the one made
+ * first, which no process tells: there, too, age decides here.
+ */
+function order(a: Candidate, b: Candidate, { isCgroup }: VictimScope): number {
+  if (isCgroup && a.cgroup !== b.cgroup && a.cgroup !== undefined && b.cgroup !== undefined) {
+    if (isWithin(a.cgroup, b.cgroup)) return 1;
+    if (isWithin(b.cgroup, a.cgroup)) return -1;
+  }
+  const age = (a.stat?.startTicks ?? 0) - (b.stat?.startTicks ?? 0);
+  // Pids come round again; start times are read of those at the head only, and in hundredths.
+  return a.stat !== undefined && b.stat !== undefined && age !== 0 ? age : a.pid - b.pid;
+}
+
+/** Children in one address space with their parent do not go first; they are few, and not known here. */
+function childrenFirst<Task extends Candidate>(ranked: readonly Task[]): Task[] {
+  const children = new Map<number | undefined, Task[]>();
+  for (const task of ranked) {
+    const siblings = children.get(task.parentPid);
+    if (siblings === undefined) children.set(task.parentPid, [task]);
+    else siblings.push(task);
+  }
+  return [...new Set(ranked.flatMap((task) => [...(children.get(task.pid) ?? []), task]))];
+}
+
+/** True for `path` itself and all below it; a cgroup that is not known is in none. */
+export function isWithin(cgroup: string | undefined, path: string): boolean {
+  if (cgroup === undefined) return false;
+  return path === "/" || cgroup === path || cgroup.startsWith(`${path}/`);
 }

@@ -2,6 +2,7 @@ import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { unkillableScoreAdj } from "../kernel/badness.ts";
 import { decimalAt, signedDecimalAt } from "../kernel/flat-keyed.ts";
 import { fromHierarchyRoot, isOutsideNamespace, memoryCgroupOf } from "../kernel/process-cgroup.ts";
+import { type ProcessStat, parseProcessStat } from "../kernel/process-stat.ts";
 import {
   type ProcessMemory,
   type ProcessStatus,
@@ -21,6 +22,12 @@ export interface ProcessReading {
   readonly score: number;
   readonly scoreAdj: number;
   readonly memory: ProcessMemory;
+  /** Holds CAP_SYS_ADMIN. */
+  readonly isAdmin: boolean;
+  /** Its first thread; another one where that has ended, by which the kernel names it then. */
+  readonly thread: number;
+  /** As of the last `refresh`; absent where it has not been looked at so closely since it was read. */
+  readonly stat?: ProcessStat;
 }
 
 /** Who a pid is, or was when it was last seen. */
@@ -101,12 +108,27 @@ export class ProcessTable {
     };
   }
 
-  /** The same processes with their details as they are now; those that have gone are left out. */
+  /**
+   * The same processes with their details and their stat as they are now; those that have gone are
+   * left out.
+   */
   refresh(processes: readonly ProcessReading[]): ProcessReading[] {
+    return this.#again(processes, (entry) => {
+      this.#readDetails(entry);
+      this.#readStat(entry);
+    });
+  }
+
+  /** The same processes, just read, with their stat. */
+  lookClosely(processes: readonly ProcessReading[]): ProcessReading[] {
+    return this.#again(processes, (entry) => this.#readStat(entry));
+  }
+
+  #again(processes: readonly ProcessReading[], read: (entry: Entry) => void): ProcessReading[] {
     return processes.flatMap(({ pid }) => {
       const entry = this.#entries.get(pid);
       if (entry === undefined) return [];
-      this.#guard(entry, () => this.#readDetails(entry));
+      this.#guard(entry, () => read(entry));
       return entry.reading === undefined || !this.#entries.has(pid) ? [] : [entry.reading];
     });
   }
@@ -139,7 +161,7 @@ export class ProcessTable {
   lookUp(pid: number): ProcessIdentity | undefined {
     try {
       const { comm, uid } = this.#status(pid);
-      return { comm, uid, cgroup: this.#cgroup(pid) };
+      return { comm, uid, cgroup: this.#cgroup(`${pid}`) };
     } catch (error) {
       if (error instanceof FileUnavailable) return undefined;
       throw error;
@@ -238,18 +260,28 @@ export class ProcessTable {
 
   #readDetails(entry: Entry): void {
     const { pid, score } = entry;
-    const status = this.#status(pid);
-    const memory = status.memory ?? (score > 0 ? this.#threadMemory(pid) : undefined);
+    const first = this.#status(pid);
+    const { thread, memory } = this.#holder(pid, first);
     entry.reading = memory && {
       pid,
-      comm: status.comm,
-      uid: status.uid,
-      parentPid: status.parentPid,
-      cgroup: this.#cgroup(pid),
+      comm: first.comm,
+      uid: first.uid,
+      parentPid: first.parentPid,
+      // A thread that has ended is in no cgroup any more.
+      cgroup: this.#cgroup(pathOf(pid, thread)),
       score,
       scoreAdj: this.#scoreAdj(pid),
       memory,
+      isAdmin: first.isAdmin,
+      thread,
     };
+  }
+
+  #readStat(entry: Entry): void {
+    if (entry.reading === undefined) return;
+    const { files } = this.#options;
+    const text = files.textIfReadable(files.procfs(taskPath(entry.reading), "stat"));
+    entry.reading = { ...entry.reading, stat: parseProcessStat(text ?? "") };
   }
 
   #status(pid: number | string): ProcessStatus {
@@ -259,10 +291,13 @@ export class ProcessTable {
   }
 
   /**
-   * A process whose first thread has ended shows no memory in its own status, but its other threads
-   * hold it, and the kernel counts and kills it.
+   * Which thread shows the memory. A process whose first thread has ended shows none in its own
+   * status, but its other threads hold it, and the kernel counts and kills it (`find_lock_task_mm()`).
    */
-  #threadMemory(pid: number): ProcessMemory | undefined {
+  #holder(pid: number, first: ProcessStatus): { thread: number; memory?: ProcessMemory } {
+    if (first.memory !== undefined || (first.threads ?? 1) < 2) {
+      return { thread: pid, memory: first.memory };
+    }
     const directory = this.#options.files.procfs(`${pid}`, "task");
     let threads: string[];
     try {
@@ -272,9 +307,9 @@ export class ProcessTable {
     }
     for (const thread of threads) {
       const { memory } = this.#status(`${pid}/task/${thread}`);
-      if (memory !== undefined) return memory;
+      if (memory !== undefined) return { thread: Number(thread), memory };
     }
-    return undefined;
+    return { thread: pid };
   }
 
   #scoreAdj(pid: number): number {
@@ -283,17 +318,17 @@ export class ProcessTable {
     return signedDecimalAt(files.bytes, 0, length) ?? 0;
   }
 
-  #cgroup(pid: number): string | undefined {
-    const path = this.#visibleCgroup(`${pid}`);
+  #cgroup(task: string): string | undefined {
+    const path = this.#visibleCgroup(task);
     const root = this.#readersRoot();
     if (path === undefined || root === undefined) return undefined;
     return fromHierarchyRoot(root, path);
   }
 
   /** The path as the reader's cgroup namespace shows it. */
-  #visibleCgroup(pid: string): string | undefined {
+  #visibleCgroup(task: string): string | undefined {
     const { files } = this.#options;
-    const text = files.textIfReadable(files.procfs(pid, "cgroup"));
+    const text = files.textIfReadable(files.procfs(task, "cgroup"));
     return text === undefined ? undefined : memoryCgroupOf(text);
   }
 
@@ -389,6 +424,15 @@ interface Entry {
 function byRank({ reading: a }: Entry, { reading: b }: Entry): number {
   if (a === undefined || b === undefined) return 0;
   return b.score - a.score || sizeBytes(b.memory) - sizeBytes(a.memory) || b.pid - a.pid;
+}
+
+/** Below procfs, the directory of the thread that shows a process's memory. */
+export function taskPath({ pid, thread }: ProcessReading): string {
+  return pathOf(pid, thread);
+}
+
+function pathOf(pid: number, thread: number): string {
+  return thread === pid ? `${pid}` : `${pid}/task/${thread}`;
 }
 
 /** What `oom_badness()` adds up before the adjustment. */

@@ -3,6 +3,7 @@ import {
   ProcessesCollector,
   type ProcessesCollectorOptions,
 } from "../../src/collectors/processes.ts";
+import { VictimRanking } from "../../src/collectors/victim-ranking.ts";
 import type { CgroupReading } from "../../src/sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
 import { OwnerNames } from "../../src/sources/owner-names.ts";
@@ -36,16 +37,18 @@ function collectorOf(
   host: TemporaryTree,
   options: Partial<ProcessesCollectorOptions> = {},
 ): ProcessesCollector {
+  const files = new HostFiles(host.roots);
+  const table = new ProcessTable({
+    files,
+    descriptors: new DescriptorBudget(0),
+    now: () => 0,
+    cgroupsByPid: () => new Map(),
+  });
   return new ProcessesCollector({
-    table: new ProcessTable({
-      files: new HostFiles(host.roots),
-      descriptors: new DescriptorBudget(0),
-      now: () => 0,
-      cgroupsByPid: () => new Map(),
-    }),
+    table,
+    ranking: new VictimRanking({ files, table, pageBytes: 4096 }),
     owners: new OwnerNames({ rootfs: host.roots.rootfs, now: () => 0 }),
     top: 20,
-    pageBytes: 4096,
     hostMemory: () => ({ totalBytes: 8 * gib, swapTotalBytes: 0 }),
     cgroups: () => [],
     ...options,

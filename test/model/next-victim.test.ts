@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { badnessRules } from "../../src/kernel/badness.ts";
 import {
   type Candidate,
   cgroupScope,
@@ -10,7 +11,15 @@ import {
 
 const kib = 1024;
 const gib = 2 ** 30;
-const host: VictimScope = { totalBytes: 8 * gib, pageBytes: 4096, hostInit: true };
+const host: VictimScope = {
+  totalBytes: 8 * gib,
+  pageBytes: 4096,
+  hostInit: true,
+  isCgroup: false,
+  rules: badnessRules("6.1.0"),
+};
+const on = (release: string): VictimScope => ({ ...host, rules: badnessRules(release) });
+const stat = (startTicks: number, residentPages = 10) => ({ startTicks, residentPages });
 
 function task(pid: number, residentBytes: number, more: Partial<Candidate> = {}): Candidate {
   const memory = { residentBytes, swapBytes: 0, pageTablesBytes: 0 };
@@ -42,10 +51,44 @@ describe("who dies next", () => {
     expect(pids(rankVictims(tasks, cgroup))).toEqual([10, 11]);
   });
 
-  it("is among equals the one made last, as the kernel replaces an equal choice", () => {
-    expect(pids(rankVictims([task(10, kib), task(12, kib), task(11, kib)], host))).toEqual([
-      12, 11, 10,
-    ]);
+  it("is among equals the one made last, as the kernel replaces an equal choice; until 5.2 the first", () => {
+    const equals = [task(10, kib), task(12, kib), task(11, kib)];
+    expect(pids(rankVictims(equals, host))).toEqual([12, 11, 10]);
+    expect(pids(rankVictims(equals, on("4.19.0")))).toEqual([10, 11, 12]);
+  });
+
+  it("is among equals told by age where pids have come round", () => {
+    const young = task(10, 40 * kib, { stat: stat(900) });
+    const old = task(30_000, 40 * kib, { stat: stat(100) });
+    expect(pids(rankVictims([young, old], host))).toEqual([10, 30_000]);
+  });
+
+  it("is among equals in a cgroup one further down, for parents are looked at first", () => {
+    const tasks = [task(12, kib, { cgroup: "/a" }), task(11, kib, { cgroup: "/a/b" })];
+    expect(pids(rankVictims(tasks, { ...host, isCgroup: true }))).toEqual([11, 12]);
+    expect(pids(rankVictims(tasks, host))).toEqual([12, 11]);
+  });
+
+  it("is told from resident memory as the killer counts it: from 6.2 until 6.19 stat has that", () => {
+    const tasks = [
+      task(10, 44 * kib, { stat: stat(1, 9) }),
+      task(11, 40 * kib, { stat: stat(2, 10) }),
+    ];
+    expect(pids(rankVictims(tasks, on("6.18.44")))).toEqual([11, 10]);
+    expect(pids(rankVictims(tasks, on("6.1.0")))).toEqual([10, 11]);
+    expect(pids(rankVictims(tasks, on("7.0.0")))).toEqual([10, 11]);
+  });
+
+  it("is until 5.0 the worst child of the chosen one, which goes after its children", () => {
+    const tasks = [
+      task(10, 900 * kib),
+      task(11, 80 * kib, { parentPid: 10 }),
+      task(12, 90 * kib, { parentPid: 10 }),
+      task(13, 500 * kib, { parentPid: 1 }),
+      task(14, 20 * kib, { parentPid: 12 }),
+    ];
+    expect(pids(rankVictims(tasks, on("4.19.0")))).toEqual([12, 11, 10, 13, 14]);
+    expect(pids(rankVictims(tasks, on("5.1.0")))).toEqual([10, 13, 12, 11, 14]);
   });
 
   it("is never the host's init, but may be a container's", () => {
@@ -58,10 +101,15 @@ describe("who dies next", () => {
     const scoreAdj = fc.oneof(fc.constant(-1000), fc.integer({ min: -1000, max: 1000 }));
     const tasks = fc
       .array(fc.record({ residentBytes: fc.nat(2 ** 30), scoreAdj }))
-      .map((all) => all.map(({ residentBytes, ...more }, i) => task(i + 1, residentBytes, more)));
+      .map((all) =>
+        all.map(({ residentBytes, ...more }, i) =>
+          task(i + 1, residentBytes, { ...more, parentPid: i >> 1 }),
+        ),
+      );
+    const release = fc.constantFrom("4.4.0", "4.19.0", "5.4.0", "6.1.0", "6.18.0");
     fc.assert(
-      fc.property(tasks, (all) => {
-        const ranked = rankVictims(all, host);
+      fc.property(tasks, release, (all, of) => {
+        const ranked = rankVictims(all, on(of));
         expect(ranked.some((one) => isUntouchable(one, true))).toBe(false);
         expect(ranked.length).toBe(all.filter((one) => !isUntouchable(one, true)).length);
         expect(new Set(ranked).size).toBe(ranked.length);
@@ -91,6 +139,12 @@ describe("what a cgroup's processes are measured against", () => {
     ["nothing more where there is no swap", undefined, 0, 0],
   ])("is its limit and %s", (_, swapMaxBytes, swapTotalBytes, swapBytes) => {
     const scope = cgroupScope(host, { maxBytes: 4096, swapMaxBytes }, swapTotalBytes);
-    expect(scope).toEqual({ ...host, totalBytes: 4096 + swapBytes });
+    expect(scope).toEqual({ ...host, isCgroup: true, totalBytes: 4096 + swapBytes });
+  });
+
+  it("is its limit alone where its swappiness is 0: the kernel counts no swap then", () => {
+    const limit = { maxBytes: 4096, swapMaxBytes: 100, swappiness: 0 };
+    expect(cgroupScope(host, limit, 1000).totalBytes).toBe(4096);
+    expect(cgroupScope(host, { ...limit, swappiness: 1 }, 1000).totalBytes).toBe(4196);
   });
 });

@@ -88,6 +88,8 @@ describe("the processes of a host", () => {
           cgroup: "/system.slice/nginx.service",
           score: 700,
           scoreAdj: -17,
+          isAdmin: false,
+          thread: 812,
           memory: { residentBytes: 10240, swapBytes: 20480, pageTablesBytes: 30720 },
         },
       ],
@@ -160,15 +162,42 @@ describe("the processes of a host", () => {
     expect(left).toBe(4);
   });
 
-  it("include one whose first thread has ended: another thread holds its memory", () => {
+  it("include one whose first thread has ended: another holds its memory and is in its cgroup", () => {
     const host = new TemporaryTree();
     addMemoryless(host, 200, "leaderless");
-    host.write("proc/200", { oom_score: 700 });
-    host.write("proc/200/task/200", { status: "Name:\tleaderless" });
-    host.write("proc/200/task/201", { status: statusOf(201, { residentKb: 9 }) });
+    const ended = "Name:\tleaderless\nThreads:\t2";
+    host.write("proc/200", { status: ended });
+    host.write("proc/200/task/200", { status: ended });
+    host.write("proc/200/task/201", {
+      status: statusOf(201, { residentKb: 9 }),
+      cgroup: "0::/its.service",
+    });
     expect(tableOf(host).read(20).processes).toMatchObject([
-      { pid: 200, comm: "leaderless", memory: { residentBytes: 9 * 1024 } },
+      {
+        pid: 200,
+        thread: 201,
+        comm: "leaderless",
+        memory: { residentBytes: 9 * 1024 },
+        cgroup: "/its.service",
+      },
     ]);
+  });
+
+  it("looked at closely have their stat, of the thread that holds the memory", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 10);
+    addProcess(host, 11);
+    const stat = (residentPages: number) => `10 (p10) S${" 7".repeat(20)} ${residentPages} 0 0 0 0`;
+    host.write("proc/10", { stat: stat(55) });
+    const table = tableOf(host);
+    const { processes } = table.read(20);
+    expect(processes.map(({ stat }) => stat)).toEqual([undefined, undefined]);
+    const closely = table.lookClosely(processes);
+    expect(closely.find(({ pid }) => pid === 10)?.stat?.residentPages).toBe(55);
+    // What cannot be read is not known, and no reason to leave somebody out.
+    expect(closely.find(({ pid }) => pid === 11)).toMatchObject({ pid: 11, stat: undefined });
+    host.write("proc/10", { stat: stat(66) });
+    expect(table.refresh(processes).map(({ stat }) => stat?.residentPages)).toContain(66);
   });
 
   it("cannot be told where procfs is not there", () => {

@@ -1,0 +1,82 @@
+/**
+ * How often the process that is said to die next is the one that the kernel then kills.
+ *
+ *   npm run build && node bench/run.mjs next-victim [SCENES] [SEED] [cgroup|host]
+ *
+ * Needs root, a C compiler (or $STAGE_PROGRAM, compiled) and a kernel that may be driven out of
+ * memory: cgroup scenes do so in cgroups of their own, host scenes with the whole machine. $EXPORTER is
+ * the program that is asked (default dist/main.js), $OUTCOMES a file for one line of JSON each.
+ */
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { cgroupScene, hostScene } from "./next-victim-scenario.ts";
+import { KernelLog, type Outcome, play, record, stageHere } from "./next-victim-stage.ts";
+
+const [count = "100", firstSeed = "1", kind = "cgroup"] = process.argv.slice(3);
+const scratch = mkdtempSync(join(tmpdir(), "oom-exporter-next-victim-"));
+
+function compiled(): string {
+  const program = join(scratch, "stage");
+  const options = ["-O2", "-static", "-pthread", "-o", program, "bench/next-victim.c"];
+  execFileSync("cc", options, { stdio: ["ignore", "ignore", "inherit"] });
+  return program;
+}
+
+async function startExporter() {
+  const main = resolve(process.env.EXPORTER ?? "dist/main.js");
+  const flags = [
+    "--web.listen-address=127.0.0.1:0",
+    "--kernel-log.source=none",
+    `--state.directory=${join(scratch, "state")}`,
+  ];
+  const child = spawn(process.execPath, [main, ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+  const [line] = await once(child.stdout, "data");
+  const url = /http:\/\/127\.0\.0\.1:\d+/.exec(String(line))?.[0];
+  if (url === undefined) throw new Error(`the exporter said ${line}`);
+  return { child, url };
+}
+
+function summaryOf(outcomes: readonly Outcome[]): string {
+  const hits = outcomes.filter(({ isHit }) => isHit);
+  const together = hits.filter(
+    ({ saidTogether, diedTogether }) => `${saidTogether}` === `${diedTogether}`,
+  );
+  const near = outcomes.filter(({ metricSaid }) => metricSaid !== undefined);
+  const metric = near.filter(({ metricSaid, died }) => metricSaid === died);
+  return (
+    `${outcomes.length} scenes: ${hits.length} named right by /api/v1/victims, ` +
+    `${metric.length} of ${near.length} by oom_next_victim_info; of the ${hits.length}, ${together.length} with all who died with it`
+  );
+}
+
+const stage = stageHere();
+const file = join(scratch, "mapped");
+writeFileSync(file, Buffer.alloc(40 << 20));
+const program = process.env.STAGE_PROGRAM ?? compiled();
+const exporter = await startExporter();
+const theatre = { stage, program, file, exporterUrl: exporter.url, kernelLog: new KernelLog() };
+const outcomes: Outcome[] = [];
+try {
+  for (let seed = Number(firstSeed); outcomes.length < Number(count); seed++) {
+    const scene = kind === "host" ? hostScene(seed, stage) : cgroupScene(seed, stage);
+    const outcome = await play(scene, theatre);
+    outcomes.push(outcome);
+    if (process.env.OUTCOMES !== undefined) record(process.env.OUTCOMES, outcome);
+    const { isHit, said, metricSaid, died, saidTogether, diedTogether, report } = outcome;
+    const told = `scene ${seed}: said ${said} (metric ${metricSaid}), died ${died}`;
+    if (!isHit || (metricSaid ?? died) !== died) console.log(`${told}\n${report}`);
+    else if (`${saidTogether}` !== `${diedTogether}`) {
+      console.log(`scene ${seed}: said ${saidTogether} together, died ${diedTogether}\n${report}`);
+    }
+  }
+} finally {
+  theatre.kernelLog.close();
+  exporter.child.kill();
+  rmSync(scratch, { recursive: true, force: true });
+}
+console.log(
+  `cgroup ${stage.version}, ${kind}${stage.hasSwap ? ", with swap" : ""}: ${summaryOf(outcomes)}`,
+);

@@ -1,0 +1,47 @@
+/*
+ * /proc/PID/stat, fs/proc/array.c
+ * https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+ * Since 1.0; field 48 and its neighbours since 3.5.
+ *
+ *   file = pid " (" comm ") " state { " " number } "\n"
+ *
+ *   812 (nginx: worker) S 811 811 811 0 -1 4194624 1021 0 0 0 2 1 0 0 20 0 1 0 3412 11313152 1893 ...
+ *
+ * comm may hold blanks and parentheses: the fields are counted from its last parenthesis. Addresses are
+ * 0 for a reader who may not trace the process; memory is 0 for a task that has none of its own.
+ */
+
+/** What stat tells of a process beyond its status. */
+export interface ProcessStat {
+  /** Clock ticks from boot until it was made. */
+  startTicks: number;
+  /** Resident memory as `get_mm_rss()` has it: what `oom_badness()` adds up on some kernels (badness.ts). */
+  residentPages: number;
+  /**
+   * Size and addresses of its memory: the same for all that run in one address space, but for forks
+   * of one process as well. Absent for a reader who may not see it.
+   */
+  layout?: string;
+}
+
+/** Counted from the first after comm, which is field 3 of the manual page. */
+const field = {
+  startTicks: 19,
+  size: 20,
+  resident: 21,
+  startStack: 25,
+  startBrk: 44,
+  argStart: 45,
+};
+
+/** Parses /proc/PID/stat; `undefined` where the text is not that. */
+export function parseProcessStat(text: string): ProcessStat | undefined {
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const startTicks = Number.parseInt(fields[field.startTicks] ?? "", 10);
+  const residentPages = Number.parseInt(fields[field.resident] ?? "", 10);
+  if (Number.isNaN(startTicks) || Number.isNaN(residentPages)) return undefined;
+  const { size, startStack, startBrk, argStart } = field;
+  const layout = [size, startStack, startBrk, argStart].map((at) => fields[at]).join(" ");
+  const isHidden = fields[startStack] === "0";
+  return { startTicks, residentPages, layout: isHidden ? undefined : layout };
+}
