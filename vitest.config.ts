@@ -6,6 +6,7 @@ const withProcesses = [
   "test/restart/**/*.test.ts",
   "test/rotation/**/*.test.ts",
   "test/end-to-end/**/*.test.ts",
+  "test/browser/**/*.test.ts",
   "test/grafana/queries.test.ts",
 ];
 
