@@ -10,6 +10,7 @@ import { KillScanner } from "../kernel/kill-scanner.ts";
 import type { LogClock } from "../kernel/local-time.ts";
 import type { KernelLogEvent, OomKillReport } from "../kernel/oom-report.ts";
 import { isReversed, turned } from "../kernel/reversed-log.ts";
+import { WrappedLines, wrapWidthOf } from "../kernel/wrapped-lines.ts";
 import { killOfReport } from "../model/kill.ts";
 import { incidentOf, sightingOf } from "../model/kill-ledger.ts";
 import { ownerOfCgroup } from "../model/owner.ts";
@@ -158,11 +159,10 @@ async function explainOne(
   const input = await openInput(name === "-" ? io.stdin : fileChunks(name));
   if (input === undefined) return;
   try {
-    const form = entryFormOf(input.head);
-    const entries = form === undefined ? undefined : new EntryLines(form);
-    const chunks = entries === undefined ? input.chunks : linesOf(entries, input.chunks);
-    const head = form === undefined ? input.head : new EntryLines(form).push(input.head);
-    const numberOf = (line: number): number => entries?.lineNumber(line) ?? line;
+    const lines = linesOf(input.head);
+    const chunks = lines === undefined ? input.chunks : converted(lines, input.chunks);
+    const head = linesOf(input.head)?.push(input.head) ?? input.head;
+    const numberOf = (line: number): number => lines?.lineNumber(line) ?? line;
     const scannerOf = (lineNumber: (line: number) => number): KillScanner =>
       new KillScanner({ clock, firstLine: 1, copied: true }, (event) => {
         if (event.kind === "kill" && event.report.lineNumber !== undefined) {
@@ -191,10 +191,20 @@ async function explainOne(
   }
 }
 
-/** The lines of a log whose entries take many. */
-async function* linesOf(entries: EntryLines, chunks: Chunks): AsyncGenerator<Uint8Array> {
-  for await (const chunk of chunks) yield entries.push(chunk);
-  yield entries.end();
+/** Makes of a log, by how it begins, one line of each message; `undefined` where it is so already. */
+function linesOf(head: Buffer): EntryLines | WrappedLines | undefined {
+  const form = entryFormOf(head);
+  if (form !== undefined) return new EntryLines(form);
+  const width = wrapWidthOf(head);
+  return width === undefined ? undefined : new WrappedLines(width);
+}
+
+async function* converted(
+  lines: EntryLines | WrappedLines,
+  chunks: Chunks,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) yield lines.push(chunk);
+  yield lines.end();
 }
 
 /** Reads what the ring holds now. Its stamps count from boot: the wall clock is worked out from uptime. */
@@ -284,6 +294,8 @@ async function openInput(source: Chunks): Promise<Input | undefined> {
       await iterator.return?.();
     }
   };
+  const isUtf16 = first.value[0] === 0xff && first.value[1] === 0xfe;
+  if (isUtf16) return openInput(utf8Of(chunks()));
   const isGzip = first.value[0] === 0x1f && first.value[1] === 0x8b;
   if (!isGzip) {
     const head = Buffer.from(first.value.subarray(0, headBytes));
@@ -295,6 +307,12 @@ async function openInput(source: Chunks): Promise<Input | undefined> {
   };
   const compressed = Readable.from(copies(), { objectMode: false, highWaterMark: headBytes });
   return openInput(pipeline(compressed, createGunzip({ chunkSize: headBytes }), () => {}));
+}
+
+/** What Windows tools write where output is sent to a file. */
+async function* utf8Of(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const decoder = new TextDecoder("utf-16le");
+  for await (const chunk of chunks) yield Buffer.from(decoder.decode(chunk, { stream: true }));
 }
 
 /** What has been taken from a generator, and the rest of it. */

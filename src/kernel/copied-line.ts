@@ -36,8 +36,16 @@ const mark = anyOf([
   /\S{1,60} +[|#] +/,
   /\[[^\]\s]{1,80}\] /,
   / *\d{1,9}[\t ] ?/,
+  /\S{1,60} (?=kernel: )/,
 ]);
 const marks = new RegExp(`^${mark}{1,2}?(?=${envelope})`);
+
+const markedEnvelope = new RegExp(`^${mark}{0,2}?${envelope}`);
+
+/** Whether a line has an envelope, be it behind such marks. */
+export function beginsWithEnvelope(line: string): boolean {
+  return markedEnvelope.test(line);
+}
 
 /** What a virtual machine's log or a relay puts between its stamp and the line. */
 const carriers = anyOf([/In\(\d+\) \S+ - Guest: /, /\| \S+\| \S+ Guest: /, /\S*[^\s:] /]);

@@ -41,9 +41,10 @@ const headerNeedlesWithArrays = [
   Buffer.from("111,111,109,45,107,105,108,108,101,114,58,32,"),
 ];
 /** What a dump without its header may begin with. */
-const partNeedles = ["Mem-Info", ": usage ", "Task in ", "oom-kill:c", "ill process "].map((text) =>
-  Buffer.from(text),
-);
+const partNeedles = [
+  ...["Mem-Info", "active_anon:", "Free swap", ": usage ", "Memory cgroup stats ", " total_vm "],
+  ...["Task in ", "oom-kill:c", "ill process ", "llocation failure"],
+].map((text) => Buffer.from(text));
 const groupNeedle = Buffer.from("Tasks i");
 const lossNeedles = ["callbacks su", "messages dr", "Missed ", " lost "].map((text) =>
   Buffer.from(text),

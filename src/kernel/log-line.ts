@@ -45,7 +45,7 @@ const printkStamp = /^\[ *(\d+)\.(\d{6})(?: < *[\d.]+ ?>)?\](?: ?\[ *([TC]\d+)\]
 /** dmesg -H: seconds since the line before. */
 const deltaStamp = /^\[(?:[<+ ]*[<+] *\d+\.\d+>?|<? *\d+\.\d+>)\] ?/;
 /** Some phones' kernels add the processor and the task: `(0)[226:greedy]`, `[3:  greedy:  226] `. */
-const taskStamp = /^ ?\(\d+\)\[\d+:[^\]]{0,16}\]|^ ?\[\d+: *[^\]:]{1,16}: *\d+\] /;
+const taskStamp = /^ ?(?:\(\d+\)\[\d+:[^\]]{0,16}\]|\[\d+: *[^\]:]{1,16}: *\d+\] )/;
 
 /** Takes `[    8.640407]` and `[ T226]` off the text of `message`. */
 function takePrintkStamp(message: KernelMessage): void {
@@ -339,8 +339,9 @@ export class KernelMessageReader {
     message.text = text;
     takePrintkStamp(message);
     if (this.#copied) {
-      message.text = message.text.replace(taskStamp, "");
-      if (message.text.charCodeAt(0) === 0x1b) message.text = withoutColours(message.text);
+      const first = message.text.charCodeAt(0);
+      if (first === 0x1b) message.text = withoutColours(message.text);
+      else if (first <= 0x28 || first === 0x5b) message.text = message.text.replace(taskStamp, "");
     }
     this.#envelopeLength = line.length - message.text.length;
     message.text = decode(message.text);

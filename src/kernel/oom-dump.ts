@@ -115,6 +115,22 @@ export function parseHeader(text: string): OomTrigger | undefined {
   return trigger;
 }
 
+const memInfoLine =
+  /^(?:Mem-[Ii]nfo|\s*active_anon:\d+ inactive_anon:\d|(?:Node \d+ )?[A-Z][A-Za-z0-9]* free:\d+kB|(?:Free|Total) swap )/;
+
+/** Whether a text is of Mem-Info, be it that its beginning is lost. */
+export function isOfMemInfo(text: string): boolean {
+  return memInfoLine.test(text);
+}
+
+const cgroupOrTableLine =
+  /^(?:memory: usage \d+kB, limit \d|Memory cgroup stats for \/|\[ *pid *\] +uid +tgid )/;
+
+/** Whether nothing but a dump before a kill has such a line: a cgroup's counters, or the task table. */
+export function isOfDump(text: string): boolean {
+  return cgroupOrTableLine.test(text);
+}
+
 /** The numeric columns of a task table's header, in order; the name is what remains of a row. */
 type TaskColumns = readonly string[];
 
@@ -190,10 +206,9 @@ export class OomDumpReader {
       return this.#startStat(text);
     } else if (text.startsWith("CPU: ") || text.startsWith("Pid: ")) {
       this.#readTriggerPid(text);
-    } else if (this.#memInfo !== undefined) {
+    } else if (this.#memInfo !== undefined || isOfMemInfo(text)) {
+      this.#memInfo ??= { pages: new Map(), zones: [] };
       readMemInfo(this.#memInfo, text);
-    } else if (text.startsWith("Mem-Info") || text.startsWith("Mem-info")) {
-      this.#memInfo = { pages: new Map(), zones: [] };
     }
     return false;
   }

@@ -24,7 +24,7 @@ import { announcement, killHead, parseCutKillLine, parseKillLine } from "./kill-
 import type { LogLoss } from "./log-loss.ts";
 import { parseLoss } from "./log-loss.ts";
 import type { OomDump } from "./oom-dump.ts";
-import { OomDumpReader, parseHeader } from "./oom-dump.ts";
+import { isOfDump, isOfMemInfo, OomDumpReader, parseHeader } from "./oom-dump.ts";
 
 /**
  * What the kernel says of one kill, in the kernel's own terms. Absent = the log does not say.
@@ -121,6 +121,8 @@ export class OomReportAssembler {
   #previousText: string | undefined;
   #torn: Torn | undefined;
   #previous: KernelMessage | undefined;
+  /** Announces a Mem-Info that no kill follows. */
+  #otherMemInfo: KernelMessage | undefined;
 
   constructor(tell: (event: KernelLogEvent) => void) {
     this.#tell = tell;
@@ -194,8 +196,20 @@ export class OomReportAssembler {
       return;
     }
     if (this.#readOutsideOfDump(text, message)) return;
-    const event = this.#eventOf(message);
+    const event = this.#eventOf(message) ?? this.#headless(text, message);
     if (event !== undefined) this.#readDumpLine(event, text);
+  }
+
+  /** The event of a dump whose header is lost. A failed allocation prints Mem-Info as well. */
+  #headless(text: string, message: KernelMessage): OpenEvent | undefined {
+    if (text.includes("allocation failure") || text.includes("Show Memory")) {
+      this.#otherMemInfo = message;
+    }
+    const other = this.#otherMemInfo;
+    const isOther = other !== undefined && microsBetween(other, message) <= dumpMaxMicros;
+    if (!isOfDump(text) && (isOther || !isOfMemInfo(text))) return undefined;
+    this.#endPastEvent(message);
+    return this.#openEvent(message);
   }
 
   #readHeader(text: string, message: KernelMessage): void {
@@ -260,6 +274,8 @@ export class OomReportAssembler {
     }
     if (text.startsWith("Task in ")) {
       const event = this.#eventOf(message) ?? this.#openEvent(message);
+      // A pager breaks long paths; a newline in a name is rare.
+      if (message.continues) event.taskIn = taskIn(text.replaceAll("\n", ""));
       event.taskIn ??= taskIn(text);
       if (event.taskIn.limit === undefined) event.tornTaskIn = text;
       return true;

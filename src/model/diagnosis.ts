@@ -177,7 +177,11 @@ function isHalf(part: number | undefined, whole: number | undefined): boolean {
 function nameOf(owner: Owner, cgroup: string | undefined): string {
   const id = owner.containerId?.slice(0, 12);
   const container = id === undefined ? null : `${owner.runtime ?? "container"} ${id}`;
-  const name = owner.container ?? container ?? owner.unit ?? undefined;
+  const isMachine = owner.runtime === "lxc" || owner.runtime === "nspawn";
+  const name =
+    isMachine && owner.unit !== null && owner.container !== null
+      ? `${owner.unit} in ${owner.container}`
+      : (owner.container ?? container ?? owner.unit ?? undefined);
   const pod = owner.pod ?? owner.podUid;
   if (pod !== null) return `pod ${pod}${name === undefined ? "" : `, ${name}`}`;
   return name ?? (cgroup === undefined ? "its cgroup" : cgroup);
@@ -276,6 +280,10 @@ function isOwnLimit({ report, owner, limitOwner }: Evidence): boolean {
     return owner.containerId === limitOwner.containerId;
   }
   if (owner.podUid !== null || limitOwner.podUid !== null) return false;
+  // The whole of a container that has units of its own.
+  if (limitOwner.container !== null && limitOwner.unit === null) {
+    return owner.container === limitOwner.container;
+  }
   return owner.unit !== null && owner.unit === limitOwner.unit;
 }
 

@@ -1,0 +1,87 @@
+/**
+ * A log that was copied from a terminal or a pager, which broke its long lines at the right margin.
+ *
+ *     Mar 26 12:32:37 pi kernel: [126764.421946] python3 invoked oom-killer: gfp_mask=0x15080c0(GFP_KE
+ *     RNEL_ACCOUNT|__GFP_ZERO), nodemask=(null),  order=1, oom_score_adj=0
+ */
+import { beginsWithEnvelope } from "./copied-line.ts";
+
+const [narrowest, widest] = [60, 400];
+
+/** The margin at which the lines of a log were broken; `undefined` where they were not. */
+export function wrapWidthOf(head: Uint8Array): number | undefined {
+  const lines = Buffer.from(head).toString("latin1").split(/\r?\n/);
+  const width = lines.reduce((longest, line) => Math.max(longest, line.length), 0);
+  if (width < narrowest || width > widest) return undefined;
+  // Lines of one and the same length that go on in the next are no chance.
+  const full = lines.flatMap((line, index) => (line.length === width ? [index] : []));
+  const goOn = full.filter((index) => goesOn(lines[index + 1]));
+  return full.length > 1 && goOn.length * 10 >= full.length * 9 ? width : undefined;
+}
+
+function goesOn(next: string | undefined): boolean {
+  return next !== undefined && next.trim() !== "" && !beginsWithEnvelope(next);
+}
+
+const quoteMarks = /^[\s>]*/;
+
+/**
+ * Joins the lines again, in pieces as they come.
+ *
+ * Invariant: the lines are the same however the bytes are cut into pieces.
+ */
+export class WrappedLines {
+  readonly #width: number;
+  #rest = "";
+  #joined: string | undefined;
+  #broken = 0;
+  #read = 0;
+  readonly #numbers: number[] = [];
+
+  constructor(width: number) {
+    this.#width = width;
+  }
+
+  /** Takes bytes of the log. Gives the lines that have come whole. */
+  push(bytes: Uint8Array): Buffer {
+    const lines = (this.#rest + Buffer.from(bytes).toString("latin1")).split("\n");
+    this.#rest = lines.pop() ?? "";
+    return this.#take(lines);
+  }
+
+  /** The log ends here: gives the last line. */
+  end(): Buffer {
+    const last = this.#rest === "" ? [] : [this.#rest];
+    this.#rest = "";
+    const whole = this.#take(last).toString("latin1");
+    const joined = this.#joined === undefined ? "" : `${this.#joined}\n`;
+    return Buffer.from(whole + joined, "latin1");
+  }
+
+  /** In which line of the log a line (both 1-based) begins. */
+  lineNumber(line: number): number {
+    return this.#numbers[line - 1] ?? line;
+  }
+
+  #take(lines: readonly string[]): Buffer {
+    const whole: string[] = [];
+    for (const raw of lines) {
+      const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
+      this.#read += 1;
+      // Where the margin took a blank away, the line is one shorter.
+      const missing = this.#width - this.#broken;
+      const isBroken = missing === 0 || missing === 1;
+      if (this.#joined !== undefined && isBroken && goesOn(line)) {
+        const marks = quoteMarks.exec(this.#joined)?.[0] ?? "";
+        const rest = line.startsWith(marks) ? line.slice(marks.length) : line;
+        this.#joined += " ".repeat(missing) + rest;
+      } else {
+        if (this.#joined !== undefined) whole.push(`${this.#joined}\n`);
+        this.#joined = line;
+        this.#numbers.push(this.#read);
+      }
+      this.#broken = line.length;
+    }
+    return Buffer.from(whole.join(""), "latin1");
+  }
+}
