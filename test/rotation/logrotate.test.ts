@@ -79,11 +79,9 @@ describe.skipIf(logrotate === undefined)("with the real logrotate", () => {
     const written = await writer.stop();
     await log.poll();
     log.stop();
-    const { lost, doubled, disordered } = lines.check(written);
-    expect({ doubled, disordered }).toEqual({ doubled: 0, disordered: 0 });
-    // Each of the three leaves a gap of a few milliseconds that no reader can see into; following
-    // live, most of it has been read before the cut.
-    expect(lost).toBeLessThan(0.02 * written);
+    expect(lines.check(written)).toMatchObject({ doubled: 0, disordered: 0 });
+    // How long a gap is depends on how busy the machine is between the two steps.
+    expect(lines.gaps(written)).toBeLessThanOrEqual(3);
   });
 
   test("after three rotations while nobody read, compressed or not, all is found", async () => {

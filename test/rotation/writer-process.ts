@@ -87,6 +87,12 @@ export class NumberedLines {
     return this.#seen.size;
   }
 
+  /** How often one or more lines in a row are missing. */
+  gaps(written: number): number {
+    const all = Array.from({ length: written }, (_, number) => number);
+    return all.filter((number) => !this.#seen.has(number) && this.#seen.has(number - 1)).length;
+  }
+
   check(written: number): { lost: number; doubled: number; disordered: number } {
     const doubled = [...this.#seen.values()].filter((times) => times > 1).length;
     return { lost: written - this.#seen.size, doubled, disordered: this.#disordered };
