@@ -4,7 +4,7 @@ import type { HostCollector, HostReading } from "./collectors/host.ts";
 import type { LogSourceState } from "./collectors/log.ts";
 import type { ProcessesCollector, ProcessesReading } from "./collectors/processes.ts";
 import { nearLimits, type StatusAnswer, statusAnswer } from "./http/api.ts";
-import type { CgroupView, HostMemoryView, StatusView, VictimView } from "./http/status-page.ts";
+import type { CgroupView, HostMemoryView, StatusView } from "./http/status-page.ts";
 import { type Meminfo, memoryUse } from "./kernel/meminfo.ts";
 import { type LimitReading, limitsIn, limitsInForce } from "./limits-in-force.ts";
 import type { Kill } from "./model/kill.ts";
@@ -14,7 +14,7 @@ import type { OwnProcess } from "./own-process.ts";
 import type { CgroupReading, CgroupTree } from "./sources/cgroup-tree.ts";
 import { FileUnavailable, type HostFiles } from "./sources/host-files.ts";
 import type { OwnerNames } from "./sources/owner-names.ts";
-import type { ProcessReading, ProcessTable } from "./sources/process-table.ts";
+import type { ProcessTable } from "./sources/process-table.ts";
 import { type HostMoment, Victims } from "./victims.ts";
 
 export interface HostStatusOptions {
@@ -41,6 +41,8 @@ export interface HostStatusOptions {
   own: Pick<OwnProcess, "version" | "revision" | "startedMs">;
 }
 
+/** Candidates that the page shows. */
+const victimsShown = 20;
 /** A look at the host serves everybody who asks within this time. */
 const freshForMs = 1000;
 
@@ -135,12 +137,13 @@ export class HostStatus {
     const { nowMs, kills, unaccounted, sources, troubles } = this.#options;
     const moment = this.#moment();
     const ranking = this.#victims.rank(moment);
+    const { victims, unkillable } = this.#victims.answer(ranking, moment, victimsShown);
     return {
       atMs: nowMs(),
       memory: this.#memoryView(),
       cgroups: this.#cgroupViews(moment),
-      victims: ranking.candidates.map((process) => this.#victimView(process)),
-      unkillable: this.#processes() && this.#victims.answer(ranking, moment, 0).unkillable,
+      victims,
+      unkillable: this.#processes() && unkillable,
       kills: kills(),
       unaccountedKills: unaccounted(),
       sources: sources().map(({ name, path, up, reason }) => ({ name, path, up, reason })),
@@ -229,19 +232,6 @@ export class HostStatus {
       processes: this.#processes()?.processes ?? [],
       memTotalBytes: meminfo?.memTotalBytes ?? 0,
       swapTotalBytes: meminfo?.swapTotalBytes ?? 0,
-    };
-  }
-
-  #victimView(process: ProcessReading): VictimView {
-    return {
-      pid: process.pid,
-      comm: process.comm,
-      cgroup: process.cgroup ?? null,
-      owner: this.#options.owners.ownerOf(process.cgroup ?? ""),
-      score: process.score,
-      scoreAdj: process.scoreAdj,
-      residentBytes: process.memory.residentBytes,
-      swapBytes: process.memory.swapBytes,
     };
   }
 }

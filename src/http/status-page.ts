@@ -59,8 +59,10 @@ export interface VictimView {
   scoreAdj: number;
   residentBytes: number;
   swapBytes: number;
-  /** What it and those that die with it hold, where that is more than its own. */
-  freesBytes?: number;
+  /** What a kill gives back: its own, and that of those that die with it. */
+  freesBytes: number;
+  /** Pids of those. */
+  diesWith: readonly number[];
 }
 
 export interface LogSourceView {
@@ -78,7 +80,7 @@ export interface StatusView {
   memory: HostMemoryView | undefined;
   /** Those with a limit, the closest to it first. */
   cgroups: readonly CgroupView[];
-  /** In the order in which the kernel would choose them if the host ran out. */
+  /** The first, in the order in which the kernel would choose them if the host ran out. */
   victims: readonly VictimView[];
   unkillable: { count: number; residentBytes: number } | undefined;
   /** Newest first. */
@@ -94,7 +96,7 @@ const hourMs = 3_600_000;
 /** What is shown at once, and what opens on demand. */
 const limitsShown = { atOnce: 6, atMost: 100 };
 const killsShown = { atOnce: 5, atMost: 100 };
-const victimsShown = { atOnce: 5, atMost: 20 };
+const victimsShown = { atOnce: 5, atMost: Number.POSITIVE_INFINITY };
 
 /** `/`: the answer in one sentence, then what it rests on. */
 export function statusPage(view: StatusView, site: Site): Html {
@@ -270,11 +272,9 @@ function victimsTable(victims: readonly VictimView[], hasFirst: boolean): Html {
   return html`<table>
 <thead><tr><th scope="col">Process</th><th scope="col" class="n">oom_score_adj</th><th scope="col" class="n">A kill frees</th></tr></thead>
 <tbody>${victims.map((victim, index) => {
-    const { pid, comm, owner, cgroup, scoreAdj, residentBytes, swapBytes } = victim;
-    const ownBytes = residentBytes + swapBytes;
-    const { freesBytes = ownBytes } = victim;
+    const { pid, comm, owner, cgroup, scoreAdj, freesBytes, diesWith } = victim;
     const where = workloadName(owner, cgroup);
-    return html`<tr data-key="${pid}"${hasFirst && index === 0 && html` class="first"`}><th scope="row">${commOf({ comm })}<span class="path">pid ${pid}${where !== undefined && `, ${where}`}</span></th><td class="n">${scoreAdj}</td><td class="n"><b>${bytes(freesBytes)}</b>${freesBytes > ownBytes && html`<span class="path">${bytes(ownBytes)} its own</span>`}</td></tr>`;
+    return html`<tr data-key="${pid}"${hasFirst && index === 0 && html` class="first"`}><th scope="row">${commOf({ comm })}<span class="path">pid ${pid}${where !== undefined && `, ${where}`}</span></th><td class="n">${scoreAdj}</td><td class="n"><b>${bytes(freesBytes)}</b>${diesWith.length > 0 && html`<span class="path">with ${diesWith.length} ${diesWith.length === 1 ? "other" : "others"}</span>`}</td></tr>`;
   })}</tbody>
 </table>`;
 }

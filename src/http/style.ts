@@ -119,7 +119,7 @@ figcaption{display:flex;flex-wrap:wrap;gap:.1rem 1rem;justify-content:space-betw
 .row .much{color:var(--muted);font-size:.9375rem}
 .rows .bar{margin-top:.55rem}
 .rows p{margin:.3rem 0 0;color:var(--muted);font-size:.9375rem;overflow-wrap:anywhere}
-.limits>li{display:grid;grid-template-columns:minmax(0,1fr) 9.5rem 12rem;gap:0 1.5rem;align-items:center}
+.limits>li{display:grid;grid-template-columns:minmax(0,1fr) 9.5rem 13rem;gap:0 1.5rem;align-items:center}
 .limits .what{min-width:0;overflow-wrap:anywhere}
 .limits .much{text-align:right}
 .limits .much b{font-weight:600}

@@ -60,13 +60,13 @@ describe("who dies next", () => {
   it("is told with what the kernel goes by and what a kill frees", () => {
     const text = read("victims", {
       victims: [
-        aVictim({ scoreAdj: 500, freesBytes: 7 * GiB }),
+        aVictim({ scoreAdj: 500, freesBytes: 7 * GiB, diesWith: [10, 11] }),
         aVictim({ pid: 10, comm: "", cgroup: null, owner: nobody }),
       ],
       unkillable: { count: 2, residentBytes: GiB },
     });
     expect(text).toContain(
-      "postgres pid 9, postgres.service 500 7 GiB 3 GiB its own (no name) pid 10 0 3 GiB",
+      "postgres pid 9, postgres.service 500 7 GiB with 2 others (no name) pid 10 0 3 GiB",
     );
     expect(text).toContain("2 processes with 1 GiB may not be killed (oom_score_adj -1000).");
   });

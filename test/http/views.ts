@@ -113,6 +113,8 @@ export function aVictim(changes: Partial<VictimView> = {}): VictimView {
     scoreAdj: 0,
     residentBytes: 3 * GiB,
     swapBytes: 0,
+    freesBytes: 3 * GiB,
+    diesWith: [],
     ...changes,
   };
 }
