@@ -90,7 +90,8 @@ export class NumberedLines {
   /** How often one or more lines in a row are missing. */
   gaps(written: number): number {
     const all = Array.from({ length: written }, (_, number) => number);
-    return all.filter((number) => !this.#seen.has(number) && this.#seen.has(number - 1)).length;
+    const isSeen = (number: number) => number < 0 || this.#seen.has(number);
+    return all.filter((number) => !isSeen(number) && isSeen(number - 1)).length;
   }
 
   check(written: number): { lost: number; doubled: number; disordered: number } {
