@@ -37,10 +37,12 @@ export interface Outcome {
   /** Whom the kernel chose. */
   died: number | undefined;
   isHit: boolean;
+  /** It was the growing one that died: it had grown since. */
+  hasOvertaken: boolean;
   /** Who was to die with it, and who did: pids in order. */
   saidTogether: number[];
   diedTogether: number[];
-  /** Those that the answer held more bytes or fewer than the kernel's own table. */
+  /** The candidates as answered, beside the kernel's own table of tasks where the log has it. */
   report: string;
 }
 
@@ -89,7 +91,7 @@ export interface Theatre {
 /** The exporter looks at the host once a second at most for all who ask. */
 const freshAfterMs = 1100;
 /** So little is left of a machine's memory when the exporter is asked. */
-const hostRoomKb = 8 << 10;
+const hostRoomKb = 32 << 10;
 
 let lastAskedAt = Number.NEGATIVE_INFINITY;
 
@@ -107,10 +109,10 @@ export async function play(scene: Scene, theatre: Theatre): Promise<Outcome> {
     kernelLog.drain();
     const asked = await ask(cgroups.scope, theatre);
     cast.go();
-    await until(() => cast.dead.length > 0, 60_000);
-    await until(() => kernelLog.read().includes("Killed process"));
+    await cast.firstDeath;
+    await until(() => killLines(scene, cast, kernelLog.read()).length > 0);
     await until(() =>
-      [...firstEvent(kernelLog.read(), cast.players)].every((pid) => cast.dead.includes(pid)),
+      [...firstEvent(scene, cast, kernelLog.read())].every((pid) => cast.dead.includes(pid)),
     );
     return judge(scene, cast, asked.answer, asked.metric, kernelLog.read());
   } finally {
@@ -165,12 +167,18 @@ async function victimsOf(scope: string, theatre: Theatre): Promise<VictimsAnswer
 class Cast {
   readonly players: Player[] = [];
   readonly dead: number[] = [];
+  /** Waited for without a look now and then: where memory is short, each would cost more of it. */
+  readonly firstDeath: Promise<void>;
+  #died: () => void = () => {};
   readonly #child: ChildProcess;
   readonly #exited: Promise<unknown>;
   readonly #waiting = new Map<string, () => void>();
   #error = "";
 
   constructor({ program, file }: Theatre) {
+    this.firstDeath = new Promise((resolve) => {
+      this.#died = resolve;
+    });
     this.#child = spawn(program, {
       stdio: ["pipe", "pipe", "pipe"],
       env: { STAGE_FILE: file },
@@ -222,7 +230,9 @@ class Cast {
       this.players.push({ actor: id, pid, kind, thread: Number(thread ?? pid) });
     } else if (word === "exit") {
       const sigkill = "9";
-      if (number === sigkill) this.dead.push(Number(id));
+      if (number !== sigkill) return;
+      this.dead.push(Number(id));
+      this.#died();
     } else {
       const until = word === "filled" ? word : `${word} ${id}`;
       this.#waiting.get(until)?.();
@@ -301,8 +311,8 @@ function isChild(path: string, parent: string): boolean {
   return path !== parent && path.startsWith(parent === "/" ? parent : `${parent}/`);
 }
 
-async function until(isSo: () => boolean, withinMs = 3000): Promise<void> {
-  const deadline = performance.now() + withinMs;
+async function until(isSo: () => boolean): Promise<void> {
+  const deadline = performance.now() + 3000;
   while (!isSo() && performance.now() < deadline) await wait(10);
 }
 
@@ -344,46 +354,58 @@ function judge(
   log: string,
 ): Outcome {
   const [first] = answer.victims;
-  const killed = Number(/Killed process (\d+) /.exec(log)?.[1]);
-  const died = cast.players.find(({ thread, pid }) => thread === killed || pid === killed)?.pid;
-  const isHit = first !== undefined && (died ?? killed) === first.pid;
+  const killed = killLines(scene, cast, log)[0]?.pid;
+  const died = playerOf(cast, killed)?.pid ?? killed;
   const saidTogether = first === undefined ? [] : [first.pid, ...first.diesWith].sort(byNumber);
-  const diedTogether = cast.dead
-    .filter((pid) => firstEvent(log, cast.players).has(pid))
-    .sort(byNumber);
+  const event = firstEvent(scene, cast, log);
+  const diedTogether = cast.dead.filter((pid) => event.has(pid)).sort(byNumber);
   return {
     scene,
     said: first?.pid,
     metricSaid,
-    died: died ?? (Number.isNaN(killed) ? undefined : killed),
-    isHit,
+    died,
+    isHit: died !== undefined && died === first?.pid,
+    hasOvertaken: scene.actors.some(
+      ({ id, grows }) => grows && id === playerOf(cast, died)?.actor && died !== first?.pid,
+    ),
     saidTogether,
     diedTogether,
     report: reportOf(scene, cast, answer, log),
   };
 }
 
+function playerOf({ players }: Cast, killed: number | undefined): Player | undefined {
+  return players.find(({ pid, thread }) => pid === killed || thread === killed);
+}
+
+/** Kills that are the scene's; in a cgroup's scene others may happen on the machine meanwhile. */
+function killLines(scene: Scene, cast: Cast, log: string): { pid: number; at: number }[] {
+  return [...log.matchAll(/Killed process (\d+) /g)]
+    .map((line) => ({ pid: Number(line[1]), at: line.index }))
+    .filter(({ pid }) => scene.scope === "host" || playerOf(cast, pid) !== undefined);
+}
+
 /**
  * Whom the first kill took, of all that died before the growing one stopped: whoever has a line in
  * that event, and who shares their memory and has none.
  */
-function firstEvent(log: string, players: readonly Player[]): Set<number> {
-  const named = new Set<number>();
-  let isGroup = false;
-  for (const line of log.split("\n")) {
-    const [, killed] = /Killed process (\d+) /.exec(line) ?? [];
-    if (/invoked oom-killer|oom-kill:/.test(line) && named.size > 0) break;
-    if (line.includes("due to memory.oom.group set")) isGroup = true;
-    if (killed === undefined) continue;
-    if (named.size > 0 && !isGroup) break;
-    named.add(Number(killed));
+function firstEvent(scene: Scene, cast: Cast, log: string): Set<number> {
+  const [first, ...later] = killLines(scene, cast, log);
+  if (first === undefined) return new Set();
+  const isGroup = /^[^\n]*\n[^\n]*due to memory\.oom\.group set/.test(log.slice(first.at));
+  const named = new Set([first.pid]);
+  if (isGroup) {
+    const next = log.slice(first.at).search(/invoked oom-killer|oom-kill:/);
+    const end = next < 0 ? log.length : first.at + next;
+    for (const { pid, at } of later) if (at < end) named.add(pid);
   }
   const spaceOf = ({ actor, pid, kind }: Player) => (kind === "child" ? `${pid}` : actor);
-  const spaces = players
-    .filter(({ pid, thread }) => named.has(pid) || named.has(thread))
-    .map(spaceOf);
+  const spaces = [...named].flatMap((pid) => {
+    const player = playerOf(cast, pid);
+    return player === undefined ? [] : [spaceOf(player)];
+  });
   return new Set(
-    players.filter((player) => spaces.includes(spaceOf(player))).map(({ pid }) => pid),
+    cast.players.filter((player) => spaces.includes(spaceOf(player))).map(({ pid }) => pid),
   );
 }
 
@@ -392,7 +414,8 @@ const byNumber = (a: number, b: number) => a - b;
 /** Candidates as answered, beside the kernel's own table of tasks where the log has it. */
 function reportOf(scene: Scene, cast: Cast, answer: VictimsAnswer, log: string): string {
   const table = new Map<number, string>();
-  const dump = log.slice(0, log.indexOf("Killed process"));
+  const killAt = killLines(scene, cast, log)[0]?.at ?? 0;
+  const dump = log.slice(0, killAt);
   for (const [, pid, rest] of dump.matchAll(/;\[ *(\d+)\] +(.*)/g))
     table.set(Number(pid), rest ?? "");
   const header = /pid {2}\] (.*)/.exec(dump)?.[1];
@@ -405,8 +428,8 @@ function reportOf(scene: Scene, cast: Cast, answer: VictimsAnswer, log: string):
     const truth = table.get(player?.thread ?? victim.pid) ?? "-";
     return `  ${victim.rank}. ${victim.pid} ${role}: ${said} | kernel: ${truth}`;
   });
-  const choice = /oom-kill:.*/.exec(dump)?.[0] ?? "no oom-kill line";
-  const kill = /[^;]*Killed process.*/.exec(log)?.[0] ?? "no kill";
+  const choice = dump.match(/oom-kill:.*/g)?.at(-1) ?? "no oom-kill line";
+  const kill = /.*/.exec(log.slice(killAt))?.[0];
   return [`  ${header ?? "no table"}`, ...lines, `  ${choice}`, `  ${kill}`].join("\n");
 }
 

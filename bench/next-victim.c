@@ -17,7 +17,8 @@
  *     clones=N      processes in the same address space that are no threads of it
  *     leaderless=1  the memory is another thread's, the first one has ended
  *     grows=1       takes more on "go"; ballast=KB: leaves so much of the machine's memory on "fill"
- *   fill / go       the ballast, then the growing one, takes memory until somebody has died
+ *   fill / go       the ballast takes memory up to its KB, then nearly all, and then the growing one
+ *                   the rest, until somebody has died
  *   end             kills all and ends
  * Standard output:
  *   ready ID PID KIND [TID]   KIND: main, child, clone; TID: the thread that is left
@@ -45,7 +46,10 @@
 #define SEGMENT_KB (64L << 10)
 #define MADV_PAGEOUT_SINCE_5_4 21
 
-enum { WAIT, FILL, GO, SOMEBODY_DIED };
+enum { WAIT, FILL, GO, LAST, SOMEBODY_DIED };
+
+/* The growing one is left the machine's last memory, so that it is still small when that is gone. */
+#define LAST_KB 4096L
 
 struct actor {
   char id[32];
@@ -129,7 +133,7 @@ static long available_kb(void) {
 
 /* Page by page, so that the growing one is hardly larger when the kernel chooses than when asked. */
 static void grow(void) {
-  wait_for(GO);
+  wait_for(LAST);
   for (;;) {
     char *memory = mapped(1024, MADV_NOHUGEPAGE);
     for (long at = 0; at < 1024 << 10; at += PAGE) {
@@ -141,13 +145,22 @@ static void grow(void) {
 }
 
 static void fill(long left_kb) {
+  while (*stage < SOMEBODY_DIED && available_kb() > left_kb) {
+    touch(mapped(512, MADV_NOHUGEPAGE), 512);
+  }
+}
+
+static void be_ballast(long left_kb) {
   wait_for(FILL);
-  while (available_kb() > left_kb) touch(mapped(512, MADV_NOHUGEPAGE), 512);
-  say("filled %ld\n", available_kb());
+  fill(left_kb);
+  say("filled\n");
+  wait_for(GO);
+  fill(LAST_KB);
+  __sync_bool_compare_and_swap(stage, GO, LAST);
 }
 
 static void hold(const struct actor *self) {
-  if (self->ballast > 0) fill(self->ballast);
+  if (self->ballast > 0) be_ballast(self->ballast);
   if (self->grows) grow();
   for (;;) pause();
 }
@@ -232,6 +245,7 @@ static long value_of(const char *line, const char *key) {
   return at == NULL ? 0 : atol(at + strlen(key));
 }
 
+/* True for the ballast. */
 static int start(const char *line) {
   struct actor self = {0};
   char end;
@@ -263,20 +277,21 @@ static int start(const char *line) {
     if (read(ready_pipe[0], &end, 1) != 1) fail("an actor ended");
   }
   say("staged %s\n", self.id);
-  return pid;
+  return self.ballast > 0;
 }
 
 static void reap(void) {
   int status;
   pid_t pid;
   while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
-    if (*stage == GO) *stage = SOMEBODY_DIED;
+    if (*stage >= GO) *stage = SOMEBODY_DIED;
     say("exit %d %d\n", pid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
   }
 }
 
 int main(void) {
   char line[1000];
+  int has_ballast = 0;
   sigset_t signals;
   stage = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   segment = mmap(NULL, SEGMENT_KB << 10, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -304,9 +319,9 @@ int main(void) {
     }
     if (polled[0].revents == 0) continue;
     if (fgets(line, sizeof line, stdin) == NULL || strcmp(line, "end\n") == 0) break;
-    if (strncmp(line, "actor ", 6) == 0) start(line);
+    if (strncmp(line, "actor ", 6) == 0) has_ballast |= start(line);
     else if (strcmp(line, "fill\n") == 0) *stage = FILL;
-    else if (strcmp(line, "go\n") == 0) *stage = GO;
+    else if (strcmp(line, "go\n") == 0) *stage = has_ballast ? GO : LAST;
     else fail(line);
   }
   /* All have this process for a parent and are in its group, where only it bears this. */

@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { HostCollector, type HostReading } from "../../src/collectors/host.ts";
+import { badnessRules } from "../../src/kernel/badness.ts";
 import { memoryUse } from "../../src/kernel/meminfo.ts";
 import { rankVictims } from "../../src/model/next-victim.ts";
 import { CgroupTree, findMemoryHierarchy } from "../../src/sources/cgroup-tree.ts";
@@ -137,7 +138,13 @@ describe("the processes", () => {
     const totalBytes = meminfo.memTotalBytes + (meminfo.swapTotalBytes ?? 0);
     const table = processTable(4096);
     const { processes } = table.read(Number.POSITIVE_INFINITY);
-    const scope = { totalBytes, pageBytes: 4096, hostInit: table.seesHostInit() };
+    const scope = {
+      totalBytes,
+      pageBytes: 4096,
+      hostInit: table.seesHostInit(),
+      isCgroup: false,
+      rules: badnessRules(files.text(files.procfs("sys/kernel/osrelease"))),
+    };
     // Who has just been forked shares its parent's memory until it execs, and is spared: score 0.
     const ranked = rankVictims(
       processes.filter(({ score }) => score > 0),

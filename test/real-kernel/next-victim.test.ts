@@ -1,0 +1,84 @@
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cgroupScene } from "../../bench/next-victim-scenario.ts";
+import {
+  KernelLog,
+  type Outcome,
+  play,
+  stageHere,
+  type Theatre,
+} from "../../bench/next-victim-stage.ts";
+import {
+  type ExporterProcess,
+  startExporter,
+  temporaryDirectory,
+} from "../setup/exporter-process.ts";
+import { memoryCgroupObstacle } from "../setup/memory-cgroup.ts";
+
+const scenes = 20;
+const firstSeed = 101;
+
+function obstacleHere(): string | undefined {
+  try {
+    execFileSync("cc", ["--version"], { stdio: "ignore" });
+  } catch {
+    return "needs a C compiler";
+  }
+  return memoryCgroupObstacle();
+}
+
+const obstacle = obstacleHere();
+
+/** Random processes in cgroups of the test's own, one of which the kernel of this machine kills. */
+describe.skipIf(obstacle !== undefined)(`the next victim (${obstacle ?? "as root"})`, () => {
+  const directory = temporaryDirectory();
+  const outcomes: Outcome[] = [];
+  let exporter: ExporterProcess;
+  let theatre: Theatre;
+
+  beforeAll(async () => {
+    const program = join(directory.path, "stage");
+    execFileSync("cc", ["-O2", "-static", "-pthread", "-o", program, "bench/next-victim.c"]);
+    const file = join(directory.path, "mapped");
+    writeFileSync(file, Buffer.alloc(40 << 20));
+    exporter = await startExporter(["--kernel-log.source=none"]);
+    const kernelLog = new KernelLog();
+    theatre = { stage: stageHere(), program, file, exporterUrl: exporter.url, kernelLog };
+    for (let seed = firstSeed; seed < firstSeed + scenes; seed++) {
+      outcomes.push(await play(cgroupScene(seed, theatre.stage), theatre));
+    }
+  });
+
+  afterAll(async () => {
+    theatre?.kernelLog.close();
+    await exporter?.end();
+    directory.remove();
+  });
+
+  // Between the answer and the kill the process that asks for memory grows, and may overtake.
+  const missesBut = (isRight: (outcome: Outcome) => boolean) =>
+    outcomes.filter((outcome) => !isRight(outcome) && !outcome.hasOvertaken);
+
+  it(`is whom the kernel then kills, in ${scenes} random scenes`, () => {
+    expect(outcomes).toHaveLength(scenes);
+    expect(missesBut(({ isHit }) => isHit).map(({ report }) => report)).toEqual([]);
+    expect(outcomes.filter(({ isHit }) => isHit).length).toBeGreaterThanOrEqual(scenes - 1);
+  });
+
+  it("is the same in oom_next_victim_info, for the cgroup whose limit is hit", () => {
+    const wrong = missesBut(({ metricSaid, died }) => (metricSaid ?? died) === died);
+    expect(wrong.map(({ report }) => report)).toEqual([]);
+    expect(outcomes.filter(({ metricSaid }) => metricSaid !== undefined).length).toBeGreaterThan(
+      scenes / 2,
+    );
+  });
+
+  it("takes along whom the answer names, and nobody else", () => {
+    const hits = outcomes.filter(({ isHit }) => isHit);
+    expect(hits.map(({ diedTogether }) => diedTogether)).toEqual(
+      hits.map(({ saidTogether }) => saidTogether),
+    );
+  });
+});

@@ -1,0 +1,61 @@
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { beforeAll, expect, it } from "vitest";
+import type { Outcome } from "../../bench/next-victim-stage.ts";
+import { guestShare, runInGuest } from "./lab.ts";
+
+/** The bench and its processes, beside the exporter. */
+beforeAll(() => {
+  const compiled = resolve("node_modules/.cache/bench");
+  try {
+    execFileSync("node_modules/.bin/tsc", ["--noEmit", "false", "--outDir", compiled]);
+  } catch {
+    // Type errors are the type check's to report; what was written can be run.
+  }
+  for (const part of ["bench", "src", "package.json"]) {
+    cpSync(join(compiled, part), join(guestShare, "next-victim", part), { recursive: true });
+  }
+  mkdirSync(guestShare, { recursive: true });
+  const program = join(guestShare, "next-victim/stage");
+  execFileSync("cc", ["-O2", "-static", "-pthread", "-o", program, "bench/next-victim.c"]);
+});
+
+const scenes = 25;
+
+it.each([
+  ["a cgroup's limit is hit", "cgroup", 401, 0],
+  ["a cgroup's limit is hit, some of it swapped out", "cgroup", 501, 128],
+  ["the host runs out", "host", 201, 0],
+  ["the host runs out, its swap as well", "host", 301, 96],
+])("the next victim is whom the kernel kills where %s", async (_, kind, seed, swapMb) => {
+  const guest = await runInGuest(
+    `
+      export EXPORTER=/share/dist/main.js STAGE_PROGRAM=/share/next-victim/stage
+      export OUTCOMES=/results/outcomes.jsonl TMPDIR=/run
+      sh -c 'echo -999 >/proc/self/oom_score_adj; exec "$@"' sh \\
+        node /share/next-victim/bench/next-victim.js next-victim ${scenes} ${seed} ${kind}
+    `,
+    { memoryMb: 512, swapMb },
+  );
+  const outcomes = guest
+    .file("outcomes.jsonl")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Outcome);
+  const misses = outcomes.filter(({ isHit }) => !isHit);
+  const together = outcomes.filter(
+    ({ isHit, saidTogether, diedTogether }) => isHit && `${saidTogether}` === `${diedTogether}`,
+  );
+  console.log(
+    `${kind}${swapMb > 0 ? " with swap" : ""}: ${scenes - misses.length} of ${outcomes.length} named right, ` +
+      `${together.length} with all who died with them` +
+      misses.map(({ scene, report }) => `\nscene ${scene.seed}:\n${report}`).join(""),
+  );
+  expect(outcomes).toHaveLength(scenes);
+  // Between the answer and the kill the process that asks for memory grows, and may overtake.
+  expect(misses.filter(({ hasOvertaken }) => !hasOvertaken).map(({ report }) => report)).toEqual(
+    [],
+  );
+  expect(misses.length).toBeLessThanOrEqual(1);
+});
