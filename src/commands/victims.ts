@@ -326,7 +326,7 @@ function together({ answer, names }: Seen): string[] {
       .map((member) => `${nameOf(names.get(member) ?? "")} (pid ${member})`);
     const rest = diesWith.length > namedAtMost ? [`${diesWith.length - namedAtMost} more`] : [];
     return wrap(
-      `With ${nameOf(comm)} (pid ${pid}) die, by memory.oom.group: ${[...named, ...rest].join(", ")}.`,
+      `With ${nameOf(comm)} (pid ${pid}) die, by memory.oom.group or for sharing its memory: ${[...named, ...rest].join(", ")}.`,
       width,
     );
   });

@@ -1,4 +1,4 @@
-import { chmodSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { victims } from "../../src/commands/victims.ts";
 import type { HostRoots } from "../../src/sources/host-files.ts";
@@ -87,7 +87,7 @@ Untouchable (oom_score_adj -1000): sshd (pid 702) holds 1.7 MiB, under 1 % of th
       "\n  4    1244 postgres         shop/db-0/postgres             721 MiB  -997   125   735 MiB +1\n",
     );
     expect(stdout).toContain(
-      "\nWith postgres (pid 1244) die, by memory.oom.group: postgres (pid 1290).\n",
+      "\nWith postgres (pid 1244) die, by memory.oom.group or for sharing its memory: postgres (pid 1290).\n",
     );
   });
 
@@ -198,6 +198,41 @@ describe("oom-exporter victims --cgroup", () => {
     // A kill within /shop/db alone does not reach the group above it.
     const [inner] = JSON.parse(run(host.roots, ["--json", "--cgroup=/shop/db"]).stdout).victims;
     expect(inner).toMatchObject({ pid: 11, diesWith: [] });
+  });
+
+  describe("for processes in one address space", () => {
+    /** Task `pid` with its stack in page 5 of its memory, which is page `frame` of the machine's. */
+    function addSharing(host: TemporaryTree, pid: number, frame: number, cgroup: string): void {
+      addProcess(host, pid, { residentKb: 5_000, cgroup });
+      const stack = 5 * 4096;
+      const stat = `${pid} (p${pid}) S${" 7".repeat(22)} 1 1 ${stack} 0 0 0`;
+      host.write(`proc/${pid}`, { stat, syscall: `35 0x0 0x${stack.toString(16)} 0x401000` });
+      const pagemap = Buffer.alloc(8 * 6);
+      pagemap.writeBigUInt64LE(BigInt(frame) | (1n << 63n), 8 * 5);
+      writeFileSync(host.path(`proc/${pid}/pagemap`), pagemap);
+    }
+
+    it("says that they die together, wherever they are, and counts their memory once", () => {
+      const host = hostWithLimits();
+      addSharing(host, 20, 77, "/shop/web");
+      addSharing(host, 21, 77, "/free");
+      // As large and laid out alike, as forks are, but with a stack of its own.
+      addSharing(host, 22, 78, "/free");
+      const { victims: found } = JSON.parse(run(host.roots, ["--json", "--cgroup=/shop"]).stdout);
+      const [, , sharing] = found;
+      expect(sharing).toMatchObject({ pid: 20, diesWith: [21], freesBytes: 5_000 * 1024 });
+    });
+
+    it("counts their memory once where a group kill takes all", () => {
+      const host = hostWithLimits();
+      addCgroup(host, "/free", { "memory.max": 64 * 2 ** 20, "memory.oom.group": 1 });
+      for (const [pid, frame] of [20, 21, 22].map((pid) => [pid, pid < 22 ? 77 : 78] as const)) {
+        addSharing(host, pid, frame, "/free");
+      }
+      const [first] = JSON.parse(run(host.roots, ["--json", "--cgroup=/free"]).stdout).victims;
+      expect(first.diesWith).toHaveLength(2);
+      expect(first.freesBytes).toBe(2 * 5_000 * 1024);
+    });
   });
 
   it("fails with one line where there is no such cgroup, or no memory controller", () => {
