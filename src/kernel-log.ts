@@ -91,8 +91,9 @@ export class KernelLog {
       const source = this.#choose();
       if (source !== undefined) this.#open(source);
       const isBlind = source?.kind === "file" && this.#isBlind(source.path);
-      const isRingReadable = openError(kmsg.open) === undefined;
-      if (isBlind && isRingReadable) this.#open({ kind: "kmsg", path: kmsg.path });
+      // A ring that cannot be read would never catch up, and no count be shown.
+      const readsBoth = isBlind && openError(kmsg.open) === undefined;
+      if (readsBoth) this.#open({ kind: "kmsg", path: kmsg.path });
     }
     for (const { reader } of this.#sources) reader.start();
     this.#reportCaughtUp();

@@ -144,7 +144,7 @@ export class FileReader extends LogReader {
         ...this.ofSource,
         bytes: (chunk, at) => this.#take(chunk, at),
         endOfFile: () => {
-          while (!this.attempt(() => this.#scanner.endOfInput())) {}
+          this.#scan(() => this.#scanner.endOfInput());
           this.#lastLine.end();
         },
         rotated: (kind) => {
@@ -176,22 +176,19 @@ export class FileReader extends LogReader {
 
   #take(chunk: Buffer, at: LogPosition): void {
     if (this.#at === undefined || at.offset !== this.#scanner.offset) {
-      this.#scanner.nextFile(at.offset);
+      this.#scan(() => this.#scanner.nextFile(at.offset));
     }
     this.#at = at;
     this.tally.bytes += chunk.length;
     this.tally.lines += linesIn(chunk);
-    this.#scan(chunk, at.offset);
+    this.#scan(() => this.#scanner.push(chunk.subarray(this.#scanner.offset - at.offset)));
     this.attempt(() => this.#noteLastRecord(chunk));
     this.tellDrained();
   }
 
-  /** The scanner knows how far it has taken the chunk that made it throw. */
-  #scan(chunk: Buffer, offset: number): void {
-    let rest = chunk;
-    while (!this.attempt(() => this.#scanner.push(rest))) {
-      rest = chunk.subarray(this.#scanner.offset - offset);
-    }
+  /** Where the scanner throws it stands behind the line in question, and goes on from there. */
+  #scan(step: () => void): void {
+    while (!this.attempt(step)) {}
   }
 
   #noteLastRecord(chunk: Buffer): void {
@@ -281,13 +278,11 @@ export class KmsgDeviceReader extends LogReader {
   }
 
   #read(record: string, isBacklog: boolean): void {
-    const nowMs = this.options.clock.nowMs();
     const message = parseKmsgRecord(record);
-    const sinceBootMs = (message?.printkMicros ?? 0) / 1000;
-    const timeMs = isBacklog ? this.#bootTimeMs() + sinceBootMs : nowMs;
-    this.tally.lastRecordMs = timeMs;
     if (message === undefined) return;
-    message.timeMs = timeMs;
+    const sinceBootMs = (message.printkMicros ?? 0) / 1000;
+    message.timeMs = isBacklog ? this.#bootTimeMs() + sinceBootMs : this.options.clock.nowMs();
+    this.tally.lastRecordMs = message.timeMs;
     this.#assembler.push(message, this.#sequence);
   }
 
