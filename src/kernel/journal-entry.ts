@@ -84,7 +84,8 @@ function messageOfJournal(fields: EntryFields, clock: LogClock): KernelMessage |
   if ((field("SYSLOG_FACILITY") ?? "0") !== "0") message.origin = "user";
   const micros = (name: string): number | undefined => {
     const value = field(name);
-    return value !== undefined && /^\d+$/.test(value) ? Number(value) : undefined;
+    // More digits are no time that a date could tell.
+    return value !== undefined && /^\d{1,18}$/.test(value) ? Number(value) : undefined;
   };
   const printk = micros("_SOURCE_MONOTONIC_TIMESTAMP");
   if (printk !== undefined) message.printkMicros = printk;

@@ -219,6 +219,13 @@ describe("the envelope of a kernel message", () => {
   });
 });
 
+describe("a time that no date can tell", () => {
+  it("is none", () => {
+    const entry = { MESSAGE: "a", __REALTIME_TIMESTAMP: "9".repeat(20) };
+    expect(read(JSON.stringify(entry))?.timeMs).toBeUndefined();
+  });
+});
+
 describe("who wrote a message", () => {
   it.each([
     ["a tag with a pid", `Nov 20 13:23:50 web1 kernel[123]: ${kill}`],
