@@ -118,9 +118,10 @@ function answerSection(
   site: Site,
 ): Html {
   const { sentence, tone, topic, detail, kill } = answer;
-  const [lead = "", ...rest] = unbroken(sentence).split(/(?<=:)/);
+  const text = unbroken(sentence);
+  const [, lead, rest] = /^([^:]*:)( .*)$/s.exec(text) ?? [];
   return html`<section class="answer" aria-labelledby="answer">
-<h1 id="answer" data-topic="${topic}">${rest.length === 0 ? lead : html`<span class="${tone}">${lead}</span>${rest.join("")}`}</h1>
+<h1 id="answer" data-topic="${topic}">${lead === undefined ? text : html`<span class="${tone}">${lead}</span>${rest}`}</h1>
 ${detail !== undefined && html`<p class="detail">${withFullStop(detail)}</p>`}
 ${kill !== undefined && html`<p><a href="${killPath(kill, site)}">Why this one, and what to do</a></p>`}
 ${
@@ -207,12 +208,11 @@ function swapPart({ swapTotalBytes, swapFreeBytes }: HostMemoryView): Html {
 function limitsSection({ cgroups, atMs }: StatusView): Html {
   const inUse = cgroups.filter(({ usedBytes }) => usedBytes > 0).sort(byUrgency);
   const [shown, more, hidden] = divide(inUse, limitsShown);
-  const rows = (part: readonly CgroupView[]) =>
-    html`<ol class="rows limits">${part.map((cgroup) => limitRow(cgroup, atMs))}</ol>`;
+  const list = (rows: readonly Html[]) => html`<ol class="rows limits">${rows}</ol>`;
   return html`<section class="card" aria-labelledby="limits">
 <h2 id="limits">Closest to their limits</h2>
-${shown.length === 0 ? html`<p>No cgroup in use has a memory limit.</p>` : rows(shown)}
-${more.length > 0 && html`<details><summary>${more.length} more, further from theirs</summary>${rows(more)}</details>`}
+${shown.length === 0 ? html`<p>No cgroup in use has a memory limit.</p>` : list(shown.map((cgroup) => limitRow(cgroup, limitFigure(cgroup, atMs))))}
+${more.length > 0 && html`<details><summary>${more.length} more, further from theirs</summary>${list(more.map((cgroup) => limitRow(cgroup)))}</details>`}
 ${hidden > 0 && html`<p class="note">And ${hidden} further still.</p>`}
 </section>`;
 }
@@ -225,8 +225,18 @@ function byUrgency(a: CgroupView, b: CgroupView): number {
   return left === right ? heldBytes(b) / b.limitBytes - heldBytes(a) / a.limitBytes : left - right;
 }
 
-function limitRow(cgroup: CgroupView, atMs: number): Html {
-  const { usedBytes, limitBytes, limitCgroup, timeLeft, lastHour } = cgroup;
+function limitFigure(cgroup: CgroupView, atMs: number): Html {
+  const { lastHour, limitBytes } = cgroup;
+  const line = {
+    kind: cgroupTone(cgroup),
+    name: `Held by ${cgroupName(cgroup)}`,
+    points: lastHour.map((point) => ({ atMs: point.atMs, bytes: point.usedBytes })),
+  };
+  return html`<figure>${chart({ fromMs: atMs - hourMs, toMs: atMs, limitBytes, lines: [line] })}</figure>`;
+}
+
+function limitRow(cgroup: CgroupView, figure?: Html): Html {
+  const { usedBytes, limitBytes, limitCgroup, timeLeft } = cgroup;
   const held = heldBytes(cgroup);
   const name = cgroupName(cgroup);
   const tone = cgroupTone(cgroup);
@@ -234,14 +244,9 @@ function limitRow(cgroup: CgroupView, atMs: number): Html {
   const cacheBytes = Math.max(0, usedBytes - held);
   const seconds = secondsLeft(timeLeft);
   const outlook = seconds === undefined ? trend(timeLeft) : `full in ${about(seconds)}`;
-  const line = {
-    kind: tone,
-    name: `Held by ${name}`,
-    points: lastHour.map((point) => ({ atMs: point.atMs, bytes: point.usedBytes })),
-  };
   return html`<li data-key="${cgroup.cgroup}">
 <div class="what"><b>${name}</b>${name !== cgroup.cgroup && html`<span class="path one-line" title="${cgroup.cgroup}">${cgroup.cgroup}</span>`}${limitCgroup !== undefined && html`<span class="path">limit set by ${limitCgroup}</span>`}</div>
-<figure>${chart({ fromMs: atMs - hourMs, toMs: atMs, limitBytes, lines: [line] })}</figure>
+${figure}
 <div class="much"><b>${bytes(held)}</b> of ${bytes(limitBytes)}, ${filled}${outlook !== undefined && html`<span class="path ${tone}-text">${outlook}</span>`}</div>
 ${bar(
   [

@@ -121,7 +121,7 @@ figcaption{display:flex;flex-wrap:wrap;gap:.1rem 1rem;justify-content:space-betw
 .rows p{margin:.3rem 0 0;color:var(--muted);font-size:.9375rem;overflow-wrap:anywhere}
 .limits>li{display:grid;grid-template-columns:minmax(0,1fr) 9.5rem 13rem;gap:0 1.5rem;align-items:center}
 .limits .what{min-width:0;overflow-wrap:anywhere}
-.limits .much{text-align:right}
+.limits .much{grid-column:3;text-align:right}
 .limits .much b{font-weight:600}
 .limits .chart{height:2.4rem}
 .limits .bar{grid-column:1/-1}
@@ -157,7 +157,7 @@ footer{display:flex;flex-wrap:wrap;gap:.4rem 1.5rem;padding-top:.7rem;padding-bo
 .two{grid-template-columns:minmax(0,1fr);gap:1.6rem}
 .chart{height:7.5rem}
 .limits>li{grid-template-columns:minmax(0,1fr);gap:.35rem}
-.limits .much{grid-row:2;text-align:left}
+.limits .much{grid-row:2;grid-column:1;text-align:left}
 .facts th{width:38%}
 .tiles{grid-template-columns:repeat(auto-fill,minmax(8rem,1fr))}
 td,tbody th{padding-right:.6rem}
