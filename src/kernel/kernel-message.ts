@@ -89,7 +89,7 @@ export function parseKmsgRecord(record: string): KernelMessage | undefined {
 }
 
 /** A process maps whole pages: these sizes were typed, not measured. */
-const lessThanAPage = /Killed process .* total-vm:[1-3]kB/s;
+const lessThanAPage = /Killed process (?:(?!Killed process ).)* total-vm:[1-3]kB/s;
 
 /** Root may write into the ring, and plain dmesg output does not tell its lines from the kernel's. */
 export function plausible(text: string): MessageOrigin {
