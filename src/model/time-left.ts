@@ -21,13 +21,14 @@ export interface UsePoint {
  *
  * - `plenty_left`: no more than half of the limit is in use.
  * - `page_cache`: what fills the limit is page cache, which the kernel drops before it kills.
- * - `watched_too_short`: less than a quarter of an hour was watched without a gap.
+ * - `watched_too_short`: less than a quarter of an hour was watched without a gap, or less than an hour
+ *   of a growth that needs more than half an hour.
  * - `fell_back`: use fell within the hour, as after a restart, a kill or a collection of garbage, and
  *   what came since shows no more than what was before.
  * - `not_growing`: use stands still or shrinks.
  * - `slowing_down`: it grows, but ever slower, and at that would stop before the limit.
  * - `no_line`: it goes up and down, or grew in steps.
- * - `far_off`: it grows, but needs longer than can be told from what was watched.
+ * - `far_off`: it grows, but needs more than four hours.
  */
 export type Refusal =
   | "plenty_left"
@@ -46,11 +47,25 @@ export type TimeLeft = { seconds: number; bytesPerSecond: number } | { refused: 
 interface Window {
   ms: number;
   checkMs: number;
+  /** How far ahead it tells, and what it says beyond. */
+  horizonMs: number;
+  beyond: Refusal;
 }
 
 const minuteMs = 60_000;
-const hour: Window = { ms: 60 * minuteMs, checkMs: 15 * minuteMs };
-const quarter: Window = { ms: 15 * minuteMs, checkMs: 5 * minuteMs };
+/** As far ahead as threshold:oom_time_left_warning:seconds and threshold:oom_time_left_critical:seconds. */
+const hour: Window = {
+  ms: 60 * minuteMs,
+  checkMs: 15 * minuteMs,
+  horizonMs: 240 * minuteMs,
+  beyond: "far_off",
+};
+const quarter: Window = {
+  ms: 15 * minuteMs,
+  checkMs: 5 * minuteMs,
+  horizonMs: 30 * minuteMs,
+  beyond: "watched_too_short",
+};
 
 /** Of a window, from its start: a scraper's first look may be late. */
 const watchedShare = 0.9;
@@ -59,8 +74,6 @@ const gapMs = 2.5 * minuteMs;
 /** threshold:oom_trend_fit:ratio. */
 const leastFit = 0.85;
 const refusedUpTo = 0.5;
-/** Windows of looking back for one of looking ahead. */
-const horizon = 8;
 /** Use that was this near the limit and fell below the other share was ended by the limit: a kill. */
 const killed = { from: 0.9, to: 0.75 };
 /** Teeth are not all of one height: what exceeds the last by this share of its depth may be the next. */
@@ -86,7 +99,10 @@ export function timeLeft(points: readonly UsePoint[], limitBytes: number, nowMs:
   const soon = judge(watched, limitBytes, nowMs, quarter);
   if (!isWatched(watched, hour, nowMs)) return soon;
   const later = judge(watched, limitBytes, nowMs, hour);
-  if ("refused" in later) return later.refused === "slowing_down" ? later : soon;
+  if ("refused" in later) {
+    const overrules = "refused" in soon && soon.refused === quarter.beyond;
+    return overrules || later.refused === "slowing_down" ? later : soon;
+  }
   return "refused" in soon || later.seconds < soon.seconds ? later : soon;
 }
 
@@ -125,7 +141,7 @@ function judge(
   watched: readonly UsePoint[],
   limitBytes: number,
   nowMs: number,
-  { ms, checkMs }: Window,
+  { ms, checkMs, horizonMs, beyond }: Window,
 ): TimeLeft {
   const { atMs, usedBytes } = watched.at(-1) as UsePoint;
   const points = watched.filter((point) => point.atMs >= nowMs - ms);
@@ -138,7 +154,7 @@ function judge(
   const leftBytes = limitBytes - usedBytes;
   if (riseToComeBytes(points) < leftBytes) return { refused: "slowing_down" };
   const seconds = Math.max(0, leftBytes / bytesPerSecond - (nowMs - atMs) / 1000);
-  return seconds * 1000 > ms * horizon ? { refused: "far_off" } : { seconds, bytesPerSecond };
+  return seconds * 1000 > horizonMs ? { refused: beyond } : { seconds, bytesPerSecond };
 }
 
 /** True where use has been higher since `sinceMs` than before: than each fall began, and then some. */

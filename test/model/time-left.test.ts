@@ -97,6 +97,12 @@ describe("the time left", () => {
     );
   });
 
+  it("is told up to half an hour ahead after a quarter, and up to four hours after an hour", () => {
+    const watched = 15 * minute;
+    expect(answer(looks(leak(0.29, 0.01), { watched }))).toBeCloseTo(29 * minute, 0);
+    expect(answer(looks(leak(0.4, 0.4 / 239)))).toBeCloseTo(239 * minute, 0);
+  });
+
   it("takes the slower speed where a leak grows faster than it did", () => {
     const use = (ago: number) =>
       Math.min(leak(0.2, 0.02)(ago), leak(0.2 + 0.02 * 4, 0.01)(ago - 240));
@@ -131,6 +137,7 @@ describe("no time is given", () => {
     ["plenty_left", looks(leak(0.5, 0.01), { watched: minute })],
     ["watched_too_short", []],
     ["watched_too_short", looks(leak(0.2, 0.01), { watched: 13 * minute })],
+    ["watched_too_short", looks(leak(0.31, 0.01), { watched: 50 * minute })],
     ["not_growing", looks(() => 0.9)],
     ["not_growing", looks(leak(0.2, -0.001))],
     ["not_growing", looks((ago) => (ago > 15 * minute ? 1.1 - ago / 5400 : 0.9))],
@@ -138,7 +145,7 @@ describe("no time is given", () => {
     ["slowing_down", looks((ago) => 0.9 - 0.3 * Math.exp(-(960 - ago) / 900), { watched: 960 })],
     ["no_line", looks((ago) => (ago > 3 * minute ? 0.6 : 0.7))],
     ["fell_back", looks(sawtooth(0.85, 0.3, 40 * minute, 20 * minute))],
-    ["far_off", looks(leak(0.4, 0.0005))],
+    ["far_off", looks(leak(0.4, 0.4 / 241))],
   ])("%s", (refused, points) => {
     expect(answer(points)).toBe(refused);
   });
