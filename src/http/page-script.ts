@@ -50,7 +50,6 @@ export const pageScript = `
     if (find("main h1[data-topic]", fresh) === null) throw new Error("not this page");
     // Another version of the exporter: what it sends goes with its own style and script.
     if (find("style", fresh)?.textContent !== find("style").textContent) return location.reload();
-    const focused = document.activeElement;
     const topic = find("h1").dataset.topic;
     patch(find("main"), find("main", fresh));
     document.title = fresh.title;
@@ -58,10 +57,6 @@ export const pageScript = `
     find("link[rel=icon]").href = find("link[rel=icon]", fresh).href;
     const answer = find("h1");
     if (answer.dataset.topic !== topic) announce(answer.textContent);
-    // An element that was moved to another place in its list has lost it.
-    if (focused !== document.activeElement && focused?.isConnected) {
-      focused.focus({ preventScroll: true });
-    }
   }
 
   /** Says since when nothing was heard, and counts on until something is. */

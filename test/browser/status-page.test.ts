@@ -286,6 +286,19 @@ describe("the page that stays open", () => {
     expect(others).toEqual({ focused: true, selected: "2 processes", opened: true });
   });
 
+  it("keeps a selection that a number changes beside", async () => {
+    const { page } = await openStill(states.healthy);
+    const select = `(() => {
+      const text = document.querySelector("h1").lastChild;
+      getSelection().setBaseAndExtent(text, text.data.indexOf("nothing"), text, text.length);
+    })()`;
+    await page.evaluate(select);
+    server.view = { ...states.healthy, memory: aMemory({ availableBytes: 9.5 * GiB }) };
+    await page.clock.runFor(10_000);
+    await page.getByRole("heading", { name: /Healthy: 9\.5\sGiB left/ }).waitFor();
+    expect(await page.evaluate("String(getSelection())")).toBe("nothing is near its limit");
+  });
+
   it("speaks up for a new answer, not for a number that moved", async () => {
     const { page } = await openStill(states.healthy);
     const said = page.getByRole("status");
