@@ -16,6 +16,7 @@ import { incidentOf, sightingOf } from "../model/kill-ledger.ts";
 import { ownerOfCgroup } from "../model/owner.ts";
 import { SameKill } from "../model/same-kill.ts";
 import { openKmsg } from "../sources/kmsg-device.ts";
+import { isSystemError } from "../sources/system-error.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { killStory, tally } from "./kill-story.ts";
 import { printable, type Style, styleFor } from "./terminal.ts";
@@ -96,10 +97,6 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
 const noSource =
   "this machine has no kernel log that can be read; run as root or in group adm, or name a FILE";
 
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && typeof (error as NodeJS.ErrnoException).code === "string";
-}
-
 function failureOf(error: Error, name: string | undefined): string {
   if (error instanceof Failure) return error.message;
   const { code, message } = error as NodeJS.ErrnoException;
@@ -108,7 +105,6 @@ function failureOf(error: Error, name: string | undefined): string {
     return `${where}: no such file; name a kernel log or give it on standard input (-)`;
   if (code === "EACCES" || code === "EPERM")
     return `${where}: not readable; run as root or in the group that owns it (often adm)`;
-  if (code === "EISDIR") return `${where}: is a directory; name a file in it`;
   if (code?.startsWith("Z_"))
     return `${where}: damaged gzip data (${message}); kills before the damage are told`;
   return `${where}: ${message}`;
@@ -253,7 +249,7 @@ function explainRing(path: string, io: ExplainIo, clock: LogClock, teller: Telle
 /** The bytes of a file, in one buffer that each chunk reuses. */
 function* fileChunks(path: string): Generator<Uint8Array> {
   if (statSync(path).isDirectory()) {
-    throw Object.assign(new Error("is a directory"), { code: "EISDIR" });
+    throw new Failure(`${path}: is a directory; name a file in it`);
   }
   const fd = openSync(path, "r");
   try {
