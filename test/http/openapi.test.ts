@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterEach, describe, expect, it } from "vitest";
 import { collectorNames } from "../../src/collectors/collector.ts";
@@ -67,6 +68,11 @@ describe("docs/openapi.yaml", () => {
     expect(errors).toBeUndefined();
     expect(valid).toBe(true);
     expect(validator.version).toBe("3.1");
+  });
+
+  it("is of the version that it is shipped with", () => {
+    const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+    expect(openApi.info.version).toBe(version);
   });
 
   it("documents every route that is served, and no other", async () => {

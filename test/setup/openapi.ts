@@ -5,6 +5,7 @@ import { parse } from "yaml";
 
 /** The parts of an OpenAPI document that tests look at. */
 export interface OpenApi {
+  info: { version: string };
   paths: Record<string, { get: Operation }>;
   components: { schemas: Record<string, object>; responses: Record<string, Answer> };
 }
