@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { type BadnessRules, badnessRules } from "../kernel/badness.ts";
 import {
@@ -82,12 +83,39 @@ export class VictimRanking {
       hostInit: table.seesHostInit(),
     };
     const { totalBytes, swapTotalBytes } = totals;
-    const host = { totalBytes, pageBytes, isCgroup: false, ...this.#kernel };
+    const host = { totalBytes, pageBytes, ...this.#kernel };
     // Without a limit a cgroup runs out only together with the host.
     if (cgroup === undefined || cgroup.effectiveMaxBytes === Number.POSITIVE_INFINITY) return host;
     const { effectiveMaxBytes: maxBytes, swapMaxBytes } = cgroup;
     const swappiness = swapTotalBytes === 0 ? undefined : this.#swappiness(cgroup.path);
-    return cgroupScope(host, { maxBytes, swapMaxBytes, swappiness }, swapTotalBytes);
+    const scope = cgroupScope(host, { maxBytes, swapMaxBytes, swappiness }, swapTotalBytes);
+    return { ...scope, cgroupOrder: this.#cgroupOrder() };
+  }
+
+  /**
+   * A parent is looked at before those below it, and of those side by side the one made first
+   * (`css_next_descendant_pre()`): inode numbers of cgroupfs go up, since 4.14.
+   */
+  #cgroupOrder(): VictimScope["cgroupOrder"] {
+    const root = this.#options.tree?.hierarchy.directory;
+    if (root === undefined) return undefined;
+    const numbers = new Map<string, bigint>();
+    const numberOf = (path: string): bigint => {
+      const known = numbers.get(path);
+      if (known !== undefined) return known;
+      const found = statSync(join(root, path), { bigint: true, throwIfNoEntry: false })?.ino ?? 0n;
+      numbers.set(path, found);
+      return found;
+    };
+    return (a, b) => {
+      const [inA, inB] = [a.split("/"), b.split("/")];
+      const fork = inA.findIndex((name, depth) => name !== inB[depth]);
+      if (fork < 0 || fork >= inB.length) return inA.length - inB.length;
+      const [madeA, madeB] = [inA, inB].map((names) =>
+        numberOf(names.slice(0, fork + 1).join("/")),
+      );
+      return madeA === madeB ? 0 : (madeA as bigint) < (madeB as bigint) ? -1 : 1;
+    };
   }
 
   /** v1 has one for each cgroup, v2 the host's for all. */

@@ -3,7 +3,7 @@
  *
  * The kernel looks at one process after the other and keeps the one with the most points (badness.ts):
  * of the host in the order in which they were made, of a cgroup first those of the cgroup itself, then
- * those of each cgroup below, each in the order in which they came into it. Never looked at are the
+ * those of each cgroup below, the oldest first, in the order in which they came into it. Never looked at are the
  * init of the whole host and kernel threads. Where the first thread of a process has ended, another
  * one stands for it. All that run in the address space of the chosen one die with it, without a line
  * in the log; since 4.8 they have one oom_score_adj, so that none of them can be exempt alone. Before,
@@ -38,8 +38,8 @@ export interface VictimScope {
   pageBytes: number;
   /** True where pid 1 is the init of the whole host, which is never killed. */
   hostInit: boolean;
-  /** A cgroup's tasks are looked at in another order than the host's. */
-  isCgroup: boolean;
+  /** Of a cgroup, which is the order of two cgroups in it: below 0 where `a` is looked at first. */
+  cgroupOrder?: (a: string, b: string) => number;
   rules: BadnessRules;
 }
 
@@ -54,7 +54,7 @@ export function cgroupScope(
   swapTotalBytes: number,
 ): VictimScope {
   const mayUse = limit.swappiness === 0 ? 0 : (limit.swapMaxBytes ?? swapTotalBytes);
-  return { ...host, isCgroup: true, totalBytes: limit.maxBytes + Math.min(mayUse, swapTotalBytes) };
+  return { ...host, totalBytes: limit.maxBytes + Math.min(mayUse, swapTotalBytes) };
 }
 
 /** True where the kernel never chooses the process, whatever runs out. */
@@ -95,18 +95,15 @@ function badnessTask(candidate: Candidate, { pageBytes, rules }: VictimScope) {
   return { ...memory, residentBytes, oomScoreAdj: scoreAdj, isAdmin };
 }
 
-/**
- * Above 0 where the kernel comes by `a` after `b`. Of cgroups side by side it takes first the one made
- * first, which no process tells: there, too, age decides here.
- */
-function order(a: Candidate, b: Candidate, { isCgroup }: VictimScope): number {
-  if (isCgroup && a.cgroup !== b.cgroup && a.cgroup !== undefined && b.cgroup !== undefined) {
-    if (isWithin(a.cgroup, b.cgroup)) return 1;
-    if (isWithin(b.cgroup, a.cgroup)) return -1;
+/** Above 0 where the kernel comes by `a` after `b`. */
+function order(a: Candidate, b: Candidate, { cgroupOrder }: VictimScope): number {
+  if (cgroupOrder !== undefined && a.cgroup !== undefined && b.cgroup !== undefined) {
+    const between = a.cgroup === b.cgroup ? 0 : cgroupOrder(a.cgroup, b.cgroup);
+    if (between !== 0) return between;
   }
-  const age = (a.stat?.startTicks ?? 0) - (b.stat?.startTicks ?? 0);
   // Pids come round again; start times are read of those at the head only, and in hundredths.
-  return a.stat !== undefined && b.stat !== undefined && age !== 0 ? age : a.pid - b.pid;
+  const age = a.stat && b.stat ? a.stat.startTicks - b.stat.startTicks : 0;
+  return age || a.pid - b.pid;
 }
 
 /** Children in one address space with their parent do not go first; they are few, and not known here. */

@@ -15,7 +15,6 @@ const host: VictimScope = {
   totalBytes: 8 * gib,
   pageBytes: 4096,
   hostInit: true,
-  isCgroup: false,
   rules: badnessRules("6.1.0"),
 };
 const on = (release: string): VictimScope => ({ ...host, rules: badnessRules(release) });
@@ -63,10 +62,15 @@ describe("who dies next", () => {
     expect(pids(rankVictims([young, old], host))).toEqual([10, 30_000]);
   });
 
-  it("is among equals in a cgroup one further down, for parents are looked at first", () => {
-    const tasks = [task(12, kib, { cgroup: "/a" }), task(11, kib, { cgroup: "/a/b" })];
-    expect(pids(rankVictims(tasks, { ...host, isCgroup: true }))).toEqual([11, 12]);
-    expect(pids(rankVictims(tasks, host))).toEqual([12, 11]);
+  it("is among equals in a cgroup told by which of its cgroups is looked at last, then by age", () => {
+    const tasks = [
+      task(12, kib, { cgroup: "/a" }),
+      task(11, kib, { cgroup: "/a/b" }),
+      task(13, kib, { cgroup: "/a" }),
+    ];
+    const cgroupOrder = (a: string, b: string) => a.length - b.length;
+    expect(pids(rankVictims(tasks, { ...host, cgroupOrder }))).toEqual([11, 13, 12]);
+    expect(pids(rankVictims(tasks, host))).toEqual([13, 12, 11]);
   });
 
   it("is told from resident memory as the killer counts it: from 6.2 until 6.19 stat has that", () => {
@@ -139,7 +143,7 @@ describe("what a cgroup's processes are measured against", () => {
     ["nothing more where there is no swap", undefined, 0, 0],
   ])("is its limit and %s", (_, swapMaxBytes, swapTotalBytes, swapBytes) => {
     const scope = cgroupScope(host, { maxBytes: 4096, swapMaxBytes }, swapTotalBytes);
-    expect(scope).toEqual({ ...host, isCgroup: true, totalBytes: 4096 + swapBytes });
+    expect(scope).toEqual({ ...host, totalBytes: 4096 + swapBytes });
   });
 
   it("is its limit alone where its swappiness is 0: the kernel counts no swap then", () => {

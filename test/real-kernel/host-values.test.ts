@@ -142,7 +142,6 @@ describe("the processes", () => {
       totalBytes,
       pageBytes: 4096,
       hostInit: table.seesHostInit(),
-      isCgroup: false,
       rules: badnessRules(files.text(files.procfs("sys/kernel/osrelease"))),
     };
     // Who has just been forked shares its parent's memory until it execs, and is spared: score 0.
