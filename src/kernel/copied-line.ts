@@ -16,7 +16,7 @@ const anyOf = (patterns: readonly RegExp[]): string =>
 /** How the envelopes begin that say for themselves that they are one. */
 const envelope = anyOf([
   /<\d{1,3}>/,
-  /\[ *\d+\.\d{6}[\] ]/,
+  /\[ *\d+\.\d{3,6}[\] ]/,
   /\[ *\+\d+\.\d{6}\]/,
   /\[[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d\]/,
   /\[(?:\S{1,12} +){3}\d\d:\d\d:\d\d \d{4}[\] ]/,
@@ -31,8 +31,8 @@ const envelope = anyOf([
 const mark = anyOf([
   /\xef\xbb\xbf/,
   // biome-ignore lint/suspicious/noControlCharactersInRegex: RS stands before each entry of a JSON sequence
-  /[\s\x1e>|*+-]+/,
-  /\S{1,120}?[:-] ?/,
+  /[\s\x1e>|*+`-]+/,
+  /\S{0,120}?[:-] ?/,
   /\S{1,60} +[|#] +/,
   /\[[^\]\s]{1,80}\] /,
   / *\d{1,9}[\t ] ?/,
@@ -51,7 +51,7 @@ export function beginsWithEnvelope(line: string): boolean {
 const carriers = anyOf([/In\(\d+\) \S+ - Guest: /, /\| \S+\| \S+ Guest: /, /\S*[^\s:] /]);
 const carrier = new RegExp(`^${carriers}??(?=${envelope})`);
 
-const indentation = /^(?:\xef\xbb\xbf)?[\s>|]+/;
+const indentation = /^(?:\xef\xbb\xbf)?[\s>|*]+/;
 /** A terminal's colours, as dmesg and journalctl set them. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what is meant
 const colours = /\x1b\[[\d;]*[mK]/g;
@@ -68,6 +68,12 @@ export function withoutCopyMarks(line: string): string | undefined {
 /** The line without the indentation or quote marks that a whole text was given. */
 export function withoutIndentation(line: string): string {
   return line.replace(indentation, "");
+}
+
+/** The text without what makes it bold or code at its end, in Markdown. */
+export function withoutEmphasis(text: string): string {
+  const last = text.charCodeAt(text.length - 1);
+  return last === 0x2a || last === 0x60 ? text.replace(/(?:\*{1,3}|`{1,3})$/, "") : text;
 }
 
 export function withoutColours(text: string): string {

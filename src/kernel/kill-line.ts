@@ -16,7 +16,7 @@ const prefixes =
 /** How such a line begins. */
 export const killHead = new RegExp(`^(?:(${prefixes}): )?Killed process (\\d+)\\b`);
 const killGrammar = new RegExp(
-  `^(?:(${prefixes}): )?Killed process (\\d+)(?:, UID (\\d+),)? \\((.*)\\)(?:, UID (\\d+),)?` +
+  `^(?:(${prefixes}): )?Killed process (\\d+)(?:, UID (\\d+),)?\\s\\((.*)\\)(?:, UID (\\d+),)?` +
     "(\\.|(?:,?\\s+(?:[A-Za-z][A-Za-z_-]*:\\d+kB|(?:UID|oom_[a-z_]+):-?\\d+))+|)\\s*$",
   "s",
 );

@@ -15,6 +15,7 @@ import {
   carriedLine,
   withoutColours,
   withoutCopyMarks,
+  withoutEmphasis,
   withoutIndentation,
 } from "./copied-line.ts";
 import { fieldsOfJson, messageOfFields, wrappedLine } from "./journal-entry.ts";
@@ -41,7 +42,7 @@ import {
 
 const maxLineLength = 16 * 1024;
 
-const printkStamp = /^\[ *(\d+)\.(\d{6})(?: < *[\d.]+ ?>)?\](?: ?\[ *([TC]\d+)\])? ?/;
+const printkStamp = /^\[ *(\d+)\.(\d{3,6})(?: < *[\d.]+ ?>)?\](?: ?\[ *([TC]\d+)\])? ?/;
 /** dmesg -H: seconds since the line before. */
 const deltaStamp = /^\[(?:[<+ ]*[<+] *\d+\.\d+>?|<? *\d+\.\d+>)\] ?/;
 /** Some phones' kernels add the processor and the task: `(0)[226:greedy]`, `[3:  greedy:  226] `. */
@@ -51,7 +52,7 @@ const taskStamp = /^ ?(?:\(\d+\)\[\d+:[^\]]{0,16}\]|\[\d+: *[^\]:]{1,16}: *\d+\]
 function takePrintkStamp(message: KernelMessage): void {
   const match = printkStamp.exec(message.text);
   if (match === null) return;
-  message.printkMicros = Number(match[1]) * 1_000_000 + Number(match[2]);
+  message.printkMicros = Number(match[1]) * 1_000_000 + Number(match[2]?.padEnd(6, "0"));
   if (match[3] !== undefined) message.callerId = match[3];
   message.text = message.text.slice(match[0].length);
 }
@@ -292,7 +293,10 @@ export class KernelMessageReader {
       setLevel(message, level);
     }
     let text = rest.slice(tag[0].length);
-    this.#prefix = { text: line.slice(0, line.length - text.length), message: { ...message } };
+    // An empty message leaves the tag without the blank that the next ones have.
+    if (text !== "") {
+      this.#prefix = { text: line.slice(0, line.length - text.length), message: { ...message } };
+    }
     const number = /^<([0-7])>/.exec(text);
     if (number !== null) {
       message.level = Number(number[1]);
@@ -342,6 +346,7 @@ export class KernelMessageReader {
       const first = message.text.charCodeAt(0);
       if (first === 0x1b) message.text = withoutColours(message.text);
       else if (first <= 0x28 || first === 0x5b) message.text = message.text.replace(taskStamp, "");
+      message.text = withoutEmphasis(message.text);
     }
     this.#envelopeLength = line.length - message.text.length;
     message.text = decode(message.text);

@@ -143,7 +143,7 @@ function offsetOfZone(zone: string): number | undefined {
 }
 
 const syslogStamp =
-  /^(?:[A-Z][a-z]{2} )?(?!\d+-|\xef\xbb\xbf)([^\s:[\]{}<>"=]{2,24}) +(\d{1,2})(?: (\d{4}))? (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: (\d{4}))?(?= )/;
+  /^(?:[A-Z][a-z]{2} )?(?![-*+|#>_`]|\d+-|\xef\xbb\xbf)([^\s:[\]{}<>"=]{2,24}) +(\d{1,2})(?: (\d{4}))? (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?: (\d{4}))?(?= )/;
 
 /** `Nov 20 13:23:50`, with or without weekday, year and fraction, the month in any locale. */
 export function takeSyslogStamp(text: string, clock: LogClock): Stamp | undefined {

@@ -150,7 +150,8 @@ export class OomReportAssembler {
     if (message.continues) {
       if (this.#stat?.readStat(message.text)) return;
       if (this.#previousText === undefined || this.#previousText.length > 4096) return;
-      this.#previousText = `${this.#previousText}\n${message.text}`;
+      const before = this.#previousText;
+      this.#previousText = before === "" ? message.text : `${before}\n${message.text}`;
       this.#read({ ...message, text: this.#previousText }, lineNumber, endOffset);
       return;
     }

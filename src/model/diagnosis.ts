@@ -59,7 +59,7 @@ function evidenceOf(
   const { dump } = report;
   const memcg = report.constraint === "memcg" ? dump?.memcg : undefined;
   const memInfo = report.constraint === "memcg" ? undefined : dump?.memInfo;
-  const tasks = dump?.tasks ?? [];
+  const tasks = wholeTable(report);
   const stat = (...keys: string[]): number | undefined => {
     const found = keys.map((key) => memcg?.stat.get(key)).filter((value) => value !== undefined);
     return found.length === 0 ? undefined : found.reduce((sum, value) => sum + value, 0);
@@ -95,6 +95,17 @@ function evidenceOf(
         : (memcg.kernelMemory?.usageBytes ??
           stat("slab_unreclaimable", "kernel_stack", "pagetables", "percpu", "sock")),
   };
+}
+
+/** The task table, where it is all there: the victim alone cannot hold more than all tasks together. */
+function wholeTable({
+  dump,
+  anonRssBytes = 0,
+  fileRssBytes = 0,
+}: OomKillReport): readonly OomTask[] {
+  const tasks = dump?.tasks ?? [];
+  const rssBytes = sum(tasks, (task) => task.rssBytes);
+  return rssBytes * 10 >= (anonRssBytes + fileRssBytes) * 9 ? tasks : [];
 }
 
 function sum(tasks: readonly OomTask[], size: (task: OomTask) => number): number {
@@ -355,10 +366,16 @@ function memoryHog(evidence: Evidence): string | undefined {
 function hostExhausted(evidence: Evidence): string | undefined {
   const { report, poolBytes, heldBytes, memInfo } = evidence;
   if (report.constraint !== "none") return undefined;
-  const free = memInfo?.freeBytes === undefined ? "" : `, ${bytes(memInfo.freeBytes)} were free`;
-  const tasks = heldBytes > 0 ? `: tasks held ${bytes(heldBytes)}` : "";
+  const { freeBytes } = memInfo ?? {};
   const memory = poolBytes === undefined ? "The host" : `The host's ${bytes(poolBytes)}`;
-  return `${memory} ran out${tasks}${free}, and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}.`;
+  const took = `the kernel took ${victim(evidence)}${shareOfVictim(evidence)}`;
+  if (freeBytes !== undefined && poolBytes !== undefined && freeBytes * 10 > poolBytes) {
+    const asked = report.dump?.trigger?.comm ?? "the one who asked";
+    return `${bytes(freeBytes)} of ${memory.replace(/^T/, "t")} were free, but none that ${asked} may use (HighMem, CMA and reserves are kept from some requests), and ${took}.`;
+  }
+  const free = freeBytes === undefined ? "" : `, ${bytes(freeBytes)} were free`;
+  const tasks = heldBytes > 0 ? `: tasks held ${bytes(heldBytes)}` : "";
+  return `${memory} ran out${tasks}${free}, and ${took}.`;
 }
 
 export const runbooks: Record<"host" | "cgroup", string> = {

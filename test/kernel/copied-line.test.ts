@@ -74,6 +74,12 @@ describe("a copied line", () => {
     },
   );
 
+  it("in bold means the same", () => {
+    const line = `Nov 20 13:23:50 web1 kernel: ${kill}`;
+    expect(read([`**${line}**`])).toEqual(read([line]));
+    expect(read([`\`${line}\``])).toEqual(read([line]));
+  });
+
   it("may have lost its first bracket", () => {
     expect(read([`12345.678901] ${kill}`])[0]).toMatchObject({ printkMicros: 12_345_678_901 });
   });

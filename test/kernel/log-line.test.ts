@@ -288,6 +288,14 @@ describe("escapes", () => {
   });
 });
 
+describe("an empty message", () => {
+  it("does not change how the lines after it are read", () => {
+    const reader = new KernelMessageReader(clock);
+    reader.read("Nov 20 13:23:50 web1 kernel:");
+    expect(reader.read(`Nov 20 13:23:50 web1 kernel: ${kill}`)?.text).toBe(kill);
+  });
+});
+
 describe("lines that continue a record", () => {
   it("lose the indentation that dmesg and journalctl give them, and no more", () => {
     const reader = new KernelMessageReader(clock);

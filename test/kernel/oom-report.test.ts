@@ -571,6 +571,112 @@ describe("a torn kill line", () => {
   });
 });
 
+describe("a log that does not begin with its dump's header", () => {
+  const pod =
+    "/kubepods/pod951f6bc5-c5a5-11ea-8707-80e455f266a2/024952d653ef1cd852f875a61bd27cf45cb1fd6cab3659ca7e5f12f037d99aa9";
+
+  it("has what is left of it, in a cgroup", () => {
+    const [report] = reportsOf(
+      "[337533.314322] memory: usage 524288kB, limit 524288kB, failcnt 1240247",
+      "[337533.314332] Tasks state (memory values in pages):",
+      "[337533.314333] [  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
+      "[337533.314407] [  23793]     0 23793   655928   126942  5226496   519670             0 leaker",
+      "[337533.314408] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),oom_memcg=/leaker,task_memcg=/leaker,task=leaker,pid=23793,uid=0",
+      "[337533.314412] Memory cgroup out of memory: Killed process 23793 (leaker) total-vm:2623712kB, anon-rss:506500kB, file-rss:1268kB, shmem-rss:0kB",
+    );
+    expect(report).toMatchObject({ limitCgroup: "/leaker", uid: 0, suppressed: false });
+    expect(report?.dump?.memcg?.memory?.limitBytes).toBe(524288 * kb);
+    expect(report?.dump?.tasks).toHaveLength(1);
+  });
+
+  it("has what is left of it, on the host", () => {
+    const [report] = reportsOf(
+      "[ 1630.146921][T14021] Free swap  = 0kB",
+      "[ 1630.148627][T14021] Total swap = 2097148kB",
+      "[ 1630.150298][T14021] 2096998 pages RAM",
+      "[ 1630.158028][T14021] oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),global_oom,task_memcg=/,task=a.out,pid=23173,uid=0",
+      "[ 1630.161867][T14021] Out of memory: Killed process 23173 (a.out) total-vm:4228kB, anon-rss:88kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:52kB oom_score_adj:1000",
+    );
+    expect(report?.dump?.memInfo).toMatchObject({ swapFreeBytes: 0, swapTotalBytes: 2097148 * kb });
+  });
+
+  it("does not take a failed allocation's Mem-Info for it", () => {
+    const [report] = reportsOf(
+      "[   10.000000] eth0: page allocation failure: order:4, mode:0x20",
+      "[   10.000001] Mem-Info:",
+      "[   10.000002] Free swap  = 0kB",
+      `[   12.000000] Out of memory: Killed process 42 (java) ${sizes}`,
+    );
+    expect(report?.suppressed).toBe(true);
+  });
+
+  it("has the limit's path though a pager broke it", () => {
+    const [report] = reportsOf(
+      `[5193605.506728] Task in ${pod} killed as a result of limit of ${pod.slice(0, 7)}`,
+      pod.slice(7),
+      "[5193605.506956] Memory cgroup out of memory: Kill process 62685 (bash) score 0 or sacrifice child",
+      "[5193605.508964] Killed process 62769 (cp) total-vm:17528kB, anon-rss:240kB, file-rss:1404kB, shmem-rss:0kB",
+    );
+    expect(report).toMatchObject({ limitCgroup: pod, victimCgroup: pod });
+  });
+});
+
+describe("a log that holds each line twice", () => {
+  const twice = (lines: readonly string[]) => reportsOf(...lines.flatMap((line) => [line, line]));
+
+  it("tells one kill with its dump", () => {
+    const at = "Nov 20 13:23:50 h kernel: ";
+    const reports = twice([
+      `${at}java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0`,
+      `${at}CPU: 0 PID: 41 Comm: java Not tainted 6.1.0`,
+      `${at}[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name`,
+      `${at}[     42]     0    42     2048     1026    98304        0             0 java`,
+      `${at}oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=b,mems_allowed=0,oom_memcg=/job,task_memcg=/job/b,task=java,pid=42,uid=0`,
+      `${at}Memory cgroup out of memory: Killed process 42 (java) ${sizes}, shmem-rss:0kB, UID:0 pgtables:96kB oom_score_adj:0`,
+    ]);
+    expect(reports.map((report) => report.repeatsVictim)).toEqual([false, true]);
+    expect(reports[0]).toMatchObject({ victimCgroup: "/job/b", limitCgroup: "/job" });
+    expect(reports[0]?.dump?.trigger).toMatchObject({ comm: "java", pid: 41 });
+    expect(reports[0]?.dump?.tasks).toHaveLength(1);
+  });
+});
+
+describe("a machine without NUMA", () => {
+  it("names no node before its zones", () => {
+    const [report] = reportsOf(
+      "[  492.640000] php invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+      "[  492.645000] Mem-Info:",
+      "[  492.659081] DMA free:519112kB boost:7216kB min:10428kB low:11228kB high:12028kB reserved_highatomic:0KB",
+      "[  492.661151] lowmem_reserve[]: 0 0 3188 3188",
+      "[  492.661500] HighMem free:3160712kB min:512kB low:4000kB high:7488kB",
+      "[  492.662208] DMA: 142*4kB (UEC) 161*8kB (UEC) = 519120kB",
+      `[  492.680000] Out of memory: Killed process 42 (java) ${sizes}`,
+    );
+    expect(report?.dump?.memInfo?.zones).toEqual([
+      { node: 0, zone: "DMA", freeBytes: 519112 * kb, minBytes: 10428 * kb, lowBytes: 11228 * kb },
+      {
+        node: 0,
+        zone: "HighMem",
+        freeBytes: 3160712 * kb,
+        minBytes: 512 * kb,
+        lowBytes: 4000 * kb,
+      },
+    ]);
+  });
+});
+
+describe("a kill line that a mail broke at a blank", () => {
+  it("is put together again", () => {
+    expect(
+      reportsOf(
+        "Jul 22 10:42:40 h kernel: Out of memory: Killed process 3035",
+        "(oomprocs) total-vm:1056800kB, anon-rss:8kB, file-rss:4kB,",
+        "shmem-rss:0kB",
+      ),
+    ).toMatchObject([{ pid: 3035, comm: "oomprocs", shmemRssBytes: 0, lineNumber: 1 }]);
+  });
+});
+
 describe("a loss that the log tells of", () => {
   it.each([
     [

@@ -63,6 +63,30 @@ const crowd = (comm: string, count: number, each: number) =>
   Array.from({ length: count }, () => task(comm, each));
 
 describe("the cause of a kill", () => {
+  it("says so where memory was free that the request could not use (32-bit HighMem, CMA)", () => {
+    const { cause, summary } = told(host({ freeBytes: 9 * gib }));
+    expect(cause).toBe("host_exhausted");
+    expect(summary).toContain("9 GiB of the host's 16 GiB were free, but none that java may use");
+    expect(told(host({ freeBytes: gib })).summary).toContain("The host's 16 GiB ran out");
+  });
+
+  it("is not told from a task table of which the log holds a part", () => {
+    const rest = [task("cron", 4 * mib)];
+    expect(causeOf(report("none", { tasks: rest }))).toBe("host_exhausted");
+    expect(causeOf(report("none", { tasks: [...rest, victim] }))).toBe("memory_hog");
+  });
+
+  it("names the unit in a machine's container, and counts the container's limit as its own", () => {
+    const inMachine = {
+      victimCgroup: "/lxc/703/ns/system.slice/pulse.service",
+      limitCgroup: "/lxc/703/ns/system.slice/pulse.service",
+    };
+    expect(told(memcg(inMachine)).summary).toContain("pulse.service in 703 reached its limit");
+    const whole = told(memcg({ ...inMachine, limitCgroup: "/lxc/703" }));
+    expect(whole.cause).toBe("cgroup_limit");
+    expect(whole.summary).toContain("703 reached its limit");
+  });
+
   it("is manual where SysRq asked for it, whatever else is true", () => {
     expect(causeOf(host({}, { ...order(-1), tasks: [task("db", 15 * gib)] }))).toBe("manual");
   });
