@@ -65,10 +65,10 @@ describe("the page of a running exporter", () => {
         `--path.rootfs=${rootfs}`,
       ]);
       opened = await openPage(browser, `${exporter.url}/`, {
-        viewport: { width: 360, height: 740 },
+        viewport: { width: 320, height: 700 },
       });
       const { page, wrongs } = opened;
-      expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(360);
+      expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(320);
       expect(await accessibilityFaults(page)).toEqual([]);
       expect(await page.textContent("main")).not.toMatch(/undefined|NaN|null|\[object/);
       expect(wrongs).toEqual([]);
