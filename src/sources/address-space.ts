@@ -2,26 +2,26 @@ import { closeSync, openSync, readSync } from "node:fs";
 import type { HostFiles } from "./host-files.ts";
 
 /**
- * True where two tasks are known to run in one address space, as after clone() with CLONE_VM: the
- * kernel kills one with the other, and their memory is the same.
+ * Tells of other tasks whether they are known to run in the address space of `task`, as after clone()
+ * with CLONE_VM: the kernel kills one with the other, and their memory is the same.
  *
  * Their equal figures are no proof: idle forks of one process have these too. What tells is the page
- * that one task's stack pointer stands in. A fork gets a page of its own there with the first call
- * that either of the two makes, so that only tasks of one address space have the very same page.
- * Needs CAP_SYS_ADMIN, without which pagemap hides where a page is; else the answer is false.
- * @param task, other directories below procfs, such as `812` or `812/task/815`
+ * that a task's stack pointer stands in. A fork gets a page of its own there with the first call that
+ * either of the two makes, so that only tasks of one address space have the very same page. Needs
+ * CAP_SYS_ADMIN, without which pagemap hides where a page is; else the answer is false.
+ * @param task and the other: directories below procfs, such as `812` or `812/task/815`
  */
-export function isOneAddressSpace(
+export function addressSpaceOf(
   files: HostFiles,
   task: string,
-  other: string,
   pageBytes: number,
-): boolean {
+): (other: string) => boolean {
   const stack = stackPointer(files, task);
-  if (stack === undefined) return false;
+  if (stack === undefined) return () => false;
   const pageNumber = Math.floor(stack / pageBytes);
   const page = pageAt(files.procfs(task, "pagemap"), pageNumber);
-  return page !== undefined && page === pageAt(files.procfs(other, "pagemap"), pageNumber);
+  if (page === undefined) return () => false;
+  return (other) => page === pageAt(files.procfs(other, "pagemap"), pageNumber);
 }
 
 /** The last but one of /proc/PID/syscall, which says "running" of a task that is on a processor. */

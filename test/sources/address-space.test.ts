@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { isOneAddressSpace } from "../../src/sources/address-space.ts";
+import { addressSpaceOf } from "../../src/sources/address-space.ts";
 import { HostFiles } from "../../src/sources/host-files.ts";
 import { TemporaryTree } from "../setup/temporary-tree.ts";
 
@@ -36,7 +36,7 @@ describe("two tasks", () => {
       "10": { syscall, pagemap: pagemap(0x1234n) },
       "11/task/12": { pagemap: pagemap(0x1234n, (1n << 63n) | (1n << 56n)) },
     });
-    expect(isOneAddressSpace(files, "10", "11/task/12", 4096)).toBe(true);
+    expect(addressSpaceOf(files, "10", 4096)("11/task/12")).toBe(true);
   });
 
   it.each<[string, Shown, bigint?]>([
@@ -47,12 +47,12 @@ describe("two tasks", () => {
     ["pagemap is not to be read", {}],
   ])("are not known to where %s", (_, other, frame = 0x1234n) => {
     const files = hostOf({ "10": { syscall, pagemap: pagemap(frame) }, "11": other });
-    expect(isOneAddressSpace(files, "10", "11", 4096)).toBe(false);
+    expect(addressSpaceOf(files, "10", 4096)("11")).toBe(false);
   });
 
   it.each(["running\n", "", "-1 0x0 0x0\n"])("are not where the stack is not told: %j", (text) => {
     const both = { syscall: text, pagemap: pagemap(0x1234n) };
     const files = hostOf({ "10": both, "11": both });
-    expect(isOneAddressSpace(files, "10", "11", 4096)).toBe(false);
+    expect(addressSpaceOf(files, "10", 4096)("11")).toBe(false);
   });
 });
