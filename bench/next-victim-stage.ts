@@ -91,14 +91,14 @@ export interface Theatre {
 /** The exporter looks at the host once a second at most for all who ask. */
 const freshAfterMs = 1100;
 /** So little is left of a machine's memory when the exporter is asked. */
-const hostRoomKb = 32 << 10;
+const hostRoomKb = 10 << 10;
 
 let lastAskedAt = Number.NEGATIVE_INFINITY;
 
 export async function play(scene: Scene, theatre: Theatre): Promise<Outcome> {
   const { kernelLog } = theatre;
   const cgroups = new SceneCgroups(scene, theatre.stage);
-  const cast = new Cast(theatre);
+  const cast = new Cast(theatre, scene.scope === "host");
   try {
     // As everywhere but in a test, the exporter has seen the cgroups before they are full.
     await metricsOf(theatre);
@@ -175,13 +175,13 @@ class Cast {
   readonly #waiting = new Map<string, () => void>();
   #error = "";
 
-  constructor({ program, file }: Theatre) {
+  constructor({ program, file }: Theatre, keepsNode: boolean) {
     this.firstDeath = new Promise((resolve) => {
       this.#died = resolve;
     });
     this.#child = spawn(program, {
       stdio: ["pipe", "pipe", "pipe"],
-      env: { STAGE_FILE: file },
+      env: { STAGE_FILE: file, ...(keepsNode ? { STAGE_KEEP: process.execPath } : {}) },
     });
     this.#exited = once(this.#child, "exit");
     this.#child.stderr?.on("data", (text) => {

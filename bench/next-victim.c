@@ -20,6 +20,7 @@
  *   fill / go       the ballast takes memory up to its KB, then nearly all, and then the growing one
  *                   the rest, until somebody has died
  *   end             kills all and ends
+ * $STAGE_KEEP is a program that is to stay in memory.
  * Standard output:
  *   ready ID PID KIND [TID]   KIND: main, child, clone; TID: the thread that is left
  *   staged ID / filled / exit PID SIGNAL
@@ -49,7 +50,7 @@
 enum { WAIT, FILL, GO, LAST, SOMEBODY_DIED };
 
 /* The growing one is left the machine's last memory, so that it is still small when that is gone. */
-#define LAST_KB 4096L
+#define LAST_KB 1024L
 
 struct actor {
   char id[32];
@@ -95,6 +96,16 @@ static char *mapped(long kb, int advice) {
 
 static void touch(char *memory, long kb) {
   for (long at = 0; at < kb << 10; at += PAGE) memory[at] = 1;
+}
+
+/* Keeps a program in memory: what asks is to answer while memory is short, and without a disk. */
+static void keep(const char *path) {
+  int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  off_t size = lseek(fd, 0, SEEK_END);
+  void *program = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
+  if (program == MAP_FAILED || mlock(program, (size_t)size) < 0) fail("STAGE_KEEP");
+  close(fd);
 }
 
 static void map_file(long kb) {
@@ -307,6 +318,7 @@ int main(void) {
   sigprocmask(SIG_BLOCK, &signals, NULL);
   int ends = signalfd(-1, &signals, SFD_NONBLOCK);
   mlockall(MCL_CURRENT);
+  keep(getenv("STAGE_KEEP"));
 
   setvbuf(stdin, NULL, _IONBF, 0);
   struct pollfd polled[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = ends, .events = POLLIN}};

@@ -1,23 +1,25 @@
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync } from "node:fs";
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import type { Outcome } from "../../bench/next-victim-stage.ts";
 import { guestShare, runInGuest } from "./lab.ts";
 
-/** The bench and its processes, beside the exporter. */
+/** The bench, as plain JavaScript, and its processes, beside the exporter. */
 beforeAll(() => {
+  const directory = join(guestShare, "next-victim");
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, "package.json"), '{"type":"module"}');
   const compiled = resolve("node_modules/.cache/bench");
   try {
     execFileSync("node_modules/.bin/tsc", ["--noEmit", "false", "--outDir", compiled]);
   } catch {
     // Type errors are the type check's to report; what was written can be run.
   }
-  for (const part of ["bench", "src", "package.json"]) {
-    cpSync(join(compiled, part), join(guestShare, "next-victim", part), { recursive: true });
+  for (const part of ["bench", "src"]) {
+    cpSync(join(compiled, part), join(directory, part), { recursive: true });
   }
-  mkdirSync(guestShare, { recursive: true });
-  const program = join(guestShare, "next-victim/stage");
+  const program = join(directory, "stage");
   execFileSync("cc", ["-O2", "-static", "-pthread", "-o", program, "bench/next-victim.c"]);
 });
 
@@ -36,7 +38,7 @@ it.each([
       sh -c 'echo -999 >/proc/self/oom_score_adj; exec "$@"' sh \\
         node /share/next-victim/bench/next-victim.js next-victim ${scenes} ${seed} ${kind}
     `,
-    { memoryMb: 512, swapMb },
+    { memoryMb: 640, swapMb },
   );
   const outcomes = guest
     .file("outcomes.jsonl")
