@@ -155,9 +155,9 @@ async function explainOne(
   const input = await openInput(name === "-" ? io.stdin : fileChunks(name));
   if (input === undefined) return;
   try {
-    const lines = linesOf(input.head);
+    const lines = linesOf(input.head, clock);
     const chunks = lines === undefined ? input.chunks : converted(lines, input.chunks);
-    const head = linesOf(input.head)?.push(input.head) ?? input.head;
+    const head = linesOf(input.head, clock)?.push(input.head) ?? input.head;
     const numberOf = (line: number): number => lines?.lineNumber(line) ?? line;
     const scannerOf = (lineNumber: (line: number) => number): KillScanner =>
       new KillScanner({ clock, firstLine: 1, copied: true }, (event) => {
@@ -188,11 +188,11 @@ async function explainOne(
 }
 
 /** Makes of a log, by how it begins, one line of each message; `undefined` where it is so already. */
-function linesOf(head: Buffer): EntryLines | WrappedLines | undefined {
+function linesOf(head: Buffer, clock: LogClock): EntryLines | WrappedLines | undefined {
   const form = entryFormOf(head);
   if (form !== undefined) return new EntryLines(form);
-  const width = wrapWidthOf(head);
-  return width === undefined ? undefined : new WrappedLines(width);
+  const width = wrapWidthOf(head, clock);
+  return width === undefined ? undefined : new WrappedLines(width, clock);
 }
 
 async function* converted(

@@ -40,13 +40,6 @@ const mark = anyOf([
 ]);
 const marks = new RegExp(`^${mark}{1,2}?(?=${envelope})`);
 
-const markedEnvelope = new RegExp(`^${mark}{0,2}?${envelope}`);
-
-/** Whether a line has an envelope, be it behind such marks. */
-export function beginsWithEnvelope(line: string): boolean {
-  return markedEnvelope.test(line);
-}
-
 /** What a virtual machine's log or a relay puts between its stamp and the line. */
 const carriers = anyOf([/In\(\d+\) \S+ - Guest: /, /\| \S+\| \S+ Guest: /, /\S*[^\s:] /]);
 const carrier = new RegExp(`^${carriers}??(?=${envelope})`);
@@ -68,6 +61,11 @@ export function withoutCopyMarks(line: string): string | undefined {
 /** The line without the indentation or quote marks that a whole text was given. */
 export function withoutIndentation(line: string): string {
   return line.replace(indentation, "");
+}
+
+/** The rest of a record without the marks of the mail that quotes it. */
+export function withoutQuoteMarks(line: string): string {
+  return line.startsWith(">") ? line.replace(/^[>\s]*> ?/, "") : line;
 }
 
 /** The text without what makes it bold or code at its end, in Markdown. */

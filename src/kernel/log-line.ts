@@ -17,6 +17,7 @@ import {
   withoutCopyMarks,
   withoutEmphasis,
   withoutIndentation,
+  withoutQuoteMarks,
 } from "./copied-line.ts";
 import { fieldsOfJson, messageOfFields, wrappedLine } from "./journal-entry.ts";
 import type { KernelMessage } from "./kernel-message.ts";
@@ -46,7 +47,7 @@ const printkStamp = /^\[ *(\d+)\.(\d{3,6})(?: < *[\d.]+ ?>)?\](?: ?\[ *([TC]\d+)
 /** dmesg -H: seconds since the line before. */
 const deltaStamp = /^\[(?:[<+ ]*[<+] *\d+\.\d+>?|<? *\d+\.\d+>)\] ?/;
 /** Some phones' kernels add the processor and the task: `(0)[226:greedy]`, `[3:  greedy:  226] `. */
-const taskStamp = /^ ?(?:\(\d+\)\[\d+:[^\]]{0,16}\]|\[\d+: *[^\]:]{1,16}: *\d+\] )/;
+const taskStamp = /^ ?(?:\(\d+\))?\[\d+:[^\]]{1,32}\] ?/;
 
 /** Takes `[    8.640407]` and `[ T226]` off the text of `message`. */
 function takePrintkStamp(message: KernelMessage): void {
@@ -132,9 +133,10 @@ export class KernelMessageReader {
       return message;
     }
     if (this.#previous === undefined) {
-      const text = this.#copied ? withoutIndentation(line) : line;
+      const text = this.#copied ? withoutIndentation(line).replace(taskStamp, "") : line;
       return messageOf(text, plausible(text));
     }
+    if (this.#previousIsCopy) line = withoutQuoteMarks(line);
     const indent = " ".repeat(this.#envelopeLength);
     const text = line.startsWith(indent) ? line.slice(indent.length) : line;
     return { ...this.#previous, text: unescapeDmesg(text), continues: true };

@@ -407,7 +407,9 @@ export class OomReportAssembler {
     const past = this.#past;
     if (past === undefined) return undefined;
     if (repeatsVictim) return past;
-    if (past.groupCgroup === undefined || past.first.prefix !== kill.prefix) return undefined;
+    // 4.19 and 5.0 put the prefix into the announcement, which the others of a group do not have.
+    const isOther = kill.prefix !== undefined && past.first.prefix !== kill.prefix;
+    if (past.groupCgroup === undefined || isOther) return undefined;
     const { killLine } = past.first;
     if (microsBetween(killLine, message) > groupMaxMicros) return undefined;
     if (killLine.callerId !== undefined && message.callerId !== undefined) {
@@ -440,7 +442,8 @@ export class OomReportAssembler {
       }
       return true;
     }
-    const kill = parseKillLine(text);
+    // A name may hold a newline; what a pager breaks, it breaks anywhere.
+    const kill = parseKillLine(text) ?? parseKillLine(text.replaceAll("\n", ""));
     if (kill === undefined) {
       this.#torn = { ...torn, text, lines: torn.lines + 1 };
       return true;
@@ -536,10 +539,12 @@ function dumpOf(event: OpenEvent, kill: KillLine): OomDump | undefined {
 }
 
 function constraintOf(event: OpenEvent | undefined, prefix: string | undefined): OomConstraint {
-  if (event?.constraint !== undefined) return event.constraint.constraint;
-  if (event?.taskIn !== undefined) return "memcg";
+  const line = event?.constraint;
+  // 5.0 to 5.2 print CONSTRAINT_NONE whatever it was; only a cgroup's limit shows all the same.
+  const isMemcg = line?.limitCgroup !== undefined || (prefix?.startsWith("Memory cgroup") ?? false);
+  if (line !== undefined) return line.constraint === "none" && isMemcg ? "memcg" : line.constraint;
+  if (event?.taskIn !== undefined || isMemcg) return "memcg";
   if (prefix === undefined) return "unknown";
-  if (prefix.startsWith("Memory cgroup")) return "memcg";
   if (prefix.startsWith("Out of")) return "none";
   return prefix.endsWith("in cpuset") ? "cpuset" : "memory_policy";
 }

@@ -4,23 +4,28 @@
  *     Mar 26 12:32:37 pi kernel: [126764.421946] python3 invoked oom-killer: gfp_mask=0x15080c0(GFP_KE
  *     RNEL_ACCOUNT|__GFP_ZERO), nodemask=(null),  order=1, oom_score_adj=0
  */
-import { beginsWithEnvelope } from "./copied-line.ts";
+import type { LogClock } from "./local-time.ts";
+import { KernelMessageReader } from "./log-line.ts";
 
 const [narrowest, widest] = [60, 400];
 
 /** The margin at which the lines of a log were broken; `undefined` where they were not. */
-export function wrapWidthOf(head: Uint8Array): number | undefined {
+export function wrapWidthOf(head: Uint8Array, clock: LogClock): number | undefined {
   const lines = Buffer.from(head).toString("latin1").split(/\r?\n/);
   const width = lines.reduce((longest, line) => Math.max(longest, line.length), 0);
   if (width < narrowest || width > widest) return undefined;
   // Lines of one and the same length that go on in the next are no chance.
   const full = lines.flatMap((line, index) => (line.length === width ? [index] : []));
-  const goOn = full.filter((index) => goesOn(lines[index + 1]));
+  const goOn = full.filter((index) => goesOn(lines[index + 1], clock));
   return full.length > 1 && goOn.length * 10 >= full.length * 9 ? width : undefined;
 }
 
-function goesOn(next: string | undefined): boolean {
-  return next !== undefined && next.trim() !== "" && !beginsWithEnvelope(next);
+/** Whether a line is the rest of the one before it: it has no envelope of its own. */
+function goesOn(next: string | undefined, clock: LogClock): boolean {
+  if (next === undefined || next.trim() === "") return false;
+  const reader = new KernelMessageReader(clock, { copied: true });
+  reader.read(next);
+  return !reader.hasSeenEnvelope;
 }
 
 const quoteMarks = /^[\s>]*/;
@@ -32,14 +37,16 @@ const quoteMarks = /^[\s>]*/;
  */
 export class WrappedLines {
   readonly #width: number;
+  readonly #clock: LogClock;
   #rest = "";
   #joined: string | undefined;
   #broken = 0;
   #read = 0;
   readonly #numbers: number[] = [];
 
-  constructor(width: number) {
+  constructor(width: number, clock: LogClock) {
     this.#width = width;
+    this.#clock = clock;
   }
 
   /** Takes bytes of the log. Gives the lines that have come whole. */
@@ -71,7 +78,7 @@ export class WrappedLines {
       // Where the margin took a blank away, the line is one shorter.
       const missing = this.#width - this.#broken;
       const isBroken = missing === 0 || missing === 1;
-      if (this.#joined !== undefined && isBroken && goesOn(line)) {
+      if (this.#joined !== undefined && isBroken && goesOn(line, this.#clock)) {
         const marks = quoteMarks.exec(this.#joined)?.[0] ?? "";
         const rest = line.startsWith(marks) ? line.slice(marks.length) : line;
         this.#joined += " ".repeat(missing) + rest;

@@ -333,7 +333,10 @@ function cgroupLimit(evidence: Evidence): string | undefined {
   if (cgroup === undefined) {
     return `A cgroup reached its memory limit and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}; which one, the log does not say.`;
   }
-  const name = nameOf(report.limitCgroup === undefined ? owner : limitOwner, cgroup);
+  if (report.limitCgroup === undefined) {
+    return `A memory limit at or above ${nameOf(owner, cgroup)} was reached, and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}.`;
+  }
+  const name = nameOf(limitOwner, cgroup);
   if (report.groupCgroup !== undefined && report.victimCgroup === undefined) {
     return `${name} reached ${usageOfLimit(evidence)}, and all of ${report.groupCgroup} died together (memory.oom.group), ${victim(evidence)}${shareOfVictim(evidence)} with the rest.`;
   }

@@ -74,6 +74,18 @@ describe("a copied line", () => {
     },
   );
 
+  it("has the rest of its record without the mail's quote marks", () => {
+    const [first, rest] = read([
+      ">> [201169.028888] Memory cgroup out of memory: Killed process 1887079",
+      ">> (qemu-kata-syste) total-vm:8kB, anon-rss:4kB, file-rss:0kB",
+    ]);
+    expect(first?.text).toBe("Memory cgroup out of memory: Killed process 1887079");
+    expect(rest).toMatchObject({
+      text: "(qemu-kata-syste) total-vm:8kB, anon-rss:4kB, file-rss:0kB",
+      continues: true,
+    });
+  });
+
   it("in bold means the same", () => {
     const line = `Nov 20 13:23:50 web1 kernel: ${kill}`;
     expect(read([`**${line}**`])).toEqual(read([line]));

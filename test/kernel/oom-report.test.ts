@@ -497,6 +497,28 @@ describe("a group event", () => {
     expect(events[1]).toMatchObject({ kind: "group", cgroup: "/job", report: { pid: 41 } });
   });
 
+  it("of 4.19 has one prefix, in the first one's announcement", () => {
+    const kill = (at: number, pid: number) =>
+      `[   52.${at}] Killed process ${pid} (allocate) total-vm:8192kB, anon-rss:4096kB, file-rss:4kB, shmem-rss:0kB`;
+    const reports = reportsOf(
+      "[   52.835327] Out of memory: Kill process 1221 (allocate) score 241 or sacrifice child",
+      kill(836625, 1221),
+      "[   52.841431] Tasks in /A1 are going to be killed due to memory.oom.group set",
+      kill(869439, 1217),
+      kill(903770, 1221),
+      kill(905574, 1222),
+    );
+    expect(reports.map(({ pid, repeatsVictim }) => [pid, repeatsVictim])).toEqual([
+      [1221, false],
+      [1217, false],
+      [1221, true],
+      [1222, false],
+    ]);
+    for (const report of reports) {
+      expect(report).toMatchObject({ constraint: "none", groupCgroup: "/A1" });
+    }
+  });
+
   it("ends with the next event: the same pid is then a new victim", () => {
     const reports = reportsOf(
       header,
@@ -568,6 +590,27 @@ describe("a torn kill line", () => {
       `${prefix}b) ${sizes}`,
     );
     expect(report).toMatchObject({ comm: "a\nb", lineNumber: 1 });
+  });
+});
+
+describe("a constraint line of 5.0 to 5.2, which says none whatever it was", () => {
+  const line = (more: string) =>
+    `[   37.123371] oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,${more},task=a.out,pid=9188,uid=0`;
+
+  it("is a cgroup's where it names the cgroup of a limit", () => {
+    const [report] = reportsOf(
+      line("oom_memcg=/test1,task_memcg=/test1"),
+      `[   37.128158] Memory cgroup out of memory: Killed process 9188 (a.out) ${sizes}`,
+    );
+    expect(report).toMatchObject({ constraint: "memcg", limitCgroup: "/test1" });
+  });
+
+  it("is the host's where it does not", () => {
+    const [report] = reportsOf(
+      line("global_oom,task_memcg=/test1"),
+      `[   37.128158] Out of memory: Killed process 9188 (a.out) ${sizes}`,
+    );
+    expect(report).toMatchObject({ constraint: "none", limitCgroup: undefined });
   });
 });
 
@@ -665,8 +708,17 @@ describe("a machine without NUMA", () => {
   });
 });
 
-describe("a kill line that a mail broke at a blank", () => {
-  it("is put together again", () => {
+describe("a kill line that a mail or a pager broke", () => {
+  it("is put together again in the middle of a number", () => {
+    expect(
+      reportsOf(
+        "[   37.128158] Memory cgroup out of memory: Killed process 76630 (br) total-vm:22239",
+        "788kB, anon-rss:13884820kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:28052kB oom_score_adj:-997",
+      ),
+    ).toMatchObject([{ pid: 76630, totalVmBytes: 22239788 * kb, oomScoreAdj: -997 }]);
+  });
+
+  it("is put together again at a blank", () => {
     expect(
       reportsOf(
         "Jul 22 10:42:40 h kernel: Out of memory: Killed process 3035",
