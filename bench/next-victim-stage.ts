@@ -107,9 +107,15 @@ export async function play(scene: Scene, theatre: Theatre): Promise<Outcome> {
     if (scene.scope === "host") await cast.fill();
     cgroups.limit();
     kernelLog.drain();
-    const asked = await ask(cgroups.scope, theatre);
-    cast.go();
-    await cast.firstDeath;
+    let asked = await ask(cgroups.scope, theatre);
+    await cast.grow();
+    // Where more is left than one step takes, the last answer before the kill counts.
+    while (cast.dead.length === 0) {
+      const next = await ask(cgroups.scope, theatre);
+      if (cast.dead.length > 0) break;
+      asked = next;
+      await cast.grow();
+    }
     await until(() => killLines(scene, cast, kernelLog.read()).length > 0);
     await until(() =>
       [...firstEvent(scene, cast, kernelLog.read())].every((pid) => cast.dead.includes(pid)),
@@ -168,7 +174,7 @@ class Cast {
   readonly players: Player[] = [];
   readonly dead: number[] = [];
   /** Waited for without a look now and then: where memory is short, each would cost more of it. */
-  readonly firstDeath: Promise<void>;
+  readonly #firstDeath: Promise<void>;
   #died: () => void = () => {};
   readonly #child: ChildProcess;
   readonly #exited: Promise<unknown>;
@@ -176,7 +182,7 @@ class Cast {
   #error = "";
 
   constructor({ program, file }: Theatre, keepsNode: boolean) {
-    this.firstDeath = new Promise((resolve) => {
+    this.#firstDeath = new Promise((resolve) => {
       this.#died = resolve;
     });
     this.#child = spawn(program, {
@@ -204,8 +210,9 @@ class Cast {
     await this.#tell("fill", "filled");
   }
 
-  go(): void {
-    this.#child.stdin?.write("go\n");
+  /** A step more. Resolves once that is taken, or somebody has died. */
+  async grow(): Promise<void> {
+    await Promise.race([this.#tell("go", "grown"), this.#firstDeath]);
   }
 
   async end(): Promise<void> {
@@ -234,7 +241,7 @@ class Cast {
       this.dead.push(Number(id));
       this.#died();
     } else {
-      const until = word === "filled" ? word : `${word} ${id}`;
+      const until = word === "filled" || word === "grown" ? word : `${word} ${id}`;
       this.#waiting.get(until)?.();
       this.#waiting.delete(until);
     }

@@ -17,13 +17,14 @@
  *     clones=N      processes in the same address space that are no threads of it
  *     leaderless=1  the memory is another thread's, the first one has ended
  *     grows=1       takes more on "go"; ballast=KB: leaves so much of the machine's memory on "fill"
- *   fill / go       the ballast takes memory up to its KB, then nearly all, and then the growing one
- *                   the rest, until somebody has died
+ *   fill            the ballast takes memory up to its KB
+ *   go              the ballast takes nearly all, and then the growing one a step more for each go,
+ *                   until somebody has died
  *   end             kills all and ends
  * $STAGE_KEEP is a program that is to stay in memory.
  * Standard output:
  *   ready ID PID KIND [TID]   KIND: main, child, clone; TID: the thread that is left
- *   staged ID / filled / exit PID SIGNAL
+ *   staged ID / filled / grown / exit PID SIGNAL
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -51,6 +52,7 @@ enum { WAIT, FILL, GO, LAST, SOMEBODY_DIED };
 
 /* The growing one is left the machine's last memory, so that it is still small when that is gone. */
 #define LAST_KB 1024L
+#define STEP_KB 2048L
 
 struct actor {
   char id[32];
@@ -60,8 +62,9 @@ struct actor {
   int children, clones, leaderless, grows;
 };
 
-/* One page that all see. */
+/* One page that all see: the act, and how often "go" was said. */
 static volatile int *stage;
+static volatile int *steps;
 static char *segment;
 static int ready_pipe[2];
 
@@ -145,13 +148,15 @@ static long available_kb(void) {
 /* Page by page, so that the growing one is hardly larger when the kernel chooses than when asked. */
 static void grow(void) {
   wait_for(LAST);
-  for (;;) {
-    char *memory = mapped(1024, MADV_NOHUGEPAGE);
-    for (long at = 0; at < 1024 << 10; at += PAGE) {
+  for (int step = 1;; step++) {
+    while (*steps < step) usleep(2000);
+    char *memory = mapped(STEP_KB, MADV_NOHUGEPAGE);
+    for (long at = 0; at < STEP_KB << 10; at += PAGE) {
       if (*stage == SOMEBODY_DIED) for (;;) pause();
       memory[at] = 1;
       if (at % (16 * PAGE) == 0) usleep(100);
     }
+    say("grown\n");
   }
 }
 
@@ -291,6 +296,11 @@ static int start(const char *line) {
   return self.ballast > 0;
 }
 
+static void go(int has_ballast) {
+  if (*stage < GO) *stage = has_ballast ? GO : LAST;
+  ++*steps;
+}
+
 static void reap(void) {
   int status;
   pid_t pid;
@@ -305,6 +315,7 @@ int main(void) {
   int has_ballast = 0;
   sigset_t signals;
   stage = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  steps = stage + 1;
   segment = mmap(NULL, SEGMENT_KB << 10, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (stage == MAP_FAILED || segment == MAP_FAILED || pipe(ready_pipe) < 0) fail("stage");
   /* Where it may not, it is still small and in no limited cgroup. */
@@ -333,7 +344,7 @@ int main(void) {
     if (fgets(line, sizeof line, stdin) == NULL || strcmp(line, "end\n") == 0) break;
     if (strncmp(line, "actor ", 6) == 0) has_ballast |= start(line);
     else if (strcmp(line, "fill\n") == 0) *stage = FILL;
-    else if (strcmp(line, "go\n") == 0) *stage = has_ballast ? GO : LAST;
+    else if (strcmp(line, "go\n") == 0) go(has_ballast);
     else fail(line);
   }
   /* All have this process for a parent and are in its group, where only it bears this. */
