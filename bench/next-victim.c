@@ -14,7 +14,7 @@
  *     file=KB       of the file in $STAGE_FILE, mapped and read
  *     pageout=KB    of anon, handed to swap
  *     children=N    forks, each of which writes touched=KB of what it inherited
- *     clones=N      processes in the same address space that are no threads of it
+ *     clones=N      processes in the same address space that are no threads of it; they set adj
  *     leaderless=1  the memory is another thread's, the first one has ended
  *     grows=1       takes more on "go"; ballast=KB: leaves so much of the machine's memory on "fill"
  *   fill            the ballast takes memory up to its KB
@@ -190,9 +190,24 @@ static void done(void) {
   if (write(ready_pipe[1], "r", 1) < 0) _exit(3);
 }
 
+static void adjust(int adj) {
+  char text[16];
+  snprintf(text, sizeof text, "%d", adj);
+  write_text("/proc/self/oom_score_adj", text);
+}
+
+static int adjustment(void) {
+  char text[16] = "";
+  int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || read(fd, text, sizeof text - 1) < 0) fail("/proc/self/oom_score_adj");
+  close(fd);
+  return atoi(text);
+}
+
 static int sleeper(void *argument) {
-  (void)argument;
+  const struct actor *self = argument;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  adjust(self->adj);
   for (;;) pause();
   return 0;
 }
@@ -221,10 +236,12 @@ static void take(const struct actor *self) {
   }
   for (int i = 0; i < self->clones; i++) {
     char *stack = mapped(64, MADV_NOHUGEPAGE);
-    int pid = clone(sleeper, stack + (64 << 10), CLONE_VM | CLONE_PARENT | SIGCHLD, NULL);
+    int pid = clone(sleeper, stack + (64 << 10), CLONE_VM | CLONE_PARENT | SIGCHLD, (void *)self);
     if (pid < 0) fail("clone");
     say("ready %s %d clone\n", self->id, pid);
   }
+  /* What one of them sets, the kernel sets for all that share the memory. */
+  while (self->clones > 0 && adjustment() != self->adj) usleep(1000);
 }
 
 static void *thread(void *argument) {
@@ -238,12 +255,10 @@ static void *thread(void *argument) {
 }
 
 static void act(struct actor *self) {
-  char text[16];
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, self->id);
   if (strcmp(self->procs, "-") != 0) write_text(self->procs, "0");
-  snprintf(text, sizeof text, "%d", self->adj);
-  write_text("/proc/self/oom_score_adj", text);
+  if (self->clones == 0) adjust(self->adj);
   if (self->leaderless) {
     /* The dying first thread would have the signal of its parent's end for itself alone. */
     pthread_t other;
