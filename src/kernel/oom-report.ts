@@ -87,6 +87,9 @@ interface PastEvent {
   nextPrintsDump: boolean;
 }
 
+/** What comes after memory.stat in a dump. */
+const isBehindStat = /^(?:Tasks state|\[ *pid|oom-kill:)|Killed process |invoked oom-killer:/;
+
 const maxOpenEvents = 8;
 /** A dump goes out over the slowest console in less than this. */
 const dumpMaxMicros = 120_000_000;
@@ -141,7 +144,6 @@ export class OomReportAssembler {
       if (rest) return;
     }
     if (message.origin === "user") {
-      this.#stat = undefined;
       this.#previousText = undefined;
       const loss = parseLoss(message);
       if (loss !== undefined) this.#tell({ kind: "loss", loss });
@@ -177,7 +179,8 @@ export class OomReportAssembler {
   #read(message: KernelMessage, lineNumber?: number, endOffset?: number): void {
     const { text } = message;
     if (this.#stat?.readStat(text)) return;
-    this.#stat = undefined;
+    // Other messages may come between the lines of memory.stat (a record each since 6.5).
+    if (this.#stat !== undefined && isBehindStat.test(text)) this.#stat = undefined;
 
     if (text.includes("Killed process ") && killHead.test(text)) {
       const kill = parseKillLine(text);
