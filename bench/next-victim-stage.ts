@@ -88,12 +88,10 @@ export interface Theatre {
   kernelLog: KernelLog;
 }
 
-/** The exporter looks at the host once a second at most for all who ask. */
+/** The exporter looks for new processes and cgroups once a second at most for all who ask. */
 const freshAfterMs = 1100;
 /** So little is left of a machine's memory when the exporter is asked. */
 const hostRoomKb = 10 << 10;
-
-let lastAskedAt = Number.NEGATIVE_INFINITY;
 
 export async function play(scene: Scene, theatre: Theatre): Promise<Outcome> {
   const { kernelLog } = theatre;
@@ -107,6 +105,7 @@ export async function play(scene: Scene, theatre: Theatre): Promise<Outcome> {
     if (scene.scope === "host") await cast.fill();
     cgroups.limit();
     kernelLog.drain();
+    await wait(freshAfterMs);
     let asked = await ask(cgroups.scope, theatre);
     await cast.grow();
     // Where more is left than one step takes, the last answer before the kill counts.
@@ -145,12 +144,10 @@ const ballast: Actor & { ballast: number } = {
 };
 
 async function ask(scope: string, theatre: Theatre) {
-  await wait(Math.max(0, lastAskedAt + freshAfterMs - performance.now()));
   const metric = (await metricsOf(theatre))
     .split("\n")
     .find((line) => line.startsWith(`oom_next_victim_info{scope="${scope}",`));
   const answer = await victimsOf(scope, theatre);
-  lastAskedAt = performance.now();
   return {
     answer,
     metric: metric === undefined ? undefined : Number(/pid="(\d+)"/.exec(metric)?.[1]),

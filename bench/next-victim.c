@@ -52,7 +52,7 @@ enum { WAIT, FILL, GO, LAST, SOMEBODY_DIED };
 
 /* The growing one is left the machine's last memory, so that it is still small when that is gone. */
 #define LAST_KB 1024L
-#define STEP_KB 2048L
+#define STEP_KB 512L
 
 struct actor {
   char id[32];
