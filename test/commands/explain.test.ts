@@ -181,6 +181,20 @@ describe("explain --json", () => {
     );
   });
 
+  it("reads a copy as people make it: quoted, from grep, broken by a terminal, in UTF-16", async () => {
+    const text = fixture("memcg-v2-kube.kern.log").toString("latin1");
+    const truth = await killsOf(file("kern.log", Buffer.from(text, "latin1")));
+    const told = (kills: Kill[]) => kills.map(({ source: _, ...kill }) => kill);
+    for (const copy of [
+      Buffer.from(text.replaceAll(/^(?=.)/gm, "> "), "latin1"),
+      Buffer.from(text.replaceAll(/^(?=.)/gm, "/var/log/kern.log.1:"), "latin1"),
+      Buffer.from(text.replaceAll(/.{120}(?=.)/g, "$&\n"), "latin1"),
+      Buffer.from(`\ufeff${text}`, "utf16le"),
+    ]) {
+      expect(told(await killsOf(file("copy.log", copy)))).toEqual(told(truth));
+    }
+  });
+
   it("reads compressed logs and standard input", async () => {
     expect(await killsOf(file("kern.log.1", packed("threads.kern.log")))).toHaveLength(2);
     const { stdout } = await run(["--json", "-"], { stdin: fixture("threads.journal-json") });
