@@ -19,7 +19,8 @@ import { hostWorkloads, workloads as limitedWorkloads } from "./workloads.ts";
 
 const minutes = Number(process.argv[3] ?? 97);
 const output = process.argv[4] ?? "test/fixtures/series";
-const workloads = process.argv[5] === "host" ? hostWorkloads : limitedWorkloads;
+const spendsHost = process.argv[5] === "host";
+const workloads = spendsHost ? hostWorkloads : limitedWorkloads;
 const intervalMs = 15_000;
 const restartMs = 5000;
 
@@ -48,8 +49,8 @@ interface Recording {
 const scratch = mkdtempSync(join(tmpdir(), "oom-exporter-record-"));
 const shm = join("/dev/shm", basename(scratch));
 const program = fileURLToPath(new URL("run-workload.js", import.meta.url));
-const parent = makeMemoryCgroup();
 
+const parent = makeMemoryCgroup();
 // The exporter is run from a copy: a build meanwhile must not change what is recorded.
 cpSync("dist", join(scratch, "dist"), { recursive: true });
 cpSync("package.json", join(scratch, "package.json"));
@@ -69,11 +70,16 @@ const exporter = spawn(
   ],
   { stdio: ["ignore", "pipe", "inherit"] },
 );
+process.once("exit", () => exporter.kill());
 const [startUpLine] = await exporter.stdout.take(1).toArray();
 const address = /127\.0\.0\.1:\d+/.exec(`${startUpLine}`)?.[0];
 if (address === undefined) throw new Error(`the exporter did not start: ${startUpLine}`);
-// Where the host runs out, the record must outlive it.
-for (const pid of [process.pid, exporter.pid]) writeFileSync(`/proc/${pid}/oom_score_adj`, "-1000");
+if (spendsHost) {
+  // The record must outlive what it is about.
+  for (const pid of [process.pid, exporter.pid]) {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, "-1000");
+  }
+}
 
 const beganMs = Date.now();
 const secondsNow = (): number => (Date.now() - beganMs) / 1000;

@@ -225,7 +225,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
     },
   },
   "fast-leak": {
-    what: "Steady at a third for 38 minutes, then a leak that fills the limit in 8; twice.",
+    what: "Steady at a third for 38 minutes, then a leak that fills the limit in 9; twice.",
     runsOut: true,
     limitMiB: 200,
     restarted: true,
@@ -249,7 +249,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
     },
   },
   "gc-short": {
-    what: "A collected heap: V8's sawtooth with teeth of some minutes.",
+    what: "A collected heap: V8's sawtooth with teeth of 4 minutes.",
     runsOut: false,
     limitMiB: 192,
     restarted: false,
@@ -321,7 +321,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
     },
   },
   "warm-up-fast": {
-    what: "The same in a third of the time, at minutes 20 and 65.",
+    what: "The same in a third of the time, after restarts at minutes 20 and 65.",
     runsOut: false,
     limitMiB: 256,
     restarted: false,
@@ -368,7 +368,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
     },
   },
   "batch-job": {
-    what: "A job that grows for 25 minutes to 80 % of the limit and ends; every 35 minutes.",
+    what: "A job that grows for 25 minutes to 75 % of the limit and ends; every 35 minutes.",
     runsOut: false,
     limitMiB: 256,
     restarted: false,
