@@ -60,7 +60,8 @@ async function unpack(home: string): Promise<void> {
       await run("dpkg", ["-x", file, "root"], { cwd: building });
       await rm(join(building, file));
     }
-    await writeFile(join(building, "chromium"), wrapper(join(home, "root")));
+    await writeFile(join(building, "fonts.conf"), fontsConfiguration(home));
+    await writeFile(join(building, "chromium"), wrapper(home));
     await chmod(join(building, "chromium"), 0o755);
     await rename(building, home).catch(async (error: unknown) => {
       if (!(await exists(join(home, "chromium")))) throw error;
@@ -70,17 +71,26 @@ async function unpack(home: string): Promise<void> {
   }
 }
 
-function wrapper(root: string): string {
+function wrapper(home: string): string {
   const triplet = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
   return [
     "#!/bin/sh",
-    `root='${root}'`,
+    `root='${home}/root'`,
     `export LD_LIBRARY_PATH="$root/usr/lib/${triplet}:$root/lib/${triplet}"`,
-    // Where the machine has no fonts of its own, these came along.
-    '[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_SYSROOT="$root"',
+    `[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE='${home}/fonts.conf'`,
     'exec "$root/usr/lib/chromium/chromium" "$@"',
     "",
   ].join("\n");
+}
+
+/** For a machine that has no fonts of its own: without any, every page crashes. */
+function fontsConfiguration(home: string): string {
+  return `<?xml version="1.0"?>
+<fontconfig>
+<dir>${home}/root/usr/share/fonts</dir>
+<cachedir>${home}/font-cache</cachedir>
+</fontconfig>
+`;
 }
 
 function exists(path: string): Promise<boolean> {
