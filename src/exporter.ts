@@ -396,7 +396,8 @@ export class Exporter {
 
   #uptimeMs(): number {
     const text = this.#files.textIfReadable(this.#files.procfs("uptime"));
-    return Number.parseFloat(text ?? "0") * 1000;
+    // A time stamp that is no number would make every kill of the ring's backlog throw.
+    return (Number.parseFloat(text ?? "") || 0) * 1000;
   }
 
   #bootTimeMs(): number {

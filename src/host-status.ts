@@ -45,8 +45,12 @@ export interface HostStatusOptions {
 const victimsShown = 20;
 /** A look at the host serves everybody who asks within this time. */
 const freshForMs = 1000;
+/** The last hour is kept of so many limits, the nearest ones: 2 MiB at most. */
+const limitsKept = 500;
+/** Whoever runs out within this time comes before all others. */
+const soonSeconds = 3600;
 
-/** Remembers what `read` gave for a second; `otherwise` where it cannot be read. */
+/** Gives what `read` gave last, for a second; `otherwise` where that cannot be read. */
 export function shared<Reading>(
   nowMs: () => number,
   read: () => Reading,
@@ -71,12 +75,7 @@ function attempt<Reading>(read: () => Reading): Reading | undefined {
   }
 }
 
-/** Of so many limits, the nearest, the last hour is kept: 2 MiB at most. */
-const limitsKept = 500;
-/** Who runs out within this time comes before all others. */
-const soonSeconds = 3600;
-
-/** How the host stands right now and came to it, for the status page and the API. */
+/** How the host stands now and how its last hour went, for the status page and the API. */
 export class HostStatus {
   readonly #options: HostStatusOptions;
   readonly #victims: Victims;
@@ -197,7 +196,7 @@ export class HostStatus {
     for (const limit of limitsInForce(limitsIn(this.#cgroups()))) {
       readings.set(this.#cgroupView(limit), limit.reading);
     }
-    const views = [...readings.keys()].sort(compare);
+    const views = [...readings.keys()].sort(byUrgency);
     for (const view of nearLimits(views)) {
       const [first] = this.#victims.rank(moment, readings.get(view)).candidates;
       view.nextVictim = first && { pid: first.pid, comm: first.comm };
@@ -258,8 +257,8 @@ function isFullOfCache({ currentBytes }: CgroupReading, limitBytes: number, left
   return "refused" in left && left.refused === "plenty_left" && currentBytes > limitBytes / 2;
 }
 
-/** Who runs out soon comes first, then the fullest. */
-function compare(a: CgroupView, b: CgroupView): number {
+/** Those that run out soon come first, the soonest before the others; then the fullest. */
+function byUrgency(a: CgroupView, b: CgroupView): number {
   return (
     Math.min(secondsLeft(a), soonSeconds) - Math.min(secondsLeft(b), soonSeconds) ||
     b.usedBytes / b.limitBytes - a.usedBytes / a.limitBytes

@@ -84,10 +84,11 @@ export class KernelLog {
 
   start(): void {
     const { mode, filePath, files, kmsg } = this.#options;
-    if (mode === "file")
+    if (mode === "file") {
       this.#open({ kind: "file", path: filePath ?? files.rootfs("var/log/kern.log") });
-    else if (mode === "kmsg") this.#open({ kind: "kmsg", path: kmsg.path });
-    else if (mode === "auto") {
+    } else if (mode === "kmsg") {
+      this.#open({ kind: "kmsg", path: kmsg.path });
+    } else if (mode === "auto") {
       const source = this.#choose();
       if (source !== undefined) this.#open(source);
       const isBlind = source?.kind === "file" && this.#isBlind(source.path);
@@ -165,8 +166,8 @@ export class KernelLog {
   }
 
   /**
-   * True where what has been read holds this boot's messages from its start: a ring that still has
-   * its first record, or a file that was followed since an earlier boot.
+   * True where a file is followed on from a saved position, so that no line since is missing. The ring
+   * proves nothing of the kind: it may have dropped its first records.
    */
   get holdsBoot(): boolean {
     return this.#sources.some(({ reader, isReread }) => reader.name === "file" && !isReread);

@@ -1,11 +1,11 @@
 import type { UsePoint } from "./time-left.ts";
 
 const hourMs = 3_600_000;
-/** Closer together they show no more, and would push the hour's beginning out of the ring. */
+/** Looks closer together show no more, and would push the hour's beginning out of the ring. */
 const leastApartMs = 9000;
 /** A scraper that comes every 15 seconds is late at times: a look of one's own would double its work. */
 const dueAfterMs = 20_000;
-/** Of a ring that can never be too small for an hour. */
+/** Enough for an hour of looks as close together as they may be. */
 const slots = Math.ceil(hourMs / leastApartMs) + 1;
 
 /** The same moment on both clocks. */
@@ -28,7 +28,7 @@ export interface Moment {
 export class LastHour {
   readonly #namesAtMost: number;
   readonly #times = new Float64Array(slots).fill(Number.NEGATIVE_INFINITY);
-  /** A name's bytes, `NaN` where a look did not see it. */
+  /** A name's bytes, `NaN` where a look did not see it; the longest unseen name comes first. */
   readonly #columns = new Map<string, Float64Array>();
   #newest = -1;
 
@@ -45,7 +45,9 @@ export class LastHour {
    * Notes one look. One that follows too closely on another is passed over.
    *
    * @param uses bytes in use by name, the most important first: those for which there is no room are
-   *   left out. Names that are not among them are forgotten, a partial look apart.
+   *   left out. Names that are not among them are forgotten.
+   * @param isWhole false where the look did not come to every name: then only those are forgotten whose
+   *   room is needed, the longest unseen first.
    */
   note(
     monotonicMs: number,
@@ -61,8 +63,15 @@ export class LastHour {
       if (isWhole && !now.has(name)) this.#columns.delete(name);
     }
     for (const [name, usedBytes] of now) {
-      const column = this.#columnOf(name);
-      if (column !== undefined) column[this.#newest] = usedBytes;
+      const column = this.#columns.get(name) ?? new Float64Array(slots).fill(Number.NaN);
+      column[this.#newest] = usedBytes;
+      this.#columns.delete(name);
+      this.#columns.set(name, column);
+    }
+    // Partial looks forget nobody, and a host with many cgroups may never give a whole one.
+    for (const longestUnseen of this.#columns.keys()) {
+      if (this.#columns.size <= this.#namesAtMost) break;
+      this.#columns.delete(longestUnseen);
     }
   }
 
@@ -82,13 +91,5 @@ export class LastHour {
 
   get #newestMs(): number {
     return this.#times[this.#newest] ?? Number.NEGATIVE_INFINITY;
-  }
-
-  #columnOf(name: string): Float64Array | undefined {
-    const known = this.#columns.get(name);
-    if (known !== undefined || this.#columns.size >= this.#namesAtMost) return known;
-    const column = new Float64Array(slots).fill(Number.NaN);
-    this.#columns.set(name, column);
-    return column;
   }
 }

@@ -81,6 +81,14 @@ describe("the last hour", () => {
     expect(seen(lastHour, 3)).toEqual([1, 3]);
   });
 
+  it("gives the room of the longest unseen to a new name where every look is partial", () => {
+    const lastHour = new LastHour(2);
+    lastHour.note(minuteMs, [["a", 1]], false);
+    lastHour.note(2 * minuteMs, [["b", 2]], false);
+    lastHour.note(3 * minuteMs, [["c", 3]], false);
+    expect(["a", "b", "c"].map((name) => seen(lastHour, 3, name))).toEqual([[], [2], [3]]);
+  });
+
   it("holds no more names than there is room for, the first named before the others", () => {
     const lastHour = new LastHour(2);
     lastHour.note(minuteMs, [
