@@ -34,7 +34,7 @@ export interface DoctorOptions {
 /** Looks at all that decides whether kills are seen, and how the kernel kills here. */
 export async function examine(options: DoctorOptions): Promise<Check[]> {
   const { files, kernelLog, clock } = options;
-  const uptimeSeconds = Number.parseFloat(textOf(files, "uptime") ?? "0");
+  const uptimeSeconds = Number.parseFloat(textOf(files, "uptime") ?? "") || 0;
   const bootTimeMs = clock.nowMs() - uptimeSeconds * 1000;
   const logOptions = { ...options, ...kernelLog, bootTimeMs };
   const ring = lookAtRing(logOptions);
