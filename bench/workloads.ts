@@ -150,7 +150,7 @@ const heap = (growingPercent: number): string[] => [
 /** On a host that may be lost: without a limit, so that memory and swap themselves run out. */
 export const hostWorkloads: Readonly<Record<string, Workload>> = {
   "host-leak": {
-    what: "A leak that takes all memory and swap of a host within 62 minutes.",
+    what: "A leak on a host of 512 MiB that fills its memory and 256 MiB of swap; it is started again.",
     runsOut: true,
     restarted: true,
     run(run) {
@@ -159,7 +159,7 @@ export const hostWorkloads: Readonly<Record<string, Workload>> = {
     },
   },
   "host-requests": {
-    what: "Requests.",
+    what: "Requests that come and go.",
     runsOut: false,
     restarted: true,
     run(run) {
@@ -168,13 +168,13 @@ export const hostWorkloads: Readonly<Record<string, Workload>> = {
     },
   },
   "host-reads": {
-    what: "Files are read round and round.",
+    what: "Files are read round and round: page cache.",
     runsOut: false,
     restarted: true,
     run: (run) => readFiles(run, "/usr", 20),
   },
   "v2-leak": {
-    what: "A leak of 1.4 MiB a minute in a cgroup of version 2.",
+    what: "A leak of 1.4 MiB a minute in a cgroup of version 2 on that host, which swaps it out.",
     runsOut: true,
     limitMiB: 96,
     restarted: true,

@@ -48,7 +48,8 @@ export async function backTest(
   const minutes = Math.max(...recordings.map(({ seconds }) => (seconds.at(-1) ?? 0) / 60));
   const output = await promtoolTest(promtool, {
     rule_files: ruleFiles,
-    evaluation_interval: "1m",
+    // Of the groups whose series the trends are worked out from.
+    evaluation_interval: "30s",
     group_eval_order: [
       ...["oom-thresholds", "oom-host", "oom-cgroup", "oom-trend"],
       ...["oom-host-states", "oom-cgroup-states"],

@@ -54,7 +54,13 @@ function inMinutes(seconds: number | undefined): string {
 }
 
 const panel = { width: 232, height: 104, columns: 4, left: 8, top: 22, plot: [216, 68] } as const;
-const colours = { ticket: "#f2c14e", page: "#d1495b", use: "#2b4c7e", kill: "#1a1a1a" };
+const colours = {
+  ticket: "#f2c14e",
+  page: "#d1495b",
+  use: "#2b4c7e",
+  cached: "#c2c2c2",
+  kill: "#1a1a1a",
+};
 
 /** The recordings as small pictures: use as a share of the limit, alerts below it, kills across. */
 export function resultsPicture(results: readonly BackTested[]): string {
@@ -79,10 +85,12 @@ function picture(series: RecordedSeries, minutes: readonly Minute[], longest: nu
   const [width, height] = panel.plot;
   const x = (seconds: number): string => ((width * seconds) / longest).toFixed(1);
   const y = (share: number): string => (height * (1 - share)).toFixed(1);
-  const points = series.seconds
-    .map((seconds, index) => ({ seconds, share: usedShare(series, index) }))
-    .filter(({ share }, index) => index % 2 === 0 && !Number.isNaN(share));
-  const line = points.map(({ seconds, share }) => `${x(seconds)},${y(share)}`).join(" ");
+  const line = (share: (index: number) => number, stroke: string): string => {
+    const points = series.seconds
+      .map((seconds, index) => `${x(seconds)},${y(share(index))}`)
+      .filter((point, index) => index % 2 === 0 && !point.includes("NaN"));
+    return `<polyline points="${points.join(" ")}" fill="none" stroke="${stroke}" stroke-width="1.3"/>`;
+  };
   const band = (names: readonly string[], top: number, fill: string): string =>
     minutes
       .filter(({ firing }) => firing.some((name) => names.includes(name)))
@@ -98,9 +106,15 @@ function picture(series: RecordedSeries, minutes: readonly Minute[], longest: nu
     `<path d="M0 ${y(0.5)}H${width}" stroke="#d8d8d8"/>`,
     band(alerts.ticket, 65, colours.ticket),
     band(alerts.page, 59, colours.page),
-    `<polyline points="${line}" fill="none" stroke="${colours.use}" stroke-width="1.3"/>`,
+    line((index) => cachedShare(series, index), colours.cached),
+    line((index) => usedShare(series, index), colours.use),
     ...kills,
   ].join("");
+}
+
+/** With the page cache, which a host's recording does not have. */
+function cachedShare({ limitBytes, columns }: RecordedSeries, index: number): number {
+  return (columns.current?.[index] ?? Number.NaN) / (limitBytes ?? Number.NaN);
 }
 
 function usedShare({ limitBytes, columns }: RecordedSeries, index: number): number {

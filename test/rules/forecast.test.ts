@@ -1,0 +1,58 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { debianTool } from "../setup/debian-tools.ts";
+import { backTest, type Minute } from "./back-test.ts";
+import { resultsPicture, resultsTable } from "./forecast-results.ts";
+import { readRecordings, recordingsDirectory } from "./recorded-series.ts";
+import { rulesDirectory } from "./shipped-rules.ts";
+import { judge } from "./verdict.ts";
+
+const promtool = await debianTool("prometheus", "usr/bin/promtool");
+const docs = fileURLToPath(new URL("../../docs/", import.meta.url));
+
+/** Minutes before each kill at which a ticket or a page is there at the latest. */
+const told: Record<string, readonly number[]> = {
+  TOLD,
+};
+
+/** Too fast for any of them: it takes a quarter of an hour to tell a line from a burst. */
+const unforeseen = ["burst-kill", "fast-leak"];
+
+describe.skipIf(promtool === undefined)("over the recorded series", async () => {
+  const recordings = readRecordings(recordingsDirectory);
+  const rules = [`${rulesDirectory}recording.yml`, `${rulesDirectory}alerts.yml`];
+  const minutes =
+    promtool === undefined
+      ? new Map<string, Minute[]>()
+      : await backTest(promtool, rules, recordings);
+  const results = recordings.map((series) => ({ series, minutes: minutes.get(series.name) ?? [] }));
+  const killed = results.filter(({ series }) => series.killedAtSeconds.length > 0);
+  const foreseen = killed.filter(({ series }) => !unforeseen.includes(series.name));
+  const harmless = results.filter(({ series }) => !series.runsOut);
+
+  it("knows what to expect of each that was killed", () => {
+    const known = [...Object.keys(told), ...unforeseen];
+    expect(killed.map(({ series }) => series.name).sort()).toEqual(known.sort());
+  });
+
+  it.each(foreseen)("$series.name is told before its kills", ({ series, minutes: course }) => {
+    const alerts = Object.entries(judge(series, course).alerts);
+    series.killedAtSeconds.forEach((_, kill) => {
+      const leads = alerts
+        .filter(([name]) => name.includes("RunningOut"))
+        .map(([, { leadSeconds }]) => (leadSeconds[kill] ?? 0) / 60);
+      expect(Math.max(0, ...leads)).toBeGreaterThanOrEqual(told[series.name]?.[kill] as number);
+    });
+  });
+
+  it.each(harmless)("$series.name is never told to run out", ({ series, minutes: course }) => {
+    const { alerts } = judge(series, course);
+    expect(Object.keys(alerts).filter((name) => name.includes("RunningOut"))).toEqual([]);
+  });
+
+  it("yields what docs/forecasts.md and its picture show (npm run bench -- forecast)", () => {
+    expect(readFileSync(`${docs}forecasts.md`, "utf8")).toContain(resultsTable(results));
+    expect(readFileSync(`${docs}images/forecasts.svg`, "utf8")).toBe(resultsPicture(results));
+  });
+});
