@@ -273,7 +273,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
     run: (run) => collected(run, 8, 0.95),
   },
   "cache-fill": {
-    what: "Files twice the limit are written round and round: page cache at the limit for ever.",
+    what: "Files twice the limit are written round and round: page cache up to the limit.",
     runsOut: false,
     limitMiB: 200,
     restarted: false,
