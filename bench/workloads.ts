@@ -310,7 +310,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
     },
   },
   "warm-up": {
-    what: "Restarted at minute 25, a cache fills on a flattening curve to 80 % of the limit.",
+    what: "Restarted at minute 25, a cache fills on a flattening curve to 76 % of the limit.",
     runsOut: false,
     limitMiB: 256,
     restarted: false,
@@ -332,7 +332,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
     },
   },
   bursts: {
-    what: "Bursts from 35 % to 85 % of the limit and back, at random.",
+    what: "Bursts from a quarter to 80 % of the limit and back, at random.",
     runsOut: false,
     limitMiB: 256,
     restarted: false,
