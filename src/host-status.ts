@@ -4,7 +4,12 @@ import type { HostCollector, HostReading } from "./collectors/host.ts";
 import type { LogSourceState } from "./collectors/log.ts";
 import type { ProcessesCollector, ProcessesReading } from "./collectors/processes.ts";
 import { nearLimits, type StatusAnswer, statusAnswer } from "./http/api.ts";
-import type { CgroupView, HostMemoryView, StatusView } from "./http/status-page.ts";
+import {
+  type CgroupView,
+  type HostMemoryView,
+  heldBytes,
+  type StatusView,
+} from "./http/status-view.ts";
 import { type Meminfo, memoryUse } from "./kernel/meminfo.ts";
 import { type LimitReading, limitsIn, limitsInForce } from "./limits-in-force.ts";
 import type { Kill } from "./model/kill.ts";
@@ -261,7 +266,7 @@ function isFullOfCache({ currentBytes }: CgroupReading, limitBytes: number, left
 function byUrgency(a: CgroupView, b: CgroupView): number {
   return (
     Math.min(secondsLeft(a), soonSeconds) - Math.min(secondsLeft(b), soonSeconds) ||
-    b.usedBytes / b.limitBytes - a.usedBytes / a.limitBytes
+    heldBytes(b) / b.limitBytes - heldBytes(a) / a.limitBytes
   );
 }
 

@@ -1,7 +1,7 @@
 import type { Kill, Owner } from "../model/kill.ts";
 import type { Refusal, TimeLeft } from "../model/time-left.ts";
 import { type FindingState, findings } from "./findings.ts";
-import type { CgroupView, HostMemoryView, StatusView } from "./status-page.ts";
+import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
 
 /** A request that cannot be answered as it stands; the message is one line for the client. */
 export class BadRequest extends Error {
@@ -142,8 +142,7 @@ const nearAtMost = 20;
 export function nearLimits<View extends CgroupView>(cgroups: readonly View[]): View[] {
   return cgroups
     .filter(
-      ({ usedBytes, limitBytes, timeLeft }) =>
-        usedBytes >= limitBytes * nearLimitRatio || "seconds" in timeLeft,
+      (view) => heldBytes(view) >= view.limitBytes * nearLimitRatio || "seconds" in view.timeLeft,
     )
     .slice(0, nearAtMost);
 }

@@ -6,7 +6,8 @@ import type { Kill } from "../model/kill.ts";
 import { BadRequest, listKills, type Query, single, wholeNumber } from "./api.ts";
 import { killPage } from "./kill-page.ts";
 import { contentSecurityPolicy } from "./pages.ts";
-import { type StatusView, statusPage } from "./status-page.ts";
+import { statusPage } from "./status-page.ts";
+import type { StatusView } from "./status-view.ts";
 
 /** All that is served, handed in: the app itself reads nothing and keeps nothing. */
 export interface AppOptions {

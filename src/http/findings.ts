@@ -2,7 +2,7 @@ import type { Kill } from "../model/kill.ts";
 import { bytes, percent } from "../model/quantities.ts";
 import type { Refusal, TimeLeft } from "../model/time-left.ts";
 import { type Tone, workloadName } from "./pages.ts";
-import type { CgroupView, HostMemoryView, StatusView } from "./status-page.ts";
+import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
 import { about, ago } from "./times.ts";
 
 /**
@@ -32,7 +32,7 @@ export interface Finding {
   detail?: string;
   /** The kill that the finding is about. */
   kill?: Kill;
-  /** The same for as long as nothing new is to be told of it. */
+  /** Stays equal while nothing new is to be announced of the finding. */
   topic: string;
 }
 
@@ -53,11 +53,11 @@ const dangersTold = 3;
 /**
  * What is to be said of the host, the most urgent first; never empty.
  *
- * First what has a time, the nearest to now before all else, ahead or back: a limit that is reached in
- * 9 minutes comes before a kill 50 minutes ago, which can no longer be averted, but after one 3 minutes
- * ago, since which something is down. Next to nothing left is now. Then what has no time: hardly any
- * room under a limit, kills that would go unseen, kills that did, limits that are near or hours away,
- * a host that is short. All is well only where there is nothing else to say.
+ * What has a time comes first, the nearest to now before the rest, ahead or back. A limit that is
+ * reached in 9 minutes comes before a kill of 50 minutes ago, which can no longer be averted; a kill of
+ * 3 minutes ago comes before both, for something is down since. Next to nothing left is now. Then what
+ * has no time: hardly any room under a limit, kills that would go unseen, kills that did, limits that
+ * are near or hours away, a host that is short. All is well only where there is nothing else to say.
  */
 export function findings(view: StatusView): [Finding, ...Finding[]] {
   const limits = view.cgroups.flatMap((cgroup) => cgroupFinding(cgroup) ?? []);
@@ -94,18 +94,17 @@ function hostDanger({ memory, victims }: StatusView): Dated | undefined {
   const next = wouldKill(victims[0]);
   const seconds = secondsLeft(timeLeft);
   if (seconds !== undefined && seconds <= hourSeconds) {
-    const what = swapTotalBytes > 0 ? "memory and swap" : "memory";
     return {
       state: "danger",
       tone: "alarm",
-      sentence: `In danger: the host runs out of ${what} in ${about(seconds)}${next}`,
+      sentence: `In danger: the host runs out of ${whatRunsOut(memory)} in ${about(seconds)}${next}`,
       detail: `${roomLeft(memory)}; ${trend(timeLeft)}`,
       topic: `host ${about(seconds)}`,
       secondsAway: seconds,
     };
   }
   const headroom = (availableBytes + swapFreeBytes) / (totalBytes + swapTotalBytes);
-  if (headroom >= criticalHeadroom) return undefined;
+  if (!(headroom < criticalHeadroom)) return undefined;
   return {
     state: "danger",
     tone: "alarm",
@@ -127,10 +126,14 @@ function hostShortage({ memory }: StatusView): Dated | undefined {
     sentence:
       seconds === undefined
         ? `Short of memory: ${roomLeft(memory)}`
-        : `The host runs out of memory in ${about(seconds)}`,
+        : `The host runs out of ${whatRunsOut(memory)} in ${about(seconds)}`,
     detail: capitalised(trend(memory.timeLeft)),
     topic: "host",
   };
+}
+
+function whatRunsOut({ swapTotalBytes }: HostMemoryView): string {
+  return swapTotalBytes > 0 ? "memory and swap" : "memory";
 }
 
 /** `512 MiB of 16 GiB left, no swap`. */
@@ -138,11 +141,6 @@ function roomLeft(memory: HostMemoryView): string {
   const { totalBytes, availableBytes, swapTotalBytes, swapFreeBytes } = memory;
   const swap = swapTotalBytes === 0 ? "no swap" : `${bytes(swapFreeBytes)} of swap`;
   return `${bytes(availableBytes)} of ${bytes(totalBytes)} left, ${swap}`;
-}
-
-/** What counts against a limit and is not given back: page cache goes before anybody is killed. */
-export function heldBytes({ unreclaimableBytes, usedBytes }: CgroupView): number {
-  return unreclaimableBytes ?? usedBytes;
 }
 
 export function cgroupTone(cgroup: CgroupView): Tone {

@@ -1,6 +1,5 @@
-import type { Kill, Owner } from "../model/kill.ts";
+import type { Kill } from "../model/kill.ts";
 import { bytes, percent } from "../model/quantities.ts";
-import type { TimeLeft, UsePoint } from "../model/time-left.ts";
 import { chart } from "./chart.ts";
 import {
   cgroupName,
@@ -8,7 +7,6 @@ import {
   commOf,
   type Finding,
   findings,
-  heldBytes,
   killTimeMs,
   secondsLeft,
   trend,
@@ -16,81 +14,14 @@ import {
 import { type Html, html } from "./html.ts";
 import { causeTitles } from "./kill-page.ts";
 import { bar, layout, type Site, time, workloadName } from "./pages.ts";
+import {
+  type CgroupView,
+  type HostMemoryView,
+  heldBytes,
+  type StatusView,
+  type VictimView,
+} from "./status-view.ts";
 import { about, utc, utcClock } from "./times.ts";
-
-export interface HostMemoryView {
-  totalBytes: number;
-  availableBytes: number;
-  freeBytes: number;
-  /** As `oom_host_memory_used_bytes`: disjoint, adding up to total minus free. */
-  used: readonly { kind: string; bytes: number }[];
-  swapTotalBytes: number;
-  swapFreeBytes: number;
-  /** Oldest first; what only a kill or swap takes back, and what is swapped out. */
-  lastHour: readonly { atMs: number; usedBytes: number; swapUsedBytes: number }[];
-  /** Until memory and swap are used up. */
-  timeLeft: TimeLeft;
-}
-
-export interface CgroupView {
-  cgroup: string;
-  owner: Owner;
-  /** Memory in use that reclaim would not simply drop: the working set. */
-  usedBytes: number;
-  /** Of that, what only a kill or swap takes back. */
-  unreclaimableBytes: number | undefined;
-  limitBytes: number;
-  /** The ancestor that sets the limit, where it is not the cgroup's own. */
-  limitCgroup: string | undefined;
-  /** Oldest first. */
-  lastHour: readonly UsePoint[];
-  /** Until the limit is reached. */
-  timeLeft: TimeLeft;
-  /** Whom the kernel would kill at the limit. */
-  nextVictim: { pid: number; comm: string } | undefined;
-}
-
-export interface VictimView {
-  pid: number;
-  comm: string;
-  cgroup: string | null;
-  owner: Owner;
-  score: number;
-  scoreAdj: number;
-  residentBytes: number;
-  swapBytes: number;
-  /** What a kill gives back: its own, and that of those that die with it. */
-  freesBytes: number;
-  /** Pids of those. */
-  diesWith: readonly number[];
-}
-
-export interface LogSourceView {
-  /** `file` or `kmsg`. */
-  name: string;
-  path: string | undefined;
-  up: boolean;
-  /** Why it is not read, and what to do. */
-  reason: string | undefined;
-}
-
-/** What the status page shows. Absent = cannot be read here. */
-export interface StatusView {
-  atMs: number;
-  memory: HostMemoryView | undefined;
-  /** Those with a limit, the closest to it first. */
-  cgroups: readonly CgroupView[];
-  /** The first, in the order in which the kernel would choose them if the host ran out. */
-  victims: readonly VictimView[];
-  unkillable: { count: number; residentBytes: number } | undefined;
-  /** Newest first. */
-  kills: readonly Kill[];
-  /** Kills that the kernel counted and the log did not show. */
-  unaccountedKills: number | undefined;
-  sources: readonly LogSourceView[];
-  /** Collectors that did not work in their last pass, and why. */
-  troubles: readonly { collector: string; reason: string }[];
-}
 
 const hourMs = 3_600_000;
 /** What is shown at once, and what opens on demand. */
@@ -206,7 +137,7 @@ function swapPart({ swapTotalBytes, swapFreeBytes }: HostMemoryView): Html {
 }
 
 function limitsSection({ cgroups, atMs }: StatusView): Html {
-  const inUse = cgroups.filter(({ usedBytes }) => usedBytes > 0).sort(byUrgency);
+  const inUse = cgroups.filter(({ usedBytes }) => usedBytes > 0);
   const [shown, more, hidden] = divide(inUse, limitsShown);
   const list = (rows: readonly Html[]) => html`<ol class="rows limits">${rows}</ol>`;
   return html`<section class="card" aria-labelledby="limits">
@@ -215,14 +146,6 @@ ${shown.length === 0 ? html`<p>No cgroup in use has a memory limit.</p>` : list(
 ${more.length > 0 && html`<details><summary>${more.length} more, further from theirs</summary>${list(more.map((cgroup) => limitRow(cgroup)))}</details>`}
 ${hidden > 0 && html`<p class="note">And ${hidden} further still.</p>`}
 </section>`;
-}
-
-/** Those with a time first, the soonest before the others; the rest by how full they are. */
-function byUrgency(a: CgroupView, b: CgroupView): number {
-  const [left, right] = [a, b].map(
-    ({ timeLeft }) => secondsLeft(timeLeft) ?? Number.POSITIVE_INFINITY,
-  ) as [number, number];
-  return left === right ? heldBytes(b) / b.limitBytes - heldBytes(a) / a.limitBytes : left - right;
 }
 
 function limitFigure(cgroup: CgroupView, atMs: number): Html {

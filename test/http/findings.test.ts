@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { findings } from "../../src/http/findings.ts";
-import type { StatusView } from "../../src/http/status-page.ts";
+import type { StatusView } from "../../src/http/status-view.ts";
 import type { Kill } from "../../src/model/kill.ts";
 import type { Refusal } from "../../src/model/time-left.ts";
 import { aCgroup, aKill, aLeak, aMemory, aStatusView, aVictim, nobody, nowMs } from "./views.ts";

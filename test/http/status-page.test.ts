@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type StatusView, statusPage } from "../../src/http/status-page.ts";
+import { statusPage } from "../../src/http/status-page.ts";
+import type { StatusView } from "../../src/http/status-view.ts";
 import { aCgroup, aKill, aLeak, aStatusView, aVictim, nobody } from "./views.ts";
 
 const site = { hostName: "web-03", basePath: "", telemetryPath: "/metrics" };
@@ -32,12 +33,12 @@ describe("the answer", () => {
 });
 
 describe("the limits", () => {
-  it("are told the soonest first, then the fullest, with page cache apart", () => {
+  it("stand in the order of the view, with page cache apart; what is empty is left out", () => {
     const cgroups = [
+      aLeak(),
       aCgroup(0.97, { cgroup: "/a", owner: nobody }),
       aCgroup(0.2, { cgroup: "/b", owner: nobody, usedBytes: 0.9 * GiB, limitCgroup: "/top" }),
       aCgroup(0, { cgroup: "/empty" }),
-      aLeak(),
     ];
     expect(read("limits", { cgroups })).toBe(
       "Closest to their limits mysql.service /shop.slice/mysql.service 1.5 GiB of 2 GiB, 75 % full in about 9 minutes /a 993 MiB of 1 GiB, 97 % not growing /b limit set by /top 205 MiB of 1 GiB, 20 %",

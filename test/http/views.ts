@@ -3,7 +3,7 @@ import type {
   HostMemoryView,
   StatusView,
   VictimView,
-} from "../../src/http/status-page.ts";
+} from "../../src/http/status-view.ts";
 import type { Kill, Owner } from "../../src/model/kill.ts";
 import type { UsePoint } from "../../src/model/time-left.ts";
 
