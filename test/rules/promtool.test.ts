@@ -10,7 +10,7 @@ const promtool = await debianTool("prometheus", "usr/bin/promtool");
 const docker = fileURLToPath(new URL("../../docker/", import.meta.url));
 
 /** Every minute of hours is evaluated: on a busy machine that takes its time. */
-const timeout = 180_000;
+const timeout = 300_000;
 
 async function run(directory: string, ...args: string[]): Promise<string> {
   return (await promisify(execFile)(promtool as string, args, { cwd: directory })).stdout;
