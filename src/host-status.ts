@@ -2,7 +2,7 @@ import { type CgroupsCollector, workingSetBytes } from "./collectors/cgroups.ts"
 import { type CollectorName, NoData } from "./collectors/collector.ts";
 import type { HostCollector, HostReading } from "./collectors/host.ts";
 import type { LogSourceState } from "./collectors/log.ts";
-import type { ProcessesCollector, ProcessesReading } from "./collectors/processes.ts";
+import type { ProcessesCollector } from "./collectors/processes.ts";
 import { nearLimits, type StatusAnswer, statusAnswer } from "./http/api.ts";
 import {
   type CgroupView,
@@ -19,7 +19,7 @@ import type { OwnProcess } from "./own-process.ts";
 import type { CgroupReading, CgroupTree } from "./sources/cgroup-tree.ts";
 import { FileUnavailable, type HostFiles } from "./sources/host-files.ts";
 import type { OwnerNames } from "./sources/owner-names.ts";
-import type { ProcessTable } from "./sources/process-table.ts";
+import type { ProcessPass, ProcessTable } from "./sources/process-table.ts";
 import { type HostMoment, Victims } from "./victims.ts";
 
 export interface HostStatusOptions {
@@ -86,7 +86,7 @@ export class HostStatus {
   readonly #victims: Victims;
   readonly #memory: () => HostReading | undefined;
   readonly #cgroups: () => readonly CgroupReading[];
-  readonly #processes: () => ProcessesReading | undefined;
+  readonly #processes: () => ProcessPass | undefined;
   readonly #hostHour = new LastHour(2);
   readonly #cgroupsHour = new LastHour(limitsKept);
 

@@ -7,8 +7,10 @@ import { type ProcessReading, sizeBytes, taskPath } from "./sources/process-tabl
 
 /** Two readings of one address space, a second apart, may differ by this share of its size. */
 const alikeWithin = 1 / 16;
-/** Of those that look alike so many are looked at closely, the nearest pids first. */
+/** At most so many that look alike are compared page by page, the nearest pids first. */
 const alikeAtMost = 32;
+/** In a whole group each is compared with so many before it: clones have pids close together. */
+const neighboursAtMost = 4;
 
 /** Who dies with whom, in one scope at one moment. */
 export class KillReach {
@@ -50,9 +52,11 @@ export class KillReach {
   #bytesOf(group: string, members: readonly ProcessReading[]): number {
     let bytes = this.#groupBytes.get(group);
     if (bytes === undefined) {
-      const counted = members.filter(
-        (member, index) => this.#sharing(member, members.slice(0, index)).length === 0,
-      );
+      const byPid = [...members].sort((a, b) => a.pid - b.pid);
+      const counted = byPid.filter((member, index) => {
+        const before = byPid.slice(Math.max(0, index - neighboursAtMost), index);
+        return this.#sharing(member, before).length === 0;
+      });
       bytes = counted.reduce((sum, { memory }) => sum + sizeBytes(memory), 0);
       this.#groupBytes.set(group, bytes);
     }

@@ -4,6 +4,7 @@ import { type OwnerLabels, ownerLabels } from "../model/owner.ts";
 import type { CgroupReading } from "../sources/cgroup-tree.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessPass, ProcessReading, ProcessTable } from "../sources/process-table.ts";
+import { unreclaimableBytes } from "./cgroups.ts";
 import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
 import type { HostTotals, VictimRanking } from "./victim-ranking.ts";
 
@@ -19,14 +20,10 @@ export interface ProcessesCollectorOptions {
 }
 
 /** A process that would die next in one scope. */
-export interface NextVictim {
+interface NextVictim {
   /** `host`, or the path of the cgroup whose limit would be hit. */
   scope: string;
   process: ProcessReading;
-}
-
-export interface ProcessesReading extends ProcessPass {
-  nextVictims: NextVictim[];
 }
 
 /** A cgroup at this share of its limit is near enough to ask who would die in it. */
@@ -43,15 +40,14 @@ export class ProcessesCollector implements Collector {
   }
 
   /** @throws {FileUnavailable} where procfs cannot be listed */
-  read(): ProcessesReading {
-    const pass = this.#options.table.read(this.#top);
-    return { ...pass, nextVictims: this.#nextVictims(pass.processes) };
+  read(): ProcessPass {
+    return this.#options.table.read(this.#top);
   }
 
   collect({ sink }: CollectorPass): void {
-    const { processes, denied, nextVictims } = this.read();
+    const { processes, denied } = this.read();
     for (const process of processes.slice(0, this.#top)) this.#add(sink, process);
-    for (const { scope, process } of nextVictims) {
+    for (const { scope, process } of this.#nextVictims(processes)) {
       const labels = { scope, pid: `${process.pid}`, comm: process.comm, ...this.#owner(process) };
       sink.add("oom_next_victim_info", 1, labels);
     }
@@ -99,11 +95,18 @@ export class ProcessesCollector implements Collector {
   }
 }
 
-/** The cgroups whose own limit is near, fullest first. */
+/**
+ * The cgroups whose own limit is near. Those come first that can give back the least: many are full of
+ * page cache and far from a kill.
+ */
 function nearestTheirLimits(cgroups: readonly CgroupReading[]): CgroupReading[] {
-  const ratio = (cgroup: CgroupReading) => cgroup.currentBytes / cgroup.effectiveMaxBytes;
+  const held = (cgroup: CgroupReading) =>
+    (unreclaimableBytes(cgroup) ?? cgroup.currentBytes) / cgroup.effectiveMaxBytes;
   return cgroups
-    .filter((cgroup) => cgroup.limitingCgroup === cgroup.path && ratio(cgroup) >= nearLimitRatio)
-    .sort((a, b) => ratio(b) - ratio(a))
+    .filter(
+      ({ path, limitingCgroup, currentBytes, effectiveMaxBytes }) =>
+        limitingCgroup === path && currentBytes >= effectiveMaxBytes * nearLimitRatio,
+    )
+    .sort((a, b) => held(b) - held(a))
     .slice(0, cgroupScopesAtMost);
 }

@@ -13,11 +13,11 @@
  * What it took when, by the mainline release; distributions carry some of it back:
  *
  *   until 4.14  page tables are PTEs, since 4.0 PMDs too; since 4.15 PUDs too (mm_pgtables_bytes())
- *   until 4.16  3 % less for who holds CAP_SYS_ADMIN (d46078b28889 ended it)
+ *   until 4.16  3 % less for a task that holds CAP_SYS_ADMIN (d46078b28889 ended it)
  *   until 5.0   of the chosen one's children with memory of their own the worst died for it
  *               (bbbe48029720 ended it, in oom_kill_process())
  *   until 5.2   the first of equals was taken, since then the last (oom_evaluate_task())
- *   until 5.8   points below 1 became 1, so all deep in the negative were equal (9066e5cfb73c)
+ *   until 5.8   points below 1 counted as 1, so all deep in the negative were equal (9066e5cfb73c)
  *   until 6.1   rss was what /proc/PID/status shows; 6.2 made it a counter that each processor adds
  *               to in batches. oom_badness() reads it as it stands, and so does /proc/PID/stat;
  *               status shows the exact sum since 6.16 (82241a83cd15). From 7.0 on the killer takes
@@ -29,13 +29,13 @@
 
 /** What differs by release. */
 export interface BadnessRules {
-  /** 3 % less for who holds CAP_SYS_ADMIN. */
+  /** 3 % less for a task that holds CAP_SYS_ADMIN. */
   adminDiscount: boolean;
   /** A child with memory of its own dies for its parent. */
   childrenFirst: boolean;
   /** Which of equals is taken, in the order in which the kernel comes by them. */
   ofEquals: "first" | "last";
-  /** Points below 1 become 1. */
+  /** Points below 1 count as 1. */
   atLeastOne: boolean;
   /** The file that shows resident memory as the killer counts it. */
   residentFrom: "stat" | "status";

@@ -1,10 +1,10 @@
 /*
  * select_bad_process(), oom_kill_process(), mm/oom_kill.c; mem_cgroup_get_max(), mm/memcontrol.c
  *
- * The kernel looks at one process after the other and keeps the one with the most points (badness.ts):
- * of the host in the order in which they were made, of a cgroup first those of the cgroup itself, then
- * those of each cgroup below, the oldest first, in the order in which they came into it. Never looked at are the
- * init of the whole host and kernel threads. Where the first thread of a process has ended, another
+ * The kernel looks at each process and keeps the one with the most points (badness.ts). On the host it
+ * goes by the order in which they were made. In a cgroup it first takes the cgroup's own processes, in
+ * the order in which they came into it, then those of each cgroup below, the oldest cgroup first. It
+ * never looks at the init of the whole host and at kernel threads. Where the first thread of a process has ended, another
  * one stands for it. All that run in the address space of the chosen one die with it, without a line
  * in the log; since 4.8 they have one oom_score_adj, so that none of them can be exempt alone. Before,
  * an exempt one lived on and held the memory that the kill should have freed.

@@ -20,7 +20,8 @@ export interface UsePoint {
  * Why no time is given.
  *
  * - `plenty_left`: no more than half of the limit is in use.
- * - `page_cache`: what fills the limit is page cache, which the kernel drops before it kills.
+ * - `page_cache`: what fills the limit is page cache, which the kernel drops before it kills. Said by
+ *   the caller, who knows of the cache.
  * - `watched_too_short`: less than a quarter of an hour was watched without a gap, or less than an hour
  *   of a growth that needs more than half an hour.
  * - `fell_back`: use fell within the hour, as after a restart, a kill or a collection of garbage, and

@@ -24,7 +24,10 @@ export function addressSpaceOf(
   return (other) => page === pageAt(files.procfs(other, "pagemap"), pageNumber);
 }
 
-/** The last but one of /proc/PID/syscall, which says "running" of a task that is on a processor. */
+/**
+ * The stack pointer: the last field but one of /proc/PID/syscall, which reads "running" while the task is
+ * on a processor. User addresses of 47 bits are exact as numbers; of 57 bits the page still is.
+ */
 function stackPointer(files: HostFiles, task: string): number | undefined {
   const text = files.textIfReadable(files.procfs(task, "syscall"))?.trim() ?? "";
   const pointer = Number(text.split(" ").at(-2));
