@@ -193,4 +193,15 @@ describe("the next victim", () => {
     expect(scopes).toContain("/job-29");
     expect(scopes).not.toContain("/job-9");
   });
+
+  it("is told first for the cgroups that hold what they cannot give back, not for full caches", () => {
+    const host = new TemporaryTree();
+    const cgroups = Array.from({ length: 30 }, (_, i) => {
+      addProcess(host, 100 + i, { cgroup: `/job-${i}` });
+      const [currentBytes, fileBytes] = i === 7 ? [850, 0] : [1000, 900];
+      return { ...cgroup(`/job-${i}`, currentBytes, 1000), fileBytes, shmemBytes: 0 };
+    });
+    const scopes = Object.keys(victimsOf(samplesOf(collectorOf(host, { cgroups: () => cgroups }))));
+    expect(scopes.slice(0, 2)).toEqual(["host", "/job-7"]);
+  });
 });
