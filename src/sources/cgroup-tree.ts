@@ -139,14 +139,6 @@ export class CgroupTree {
     return cgroups;
   }
 
-  /** The pids in one cgroup and all below it, in the kernel's order; none where it is gone. */
-  pidsUnder(path: string): number[] {
-    const pids: number[] = [];
-    const start = this.#find(path);
-    if (start !== undefined) this.#walk((directory) => pids.push(...directory.pids()), start);
-    return pids;
-  }
-
   close(): void {
     this.#root.reset();
   }
@@ -187,17 +179,8 @@ export class CgroupTree {
     else if (directory.isUnreadable) pass.unreadable++;
   }
 
-  #find(path: string): CgroupDirectory | undefined {
-    let directory: CgroupDirectory | undefined = this.#root;
-    while (directory !== undefined && directory.path !== path) {
-      const above: CgroupDirectory = directory;
-      directory = above.children().find((child) => `${path}/`.startsWith(`${child.path}/`));
-    }
-    return directory;
-  }
-
-  #walk(look: (directory: CgroupDirectory) => void, start = this.#root): void {
-    const queue = [start];
+  #walk(look: (directory: CgroupDirectory) => void): void {
+    const queue = [this.#root];
     for (let next = 0; next < queue.length && next <= this.#walkedAtMost; next++) {
       const directory = queue[next] as CgroupDirectory;
       try {
