@@ -278,7 +278,7 @@ describe("the page that stays open", () => {
     const order = await page
       .locator("#limits ~ ol > li")
       .evaluateAll((rows) => rows.map((row) => row.getAttribute("data-key")));
-    expect(order.slice(0, 2)).toEqual(["/shop.slice/mysql.service", pod.cgroup]);
+    expect(order.slice(0, 2)).toEqual(["/shop.slice/mysql.service", "/idle-8"]);
     // Of all that was put in above, only the new kill right before it moves the old one.
     const box = await page.locator('[data-key="new"]').boundingBox();
     const { linkTop, ...others } = await look();
