@@ -8,6 +8,7 @@ import { CgroupTree, findMemoryHierarchy } from "../src/sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles } from "../src/sources/host-files.ts";
 import { OwnerNames } from "../src/sources/owner-names.ts";
 import { ProcessTable } from "../src/sources/process-table.ts";
+import { addProcess } from "./setup/process-files.ts";
 import { TemporaryTree } from "./setup/temporary-tree.ts";
 
 const MiB = 2 ** 20;
@@ -100,12 +101,7 @@ class WatchedHost extends TemporaryTree {
   }
 
   process(pid: number, comm: string, residentMiB: number, cgroup: string): void {
-    this.write(`proc/${pid}`, {
-      oom_score: 666,
-      oom_score_adj: 0,
-      cgroup: `0::${cgroup}`,
-      status: `Name:\t${comm}\nVmRSS:\t${residentMiB * 1024} kB\nVmSwap:\t0 kB`,
-    });
+    addProcess(this, pid, { comm, residentKb: residentMiB * 1024, swapKb: 0, cgroup });
   }
 
   /** The exporter's tick, each second, while the host changes three times a minute. */

@@ -8,29 +8,18 @@ import type { CgroupReading } from "../../src/sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
 import { OwnerNames } from "../../src/sources/owner-names.ts";
 import { ProcessTable } from "../../src/sources/process-table.ts";
+import {
+  addKthreadd,
+  addProcess as addProcessFiles,
+  type ProcessFiles,
+} from "../setup/process-files.ts";
 import { TemporaryTree } from "../setup/temporary-tree.ts";
 import { samplesOf } from "./samples.ts";
 
 const gib = 2 ** 30;
 
-interface Shown {
-  score?: number;
-  scoreAdj?: number;
-  residentKb?: number;
-  cgroup?: string;
-}
-
-function addProcess(host: TemporaryTree, pid: number, shown: Shown = {}): void {
-  host.write(`proc/${pid}`, {
-    oom_score: shown.score ?? 666,
-    oom_score_adj: shown.scoreAdj ?? 0,
-    cgroup: `0::${shown.cgroup ?? "/"}`,
-    status: `Name:\tp${pid}\nVmRSS:\t${shown.residentKb ?? 100} kB\nVmSwap:\t8 kB`,
-  });
-}
-
-function addKthreadd(host: TemporaryTree): void {
-  host.write("proc/2", { oom_score: 0, oom_score_adj: 0, status: "Name:\tkthreadd" });
+function addProcess(host: TemporaryTree, pid: number, shown: ProcessFiles = {}): void {
+  addProcessFiles(host, pid, { swapKb: 8, ...shown });
 }
 
 function collectorOf(

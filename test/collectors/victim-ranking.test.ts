@@ -4,26 +4,10 @@ import { VictimRanking } from "../../src/collectors/victim-ranking.ts";
 import { CgroupTree } from "../../src/sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
 import { ProcessTable } from "../../src/sources/process-table.ts";
+import { addProcess } from "../setup/process-files.ts";
 import { TemporaryTree } from "../setup/temporary-tree.ts";
 
 const gib = 2 ** 30;
-
-interface Shown {
-  cgroup?: string;
-  residentKb?: number;
-  scoreAdj?: number;
-  stat?: string;
-}
-
-function addProcess(host: TemporaryTree, pid: number, shown: Shown = {}): void {
-  host.write(`proc/${pid}`, {
-    oom_score: 666,
-    oom_score_adj: shown.scoreAdj ?? 0,
-    cgroup: `0::${shown.cgroup ?? "/"}`,
-    status: `Name:\tp${pid}\nVmRSS:\t${shown.residentKb ?? 100} kB`,
-    stat: shown.stat ?? "",
-  });
-}
 
 function rankingOf(host: TemporaryTree, version: "v1" | "v2" = "v2") {
   const files = new HostFiles(host.roots);

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import type { Check, Place } from "../../src/check.ts";
 import { type DoctorIo, doctor, placeOf } from "../../src/commands/doctor.ts";
 import { startExporter, temporaryDirectory } from "../setup/exporter-process.ts";
+import { addKthreadd, addProcess } from "../setup/process-files.ts";
 import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
 
 const main = new URL("../../dist/main.js", import.meta.url).pathname;
@@ -31,7 +32,7 @@ class Host extends TemporaryTree {
     });
     this.process(1, "init");
     this.process(10, "mysqld");
-    this.write("proc/2", { oom_score: 0, oom_score_adj: 0, status: "Name:\tkthreadd" });
+    addKthreadd(this);
     this.write("sys/fs/cgroup", { "cgroup.controllers": "cpu memory" });
     this.write("sys/fs/cgroup/a.service", { "memory.current": 4096, "memory.max": "max" });
     this.log("var/log/kern.log", now - minute);
@@ -39,12 +40,7 @@ class Host extends TemporaryTree {
   }
 
   process(pid: number, comm: string, cgroup = "/a.service"): void {
-    this.write(`proc/${pid}`, {
-      oom_score: 666,
-      oom_score_adj: 0,
-      cgroup: `0::${cgroup}`,
-      status: `Name:\t${comm}\nVmRSS:\t100 kB`,
-    });
+    addProcess(this, pid, { comm, cgroup });
   }
 
   log(path: string, lastMs: number, writtenMs = lastMs): void {

@@ -4,6 +4,7 @@ import { victims } from "../../src/commands/victims.ts";
 import type { HostRoots } from "../../src/sources/host-files.ts";
 import { startExporter, temporaryDirectory } from "../setup/exporter-process.ts";
 import { fixtureHost } from "../setup/fixture-host.ts";
+import { addKthreadd, addProcess } from "../setup/process-files.ts";
 import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
 
 interface Run {
@@ -25,27 +26,11 @@ function run({ rootfs, procfs, sysfs }: HostRoots, args: string[] = [], isTTY = 
   return { code, stdout, stderr };
 }
 
-interface Shown {
-  comm?: string;
-  scoreAdj?: number;
-  residentKb?: number;
-  cgroup?: string;
-}
-
-function addProcess(host: TemporaryTree, pid: number, shown: Shown = {}): void {
-  host.write(`proc/${pid}`, {
-    oom_score: 666,
-    oom_score_adj: shown.scoreAdj ?? 0,
-    cgroup: `0::${shown.cgroup ?? "/"}`,
-    status: `Name:\t${shown.comm ?? `p${pid}`}\nVmRSS:\t${shown.residentKb ?? 100} kB`,
-  });
-}
-
 /** A host of 1 GiB with kthreadd and a sleeping init. */
 function smallHost(): TemporaryTree {
   const host = new TemporaryTree();
   host.write("proc", { meminfo: "MemTotal: 1048576 kB\nMemFree: 1024 kB" });
-  host.write("proc/2", { oom_score: 0, oom_score_adj: 0, status: "Name:\tkthreadd" });
+  addKthreadd(host);
   addProcess(host, 1, { comm: "init" });
   return host;
 }

@@ -4,21 +4,14 @@ import type {
   StatusView,
   VictimView,
 } from "../../src/http/status-view.ts";
-import type { Kill, Owner } from "../../src/model/kill.ts";
+import type { Kill } from "../../src/model/kill.ts";
+import { unknownOwner } from "../../src/model/owner.ts";
 import type { UsePoint } from "../../src/model/time-left.ts";
 
 /** Time at which `aStatusView` was taken, three minutes after `aKill`. */
 export const nowMs = Date.parse("2026-11-21T03:47:10Z");
 
-export const nobody: Owner = {
-  unit: null,
-  container: null,
-  containerId: null,
-  runtime: null,
-  pod: null,
-  podUid: null,
-  namespace: null,
-};
+export const nobody = unknownOwner;
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
