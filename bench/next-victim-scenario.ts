@@ -180,7 +180,8 @@ function sizeOf(dice: Dice, usualKb: number, largestKb: number): number {
   return dice.within(200, dice.chance(0.5) ? largestKb : largestKb / 8);
 }
 
-const bare = {
+/** A process that holds nothing. */
+export const bare = {
   anon: 0,
   huge: 0,
   sparse: 0,

@@ -17,7 +17,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { openKmsg } from "../src/sources/kmsg-device.ts";
 import type { VictimsAnswer } from "../src/victims.ts";
-import type { Actor, Scene, Stage } from "./next-victim-scenario.ts";
+import { type Actor, bare, type Scene, type Stage } from "./next-victim-scenario.ts";
 
 /** One process on the stage. */
 interface Player {
@@ -127,18 +127,9 @@ export async function play(scene: Scene, theatre: Theatre): Promise<Outcome> {
 }
 
 const ballast: Actor & { ballast: number } = {
+  ...bare,
   id: "ballast",
   adj: -1000,
-  anon: 0,
-  huge: 0,
-  sparse: 0,
-  shared: 0,
-  file: 0,
-  pageout: 0,
-  children: 0,
-  touched: 0,
-  clones: 0,
-  leaderless: false,
   grows: false,
   ballast: hostRoomKb,
 };
