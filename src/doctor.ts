@@ -13,6 +13,7 @@ import {
   lookAtRing,
 } from "./log-checks.ts";
 import { bytes, percent } from "./model/quantities.ts";
+import { bootTimeMs } from "./sources/boot-time.ts";
 import { CgroupTree, findMemoryHierarchy } from "./sources/cgroup-tree.ts";
 import { DescriptorBudget, FileUnavailable, type HostFiles } from "./sources/host-files.ts";
 import type { KmsgReader } from "./sources/kmsg-device.ts";
@@ -34,9 +35,11 @@ export interface DoctorOptions {
 /** Looks at all that decides whether kills are seen, and how the kernel kills here. */
 export async function examine(options: DoctorOptions): Promise<Check[]> {
   const { files, kernelLog, clock } = options;
-  const uptimeSeconds = Number.parseFloat(textOf(files, "uptime") ?? "") || 0;
-  const bootTimeMs = clock.nowMs() - uptimeSeconds * 1000;
-  const logOptions = { ...options, ...kernelLog, bootTimeMs };
+  const logOptions = {
+    ...options,
+    ...kernelLog,
+    bootTimeMs: bootTimeMs(files, clock.nowMs()),
+  };
   const ring = lookAtRing(logOptions);
   const meminfo = memoryOf(files);
   return [

@@ -27,6 +27,7 @@ import {
 } from "./model/kill-ledger.ts";
 import { hasOwner, ownerLabels } from "./model/owner.ts";
 import { addOwnSamples, maxDescriptors, type OwnProcess, pageBytesOf } from "./own-process.ts";
+import { bootTimeMs } from "./sources/boot-time.ts";
 import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "./sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles } from "./sources/host-files.ts";
 import type { KmsgReader } from "./sources/kmsg-device.ts";
@@ -150,7 +151,7 @@ export class Exporter {
       clock: { nowMs, zone: hostTimeZone(flags["path.rootfs"]) },
       monotonicMs,
       boot: this.#boot,
-      bootTimeMs: () => this.#bootTimeMs(),
+      bootTimeMs: () => bootTimeMs(this.#files, nowMs()),
       log,
       onCaughtUp: () => this.#onCaughtUp(),
     });
@@ -392,16 +393,6 @@ export class Exporter {
   #bootId(): string {
     const path = this.#files.procfs("sys/kernel/random/boot_id");
     return this.#files.textIfReadable(path)?.trim().replaceAll("-", "") ?? "";
-  }
-
-  #uptimeMs(): number {
-    const text = this.#files.textIfReadable(this.#files.procfs("uptime"));
-    // A time stamp that is no number would make every kill of the ring's backlog throw.
-    return (Number.parseFloat(text ?? "") || 0) * 1000;
-  }
-
-  #bootTimeMs(): number {
-    return this.#options.nowMs() - this.#uptimeMs();
   }
 
   #startUpLine(urls: readonly string[]): string {

@@ -4,6 +4,7 @@ import type { HostCollector, HostReading } from "./collectors/host.ts";
 import type { LogSourceState } from "./collectors/log.ts";
 import type { ProcessesCollector } from "./collectors/processes.ts";
 import { nearLimits, type StatusAnswer, statusAnswer } from "./http/api.ts";
+import { dangerSeconds, secondsLeft } from "./http/findings.ts";
 import {
   type CgroupView,
   type HostMemoryView,
@@ -52,8 +53,6 @@ const victimsShown = 20;
 const freshForMs = 1000;
 /** The last hour is kept of so many limits, the nearest ones: 2 MiB at most. */
 const limitsKept = 500;
-/** Whoever runs out within this time comes before all others. */
-const soonSeconds = 3600;
 
 /** Gives what `read` gave last, for a second; `otherwise` where that cannot be read. */
 export function shared<Reading>(
@@ -264,12 +263,10 @@ function isFullOfCache({ currentBytes }: CgroupReading, limitBytes: number, left
 
 /** Those that run out soon come first, the soonest before the others; then the fullest. */
 function byUrgency(a: CgroupView, b: CgroupView): number {
-  return (
-    Math.min(secondsLeft(a), soonSeconds) - Math.min(secondsLeft(b), soonSeconds) ||
-    heldBytes(b) / b.limitBytes - heldBytes(a) / a.limitBytes
-  );
+  return dangerIn(a) - dangerIn(b) || heldBytes(b) / b.limitBytes - heldBytes(a) / a.limitBytes;
 }
 
-function secondsLeft({ timeLeft }: CgroupView): number {
-  return "seconds" in timeLeft ? timeLeft.seconds : Number.POSITIVE_INFINITY;
+/** The same for all that are in no danger. */
+function dangerIn({ timeLeft }: CgroupView): number {
+  return Math.min(secondsLeft(timeLeft) ?? dangerSeconds, dangerSeconds);
 }

@@ -3,7 +3,13 @@ import { ago } from "./http/times.ts";
 import { parseKmsgRecord } from "./kernel/kernel-message.ts";
 import type { LogClock } from "./kernel/local-time.ts";
 import { KernelMessageReader } from "./kernel/log-line.ts";
-import { chooseLogSource, type LogChoice, type LogSource, openError } from "./log-choice.ts";
+import {
+  bootTimeSlackMs,
+  chooseLogSource,
+  type LogChoice,
+  type LogSource,
+  openError,
+} from "./log-choice.ts";
 import type { HostFiles } from "./sources/host-files.ts";
 import { type KmsgReader, readRing } from "./sources/kmsg-device.ts";
 import { openLog, readAt } from "./sources/open-log.ts";
@@ -37,8 +43,6 @@ export const logCheckName = "kernel log";
 const tailBytes = 64 * 1024;
 /** The ring and the file may be so far apart: syslogd takes its time, and clocks are set. */
 const stalledMs = 60_000;
-/** Uptime and clock are read one after the other, and the clock may be slewed. */
-const bootSlackMs = 5_000;
 
 export function lookAtRing({ kmsg, bootTimeMs }: LogCheckOptions): Ring {
   try {
@@ -124,7 +128,7 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
     };
   }
   const found = `${path}: last line ${ago(lastMs, clock.nowMs())}`;
-  if (lastMs < bootTimeMs - bootSlackMs) {
+  if (lastMs < bootTimeMs - bootTimeSlackMs) {
     return {
       name: logCheckName,
       state: mode === "auto" ? "partial" : "missing",

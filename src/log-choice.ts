@@ -22,7 +22,7 @@ export interface LogChoiceOptions {
 }
 
 /** Uptime and clock are read one after the other, and the clock may be slewed. */
-const bootTimeSlackMs = 5_000;
+export const bootTimeSlackMs = 5_000;
 
 /**
  * What `--kernel-log.source=auto` takes: kern.log where it is there, readable and written to since

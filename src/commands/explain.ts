@@ -15,7 +15,7 @@ import { killOfReport } from "../model/kill.ts";
 import { incidentOf, sightingOf } from "../model/kill-ledger.ts";
 import { ownerOfCgroup } from "../model/owner.ts";
 import { SameKill } from "../model/same-kill.ts";
-import { openKmsg } from "../sources/kmsg-device.ts";
+import { openKmsg, readRing } from "../sources/kmsg-device.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { killStory, tally } from "./kill-story.ts";
@@ -216,31 +216,14 @@ function explainRing(path: string, io: ExplainIo, clock: LogClock, teller: Telle
   const uptimeSeconds = Number(procfs("uptime")?.split(" ")[0]);
   const bootMs = io.clock() - uptimeSeconds * 1000;
   const bootId = procfs("sys/kernel/random/boot_id")?.replaceAll("-", "");
-  const reader = openKmsg(path);
-  const buffer = Buffer.allocUnsafe(16 * 1024);
-  try {
-    for (;;) {
-      let length: number;
-      try {
-        length = reader.read(buffer);
-      } catch (error) {
-        const { code } = error as NodeJS.ErrnoException;
-        if (code === "EAGAIN") break;
-        // Overwritten while it was read: the next read gives the oldest record that is left.
-        if (code === "EPIPE") continue;
-        throw error;
-      }
-      if (length === 0) break;
-      const message = parseKmsgRecord(buffer.toString("latin1", 0, length));
-      if (message === undefined) continue;
-      if (message.printkMicros !== undefined && !Number.isNaN(bootMs)) {
-        message.timeMs = Math.round(bootMs + message.printkMicros / 1000);
-      }
-      if (bootId !== undefined) message.bootId = bootId;
-      scanner.pushMessage(message, message.sequence);
+  for (const { raw } of readRing(() => openKmsg(path))) {
+    const message = parseKmsgRecord(raw.toString("latin1"));
+    if (message === undefined) continue;
+    if (message.printkMicros !== undefined && !Number.isNaN(bootMs)) {
+      message.timeMs = Math.round(bootMs + message.printkMicros / 1000);
     }
-  } finally {
-    reader.close();
+    if (bootId !== undefined) message.bootId = bootId;
+    scanner.pushMessage(message, message.sequence);
   }
   scanner.endOfInput();
   teller.endOfSource();

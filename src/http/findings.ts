@@ -40,7 +40,7 @@ export interface Finding {
 type Dated = Finding & { secondsAway?: number };
 
 /** A kill is news, and what is to come a danger, within this time. */
-const hourSeconds = 3600;
+export const dangerSeconds = 3600;
 /** threshold:oom_host_available_low:ratio and threshold:oom_host_headroom_critical:ratio. */
 const lowAvailable = 0.1;
 const criticalHeadroom = 0.05;
@@ -93,7 +93,7 @@ function hostDanger({ memory, victims }: StatusView): Dated | undefined {
   const { totalBytes, availableBytes, swapTotalBytes, swapFreeBytes, timeLeft } = memory;
   const next = wouldKill(victims[0]);
   const seconds = secondsLeft(timeLeft);
-  if (seconds !== undefined && seconds <= hourSeconds) {
+  if (seconds !== undefined && seconds <= dangerSeconds) {
     return {
       state: "danger",
       tone: "alarm",
@@ -157,7 +157,7 @@ function cgroupFinding(cgroup: CgroupView): Dated | undefined {
   const share = heldBytes(cgroup) / limitBytes;
   const filled = percent(heldBytes(cgroup), limitBytes);
   const seconds = secondsLeft(timeLeft);
-  if (seconds !== undefined && seconds <= hourSeconds) {
+  if (seconds !== undefined && seconds <= dangerSeconds) {
     return {
       state: "danger",
       tone: "alarm",
@@ -196,7 +196,7 @@ function nearest([first, ...others]: Dated[]): Dated | undefined {
 function recentKill({ kills, atMs }: StatusView): Dated | undefined {
   const recent = kills.flatMap((kill) => {
     const secondsAway = (atMs - (killTimeMs(kill) ?? Number.NEGATIVE_INFINITY)) / 1000;
-    return secondsAway <= hourSeconds ? [{ kill, secondsAway: Math.max(0, secondsAway) }] : [];
+    return secondsAway <= dangerSeconds ? [{ kill, secondsAway: Math.max(0, secondsAway) }] : [];
   });
   const last = recent[0];
   if (last === undefined) return undefined;

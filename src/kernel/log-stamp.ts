@@ -66,19 +66,14 @@ export interface Stamp {
   fromDmesg: boolean;
 }
 
+type SixNumbers = [number, number, number, number, number, number];
+
 /** `2026-11-20T13:23:50.671745+01:00`, or with blanks. Without a zone it is local time. */
 export function takeIsoStamp(text: string, clock: LogClock): Stamp | undefined {
   const match = isoStamp.exec(text);
   if (match === null) return undefined;
   const [whole, year, month, day, hour, minute, second, point, fraction = "", zone] = match;
-  const fields = [year, month, day, hour, minute, second].map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const fields = [year, month, day, hour, minute, second].map(Number) as SixNumbers;
   const millis = millisOfFraction(fraction);
   const offset = zone === undefined ? undefined : offsetOfZone(zone);
   const timeMs =
@@ -218,14 +213,7 @@ const logcatStamp =
 export function takeLogcatStamp(text: string, clock: LogClock): Stamp | undefined {
   const match = logcatStamp.exec(text);
   if (match === null) return undefined;
-  const [month, day, hour, minute, second, millis] = match.slice(2).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [month, day, hour, minute, second, millis] = match.slice(2).map(Number) as SixNumbers;
   const time = [month, day, hour, minute, second, millis] as const;
   const timeMs =
     match[1] === undefined
