@@ -13,9 +13,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { Tail } from "tail";
-import { KillScanner } from "../src/kernel/kill-scanner.ts";
-import { utcZone } from "../src/kernel/local-time.ts";
-import { LogFile } from "../src/sources/log-file.ts";
+import { KillScanner } from "../src/kernel-log/kill-scanner.ts";
+import { utcZone } from "../src/kernel-log/local-time.ts";
+import { LogFile } from "../src/log-sources/log-file.ts";
 
 const floodScript = "bench/flood.mjs";
 

@@ -15,8 +15,8 @@ import {
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
-import { openKmsg } from "../src/sources/kmsg-device.ts";
-import type { VictimsAnswer } from "../src/victims.ts";
+import { openKmsg } from "../src/log-sources/kmsg-device.ts";
+import type { VictimsAnswer } from "../src/victims/scope-victims.ts";
 import { type Actor, bare, type Scene, type Stage } from "./next-victim-scenario.ts";
 
 /** One process on the stage. */

@@ -5,36 +5,36 @@ import { HostCollector } from "./collectors/host.ts";
 import { KillsCollector } from "./collectors/kills.ts";
 import { LogCollector } from "./collectors/log.ts";
 import { ProcessesCollector } from "./collectors/processes.ts";
-import { VictimRanking } from "./collectors/victim-ranking.ts";
+import { Scraper } from "./collectors/scrape.ts";
 import type { ServeFlags } from "./flags.ts";
-import { HostStatus, shared } from "./host-status.ts";
 import { buildApp } from "./http/app.ts";
 import { type Listeners, listen } from "./http/listeners.ts";
 import { parseMeminfo } from "./kernel/meminfo.ts";
 import { parseVmstat } from "./kernel/vmstat.ts";
-import { KernelLog } from "./kernel-log.ts";
-import { KillIntake } from "./kill-intake.ts";
-import type { Logger } from "./log-output.ts";
-import { Scraper } from "./metrics/scrape.ts";
-import { Attribution } from "./model/attribution.ts";
-import { KernelKillCount, type KillCountBaseline } from "./model/kernel-kill-count.ts";
-import { killOfReport } from "./model/kill.ts";
+import { Attribution } from "./kills/attribution.ts";
+import { killOfReport } from "./kills/kill.ts";
 import {
   isOnlyPositions,
   KillLedger,
   type LedgerChange,
   type SavedLedger,
-} from "./model/kill-ledger.ts";
-import { hasOwner, ownerLabels } from "./model/owner.ts";
+} from "./kills/kill-ledger.ts";
+import { KernelKillCount, type KillCountBaseline } from "./kills/kill-reconciler.ts";
+import { KillIntake } from "./kills/kill-recorder.ts";
+import { hasOwner, ownerLabels } from "./kills/owner.ts";
+import { KernelLog } from "./log-sources/kernel-log.ts";
+import type { KmsgReader } from "./log-sources/kmsg-device.ts";
+import type { Logger } from "./logger.ts";
 import { addOwnSamples, maxDescriptors, type OwnProcess, pageBytesOf } from "./own-process.ts";
 import { bootTimeMs } from "./sources/boot-time.ts";
 import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "./sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles } from "./sources/host-files.ts";
-import type { KmsgReader } from "./sources/kmsg-device.ts";
 import { OwnerNames } from "./sources/owner-names.ts";
 import { ProcessTable } from "./sources/process-table.ts";
 import type { OpenedState } from "./sources/state-directory.ts";
 import { hostTimeZone } from "./sources/time-zone.ts";
+import { HostStatus, shared } from "./status/host-status.ts";
+import { VictimRanking } from "./victims/victim-ranking.ts";
 
 export interface ExporterOptions {
   flags: ServeFlags;

@@ -5,12 +5,12 @@ import { describe, expect, it } from "vitest";
 import { CgroupsCollector } from "../src/collectors/cgroups.ts";
 import { HostCollector } from "../src/collectors/host.ts";
 import { ProcessesCollector } from "../src/collectors/processes.ts";
-import { VictimRanking } from "../src/collectors/victim-ranking.ts";
 import { renderExposition, Samples } from "../src/metrics/exposition.ts";
 import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "../src/sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles, type HostRoots } from "../src/sources/host-files.ts";
 import { OwnerNames } from "../src/sources/owner-names.ts";
 import { ProcessTable } from "../src/sources/process-table.ts";
+import { VictimRanking } from "../src/victims/victim-ranking.ts";
 import { debianTool } from "./setup/debian-tools.ts";
 import { fixtureHost, hostNames } from "./setup/fixture-host.ts";
 

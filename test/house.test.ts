@@ -41,34 +41,47 @@ function importsOf(path: string, text: string): string[] {
 /** Which own modules each room may use, by folder or by file; the first that fits counts. */
 const mayUse: [room: string, allowed: string[]][] = [
   ["kernel/", ["kernel/"]],
-  // The one source that answers in the model's terms: whose cgroup it is.
-  ["sources/owner-names", ["sources/", "kernel/", "model/owner", "model/kill"]],
-  ["sources/", ["sources/", "kernel/"]],
-  ["model/", ["model/", "kernel/"]],
+  ["kernel-log/", ["kernel-log/", "text/"]],
+  ["text/", ["text/"]],
+  ["kills/", ["kills/", "kernel-log/", "text/"]],
+  ["sources/", ["sources/", "kernel/", "kernel-log/local-time", "kills/owner", "kills/kill"]],
+  [
+    "log-sources/",
+    ["log-sources/", "kernel-log/", "sources/", "kills/", "collectors/log", "collectors/collector"],
+  ],
+  ["victims/", ["victims/", "kernel/", "sources/", "kills/owner", "kills/kill"]],
   ["metrics/catalog", []],
   ["metrics/exposition", ["metrics/catalog"]],
-  ["metrics/scrape", ["metrics/exposition", "collectors/collector"]],
-  ["collectors/", ["collectors/", "metrics/catalog", "model/", "sources/", "kernel/"]],
-  // What is served is handed in; what a kill is and how a size is written is the model's.
   [
-    "http/",
+    "collectors/",
+    ["collectors/", "metrics/", "victims/", "kills/", "log-sources/", "sources/", "kernel/"],
+  ],
+  [
+    "status/",
     [
+      "status/",
+      "collectors/",
+      "victims/",
+      "kills/",
+      "sources/",
+      "kernel/",
+      "text/",
       "http/",
-      "model/kill",
-      "model/quantities",
-      "model/time-left",
-      "metrics/exposition",
-      "metrics/scrape",
-      "collectors/collector",
+      "own-process",
     ],
   ],
+  [
+    "doctor/",
+    ["doctor/", "log-sources/", "kernel-log/", "sources/", "kernel/", "text/", "http/listeners"],
+  ],
+  ["http/", ["http/", "status/", "kills/", "text/", "metrics/exposition", "collectors/"]],
 ];
 
 const onlyUser: Record<string, string> = {
   "prom-client": "metrics/exposition.ts",
   fastify: "http/app.ts",
-  tail: "sources/log-tail.ts",
-  pino: "log-output.ts",
+  tail: "log-sources/log-tail.ts",
+  pino: "logger.ts",
 };
 
 describe("the house", () => {
@@ -97,8 +110,8 @@ describe("the house", () => {
     expect([...new Set(packages)].sort()).toEqual(Object.keys(onlyUser).sort());
   });
 
-  it("has pure parsers: kernel uses nothing of Node.js", () => {
-    for (const { path, imports } of files.filter((file) => file.path.startsWith("kernel/"))) {
+  it("has pure parsers: kernel and kernel-log use nothing of Node.js", () => {
+    for (const { path, imports } of files.filter(({ path }) => /^kernel(-log)?\//.test(path))) {
       expect(
         imports.filter((target) => target.startsWith("node:")),
         path,
@@ -108,7 +121,8 @@ describe("the house", () => {
 
   it("is handed the clock and chance outside sources, commands and main", () => {
     // The script that pages carry has the browser's clock.
-    const rooms = /^(kernel|model|collectors|metrics|http(?!\/page-script))\//;
+    const rooms =
+      /^(kernel|kernel-log|kills|victims|status|text|collectors|metrics|http(?!\/page-script))\//;
     for (const { path, code } of files.filter((file) => rooms.test(file.path))) {
       expect(
         code.match(/\bDate\.now|new Date\(\)|\bperformance\.now|Math\.random/g),
@@ -158,6 +172,6 @@ describe("the house", () => {
     expect(
       names.filter((path) => /(^|\/)(utils?|helpers?|types|constants|index)\.ts$/.test(path)),
     ).toEqual([]);
-    expect(names.filter((path) => !/^([a-z]+\/)?[a-z]+(-[a-z]+)*\.ts$/.test(path))).toEqual([]);
+    expect(names.filter((path) => !/^([a-z]+(-[a-z]+)*\/)?[a-z]+(-[a-z]+)*\.ts$/.test(path))).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
+import { ownerLabels } from "../kills/owner.ts";
 import { catalog } from "../metrics/catalog.ts";
-import { ownerLabels } from "../model/owner.ts";
 import type { CgroupPass, CgroupReading, CgroupTree } from "../sources/cgroup-tree.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import { type Collector, type CollectorPass, NoData, type SampleSink } from "./collector.ts";

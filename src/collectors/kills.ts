@@ -1,4 +1,4 @@
-import type { KillLedger } from "../model/kill-ledger.ts";
+import type { KillLedger } from "../kills/kill-ledger.ts";
 import type { Collector, CollectorPass } from "./collector.ts";
 
 export interface KillsCollectorOptions {

@@ -1,12 +1,12 @@
 import { protectionOf } from "../kernel/badness.ts";
+import { type OwnerLabels, ownerLabels } from "../kills/owner.ts";
 import { catalog } from "../metrics/catalog.ts";
-import { type OwnerLabels, ownerLabels } from "../model/owner.ts";
 import type { CgroupReading } from "../sources/cgroup-tree.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessPass, ProcessReading, ProcessTable } from "../sources/process-table.ts";
+import type { HostTotals, VictimRanking } from "../victims/victim-ranking.ts";
 import { unreclaimableBytes } from "./cgroups.ts";
 import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
-import type { HostTotals, VictimRanking } from "./victim-ranking.ts";
 
 export interface ProcessesCollectorOptions {
   table: ProcessTable;

@@ -1,8 +1,8 @@
 /** `oom-exporter doctor [--json]`: what can be read here, what not, and the fix for each. */
 import { existsSync } from "node:fs";
 import { userInfo } from "node:os";
-import type { Check, Place } from "../check.ts";
-import { blindness, examine } from "../doctor.ts";
+import type { Check, Place } from "../doctor/check.ts";
+import { blindness, examine } from "../doctor/host-checks.ts";
 import {
   defaultStateDirectory,
   type FlagTable,
@@ -12,8 +12,8 @@ import {
   settled,
   UsageError,
 } from "../flags.ts";
+import { openKmsg } from "../log-sources/kmsg-device.ts";
 import { HostFiles } from "../sources/host-files.ts";
-import { openKmsg } from "../sources/kmsg-device.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { columns, printable, type Style, styleFor, width, wrap } from "./terminal.ts";
 

@@ -1,6 +1,6 @@
 /** The story of a kill for a terminal: the answer first, the numbers after. */
-import type { Kill, KillTask } from "../model/kill.ts";
-import { bytes, percent } from "../model/quantities.ts";
+import type { Kill, KillTask } from "../kills/kill.ts";
+import { bytes, percent } from "../text/quantities.ts";
 import { printable, type Style, width, wrap } from "./terminal.ts";
 
 const labelWidth = 9;

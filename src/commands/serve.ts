@@ -4,9 +4,9 @@ import { hostname } from "node:os";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Exporter } from "../exporter.ts";
 import { defaultStateDirectory, helpText, parseServeFlags, serveFlags } from "../flags.ts";
-import { createLog, type Logger } from "../log-output.ts";
+import { openKmsg } from "../log-sources/kmsg-device.ts";
+import { createLog, type Logger } from "../logger.ts";
 import type { OwnProcess } from "../own-process.ts";
-import { openKmsg } from "../sources/kmsg-device.ts";
 import { type OpenedState, StateDirectory } from "../sources/state-directory.ts";
 
 const usage = "oom-exporter [serve] [FLAGS] | oom-exporter explain|victims|doctor [FLAGS]";

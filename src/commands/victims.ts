@@ -9,15 +9,20 @@ import {
   UsageError,
 } from "../flags.ts";
 import { type Meminfo, parseMeminfo } from "../kernel/meminfo.ts";
-import { shellWord } from "../model/diagnosis.ts";
-import type { Owner } from "../model/kill.ts";
-import { bytes, percent } from "../model/quantities.ts";
+import { shellWord } from "../kills/diagnosis.ts";
+import type { Owner } from "../kills/kill.ts";
 import { pageBytesOf } from "../own-process.ts";
 import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "../sources/cgroup-tree.ts";
 import { DescriptorBudget, FileUnavailable, HostFiles } from "../sources/host-files.ts";
 import { OwnerNames } from "../sources/owner-names.ts";
 import { ProcessTable } from "../sources/process-table.ts";
-import { type Ranking, type Victim, Victims, type VictimsAnswer } from "../victims.ts";
+import { bytes, percent } from "../text/quantities.ts";
+import {
+  type Ranking,
+  type Victim,
+  Victims,
+  type VictimsAnswer,
+} from "../victims/scope-victims.ts";
 import { printable, type Style, styleFor, width, wrap } from "./terminal.ts";
 
 export interface VictimsIo {

@@ -1,7 +1,12 @@
-import type { Kill, Owner } from "../model/kill.ts";
-import type { Refusal, TimeLeft } from "../model/time-left.ts";
-import { type FindingState, findings } from "./findings.ts";
-import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
+import type { Kill, Owner } from "../kills/kill.ts";
+import { type FindingState, findings } from "../status/findings.ts";
+import {
+  type CgroupView,
+  type HostMemoryView,
+  heldBytes,
+  type StatusView,
+} from "../status/status-view.ts";
+import type { Refusal, TimeLeft } from "../status/time-left.ts";
 
 /** A request that cannot be answered as it stands; the message is one line for the client. */
 export class BadRequest extends Error {

@@ -1,13 +1,13 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { type CollectorName, collectorNames } from "../collectors/collector.ts";
+import type { ScrapeEncoding, ScrapeRequest } from "../collectors/scrape.ts";
+import type { Kill } from "../kills/kill.ts";
 import { contentTypes, type ExpositionFormat } from "../metrics/exposition.ts";
-import type { ScrapeEncoding, ScrapeRequest } from "../metrics/scrape.ts";
-import type { Kill } from "../model/kill.ts";
+import type { StatusView } from "../status/status-view.ts";
 import { BadRequest, listKills, type Query, single, wholeNumber } from "./api.ts";
 import { killPage } from "./kill-page.ts";
 import { contentSecurityPolicy } from "./pages.ts";
 import { statusPage } from "./status-page.ts";
-import type { StatusView } from "./status-view.ts";
 
 /** All that is served, handed in: the app itself reads nothing and keeps nothing. */
 export interface AppOptions {

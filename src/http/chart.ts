@@ -1,6 +1,6 @@
-import { bytes } from "../model/quantities.ts";
+import { bytes } from "../text/quantities.ts";
+import { duration } from "../text/times.ts";
 import { type Html, html } from "./html.ts";
-import { duration } from "./times.ts";
 
 export interface ChartPoint {
   atMs: number;

@@ -1,9 +1,9 @@
-import type { Cause, Constraint, Kill, KillTask } from "../model/kill.ts";
-import { bytes, percent } from "../model/quantities.ts";
-import { commOf, killTimeMs } from "./findings.ts";
+import type { Cause, Constraint, Kill, KillTask } from "../kills/kill.ts";
+import { commOf, killTimeMs } from "../status/findings.ts";
+import { bytes, percent } from "../text/quantities.ts";
+import { utc } from "../text/times.ts";
 import { type Html, html } from "./html.ts";
 import { bar, layout, type Site, time, workloadName } from "./pages.ts";
-import { utc } from "./times.ts";
 
 /** Each cause in words. */
 export const causeTitles: Record<Cause, string> = {

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import type { Owner } from "../model/kill.ts";
+import type { Owner } from "../kills/kill.ts";
+import { ago, utc } from "../text/times.ts";
 import { Html, html } from "./html.ts";
 import { pageScript } from "./page-script.ts";
 import { style } from "./style.ts";
-import { ago, utc } from "./times.ts";
 
 /** What every page needs to know of the place where it stands. */
 export interface Site {

@@ -1,6 +1,4 @@
-import type { Kill } from "../model/kill.ts";
-import { bytes, percent } from "../model/quantities.ts";
-import { chart } from "./chart.ts";
+import type { Kill } from "../kills/kill.ts";
 import {
   cgroupName,
   cgroupTone,
@@ -10,18 +8,20 @@ import {
   killTimeMs,
   secondsLeft,
   trend,
-} from "./findings.ts";
-import { type Html, html } from "./html.ts";
-import { causeTitles } from "./kill-page.ts";
-import { bar, layout, type Site, time, workloadName } from "./pages.ts";
+} from "../status/findings.ts";
 import {
   type CgroupView,
   type HostMemoryView,
   heldBytes,
   type StatusView,
   type VictimView,
-} from "./status-view.ts";
-import { about, utc, utcClock } from "./times.ts";
+} from "../status/status-view.ts";
+import { bytes, percent } from "../text/quantities.ts";
+import { about, utc, utcClock } from "../text/times.ts";
+import { chart } from "./chart.ts";
+import { type Html, html } from "./html.ts";
+import { causeTitles } from "./kill-page.ts";
+import { bar, layout, type Site, time, workloadName } from "./pages.ts";
 
 const hourMs = 3_600_000;
 /** What is shown at once, and what opens on demand. */

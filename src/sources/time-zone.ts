@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { parseTzif, type TimeZone, utcZone } from "../kernel/local-time.ts";
+import { parseTzif, type TimeZone, utcZone } from "../kernel-log/local-time.ts";
 
 /**
  * The zone that a host writes its logs in: `<rootfs>/etc/localtime`, UTC where there is none. A link

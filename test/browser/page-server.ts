@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { collectorNames } from "../../src/collectors/collector.ts";
 import { buildApp } from "../../src/http/app.ts";
-import type { StatusView } from "../../src/http/status-view.ts";
+import type { StatusView } from "../../src/status/status-view.ts";
 
 /** The app on a free loopback port, showing whatever `view` is. */
 export interface PageServer {

@@ -1,6 +1,6 @@
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { StatusView } from "../../src/http/status-view.ts";
+import type { StatusView } from "../../src/status/status-view.ts";
 import { aCgroup, aKill, aLeak, aMemory, aStatusView, aVictim, nobody } from "../http/views.ts";
 import { startChromium } from "./chromium.ts";
 import {

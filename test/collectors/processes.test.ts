@@ -3,11 +3,11 @@ import {
   ProcessesCollector,
   type ProcessesCollectorOptions,
 } from "../../src/collectors/processes.ts";
-import { VictimRanking } from "../../src/collectors/victim-ranking.ts";
 import type { CgroupReading } from "../../src/sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
 import { OwnerNames } from "../../src/sources/owner-names.ts";
 import { ProcessTable } from "../../src/sources/process-table.ts";
+import { VictimRanking } from "../../src/victims/victim-ranking.ts";
 import {
   addKthreadd,
   addProcess as addProcessFiles,

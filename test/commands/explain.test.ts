@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { explain } from "../../src/commands/explain.ts";
-import type { Kill } from "../../src/model/kill.ts";
+import type { Kill } from "../../src/kills/kill.ts";
 
 const fixtures = new URL("../fixtures/logs/", import.meta.url);
 const packed = (name: string) => readFileSync(new URL(`${name}.gz`, fixtures));

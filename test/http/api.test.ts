@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BadRequest, listKills, nearLimits, statusAnswer } from "../../src/http/api.ts";
 import { statusPage } from "../../src/http/status-page.ts";
-import type { Kill } from "../../src/model/kill.ts";
+import type { Kill } from "../../src/kills/kill.ts";
 import { aCgroup, aKill, aLeak, aMemory, aStatusView, nowMs } from "./views.ts";
 
 /** Kills one minute apart, newest first, the first a minute ago. */

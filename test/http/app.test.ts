@@ -3,8 +3,8 @@ import type { FastifyInstance } from "fastify";
 import supertest from "supertest";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Collector, collectorNames } from "../../src/collectors/collector.ts";
+import { Scraper } from "../../src/collectors/scrape.ts";
 import { type AppOptions, buildApp } from "../../src/http/app.ts";
-import { Scraper } from "../../src/metrics/scrape.ts";
 import { aKill, aStatusView } from "./views.ts";
 
 const hostile = `<script>alert("1")</script>\u001b[31m\u202e\n'&`;

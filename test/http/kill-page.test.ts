@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { killPage } from "../../src/http/kill-page.ts";
-import type { Kill } from "../../src/model/kill.ts";
+import type { Kill } from "../../src/kills/kill.ts";
 import { aKill, nobody, nowMs } from "./views.ts";
 
 const site = { hostName: "web-03", basePath: "", telemetryPath: "/metrics" };

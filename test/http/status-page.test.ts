@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { statusPage } from "../../src/http/status-page.ts";
-import type { StatusView } from "../../src/http/status-view.ts";
+import type { StatusView } from "../../src/status/status-view.ts";
 import { aCgroup, aKill, aLeak, aStatusView, aVictim, nobody } from "./views.ts";
 
 const site = { hostName: "web-03", basePath: "", telemetryPath: "/metrics" };

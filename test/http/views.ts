@@ -1,12 +1,12 @@
+import type { Kill } from "../../src/kills/kill.ts";
+import { unknownOwner } from "../../src/kills/owner.ts";
 import type {
   CgroupView,
   HostMemoryView,
   StatusView,
   VictimView,
-} from "../../src/http/status-view.ts";
-import type { Kill } from "../../src/model/kill.ts";
-import { unknownOwner } from "../../src/model/owner.ts";
-import type { UsePoint } from "../../src/model/time-left.ts";
+} from "../../src/status/status-view.ts";
+import type { UsePoint } from "../../src/status/time-left.ts";
 
 /** Time at which `aStatusView` was taken, three minutes after `aKill`. */
 export const nowMs = Date.parse("2026-11-21T03:47:10Z");

@@ -17,10 +17,10 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { HostCollector, type HostReading } from "../../src/collectors/host.ts";
 import { badnessRules } from "../../src/kernel/badness.ts";
 import { memoryUse } from "../../src/kernel/meminfo.ts";
-import { rankVictims } from "../../src/model/next-victim.ts";
 import { CgroupTree, findMemoryHierarchy } from "../../src/sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
 import { ProcessTable } from "../../src/sources/process-table.ts";
+import { rankVictims } from "../../src/victims/next-victim.ts";
 import { makeMemoryCgroup, memoryCgroupObstacle } from "../setup/memory-cgroup.ts";
 
 /* The values of the machine that the tests run on, against other looks at the same files. */

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { KillLedger, type SavedLedger } from "../../src/model/kill-ledger.ts";
+import { KillLedger, type SavedLedger } from "../../src/kills/kill-ledger.ts";
 import { StateDirectory } from "../../src/sources/state-directory.ts";
 import { compiledSource } from "../setup/compiled-source.ts";
 // @ts-expect-error plain JavaScript, which the counting process runs too

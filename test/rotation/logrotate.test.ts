@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { LogFile, LogFileOptions } from "../../src/sources/log-file.ts";
+import type { LogFile, LogFileOptions } from "../../src/log-sources/log-file.ts";
 import { debianTool } from "../setup/debian-tools.ts";
 import { followLog, NumberedLines, WriterProcess } from "./writer-process.ts";
 

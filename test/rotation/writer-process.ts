@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
-import { LogFile, type LogFileOptions } from "../../src/sources/log-file.ts";
+import { LogFile, type LogFileOptions } from "../../src/log-sources/log-file.ts";
 
 const script = "test/rotation/writer.mjs";
 

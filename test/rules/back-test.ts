@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type TimeLeft, timeLeft } from "../../src/model/time-left.ts";
+import { type TimeLeft, timeLeft } from "../../src/status/time-left.ts";
 import type { RecordedSeries } from "./recorded-series.ts";
 
 /** What one minute of a recording led to. */

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Kill } from "../../src/model/kill.ts";
+import type { Kill } from "../../src/kills/kill.ts";
 
 const main = new URL("../../dist/main.js", import.meta.url).pathname;
 

@@ -1,14 +1,14 @@
 import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { utcZone } from "../../src/kernel/local-time.ts";
-import { KernelLog, type KernelLogOptions } from "../../src/kernel-log.ts";
-import { KillIntake } from "../../src/kill-intake.ts";
-import { Attribution } from "../../src/model/attribution.ts";
-import { KernelKillCount } from "../../src/model/kernel-kill-count.ts";
-import { killOfReport } from "../../src/model/kill.ts";
-import { KillLedger, type LedgerSnapshot } from "../../src/model/kill-ledger.ts";
-import { ownerOfCgroup } from "../../src/model/owner.ts";
+import { utcZone } from "../../src/kernel-log/local-time.ts";
+import { Attribution } from "../../src/kills/attribution.ts";
+import { killOfReport } from "../../src/kills/kill.ts";
+import { KillLedger, type LedgerSnapshot } from "../../src/kills/kill-ledger.ts";
+import { KernelKillCount } from "../../src/kills/kill-reconciler.ts";
+import { KillIntake } from "../../src/kills/kill-recorder.ts";
+import { ownerOfCgroup } from "../../src/kills/owner.ts";
+import { KernelLog, type KernelLogOptions } from "../../src/log-sources/kernel-log.ts";
 import { HostFiles } from "../../src/sources/host-files.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { Kill } from "../../src/model/kill.ts";
+import type { Kill } from "../../src/kills/kill.ts";
 import { expectCountedAsDead, namingOf, wronglyTold } from "./expectations.ts";
 import { runInGuest } from "./lab.ts";
 

@@ -1,4 +1,4 @@
-import type { Kill } from "../../src/model/kill.ts";
+import type { Kill } from "../../src/kills/kill.ts";
 
 export interface Sample {
   name: string;

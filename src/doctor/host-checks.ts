@@ -1,0 +1,390 @@
+import { accessSync, constants, existsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { type ListenAddress, ListenError, listen } from "../http/listeners.ts";
+import { type Meminfo, parseMeminfo } from "../kernel/meminfo.ts";
+import { parseVmstat } from "../kernel/vmstat.ts";
+import type { LogClock } from "../kernel-log/local-time.ts";
+import type { KmsgReader } from "../log-sources/kmsg-device.ts";
+import { bootTimeMs } from "../sources/boot-time.ts";
+import { CgroupTree, findMemoryHierarchy } from "../sources/cgroup-tree.ts";
+import { DescriptorBudget, FileUnavailable, type HostFiles } from "../sources/host-files.ts";
+import { type ProcessPass, ProcessTable } from "../sources/process-table.ts";
+import { bytes, percent } from "../text/quantities.ts";
+import { type Check, ok, type Place } from "./check.ts";
+import {
+  checkKernelLog,
+  checkRing,
+  type LogCheckOptions,
+  logCheckName,
+  lookAtRing,
+} from "./log-checks.ts";
+
+export interface DoctorOptions {
+  files: HostFiles;
+  kmsg: { path: string; open: () => KmsgReader };
+  kernelLog: { mode: LogCheckOptions["mode"]; filePath?: string };
+  /** Where state would be kept. */
+  stateDirectory: string;
+  listenAddresses: readonly ListenAddress[];
+  clock: LogClock;
+  /** Name of the user that this runs as. */
+  user: string;
+  place: Place;
+}
+
+/** Looks at all that decides whether kills are seen, and how the kernel kills here. */
+export async function examine(options: DoctorOptions): Promise<Check[]> {
+  const { files, kernelLog, clock } = options;
+  const logOptions = {
+    ...options,
+    ...kernelLog,
+    bootTimeMs: bootTimeMs(files, clock.nowMs()),
+  };
+  const ring = lookAtRing(logOptions);
+  const meminfo = memoryOf(files);
+  return [
+    checkKernelLog(ring, logOptions),
+    checkRing(ring, logOptions),
+    checkKillCounter(files),
+    ...checkCgroupsAndView(options),
+    checkPressure(files),
+    checkSwap(meminfo),
+    checkOvercommit(files, meminfo),
+    checkPanic(files),
+    checkAllocatingTask(files),
+    checkState(options),
+    ...(await Promise.all(options.listenAddresses.map(checkAddress))),
+  ];
+}
+
+/**
+ * The check for whose sake kills would go unseen: no source of the kernel log is read, so nobody could
+ * tell whose they were, or the exporter would not start.
+ */
+export function blindness(checks: readonly Check[]): Check | undefined {
+  return checks.find(
+    ({ name, state }) => state === "missing" && (name === logCheckName || name.startsWith("port ")),
+  );
+}
+
+function textOf(files: HostFiles, name: string): string | undefined {
+  return files.textIfReadable(files.procfs(name))?.trim();
+}
+
+function memoryOf(files: HostFiles): Meminfo | undefined {
+  const text = files.textIfReadable(files.procfs("meminfo"));
+  return text === undefined ? undefined : parseMeminfo(text);
+}
+
+function kernel(files: HostFiles): string {
+  return textOf(files, "sys/kernel/osrelease") ?? "of unknown version";
+}
+
+/** How this machine's kernel is given a parameter. */
+function bootWith(files: HostFiles, parameter: string): string {
+  if (existsSync(files.rootfs("usr/sbin/grubby"))) {
+    return `grubby --update-kernel=ALL --args=${parameter} && reboot`;
+  }
+  return `sed -i 's/^GRUB_CMDLINE_LINUX="/&${parameter} /' /etc/default/grub && update-grub && reboot`;
+}
+
+function checkKillCounter(files: HostFiles): Check {
+  const name = "kernel's kill count";
+  let kills: number | undefined;
+  try {
+    const length = files.read(files.procfs("vmstat"));
+    kills = parseVmstat(files.bytes, length).oomKills;
+  } catch (error) {
+    if (!(error instanceof FileUnavailable)) throw error;
+  }
+  if (kills !== undefined) return ok(name, `oom_kill ${kills} in /proc/vmstat since boot`);
+  return {
+    name,
+    state: "missing",
+    found: `no oom_kill in /proc/vmstat; this is Linux ${kernel(files)}`,
+    costs: "kills that the log lost stay unnoticed",
+    fix: "boot Linux 4.13 or newer",
+  };
+}
+
+function checkCgroupsAndView(options: DoctorOptions): Check[] {
+  const { files } = options;
+  const descriptors = new DescriptorBudget(0);
+  const hierarchy = findMemoryHierarchy(files);
+  const tree =
+    hierarchy && new CgroupTree({ files, hierarchy, descriptors, max: Number.POSITIVE_INFINITY });
+  const table = new ProcessTable({
+    files,
+    descriptors,
+    now: () => 0,
+    cgroupsByPid: () => tree?.cgroupsByPid() ?? new Map(),
+  });
+  return [checkCgroups(files, tree), checkView(options, table, tree !== undefined)];
+}
+
+function checkCgroups(files: HostFiles, tree: CgroupTree | undefined): Check {
+  const name = "memory cgroups";
+  const unknown = "limits, usage and kills are not known by unit, container or pod";
+  if (tree === undefined) {
+    const isMounted = existsSync(files.sysfs("fs/cgroup/cgroup.controllers"));
+    return {
+      name,
+      state: "missing",
+      found: isMounted
+        ? "cgroup v2 without the memory controller"
+        : `no memory hierarchy below ${files.sysfs("fs/cgroup")}`,
+      costs: unknown,
+      fix: bootWith(files, "cgroup_enable=memory"),
+    };
+  }
+  const { readings, unreadable } = tree.read();
+  const { version, directory } = tree.hierarchy;
+  if (readings.length === 0) {
+    return {
+      name,
+      state: "partial",
+      found: `cgroup ${version} at ${directory}, and no cgroup accounts memory`,
+      costs: unknown,
+      fix: `echo +memory > ${directory}/cgroup.subtree_control`,
+    };
+  }
+  const found = `cgroup ${version} at ${directory}: ${readings.length} account memory`;
+  if (unreadable > 0) {
+    return {
+      name,
+      state: "partial",
+      found: `${found}, ${unreadable} not readable`,
+      costs: "those are missing in every answer",
+      fix: "run as root",
+    };
+  }
+  if (version === "v2") return ok(name, found);
+  return {
+    name,
+    state: "partial",
+    found,
+    costs: "v1 has no pressure and no group kills by cgroup",
+    fix: bootWith(files, "systemd.unified_cgroup_hierarchy=1"),
+  };
+}
+
+/** Whose processes are seen: the host's, or a container's own. */
+function checkView({ files, place }: DoctorOptions, table: ProcessTable, hasTree: boolean): Check {
+  const name = "view of the host";
+  let pass: ProcessPass;
+  try {
+    pass = table.read(0);
+  } catch (error) {
+    if (!(error instanceof FileUnavailable)) throw error;
+    return {
+      name,
+      state: "missing",
+      found: error.message,
+      costs: "who dies next is not known",
+      fix: "say where procfs is mounted with --path.procfs",
+    };
+  }
+  const { processes, denied } = pass;
+  const isInitHidden = textOf(files, "1/status") === undefined;
+  if (isInitHidden || denied > 0) {
+    return {
+      name,
+      state: "partial",
+      found: isInitHidden ? "other users' processes are hidden" : `${denied} processes unreadable`,
+      costs: "hidden processes are missing in the ranking: another may die next",
+      fix: `mount -o remount,hidepid=0 ${files.roots.procfs}`,
+    };
+  }
+  const ways = {
+    host: "oom-exporter doctor, run on the host itself",
+    container:
+      "docker run --pid=host --cgroupns=host -v /proc:/host/proc:ro -v /sys/fs/cgroup:/host/sys/fs/cgroup:ro ... --path.procfs=/host/proc --path.sysfs=/host/sys",
+    pod: "hostPID: true in the pod, the host's /proc and /sys/fs/cgroup mounted, --path.procfs and --path.sysfs",
+  };
+  if (!table.seesHostInit()) {
+    return {
+      name,
+      state: "partial",
+      found: `a container's own: ${processes.length} processes, kthreadd is not among them`,
+      costs: "the host's processes and owners are not seen: who dies next may be another",
+      fix: ways[place],
+    };
+  }
+  const adrift = processes.filter(({ cgroup }) => cgroup === undefined).length;
+  if (hasTree && adrift > 0) {
+    return {
+      name,
+      state: "partial",
+      found: `the host's ${processes.length} processes, ${adrift} of them in cgroups out of sight`,
+      costs: "whose they are is not known",
+      fix: ways[place],
+    };
+  }
+  return ok(name, `the host's own: ${processes.length} processes, kthreadd in sight`);
+}
+
+function checkPressure(files: HostFiles): Check {
+  const name = "memory pressure";
+  let cause: unknown;
+  try {
+    files.read(files.procfs("pressure", "memory"));
+    return ok(name, "/proc/pressure/memory");
+  } catch (error) {
+    if (!(error instanceof FileUnavailable)) throw error;
+    cause = (error.cause as NodeJS.ErrnoException | undefined)?.code;
+  }
+  const [major = 0, minor = 0] = kernel(files).split(".").map(Number);
+  const isOld = major < 4 || (major === 4 && minor < 20);
+  return {
+    name,
+    state: "missing",
+    found: cause === "EOPNOTSUPP" ? "switched off at boot (psi=0)" : "no /proc/pressure/memory",
+    costs: "no warning from stalls before the kill",
+    fix: isOld ? `boot Linux 4.20 or newer; this is ${kernel(files)}` : bootWith(files, "psi=1"),
+  };
+}
+
+const fullSwapRatio = 0.05;
+
+function checkSwap(meminfo: Meminfo | undefined): Check {
+  const name = "swap";
+  const { swapTotalBytes = 0, swapFreeBytes = 0 } = meminfo ?? {};
+  if (swapTotalBytes === 0) {
+    return {
+      name,
+      state: "partial",
+      found: "none",
+      costs: "nothing to give way to at a peak: the kill comes early and without warning",
+      fix: "fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile",
+    };
+  }
+  const free = `${percent(swapFreeBytes, swapTotalBytes)} free`;
+  if (swapFreeBytes >= swapTotalBytes * fullSwapRatio) {
+    return ok(name, `${bytes(swapTotalBytes)}, ${free}`);
+  }
+  return {
+    name,
+    state: "partial",
+    found: `${bytes(swapTotalBytes)}, ${free}`,
+    costs: "full swap is no swap: the next peak ends in a kill",
+    fix: "oom-exporter victims, for who holds it",
+  };
+}
+
+function checkOvercommit(files: HostFiles, meminfo: Meminfo | undefined): Check {
+  const name = "vm.overcommit_memory";
+  const mode = textOf(files, "sys/vm/overcommit_memory");
+  if (mode === "1") {
+    return {
+      name,
+      state: "partial",
+      found: "1: whatever is asked for is promised",
+      costs: "a program that asks for too much is not refused, somebody is killed later",
+      fix: "sysctl -w vm.overcommit_memory=0, unless a program (Redis) wants 1",
+    };
+  }
+  if (mode !== "2") return ok(name, mode === "0" ? "0: only the absurd is refused" : "not known");
+  const { committedAsBytes = 0, commitLimitBytes = 0 } = meminfo ?? {};
+  return ok(name, `2: strict, ${percent(committedAsBytes, commitLimitBytes)} promised`);
+}
+
+function checkPanic(files: HostFiles): Check {
+  const name = "vm.panic_on_oom";
+  const value = textOf(files, "sys/vm/panic_on_oom");
+  if (value === undefined || value === "0") return ok(name, `${value ?? "not known"}: kills`);
+  return {
+    name,
+    state: "partial",
+    found: `${value}: the machine panics where it would kill`,
+    costs: "no kill, no page: the host is gone",
+    fix: "sysctl -w vm.panic_on_oom=0, and take it out of /etc/sysctl.d",
+  };
+}
+
+function checkAllocatingTask(files: HostFiles): Check {
+  const name = "vm.oom_kill_allocating_task";
+  const value = textOf(files, "sys/vm/oom_kill_allocating_task");
+  if (value === undefined || value === "0") return ok(name, `${value ?? "not known"}: ranks`);
+  return {
+    name,
+    state: "partial",
+    found: `${value}: whoever asks for memory at that moment is killed`,
+    costs: "nobody can say who dies next on a full host",
+    fix: "sysctl -w vm.oom_kill_allocating_task=0, and take it out of /etc/sysctl.d",
+  };
+}
+
+function checkState({ stateDirectory: path, user, place }: DoctorOptions): Check {
+  const name = "state directory";
+  const ways = {
+    host: `install -d -o ${user} -m 750 ${path}`,
+    container: `docker run -v oom-exporter-state:${path} ...`,
+    pod: `a hostPath volume mounted at ${path}`,
+  };
+  let directory = path;
+  while (!existsSync(directory) && directory !== dirname(directory)) directory = dirname(directory);
+  const obstacle = writeObstacle(directory, user);
+  if (obstacle !== undefined) {
+    return {
+      name,
+      state: "missing",
+      found: `${path}: ${obstacle}`,
+      costs: "counts start at 0 with each start, and kills while it was down are not counted",
+      fix: ways[place],
+    };
+  }
+  if (place !== "host" && statSync(directory).dev === statSync("/").dev) {
+    return {
+      name,
+      state: "partial",
+      found: `${path}: in the container's own layer`,
+      costs: "a new container begins at 0",
+      fix: ways[place],
+    };
+  }
+  return ok(name, directory === path ? `${path}: writable` : `${path}: can be made`);
+}
+
+function writeObstacle(directory: string, user: string): string | undefined {
+  if (!statSync(directory).isDirectory()) return `${directory} is not a directory`;
+  try {
+    accessSync(directory, constants.W_OK | constants.X_OK);
+    return undefined;
+  } catch (error) {
+    const isReadOnly = (error as NodeJS.ErrnoException).code === "EROFS";
+    return isReadOnly ? "on a read-only file system" : `not writable for ${user}`;
+  }
+}
+
+const askMs = 2000;
+
+/** Whether the address is free, or taken by an exporter like this. */
+async function checkAddress(address: ListenAddress): Promise<Check> {
+  const name = `port ${address.port}`;
+  try {
+    await (await listen([address], (_request, response) => response.end(), { graceMs: 0 })).close();
+    return ok(name, "free");
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error;
+    const serving = await versionServedAt(address);
+    if (serving !== undefined) return ok(name, `served by oom-exporter ${serving}`);
+    const [found = "", fix = ""] = error.message.split("; ");
+    const costs = "oom-exporter does not start: nothing is seen";
+    return { name, state: "missing", found, costs, fix };
+  }
+}
+
+async function versionServedAt({ host, port }: ListenAddress): Promise<string | undefined> {
+  const name = host === undefined || host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  try {
+    const answer = await fetch(
+      `http://${name.includes(":") ? `[${name}]` : name}:${port}/api/v1/status`,
+      { signal: AbortSignal.timeout(askMs) },
+    );
+    const status = (await answer.json()) as { version?: unknown; killsUnaccounted?: unknown };
+    const isOurs = typeof status.version === "string" && "killsUnaccounted" in status;
+    return isOurs ? (status.version as string) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,241 @@
+import { parseKmsgRecord } from "../kernel-log/kernel-message.ts";
+import type { LogClock } from "../kernel-log/local-time.ts";
+import { KernelMessageReader } from "../kernel-log/log-line.ts";
+import { type KmsgReader, readRing } from "../log-sources/kmsg-device.ts";
+import {
+  bootTimeSlackMs,
+  chooseLogSource,
+  type LogChoice,
+  type LogSource,
+  openError,
+} from "../log-sources/log-choice.ts";
+import { openLog, readAt } from "../log-sources/open-log.ts";
+import { statsOf } from "../log-sources/rotated-logs.ts";
+import type { HostFiles } from "../sources/host-files.ts";
+import { isSystemError } from "../sources/system-error.ts";
+import { ago } from "../text/times.ts";
+import { type Check, ok, type Place } from "./check.ts";
+
+export interface LogCheckOptions {
+  files: HostFiles;
+  kmsg: { path: string; open: () => KmsgReader };
+  mode: "auto" | "file" | "kmsg" | "none";
+  /** `--kernel-log.file`, absent where it was not given. */
+  filePath?: string;
+  bootTimeMs: number;
+  clock: LogClock;
+  /** Name of the user that this runs as. */
+  user: string;
+  place: Place;
+}
+
+/** How the kernel's ring was found. */
+export interface Ring {
+  records: number;
+  /** When the kernel last wrote to it; absent where it is empty. */
+  lastMs?: number;
+  /** The system's word where it cannot be read. */
+  error?: string;
+}
+
+const ringName = "/dev/kmsg";
+export const logCheckName = "kernel log";
+const tailBytes = 64 * 1024;
+/** The ring and the file may be so far apart: syslogd takes its time, and clocks are set. */
+const stalledMs = 60_000;
+
+export function lookAtRing({ kmsg, bootTimeMs }: LogCheckOptions): Ring {
+  try {
+    const records = readRing(kmsg.open);
+    const stamps = records.flatMap(({ raw }) => {
+      const message = parseKmsgRecord(raw.toString("latin1"));
+      return message?.origin === "kernel" ? [message.printkMicros ?? 0] : [];
+    });
+    const last = stamps.at(-1);
+    return {
+      records: records.length,
+      lastMs: last === undefined ? undefined : bootTimeMs + last / 1000,
+    };
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return { records: 0, error: error.code };
+  }
+}
+
+/** Whether the ring can be read: what `auto` falls back on, and what fills the gaps of a file. */
+export function checkRing(ring: Ring, options: LogCheckOptions): Check {
+  if (ring.error === undefined) return ok(ringName, ringFound(ring, options));
+  return {
+    name: ringName,
+    state: "missing",
+    found: wordFor(ring.error),
+    costs: "nothing to fall back on where the log file goes blind or has gaps",
+    fix: ringFix(options),
+  };
+}
+
+/** Which source of kills would be read, and whether it is alive. */
+export function checkKernelLog(ring: Ring, options: LogCheckOptions): Check {
+  const { mode } = options;
+  if (mode === "none") {
+    return {
+      name: logCheckName,
+      state: "missing",
+      found: "not read: --kernel-log.source=none",
+      costs: unseen,
+      fix: "start oom-exporter without --kernel-log.source=none",
+    };
+  }
+  const { source, passedOver } = choose(options);
+  if (source === undefined) {
+    return {
+      name: logCheckName,
+      state: "missing",
+      found: passedOver.map(({ source, obstacle }) => `${source.path}: ${obstacle}`).join("; "),
+      costs: unseen,
+      fix: sourceFix(options, passedOver),
+    };
+  }
+  if (source.kind === "kmsg")
+    return ok(logCheckName, `${source.path}: ${ringFound(ring, options)}`);
+  return checkFile(source.path, ring, options);
+}
+
+const unseen = "kills go unseen: nothing says who was killed, where and why";
+
+function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
+  const { bootTimeMs, clock, mode } = options;
+  const error = readError(path);
+  if (error !== undefined) {
+    return {
+      name: logCheckName,
+      state: "missing",
+      found: `${path}: ${wordFor(error)}`,
+      costs: unseen,
+      fix: groupFix(path, options),
+    };
+  }
+  const lastMs = lastStampMs(path, clock);
+  const restart = "systemctl restart rsyslog";
+  // Rotation leaves an empty file, and the kernel may be silent for days: no proof of the contrary.
+  if (lastMs === undefined) {
+    return {
+      name: logCheckName,
+      state: "partial",
+      found: `${path}: no line with a time`,
+      costs: "no proof that the log is written at all",
+      fix: restart,
+    };
+  }
+  const found = `${path}: last line ${ago(lastMs, clock.nowMs())}`;
+  if (lastMs < bootTimeMs - bootTimeSlackMs) {
+    return {
+      name: logCheckName,
+      state: mode === "auto" ? "partial" : "missing",
+      found: `${found}, none since boot`,
+      costs: mode === "auto" ? "nothing of this boot has been written to it yet" : unseen,
+      fix: restart,
+    };
+  }
+  if (ring.lastMs !== undefined && ring.lastMs - lastMs > stalledMs) {
+    return {
+      name: logCheckName,
+      state: mode === "auto" ? "partial" : "missing",
+      found: `${found}, but the kernel last wrote ${ago(ring.lastMs, clock.nowMs())}`,
+      costs:
+        mode === "auto"
+          ? "a kill shows only when the kernel's count has been ahead for 10 s"
+          : unseen,
+      fix: restart,
+    };
+  }
+  if (mode === "auto" && !path.endsWith("kern.log")) {
+    return {
+      name: logCheckName,
+      state: "partial",
+      found,
+      costs: "users can write lines into it that look like the kernel's",
+      fix: ringFix(options),
+    };
+  }
+  return ok(logCheckName, found);
+}
+
+function choose(options: LogCheckOptions): LogChoice {
+  const { mode, filePath, files, kmsg, bootTimeMs } = options;
+  if (mode === "auto") return chooseLogSource({ files, kmsg, bootTimeMs });
+  const source: LogSource =
+    mode === "kmsg"
+      ? { kind: "kmsg", path: kmsg.path }
+      : { kind: "file", path: filePath ?? files.rootfs("var/log/kern.log") };
+  const error = source.kind === "kmsg" ? openError(kmsg.open) : readError(source.path);
+  if (error === undefined) return { source, passedOver: [] };
+  return { passedOver: [{ source, obstacle: wordFor(error) }] };
+}
+
+function readError(path: string): string | undefined {
+  return openError(() => openLog(path));
+}
+
+function wordFor(code: string): string {
+  if (code === "ENOENT" || code === "ENOTDIR") return "not there";
+  if (code === "EINVAL") return "not a regular file";
+  return code === "EACCES" || code === "EPERM" ? "not readable for this user" : code;
+}
+
+function ringFound({ records, lastMs }: Ring, { clock }: LogCheckOptions): string {
+  return lastMs === undefined
+    ? `${records} records`
+    : `${records} records, the kernel's last ${ago(lastMs, clock.nowMs())}`;
+}
+
+/** The newest wall clock stamp in the last lines of a log. */
+function lastStampMs(path: string, clock: LogClock): number | undefined {
+  const log = openLog(path);
+  try {
+    const { size } = log;
+    const bytes = Buffer.alloc(Math.min(size, tailBytes));
+    const length = readAt(log.fd, bytes, bytes.length, size - bytes.length);
+    const lines = bytes.toString("latin1", 0, length).split("\n");
+    if (size > tailBytes) lines.shift();
+    const reader = new KernelMessageReader(clock);
+    const stamps = lines.flatMap((line) => reader.read(line)?.timeMs ?? []);
+    return stamps.length === 0 ? undefined : Math.max(...stamps);
+  } finally {
+    log.close();
+  }
+}
+
+/** A file that is there only needs its group; else the ring needs no daemon. */
+function sourceFix(options: LogCheckOptions, passedOver: LogChoice["passedOver"]): string {
+  const denied = passedOver.find(
+    ({ source }) => source.kind === "file" && /^E(ACCES|PERM)$/.test(readError(source.path) ?? ""),
+  );
+  if (denied !== undefined) return groupFix(denied.source.path, options);
+  const { mode, place } = options;
+  if (mode === "file" && place === "host")
+    return "apt-get install rsyslog, or --kernel-log.source=auto";
+  return ringFix(options);
+}
+
+function groupFix(path: string, { files, user, place }: LogCheckOptions): string {
+  const gid = statsOf(path)?.gid ?? 0;
+  if (place === "container") return `docker run --group-add ${gid} ...`;
+  if (place === "pod") return `securityContext: {supplementalGroups: [${gid}]} in the pod`;
+  const groups = files.textIfReadable(files.rootfs("etc/group")) ?? "";
+  const name = new RegExp(`^([^:]+):[^:]*:${gid}:`, "m").exec(groups)?.[1] ?? `${gid}`;
+  return `usermod -aG ${name} ${user} && systemctl restart oom-exporter`;
+}
+
+function ringFix({ place, kmsg }: LogCheckOptions): string {
+  switch (place) {
+    case "container":
+      return "docker run --user 0 --device /dev/kmsg:/dev/kmsg:r --cap-add SYSLOG ...";
+    case "pod":
+      return "securityContext: {privileged: true} in the container; the device cgroup refuses it otherwise";
+    case "host":
+      return openError(kmsg.open) === "ENOENT"
+        ? "mknod /dev/kmsg c 1 11 && chmod 644 /dev/kmsg"
+        : "systemctl edit oom-exporter, with [Service] AmbientCapabilities=CAP_SYSLOG CapabilityBoundingSet=CAP_SYSLOG ProtectKernelLogs=no PrivateDevices=no, a line each; by hand: run as root";
+  }
+}

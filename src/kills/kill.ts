@@ -1,0 +1,177 @@
+import type { OomTask, OomTrigger } from "../kernel-log/oom-dump.ts";
+import type { OomKillReport } from "../kernel-log/oom-report.ts";
+import { diagnose } from "./diagnosis.ts";
+
+/** Why the kernel chose this pool of victims; `unknown` where the log does not say. */
+export type Constraint = "none" | "memcg" | "cpuset" | "memory_policy" | "unknown";
+
+export const constraints: readonly Constraint[] = [
+  "none",
+  "memcg",
+  "cpuset",
+  "memory_policy",
+  "unknown",
+];
+
+/** What ran out, in the order in which `diagnosis.ts` tells them apart. */
+export type Cause =
+  | "manual"
+  | "cpuset_or_node"
+  | "fragmentation"
+  | "protected_hog"
+  | "kernel_memory"
+  | "shmem"
+  | "many_small"
+  | "parent_cgroup_limit"
+  | "cgroup_limit"
+  | "swap_exhausted"
+  | "memory_hog"
+  | "host_exhausted"
+  | "unknown";
+
+/** Whom a cgroup belongs to. `null` = not known; never an empty string. */
+export interface Owner {
+  unit: string | null;
+  container: string | null;
+  containerId: string | null;
+  runtime: string | null;
+  pod: string | null;
+  podUid: string | null;
+  namespace: string | null;
+}
+
+export interface KillTrigger {
+  comm: string;
+  pid: number | null;
+  gfpMask: string | null;
+  order: number | null;
+  oomScoreAdj: number | null;
+}
+
+export interface KillMemory {
+  totalVmBytes: number | null;
+  anonRssBytes: number | null;
+  fileRssBytes: number | null;
+  shmemRssBytes: number | null;
+  pageTablesBytes: number | null;
+}
+
+export interface KillTask {
+  pid: number;
+  comm: string;
+  rssBytes: number | null;
+  swapBytes: number | null;
+  oomScoreAdj: number | null;
+  cgroup: string | null;
+}
+
+/**
+ * One kill as the API and `explain --json` show it. Unknown is `null`, never 0.
+ *
+ * Invariant: one `Kill` per victim per event - a group kill's repeated line, an announce line or
+ * the reaper's line makes none.
+ */
+export interface Kill {
+  /** `<boot id, 8 hex, or 0>-<printk µs or epoch s>-<pid>` of the first sighting. */
+  incident: string;
+  /** RFC 3339, UTC. */
+  time: string | null;
+  uptimeSeconds: number | null;
+  pid: number;
+  comm: string;
+  uid: number | null;
+  constraint: Constraint;
+  /** The cgroup whose limit was hit. */
+  limitCgroup: string | null;
+  /** The victim's cgroup. */
+  cgroup: string | null;
+  owner: Owner;
+  trigger: KillTrigger | null;
+  memory: KillMemory;
+  oomScoreAdj: number | null;
+  limitBytes: number | null;
+  usageBytes: number | null;
+  swapFreeBytes: number | null;
+  cause: Cause;
+  /** One sentence of evidence with numbers. */
+  summary: string;
+  advice: string[];
+  tasks: KillTask[];
+  /** The cgroup that `memory.oom.group` killed as a whole. */
+  group: string | null;
+  /** True where the kernel printed no dump for this kill. */
+  suppressed: boolean;
+  source: { name: string; line: number | null };
+}
+
+/** What the report does not hold itself. */
+export interface KillContext {
+  incident: string;
+  /** Name of the file or device the kill was read from. */
+  sourceName: string;
+  ownerOf: (cgroup: string | null | undefined) => Owner;
+}
+
+const tasksTold = 10;
+
+/** Tells a report as a kill: owner and cause added, the ten largest tasks kept. */
+export function killOfReport(report: OomKillReport, context: KillContext): Kill {
+  const { killLine, dump } = report;
+  const isMemcg = report.constraint === "memcg";
+  const memcg = isMemcg ? dump?.memcg : undefined;
+  return {
+    incident: context.incident,
+    time: killLine.timeMs === undefined ? null : new Date(killLine.timeMs).toISOString(),
+    uptimeSeconds: killLine.printkMicros === undefined ? null : killLine.printkMicros / 1_000_000,
+    pid: report.pid,
+    comm: report.comm,
+    uid: report.uid ?? null,
+    constraint: report.constraint,
+    limitCgroup: report.limitCgroup ?? null,
+    cgroup: report.victimCgroup ?? null,
+    owner: context.ownerOf(report.victimCgroup ?? report.groupCgroup ?? report.limitCgroup),
+    trigger: triggerOf(dump?.trigger),
+    memory: {
+      totalVmBytes: report.totalVmBytes ?? null,
+      anonRssBytes: report.anonRssBytes ?? null,
+      fileRssBytes: report.fileRssBytes ?? null,
+      shmemRssBytes: report.shmemRssBytes ?? null,
+      pageTablesBytes: report.pageTablesBytes ?? null,
+    },
+    oomScoreAdj: report.oomScoreAdj ?? null,
+    limitBytes: memcg?.memory?.limitBytes ?? null,
+    usageBytes: memcg?.memory?.usageBytes ?? null,
+    swapFreeBytes: dump?.memInfo?.swapFreeBytes ?? null,
+    ...diagnose(report, context.ownerOf),
+    tasks: largestTasks(report),
+    group: report.groupCgroup ?? null,
+    suppressed: report.suppressed,
+    source: { name: context.sourceName, line: report.lineNumber ?? null },
+  };
+}
+
+function triggerOf(trigger: OomTrigger | undefined): KillTrigger | null {
+  if (trigger === undefined) return null;
+  return {
+    comm: trigger.comm,
+    pid: trigger.pid ?? null,
+    gfpMask: trigger.gfpMask ?? null,
+    order: trigger.order ?? null,
+    oomScoreAdj: trigger.oomScoreAdj ?? null,
+  };
+}
+
+function largestTasks({ dump, pid, victimCgroup }: OomKillReport): KillTask[] {
+  const size = (task: OomTask): number => task.rssBytes + (task.swapBytes ?? 0);
+  return [...(dump?.tasks ?? [])]
+    .sort((a, b) => size(b) - size(a))
+    .slice(0, tasksTold)
+    .map((task) => ({
+      pid: task.pid,
+      comm: task.comm,
+      rssBytes: task.rssBytes,
+      swapBytes: task.swapBytes ?? null,
+      oomScoreAdj: task.oomScoreAdj ?? null,
+      cgroup: task.pid === pid ? (victimCgroup ?? null) : null,
+    }));
+}

@@ -1,0 +1,221 @@
+/**
+ * /dev/kmsg - the kernel's log ring, one record per read.
+ * https://www.kernel.org/doc/Documentation/ABI/testing/dev-kmsg, since Linux 3.5.
+ *
+ *   <priority>,<sequence>,<microseconds since boot>,<flags>[,caller=...];<text>\n[ KEY=value\n]...
+ *   3,1234,5140900,-;Out of memory: Killed process 4711 (stress) total-vm:...
+ *
+ * Opened non-blocking: EAGAIN at the end; EPIPE when records were overwritten before they were read,
+ * the next read gives the oldest that is left. Sequence numbers count records from boot without a
+ * gap, so with the boot id they are a cursor and tell what is missing. A blocking read would hold a
+ * thread of the pool until the kernel speaks, and the process could not exit: hence polling.
+ */
+import { closeSync, constants, openSync, readSync } from "node:fs";
+import { isSystemError } from "../sources/system-error.ts";
+
+/** The last record that was delivered; a boot counts from 0. Plain JSON. */
+export interface KmsgPosition {
+  bootId: string;
+  sequence: number;
+}
+
+export interface KmsgRecord {
+  sequence: number;
+  /** The record as read, valid only during the call. */
+  raw: Buffer;
+  /** Was in the ring before following began: its time is to be had from its own stamp, not from the clock. */
+  backlog: boolean;
+}
+
+/** Reading one record at a time. */
+export interface KmsgReader {
+  /** Puts the next record into `buffer` and returns its length. Throws the system's error: EAGAIN, EPIPE... */
+  read(buffer: Buffer): number;
+  close(): void;
+}
+
+export interface KmsgListener {
+  record(record: KmsgRecord): void;
+  /** Once: the ring has been read to its end, from now on records are live. */
+  caughtUp(): void;
+  /** Called on change only, and once with the first finding. `reason` is one line that says what to do. */
+  stateChanged(state: { up: boolean; reason?: string }): void;
+  /** The ring was overwritten before `records` of it were read. */
+  lost(loss: { reason: string; records: number }): void;
+}
+
+export interface KmsgDeviceOptions {
+  /** Opens the device at its oldest record; `openKmsg` in production. */
+  open: () => KmsgReader;
+  /** The id of the running boot: /proc/sys/kernel/random/boot_id. */
+  bootId: string;
+  /** `start`: all that the ring holds, as backlog. A position: what came after it, all where it is of another boot. */
+  from: KmsgPosition | "start" | "end";
+  listener: KmsgListener;
+  /** False: no timer, `poll()` does everything (tests). Default true. */
+  watch?: boolean;
+}
+
+/** Longer than any record (8 KiB, CONSOLE_EXT_LOG_MAX): a shorter buffer would be refused with EINVAL. */
+const recordBytes = 16 * 1024;
+/** A flood fills a small ring (128 KiB) in some 100 ms. */
+const busyPollMs = 25;
+const quietPollMs = 50;
+const reopenMs = 5000;
+/** Records read before other work gets its turn. */
+const turnRecords = 2000;
+
+export class KmsgDevice {
+  readonly #options: KmsgDeviceOptions;
+  readonly #buffer = Buffer.allocUnsafeSlow(recordBytes);
+  #reader: KmsgReader | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+  #caughtUp = false;
+  /** Of the last record read, now or before a restart; -1 = none of this boot; undefined = not known where to begin. */
+  #sequence: number | undefined;
+  #state: { up: boolean; reason?: string } | undefined;
+
+  constructor(options: KmsgDeviceOptions) {
+    this.#options = options;
+    const { from, bootId } = options;
+    if (typeof from === "object") this.#sequence = from.bootId === bootId ? from.sequence : -1;
+  }
+
+  start(): void {
+    this.poll();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#close();
+  }
+
+  /** Undefined before the first record is known. */
+  position(): KmsgPosition | undefined {
+    const sequence = this.#sequence;
+    if (sequence === undefined || sequence < 0) return undefined;
+    return { bootId: this.#options.bootId, sequence };
+  }
+
+  /** Reads what the ring has, 2,000 records at most. Runs by itself every 25 to 50 ms. */
+  poll(): void {
+    clearTimeout(this.#timer);
+    let delayMs = reopenMs;
+    try {
+      this.#reader ??= this.#options.open();
+      this.#setState({ up: true });
+      delayMs = this.#readRecords();
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      this.#close();
+      this.#setState({ up: false, reason: reasonOf(error) });
+    }
+    if (this.#stopped || this.#options.watch === false) return;
+    this.#timer = setTimeout(() => this.poll(), delayMs);
+  }
+
+  /** Returns when to look again. */
+  #readRecords(): number {
+    let count = 0;
+    while (count < turnRecords && !this.#stopped && this.#reader !== undefined) {
+      const length = readRecord(this.#reader, this.#buffer);
+      if (length === undefined) {
+        if (!this.#caughtUp) {
+          this.#caughtUp = true;
+          this.#options.listener.caughtUp();
+        }
+        return count > 0 ? busyPollMs : quietPollMs;
+      }
+      count++;
+      this.#take(this.#buffer.subarray(0, length));
+    }
+    return 0;
+  }
+
+  #take(raw: Buffer): void {
+    const { from, listener } = this.#options;
+    const sequence = sequenceOf(raw);
+    if (sequence === undefined) return;
+    const before = this.#sequence;
+    if (before !== undefined && sequence <= before) return;
+    this.#sequence = sequence;
+    if (before !== undefined && sequence > before + 1) {
+      const records = sequence - before - 1;
+      const reason = `the kernel's log ring was overwritten: ${records} records were not read`;
+      listener.lost({ reason, records });
+    }
+    if (from === "end" && !this.#caughtUp) return;
+    listener.record({ sequence, raw, backlog: !this.#caughtUp });
+  }
+
+  #close(): void {
+    this.#reader?.close();
+    this.#reader = undefined;
+  }
+
+  #setState(state: { up: boolean; reason?: string }): void {
+    if (this.#state?.up === state.up && this.#state.reason === state.reason) return;
+    this.#state = state;
+    this.#options.listener.stateChanged(state);
+  }
+}
+
+/** All records that the ring holds now, oldest first. Throws the system's error where it cannot be read. */
+export function readRing(open: () => KmsgReader): { sequence: number; raw: Buffer }[] {
+  const records: { sequence: number; raw: Buffer }[] = [];
+  const buffer = Buffer.allocUnsafe(recordBytes);
+  const reader = open();
+  try {
+    for (;;) {
+      const length = readRecord(reader, buffer);
+      if (length === undefined) return records;
+      const raw = Buffer.from(buffer.subarray(0, length));
+      const sequence = sequenceOf(raw);
+      if (sequence !== undefined) records.push({ sequence, raw });
+    }
+  } finally {
+    reader.close();
+  }
+}
+
+export function openKmsg(path = "/dev/kmsg"): KmsgReader {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  return {
+    read: (buffer) => readSync(fd, buffer, 0, buffer.length, null),
+    close: () => closeSync(fd),
+  };
+}
+
+/** The next record's length; undefined at the end of the ring. What was overwritten shows in the sequence. */
+function readRecord(reader: KmsgReader, buffer: Buffer): number | undefined {
+  for (;;) {
+    try {
+      const length = reader.read(buffer);
+      return length === 0 ? undefined : length;
+    } catch (error) {
+      const code = isSystemError(error) ? error.code : undefined;
+      if (code === "EAGAIN") return undefined;
+      if (code !== "EPIPE") throw error;
+    }
+  }
+}
+
+/** The second field. */
+function sequenceOf(raw: Buffer): number | undefined {
+  const from = raw.indexOf(0x2c) + 1;
+  const to = raw.indexOf(0x2c, from);
+  if (from === 0 || to === -1) return undefined;
+  const digits = raw.toString("latin1", from, to);
+  return /^\d{1,15}$/.test(digits) ? Number(digits) : undefined;
+}
+
+function reasonOf({ code, message }: NodeJS.ErrnoException): string {
+  const docker = "in Docker --device /dev/kmsg:/dev/kmsg:r --cap-add SYSLOG";
+  if (code === "ENOENT") return `there is no /dev/kmsg; ${docker}`;
+  if (code === "EPERM" || code === "EACCES") {
+    return `cannot read /dev/kmsg: permission denied; run as root or with CAP_SYSLOG while kernel.dmesg_restrict=1 (${docker})`;
+  }
+  return `cannot read /dev/kmsg: ${message}`;
+}

@@ -1,0 +1,77 @@
+import type { HostFiles } from "../sources/host-files.ts";
+import { isSystemError } from "../sources/system-error.ts";
+import type { KmsgReader } from "./kmsg-device.ts";
+import { openLog } from "./open-log.ts";
+import { statsOf } from "./rotated-logs.ts";
+
+/** A kernel log that can be read. `/dev/kmsg` is never prefixed by `--path.rootfs`. */
+export type LogSource = { kind: "file"; path: string } | { kind: "kmsg"; path: string };
+
+export interface LogChoice {
+  /** Absent where nothing can be read. */
+  source?: LogSource;
+  /** The sources that come first in order, and why each was not taken. */
+  passedOver: { source: LogSource; obstacle: string }[];
+}
+
+export interface LogChoiceOptions {
+  files: HostFiles;
+  kmsg: { path: string; open: () => KmsgReader };
+  /** When this boot began, milliseconds since the epoch. */
+  bootTimeMs: number;
+}
+
+/** Uptime and clock are read one after the other, and the clock may be slewed. */
+export const bootTimeSlackMs = 5_000;
+
+/**
+ * What `--kernel-log.source=auto` takes: kern.log where it is there, readable and written to since
+ * boot, else /dev/kmsg, else messages, else syslog - the last two mix in lines that users wrote.
+ */
+export function chooseLogSource(options: LogChoiceOptions): LogChoice {
+  const { files, kmsg } = options;
+  const candidates: LogSource[] = [
+    { kind: "file", path: files.rootfs("var/log/kern.log") },
+    { kind: "kmsg", path: kmsg.path },
+    { kind: "file", path: files.rootfs("var/log/messages") },
+    { kind: "file", path: files.rootfs("var/log/syslog") },
+  ];
+  const passedOver: LogChoice["passedOver"] = [];
+  for (const source of candidates) {
+    const obstacle = obstacleTo(source, options);
+    if (obstacle === undefined) return { source, passedOver };
+    passedOver.push({ source, obstacle });
+  }
+  return { passedOver };
+}
+
+/**
+ * The system's code (`EACCES`) where a source cannot be opened for reading; absent where it can.
+ * Only opening tells: access(2) passes over what capabilities permit.
+ */
+export function openError(open: () => { close(): void }): string | undefined {
+  try {
+    open().close();
+    return undefined;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return error.code;
+  }
+}
+
+function obstacleTo(source: LogSource, options: LogChoiceOptions): string | undefined {
+  const { kind, path } = source;
+  const code = openError(kind === "kmsg" ? options.kmsg.open : () => openLog(path));
+  if (code === undefined) return isStale(source, options) ? "not written to since boot" : undefined;
+  if (code === "ENOENT" || code === "ENOTDIR") return "not there";
+  if (code === "EINVAL") return "not a regular file";
+  if (code !== "EACCES" && code !== "EPERM") return code;
+  return kind === "kmsg"
+    ? "not readable, needs root or CAP_SYSLOG (kernel.dmesg_restrict=1)"
+    : "not readable, add this user to the group that owns it, often adm";
+}
+
+function isStale({ kind, path }: LogSource, { bootTimeMs }: LogChoiceOptions): boolean {
+  const writtenMs = kind === "file" ? statsOf(path)?.mtimeMs : undefined;
+  return writtenMs !== undefined && writtenMs < bootTimeMs - bootTimeSlackMs;
+}

@@ -1,0 +1,537 @@
+/**
+ * A log file that rotation keeps exchanging, read as one stream: each byte once, in order.
+ *
+ * Bulk (what was there at the start, what rotation left unread) is read straight into one buffer;
+ * the live end is followed by `tail`, from the same descriptor and offset. Which file is which is
+ * told by first bytes, not by names: after every rotation, and after a restart, the same question is
+ * asked - what stands after this position? - and answered from all files that are there.
+ *
+ * What cannot be had: lines written between the two steps of a `copytruncate` (into the old content
+ * after it was copied, before it was cut) and lines cut off without a copy are gone for everybody.
+ */
+import { type FSWatcher, type Stats, statSync, watch } from "node:fs";
+import { basename, dirname } from "node:path";
+import { setImmediate as yieldToEventLoop } from "node:timers/promises";
+import { isSystemError } from "../sources/system-error.ts";
+import { readCompressed } from "./compressed-log.ts";
+import type { LogPosition } from "./log-identity.ts";
+import { LogTail } from "./log-tail.ts";
+import { type ContentGone, OpenLog, openLog } from "./open-log.ts";
+import { positionBefore, statsOf, type UnreadParts, unreadParts } from "./rotated-logs.ts";
+
+/** What a `LogFile` tells its reader. Everything is called in order, never re-entrantly. */
+export interface LogFileListener {
+  /**
+   * Bytes of the log in order, each exactly once, split anywhere. `chunk` is valid only during the
+   * call. `at` is the position of its first byte.
+   */
+  bytes(chunk: Buffer, at: LogPosition): void;
+  /** This file is finished (rotated away or truncated): what stands unterminated is a line, the next bytes are another file's. */
+  endOfFile(): void;
+  /**
+   * Once after `start()`: everything that was in the log at that moment has been delivered, to the
+   * byte; what comes from now on was written since. Waits while the file cannot be read; comes at
+   * once where there is no file yet.
+   */
+  caughtUp(): void;
+  /** Called on change only, and once with the first finding. `reason` is one line that says what to do. */
+  stateChanged(state: { up: boolean; reason?: string }): void;
+  rotated(kind: "rename" | "truncate"): void;
+  /**
+   * Bytes were in the log and will not be delivered. `reason` is one line for people: what, where
+   * and, where there is something to do, what.
+   */
+  lost(reason: string): void;
+}
+
+export interface LogFileOptions {
+  path: string;
+  /**
+   * `start`: the beginning of the file that is there now. `end`: only what is written from now on
+   * (a file that does not exist yet is read whole once it appears). A position: the rest of that
+   * file, wherever rotation has put it, then every newer one.
+   */
+  from: LogPosition | "start" | "end";
+  listener: LogFileListener;
+  /** False: neither watches nor timers, `poll()` does everything (tests). Default true. */
+  watch?: boolean;
+  /** Monotonic milliseconds. */
+  now: () => number;
+  /** Largest chunk handed over, default 128 KiB: it stays in the processor's cache. */
+  maxChunkBytes?: number;
+}
+
+type RotationKind = "rename" | "truncate";
+
+/** One unread file and what to do with it. */
+interface Step {
+  log: OpenLog;
+  path: string;
+  gzip: boolean;
+  /** Read from here... */
+  offset: number;
+  /** ...up to here, its size when the steps were planned; more may have come since. */
+  end: number;
+  /** Open already and only looked at for late lines. */
+  isLeftBehind: boolean;
+  /** Has bytes that are a reason to leave the file that is being followed. */
+  isNews: boolean;
+}
+
+const pollMs = 1000;
+/** Bytes read before other work gets its turn: a few milliseconds. */
+const turnBytes = 2 * 1024 * 1024;
+/** How long a file left behind is still looked at for lines of a writer that has not moved on. */
+const lateWriterMs = 30_000;
+/** A rotation that makes the new file late is no failure before this. */
+const missingMs = 10_000;
+const maxLeftBehind = 4;
+
+export class LogFile {
+  readonly #path: string;
+  readonly #from: LogPosition | "start" | "end";
+  readonly #listener: LogFileListener;
+  readonly #watching: boolean;
+  readonly #now: () => number;
+  readonly #buffer: Buffer;
+
+  /** The file that is followed: the one at the path, or the one before it while its writer is still there. */
+  #current: OpenLog | undefined;
+  #tail: LogTail | undefined;
+  /** What the last bytes came from, or where the reader was told to begin. */
+  #stand: OpenLog | LogPosition | undefined;
+  /** Stands inside a file that `endOfFile()` has not been called for. */
+  #insideFile = false;
+  #leftBehind: { log: OpenLog; untilMs: number }[] = [];
+  /** With `from: "end"`: a file that could not be opened at the start, and its size then. */
+  #skip: { inode: number; size: number } | undefined;
+  /** Compressed files read to their end. */
+  readonly #readWhole = new Set<string>();
+  readonly #reported = new Set<string>();
+
+  #caughtUp = false;
+  #stopped = false;
+  #state: { up: boolean; reason?: string } | undefined;
+  #missingSinceMs: number | undefined;
+  #interval: NodeJS.Timeout | undefined;
+  #awaiting: FSWatcher | undefined;
+  #awaitedAt: string | undefined;
+  #turns: Promise<void> | undefined;
+  #again: { thorough: boolean } | undefined;
+
+  constructor(options: LogFileOptions) {
+    this.#path = options.path;
+    this.#from = options.from;
+    this.#listener = options.listener;
+    this.#watching = options.watch ?? true;
+    this.#now = options.now;
+    this.#buffer = Buffer.allocUnsafeSlow(options.maxChunkBytes ?? 128 * 1024);
+  }
+
+  /** Takes its bearings (what `end` means is settled when this returns), then reads. */
+  start(): void {
+    if (this.#from === "start") this.#stand = positionBefore(this.#path);
+    else this.#stand = this.#from === "end" ? this.#endNow() : this.#from;
+    if (this.#watching) this.#interval = setInterval(() => void this.poll(), pollMs);
+    void this.poll();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#interval);
+    this.#awaitFile(undefined);
+    this.#stopTail();
+    this.#current?.close();
+    this.#current = undefined;
+    for (const { log } of this.#leftBehind) log.close();
+    this.#leftBehind = [];
+  }
+
+  /** Where to go on after all that has been delivered; undefined before `start()`. */
+  position(): LogPosition | undefined {
+    const stand = this.#stand instanceof OpenLog ? this.#stand.position() : this.#stand;
+    if (stand === undefined) return undefined;
+    const besides = [this.#current, ...this.#leftBehind.map(({ log }) => log)]
+      .filter((log) => log !== undefined)
+      .filter((log) => log !== this.#stand && log.offset > 0)
+      .map((log) => log.position());
+    return besides.length === 0 ? stand : { ...stand, besides };
+  }
+
+  /** Reads all there is and looks for rotations; settles when nothing is left to do. Runs every second by itself. */
+  poll(): Promise<void> {
+    return this.#wake(true);
+  }
+
+  #wake(thorough: boolean): Promise<void> {
+    this.#again = { thorough: thorough || (this.#again?.thorough ?? false) };
+    this.#turns ??= this.#takeTurns().finally(() => {
+      this.#turns = undefined;
+    });
+    return this.#turns;
+  }
+
+  async #takeTurns(): Promise<void> {
+    while (this.#again !== undefined && !this.#stopped) {
+      const { thorough } = this.#again;
+      this.#again = undefined;
+      try {
+        while (!this.#stopped && (await this.#takeTurn(thorough))) {}
+      } catch (error) {
+        this.#failed(error);
+      }
+      this.#follow();
+    }
+  }
+
+  /** One look at everything; returns whether another is needed. */
+  async #takeTurn(thorough: boolean): Promise<boolean> {
+    const held = this.#current;
+    if (held !== undefined) {
+      // The first bytes of a file: whole files may have come and gone while it was empty.
+      if (held.offset === 0 && held.look() > 0) return this.#advance("rename");
+      const gone = await this.#drain(held);
+      if (this.#stopped) return false;
+      if (gone === "replaced") return this.#advance("truncate");
+      if (gone === "cut") return this.#acceptCut(held);
+    }
+    this.#readLateLines();
+    const stats = statSync(this.#path, { throwIfNoEntry: false });
+    if (stats !== undefined && held !== undefined && isSameFile(stats, held)) {
+      this.#awaitFile(undefined);
+      this.#missingSinceMs = undefined;
+      this.#setState({ up: true });
+      return false;
+    }
+    const target = stats === undefined ? dirname(this.#path) : this.#path;
+    if (thorough || this.#awaitedAt !== target) this.#awaitFile(target);
+    if (stats === undefined) this.#noteMissing(held !== undefined);
+    if (!thorough && held !== undefined && (stats?.size ?? 0) === 0) return false;
+    return this.#advance("rename");
+  }
+
+  /** Goes on to what stands after the position; returns whether there was anything. */
+  async #advance(kind: RotationKind): Promise<boolean> {
+    const position = this.position();
+    if (position === undefined) return false;
+    const unread = unreadParts(this.#path, position);
+    const opened = new Set(unread.parts.map(({ part }) => part.log));
+    try {
+      const steps = this.#steps(unread, kind);
+      const atPath = steps.find(({ path }) => path === this.#path);
+      if (atPath !== undefined) {
+        this.#missingSinceMs = undefined;
+        this.#setState({ up: true });
+      }
+      const held = this.#current;
+      if (this.#caughtUp && kind === "rename" && !steps.some(({ isNews }) => isNews)) {
+        if (held !== undefined || atPath === undefined) return false;
+      }
+      if (held !== undefined) opened.add(held);
+      this.#stopTail();
+      this.#current = undefined;
+      this.#reportLosses(unread, position, held, kind);
+      if (!(await this.#goThrough(steps, kind))) return !this.#stopped;
+      this.#current = fileToFollow(steps, atPath, held, position)?.log;
+      this.#leftBehind = this.#leftBehind.filter(({ log }) => log !== this.#current);
+      if (!this.#caughtUp) {
+        this.#caughtUp = true;
+        this.#skip = undefined;
+        this.#listener.caughtUp();
+      }
+      return true;
+    } finally {
+      const kept = [this.#current, ...this.#leftBehind.map(({ log }) => log)];
+      for (const log of opened) if (!kept.includes(log)) log.close();
+    }
+  }
+
+  /** The unread parts as what to do; a file that is open already stands in for its part. */
+  #steps(unread: UnreadParts, kind: RotationKind): Step[] {
+    const held = kind === "rename" ? this.#current : undefined;
+    const steps = unread.parts
+      .filter(({ part }) => !this.#readWhole.has(fileKey(part.log)))
+      .map(({ part, offset }): Step => {
+        const { path, gzip } = part;
+        const left = this.#leftBehind.find(({ log }) => isSameFile(part.log, log))?.log;
+        if (left !== undefined) {
+          const { offset, size } = left;
+          return { log: left, path, gzip, offset, end: size, isLeftBehind: true, isNews: false };
+        }
+        // A file that was empty when opened is known by what it was when all the others were looked at.
+        const isHeld = held !== undefined && held.offset > 0 && isSameFile(part.log, held);
+        if (isHeld) return stepOf(held, path);
+        const { size, inode } = part.log;
+        const from = inode === this.#skip?.inode ? Math.min(size, this.#skip.size) : offset;
+        if (!gzip) part.log.seek(from);
+        const isNews = gzip || size > from;
+        return { log: part.log, path, gzip, offset: from, end: size, isLeftBehind: false, isNews };
+      });
+    // Deleted, and yet there may be something in it.
+    if (held !== undefined && !steps.some(({ log }) => isSameFile(log, held))) {
+      steps.unshift(stepOf(held, `${this.#path} (deleted)`));
+    }
+    return steps;
+  }
+
+  /** Delivers the steps; false where one was exchanged meanwhile, so that they no longer hold. */
+  async #goThrough(steps: Step[], kind: RotationKind): Promise<boolean> {
+    const toRead = steps.filter((step) => !step.isLeftBehind && (step.gzip || step.end > 0));
+    // The first of them may be the file the reader stands in: after a truncation, in the copy of it.
+    const goesOn = this.#insideFile && (toRead[0]?.offset ?? 0) > 0;
+    if (kind === "truncate" && !goesOn) this.#finishFile(kind);
+    for (const [index, step] of toRead.entries()) {
+      if (this.#insideFile && !(goesOn && index === 0)) this.#finishFile(kind);
+      this.#insideFile = true;
+      if (step.gzip) {
+        await this.#deliverCompressed(step);
+      } else {
+        // Before catching up ends, only what was there when it began.
+        const end = this.#caughtUp ? Number.POSITIVE_INFINITY : step.end;
+        if ((await this.#drain(step.log, end)) === "replaced") return false;
+        if (!this.#stopped) this.#leaveBehind(step.log);
+      }
+      if (this.#stopped) return false;
+      if (kind === "truncate" && goesOn && index === 0) this.#finishFile(kind);
+    }
+    return true;
+  }
+
+  #finishFile(kind: RotationKind): void {
+    this.#insideFile = false;
+    this.#listener.endOfFile();
+    if (this.#caughtUp) this.#listener.rotated(kind);
+  }
+
+  /** The end was cut off: what stood there has been read, so go on from the new end. */
+  #acceptCut(log: OpenLog): boolean {
+    this.#listener.endOfFile();
+    this.#listener.rotated("truncate");
+    log.acceptCut();
+    return true;
+  }
+
+  #leaveBehind(log: OpenLog): void {
+    this.#leftBehind.push({ log, untilMs: this.#now() + lateWriterMs });
+    if (this.#leftBehind.length > maxLeftBehind) this.#leftBehind.shift()?.log.close();
+  }
+
+  /** Whole lines that came to files already left, put between two lines of the current one. */
+  #readLateLines(): void {
+    for (const left of [...this.#leftBehind]) {
+      const expired = this.#now() >= left.untilMs;
+      if (expired || (this.#current?.atLineStart ?? true)) this.#readLate(left, expired);
+      if (!expired) continue;
+      this.#leftBehind = this.#leftBehind.filter((other) => other !== left);
+      left.log.close();
+    }
+  }
+
+  #readLate(left: { log: OpenLog; untilMs: number }, all: boolean): void {
+    for (;;) {
+      const length = left.log.read(this.#buffer, Number.POSITIVE_INFINITY);
+      if (typeof length !== "number" || length === 0) return;
+      const read = this.#buffer.subarray(0, length);
+      const lines = all || length === this.#buffer.length ? length : read.lastIndexOf(0x0a) + 1;
+      if (lines === 0) return;
+      left.untilMs = this.#now() + lateWriterMs;
+      if (this.#insideFile) this.#listener.endOfFile();
+      this.#deliver(left.log, read.subarray(0, lines));
+      this.#listener.endOfFile();
+    }
+  }
+
+  /** Delivers up to `end`, letting other work in between. */
+  async #drain(log: OpenLog, end = Number.POSITIVE_INFINITY): Promise<ContentGone | undefined> {
+    for (;;) {
+      const outcome = this.#readOn(log, end);
+      if (outcome !== "more") return outcome;
+      await yieldToEventLoop();
+      if (this.#stopped) return undefined;
+    }
+  }
+
+  /** Delivers 2 MiB at most; undefined = everything there is up to `end`. */
+  #readOn(log: OpenLog, end: number): ContentGone | "more" | undefined {
+    for (let done = 0; done < turnBytes && !this.#stopped; ) {
+      const length = log.read(this.#buffer, end);
+      if (typeof length !== "number") return length;
+      if (length === 0) return undefined;
+      this.#deliver(log, this.#buffer.subarray(0, length));
+      done += length;
+    }
+    return "more";
+  }
+
+  #deliver(log: OpenLog, chunk: Buffer): void {
+    this.#stand = log;
+    const at = this.position() as LogPosition;
+    log.advance(chunk);
+    this.#listener.bytes(chunk, at);
+  }
+
+  async #deliverCompressed({ log, offset, path }: Step): Promise<void> {
+    const deliver = (chunk: Buffer, at: LogPosition): boolean => {
+      if (this.#stopped) return false;
+      this.#stand = { ...at, offset: at.offset + chunk.length };
+      this.#listener.bytes(chunk, at);
+      return true;
+    };
+    try {
+      await readCompressed(log, offset, deliver);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      this.#listener.lost(`cannot unpack the rest of ${path}: ${error.message}`);
+    }
+    if (!this.#stopped) this.#readWhole.add(fileKey(log));
+  }
+
+  #reportLosses(
+    unread: UnreadParts,
+    position: LogPosition,
+    held: OpenLog | undefined,
+    kind: RotationKind,
+  ): void {
+    for (const reason of unread.unreadable) {
+      if (!this.#reported.has(reason)) this.#listener.lost(reason);
+      this.#reported.add(reason);
+    }
+    if (unread.found) return;
+    if (!this.#caughtUp && position.headLength > 0) {
+      this.#listener.lost(
+        `the file read last is no longer beside ${this.#path}: what was added to it is missing`,
+      );
+    } else if (kind === "truncate" && held !== undefined && held.knownSize > held.offset) {
+      const bytes = held.knownSize - held.offset;
+      this.#listener.lost(`${this.#path} was truncated before its last ${bytes} bytes were read`);
+    }
+  }
+
+  #endNow(): LogPosition {
+    const before = positionBefore(this.#path);
+    try {
+      const log = openLog(this.#path);
+      log.seek(log.size);
+      const end = log.position();
+      log.close();
+      return end.offset > 0 ? end : before;
+    } catch {
+      // Not readable now, it may be later; what it holds today is not to be read then.
+      const stats = statsOf(this.#path);
+      if (stats !== undefined) this.#skip = { inode: stats.ino, size: stats.size };
+      return before;
+    }
+  }
+
+  #follow(): void {
+    const log = this.#current;
+    if (log === undefined || this.#tail !== undefined || this.#stopped) return;
+    const owner = {
+      readUpTo: () => {
+        // The first bytes of a file are the turn's: it looks for what came before them.
+        if (log.offset > 0) this.#readLive(log);
+      },
+      inspect: () => void this.#wake(false),
+    };
+    try {
+      this.#tail = new LogTail(log, owner, this.#watching);
+      this.#tail.begin();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #readLive(log: OpenLog): void {
+    let outcome: ContentGone | "more" | undefined;
+    try {
+      outcome = this.#readOn(log, Number.POSITIVE_INFINITY);
+    } catch (error) {
+      this.#failed(error);
+    }
+    if (outcome === "replaced" || outcome === "cut") void this.#wake(false);
+  }
+
+  #stopTail(): void {
+    this.#tail?.stop();
+    this.#tail = undefined;
+  }
+
+  /**
+   * Wakes for the file that is to take over: for its first bytes once it exists, for its creation
+   * before. Never both with the followed one: events of a directory would come between those of a
+   * file in it and keep the kernel from merging them.
+   */
+  #awaitFile(target: string | undefined): void {
+    this.#awaiting?.close();
+    this.#awaiting = undefined;
+    this.#awaitedAt = target;
+    if (target === undefined || !this.#watching) return;
+    try {
+      this.#awaiting = watch(target, (_event, name) => {
+        if (name === null || name === basename(this.#path)) void this.#wake(false);
+      });
+      this.#awaiting.on("error", () => this.#awaitFile(undefined));
+    } catch {
+      // Gone again, or no watch to be had: the poll finds the file.
+    }
+  }
+
+  #noteMissing(holding: boolean): void {
+    this.#missingSinceMs ??= this.#now();
+    if (!holding) {
+      this.#setState({ up: false, reason: `${this.#path} does not exist; waiting for it` });
+    } else if (this.#now() - this.#missingSinceMs >= missingMs) {
+      const reason = `${this.#path} is gone; still reading the file that was there`;
+      this.#setState({ up: false, reason });
+    }
+  }
+
+  #failed(error: unknown): void {
+    // A mistake in this program, or in the listener, is not the file's.
+    if (!isSystemError(error)) throw error;
+    const { code, message } = error;
+    const denied = code === "EACCES" || code === "EPERM";
+    const reason = denied
+      ? `cannot read ${this.#path}: permission denied; add the exporter's user to the file's group (usually adm)`
+      : `cannot read ${this.#path}: ${message}`;
+    this.#setState({ up: false, reason });
+  }
+
+  #setState(state: { up: boolean; reason?: string }): void {
+    if (this.#state?.up === state.up && this.#state.reason === state.reason) return;
+    this.#state = state;
+    this.#listener.stateChanged(state);
+  }
+}
+
+function stepOf(log: OpenLog, path: string): Step {
+  const { offset } = log;
+  const end = log.look();
+  const isNews = offset === 0 && end > 0;
+  return { log, path, gzip: false, offset, end, isLeftBehind: false, isNews };
+}
+
+/**
+ * The file at the path; but the one before it while that is empty or missing and the writer may
+ * still hold the old one (it was renamed, not copied).
+ */
+function fileToFollow(
+  steps: Step[],
+  atPath: Step | undefined,
+  held: OpenLog | undefined,
+  position: LogPosition,
+): Step | undefined {
+  const last = steps.findLast(({ end, gzip }) => gzip || end > 0);
+  if (last === undefined || last.gzip) return atPath;
+  const isCopy = last.log !== held && last.offset > 0 && last.log.inode !== position.inode;
+  return isCopy ? atPath : last;
+}
+
+function isSameFile(file: Stats | OpenLog, log: OpenLog): boolean {
+  return file.dev === log.dev && (file instanceof OpenLog ? file.inode : file.ino) === log.inode;
+}
+
+/** Inodes are given away anew: with them goes what a compressed file cannot change. */
+function fileKey({ dev, inode, size, modifiedMs }: OpenLog): string {
+  return `${dev}:${inode}:${size}:${modifiedMs}`;
+}

@@ -1,0 +1,299 @@
+/**
+ * The files that rotation makes of one log, and which of them a reader has not read.
+ *
+ *   kern.log                    the one being written
+ *   kern.log.1  kern.log.2.gz   logrotate; a higher number is older
+ *   kern.log-20261121[-SSSS].gz logrotate with dateext, or dateformat
+ *   kern-20261121.log           logrotate with extension
+ *   kern.log.old                moved by hand: only looked at for the file of a saved position
+ *
+ * Renamed files keep their inode, copied and compressed ones do not; all keep their first bytes.
+ */
+import { readdirSync, realpathSync, type Stats, statSync } from "node:fs";
+import { basename, dirname, extname, join } from "node:path";
+import { gunzipSync, constants as zlibConstants } from "node:zlib";
+import { isSystemError } from "../sources/system-error.ts";
+import { hashHead, type LogPosition, maxHeadBytes } from "./log-identity.ts";
+import { type OpenLog, openLog, readAt } from "./open-log.ts";
+
+/** One file of the log, open. */
+export interface LogPart {
+  path: string;
+  log: OpenLog;
+  gzip: boolean;
+}
+
+export interface UnreadParts {
+  /** From old to new, each with the offset (uncompressed) from which it is unread. */
+  parts: { part: LogPart; offset: number }[];
+  /** Whether the file of the position is still there. */
+  found: boolean;
+  /** What would have to be read and cannot: one line each. */
+  unreadable: string[];
+}
+
+interface Listing {
+  /** Rotated files from old to new. */
+  rotated: LogPart[];
+  /** Files of other names, which may be the one of a saved position. */
+  others: LogPart[];
+  current: LogPart | undefined;
+  /** Files that cannot be read, with when they were last written and why not. */
+  unreadable: { modifiedMs: number; reason: string }[];
+}
+
+interface RotatedName {
+  /** The name without a suffix of compression. */
+  plainName: string;
+  compression: string;
+  /** `logrotate`'s count; undefined where the name has a date or neither. */
+  count?: number;
+  date?: string;
+}
+
+/**
+ * What of the log at `path` stands after `position`, opened. The file at `path` is always the last
+ * part if it exists, even if nothing in it is unread. The caller closes the parts.
+ * Throws the system's error where the file at `path` exists and cannot be opened.
+ */
+export function unreadParts(path: string, position: LogPosition): UnreadParts {
+  const listing = list(path);
+  const used = new Set<LogPart>();
+  try {
+    return choose(listing, position, used);
+  } finally {
+    for (const part of all(listing)) if (!used.has(part)) part.log.close();
+  }
+}
+
+/** The position before the file at `path` and after all that has been rotated away by now. */
+export function positionBefore(path: string): LogPosition {
+  const rotated = siblingPaths(path).map((sibling) => statsOf(sibling.path)?.mtimeMs ?? 0);
+  return {
+    headHash: hashHead(Buffer.alloc(0)),
+    headLength: 0,
+    offset: 0,
+    modifiedMs: Math.max(0, ...rotated),
+  };
+}
+
+function choose(listing: Listing, position: LogPosition, used: Set<LogPart>): UnreadParts {
+  const { rotated, others, current } = listing;
+  const inOrder = current === undefined ? rotated : [...rotated, current];
+  const offsets = new Map<LogPart, number>();
+  for (const known of [position, ...(position.besides ?? [])]) {
+    const part = find(known, [...others, ...inOrder]);
+    if (part !== undefined) offsets.set(part, known.offset);
+  }
+  const aside = others.find((part) => offsets.has(part));
+  const newestKnown = inOrder.findLastIndex((part) => offsets.has(part));
+  const found = newestKnown !== -1 || aside !== undefined;
+  const since = aside?.log.modifiedMs ?? position.modifiedMs ?? Number.POSITIVE_INFINITY;
+  // What stands between known files has been read: nothing is left behind but in order.
+  const chosen = inOrder.filter(
+    (part, index) =>
+      offsets.has(part) ||
+      (newestKnown !== -1 ? index > newestKnown : part.log.modifiedMs > since || part === current),
+  );
+  const newerThan = inOrder[newestKnown]?.log.modifiedMs ?? since;
+  const parts = [...(aside === undefined ? [] : [aside]), ...chosen]
+    .filter((part) => offsets.has(part) || !isCopyOf(part, current))
+    .map((part) => {
+      const offset = offsets.get(part) ?? 0;
+      return { part, offset: part.gzip ? offset : Math.min(offset, part.log.size) };
+    });
+  for (const { part } of parts) used.add(part);
+  return {
+    parts,
+    found,
+    unreadable: listing.unreadable
+      .filter(({ modifiedMs }) => modifiedMs > newerThan)
+      .map(({ reason }) => reason),
+  };
+}
+
+/**
+ * The file of `position`: the same first bytes. Of several, one that reaches as far; then the same
+ * inode, else the newest. A shorter one is a copy that was made before the last lines were read.
+ */
+function find(position: LogPosition, parts: LogPart[]): LogPart | undefined {
+  // Every file begins with an empty head.
+  if (position.headLength === 0) return undefined;
+  const alike = parts.filter((part) => headHashOf(part, position.headLength) === position.headHash);
+  const reaching = alike.filter((part) => part.gzip || part.log.size >= position.offset);
+  const candidates = reaching.length > 0 ? reaching : alike;
+  return candidates.find((part) => part.log.inode === position.inode) ?? candidates.at(-1);
+}
+
+function headHashOf(part: LogPart, length: number): string | undefined {
+  const head = headOf(part, length);
+  return head.length === length ? hashHead(head) : undefined;
+}
+
+/** The first bytes, uncompressed, at most `length`. */
+function headOf(part: LogPart, length: number): Buffer {
+  if (!part.gzip) {
+    const head = Buffer.alloc(length);
+    return head.subarray(0, readAt(part.log.fd, head, length, 0));
+  }
+  // 4 KiB hold any deflate block header and more than 1 KiB of text, and unpack to 4 MiB at most.
+  const packed = Buffer.alloc(4096);
+  const read = readAt(part.log.fd, packed, packed.length, 0);
+  try {
+    const { Z_SYNC_FLUSH } = zlibConstants;
+    return gunzipSync(packed.subarray(0, read), { finishFlush: Z_SYNC_FLUSH }).subarray(0, length);
+  } catch {
+    return Buffer.alloc(0);
+  }
+}
+
+/** `copytruncate` between its two steps: the copy's lines all stand in the current file too. */
+function isCopyOf(part: LogPart, current: LogPart | undefined): boolean {
+  if (current === undefined || part === current || part.gzip) return false;
+  const { size } = part.log;
+  if (size === 0 || size > current.log.size) return false;
+  const length = Math.min(size, maxHeadBytes);
+  return headOf(part, length).equals(headOf(current, length));
+}
+
+/** Opens all that there is. Rotation may run meanwhile: tries again until every name stood still. */
+function list(path: string): Listing {
+  for (let attempt = 0; ; attempt++) {
+    const before = inodesByName(path);
+    const listing = openAll(path);
+    if (attempt === 20 || inodesByName(path) === before) return listing;
+    for (const part of all(listing)) part.log.close();
+  }
+}
+
+function inodesByName(path: string): string {
+  const names = [path, ...siblingPaths(path).map((sibling) => sibling.path)];
+  return names.map((name) => `${name} ${statsOf(name)?.ino}`).join("\n");
+}
+
+/** Undefined where there is nothing, or nothing that may be looked at. */
+export function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
+}
+
+function all(listing: Listing): LogPart[] {
+  const { rotated, others, current } = listing;
+  return [...rotated, ...others, ...(current === undefined ? [] : [current])];
+}
+
+function openAll(path: string): Listing {
+  const listing: Listing = { rotated: [], others: [], current: undefined, unreadable: [] };
+  const names = new Map<LogPart, RotatedName>();
+  const inodes = new Set<string>();
+  const add = (part: LogPart): boolean => {
+    const inode = `${part.log.dev}:${part.log.inode}`;
+    if (inodes.has(inode)) return false;
+    inodes.add(inode);
+    return true;
+  };
+  try {
+    listing.current = { path, log: openLog(path), gzip: false };
+    add(listing.current);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  const siblings = siblingPaths(path);
+  const plain = new Set(siblings.map(({ path }) => path));
+  for (const { path: sibling, name } of siblings) {
+    const gzip = name.compression === ".gz";
+    // While gzip works both stand there, and only the plain one is surely whole.
+    if (gzip && plain.has(join(dirname(sibling), name.plainName))) continue;
+    if (name.compression !== "" && !gzip) {
+      const reason = `${sibling} is compressed with ${name.compression.slice(1)} and cannot be read; let logrotate use gzip`;
+      noteUnreadable(listing, sibling, reason);
+      continue;
+    }
+    try {
+      const part = { path: sibling, log: openLog(sibling), gzip };
+      if (!add(part)) {
+        part.log.close();
+      } else if (name.count === undefined && name.date === undefined) {
+        listing.others.push(part);
+      } else {
+        names.set(part, name);
+        listing.rotated.push(part);
+      }
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      if (error.code === "ENOENT") continue;
+      noteUnreadable(listing, sibling, `cannot read ${sibling}: ${error.message}`);
+    }
+  }
+  listing.rotated.sort(olderFirst(names));
+  return listing;
+}
+
+function noteUnreadable(listing: Listing, path: string, reason: string): void {
+  const stats = statsOf(path);
+  if (stats?.isFile()) listing.unreadable.push({ modifiedMs: stats.mtimeMs, reason });
+}
+
+/** By name where all names are of one kind, else by the time of the last write, which copying and gzip keep. */
+function olderFirst(names: Map<LogPart, RotatedName>): (a: LogPart, b: LogPart) => number {
+  const kinds = [...names.values()];
+  const byCount = kinds.every((name) => name.count !== undefined);
+  const byDate = kinds.every((name) => name.date?.length === kinds[0]?.date?.length);
+  return (a, b) => {
+    const one = names.get(a);
+    const other = names.get(b);
+    if (byCount) return (other?.count ?? 0) - (one?.count ?? 0);
+    if (byDate && one?.date !== other?.date)
+      return (one?.date ?? "") < (other?.date ?? "") ? -1 : 1;
+    return a.log.modifiedMs - b.log.modifiedMs;
+  };
+}
+
+/** Everything in the directory that may have been the log, also beside the target of a symbolic link. */
+function siblingPaths(path: string): { path: string; name: RotatedName }[] {
+  const places = new Set([path]);
+  try {
+    places.add(realpathSync(path));
+  } catch {
+    // Not there at this moment: its siblings are.
+  }
+  const siblings: { path: string; name: RotatedName }[] = [];
+  for (const place of places) {
+    const directory = dirname(place);
+    for (const file of entriesOf(directory)) {
+      const name = rotatedName(file, basename(place));
+      const sibling = join(directory, file);
+      if (name !== undefined && !places.has(sibling)) siblings.push({ path: sibling, name });
+    }
+  }
+  return siblings;
+}
+
+function entriesOf(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+function rotatedName(file: string, base: string): RotatedName | undefined {
+  const compression = /\.(?:gz|xz|zst|bz2|lz4|lzma|Z)$/.exec(file)?.[0] ?? "";
+  const plainName = file.slice(0, file.length - compression.length);
+  const extension = extname(base);
+  const stem = base.slice(0, base.length - extension.length);
+  const suffix = plainName.startsWith(base)
+    ? plainName.slice(base.length)
+    : plainName.startsWith(stem) && plainName.endsWith(extension) && extension !== ""
+      ? plainName.slice(stem.length, plainName.length - extension.length)
+      : undefined;
+  if (suffix === undefined || suffix === "" || !/^[._-]/.test(suffix)) return undefined;
+  if (/^[._-]\d{1,5}$/.test(suffix)) {
+    return { plainName, compression, count: Number(suffix.slice(1)) };
+  }
+  if (/^[._-]\d[\d._:T-]+$/.test(suffix)) return { plainName, compression, date: suffix };
+  return plainName.startsWith(base) ? { plainName, compression } : undefined;
+}

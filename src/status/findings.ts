@@ -1,0 +1,334 @@
+import { type Tone, workloadName } from "../http/pages.ts";
+import type { Kill } from "../kills/kill.ts";
+import { bytes, percent } from "../text/quantities.ts";
+import { about, ago } from "../text/times.ts";
+import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
+import type { Refusal, TimeLeft } from "./time-left.ts";
+
+/**
+ * - `danger`: a limit is reached within the hour, or next to nothing is left.
+ * - `killed`: a process was killed within the last hour.
+ * - `tight`: close to a limit, or on the way to one.
+ * - `blind`: kills would go unseen, or part of the host cannot be read.
+ * - `missed`: the kernel counted kills that its log did not show.
+ * - `healthy`: none of these.
+ * - `unknown`: none that can be seen, and how much is left cannot be read.
+ */
+export type FindingState =
+  | "danger"
+  | "killed"
+  | "tight"
+  | "blind"
+  | "missed"
+  | "healthy"
+  | "unknown";
+
+export interface Finding {
+  state: FindingState;
+  tone: Tone;
+  /** Without a full stop at its end. */
+  sentence: string;
+  /** What the sentence rests on. */
+  detail?: string;
+  /** The kill that the finding is about. */
+  kill?: Kill;
+  /** Stays equal while nothing new is to be announced of the finding. */
+  topic: string;
+}
+
+/** How far from now a finding lies, ahead or back; absent = it is so all the time. */
+type Dated = Finding & { secondsAway?: number };
+
+/** A kill is news, and what is to come a danger, within this time. */
+export const dangerSeconds = 3600;
+/** threshold:oom_host_available_low:ratio and threshold:oom_host_headroom_critical:ratio. */
+const lowAvailable = 0.1;
+const criticalHeadroom = 0.05;
+/** threshold:oom_cgroup_near_limit:ratio, and where hardly any room is left. */
+const nearLimit = 0.9;
+const atLimit = 0.95;
+/** Dangers told one by one. */
+const dangersTold = 3;
+
+/**
+ * What is to be said of the host, the most urgent first; never empty.
+ *
+ * What has a time comes first, the nearest to now before the rest, ahead or back. A limit that is
+ * reached in 9 minutes comes before a kill of 50 minutes ago, which can no longer be averted; a kill of
+ * 3 minutes ago comes before both, for something is down since. Next to nothing left is now. Then what
+ * has no time: hardly any room under a limit, kills that would go unseen, kills that did, limits that
+ * are near or hours away, a host that is short. All is well only where there is nothing else to say.
+ */
+export function findings(view: StatusView): [Finding, ...Finding[]] {
+  const limits = view.cgroups.flatMap((cgroup) => cgroupFinding(cgroup) ?? []);
+  const dangers = limits.filter(({ state }) => state === "danger");
+  const tight = limits.filter(({ state }) => state !== "danger");
+  const host = hostDanger(view);
+  const found = [
+    host,
+    ...dangers.sort(byTime).slice(0, dangersTold),
+    recentKill(view),
+    nearest(tight.filter(({ tone }) => tone === "alarm")),
+    blindness(view),
+    unaccounted(view),
+    nearest(tight.filter(({ tone }) => tone !== "alarm")),
+    host === undefined ? hostShortage(view) : undefined,
+    ...view.troubles.map(blindSpot),
+  ];
+  const [first, ...others] = found
+    .filter((finding) => finding !== undefined)
+    .sort(byTime)
+    .map(({ secondsAway: _, ...finding }): Finding => finding);
+  return first === undefined ? [allWell(view)] : [first, ...others];
+}
+
+function byTime(a: Dated, b: Dated): number {
+  const { secondsAway: left = Number.POSITIVE_INFINITY } = a;
+  const { secondsAway: right = Number.POSITIVE_INFINITY } = b;
+  return left === right ? 0 : left - right;
+}
+
+function hostDanger({ memory, victims }: StatusView): Dated | undefined {
+  if (memory === undefined) return undefined;
+  const { totalBytes, availableBytes, swapTotalBytes, swapFreeBytes, timeLeft } = memory;
+  const next = wouldKill(victims[0]);
+  const seconds = secondsLeft(timeLeft);
+  if (seconds !== undefined && seconds <= dangerSeconds) {
+    return {
+      state: "danger",
+      tone: "alarm",
+      sentence: `In danger: the host runs out of ${whatRunsOut(memory)} in ${about(seconds)}${next}`,
+      detail: `${roomLeft(memory)}; ${trend(timeLeft)}`,
+      topic: `host ${about(seconds)}`,
+      secondsAway: seconds,
+    };
+  }
+  const headroom = (availableBytes + swapFreeBytes) / (totalBytes + swapTotalBytes);
+  if (!(headroom < criticalHeadroom)) return undefined;
+  return {
+    state: "danger",
+    tone: "alarm",
+    sentence: `In danger: the host has hardly any memory left${next}`,
+    detail: roomLeft(memory),
+    topic: "host",
+    secondsAway: 0,
+  };
+}
+
+function hostShortage({ memory }: StatusView): Dated | undefined {
+  if (memory === undefined) return undefined;
+  const seconds = secondsLeft(memory.timeLeft);
+  const isLow = memory.availableBytes < memory.totalBytes * lowAvailable;
+  if (seconds === undefined && !isLow) return undefined;
+  return {
+    state: "tight",
+    tone: "warning",
+    sentence:
+      seconds === undefined
+        ? `Short of memory: ${roomLeft(memory)}`
+        : `The host runs out of ${whatRunsOut(memory)} in ${about(seconds)}`,
+    detail: capitalised(trend(memory.timeLeft)),
+    topic: "host",
+  };
+}
+
+function whatRunsOut({ swapTotalBytes }: HostMemoryView): string {
+  return swapTotalBytes > 0 ? "memory and swap" : "memory";
+}
+
+/** `512 MiB of 16 GiB left, no swap`. */
+function roomLeft(memory: HostMemoryView): string {
+  const { totalBytes, availableBytes, swapTotalBytes, swapFreeBytes } = memory;
+  const swap = swapTotalBytes === 0 ? "no swap" : `${bytes(swapFreeBytes)} of swap`;
+  return `${bytes(availableBytes)} of ${bytes(totalBytes)} left, ${swap}`;
+}
+
+export function cgroupTone(cgroup: CgroupView): Tone {
+  return cgroupFinding(cgroup)?.tone ?? "calm";
+}
+
+function cgroupFinding(cgroup: CgroupView): Dated | undefined {
+  const { limitBytes, limitCgroup, timeLeft } = cgroup;
+  const name = cgroupName(cgroup);
+  const limit =
+    limitCgroup === undefined
+      ? `its ${bytes(limitBytes)} limit`
+      : `the ${bytes(limitBytes)} limit of ${limitCgroup}`;
+  const share = heldBytes(cgroup) / limitBytes;
+  const filled = percent(heldBytes(cgroup), limitBytes);
+  const seconds = secondsLeft(timeLeft);
+  if (seconds !== undefined && seconds <= dangerSeconds) {
+    return {
+      state: "danger",
+      tone: "alarm",
+      sentence: `In danger: ${name} reaches ${limit} in ${about(seconds)}${wouldKill(cgroup.nextVictim)}`,
+      detail: `${bytes(heldBytes(cgroup))} held, ${filled} of the limit; ${trend(timeLeft)}`,
+      topic: `${cgroup.cgroup} ${about(seconds)}`,
+      secondsAway: seconds,
+    };
+  }
+  const isCache = refusalOf(timeLeft) === "page_cache";
+  if (seconds === undefined && (share < nearLimit || isCache)) return undefined;
+  const isStill = refusalOf(timeLeft) === "not_growing";
+  return {
+    state: "tight",
+    tone: share >= atLimit && !isStill ? "alarm" : "warning",
+    sentence:
+      seconds === undefined
+        ? `${name} is at ${filled} of ${limit}`
+        : `${name} reaches ${limit} in ${about(seconds)}`,
+    detail: capitalised(trend(timeLeft)),
+    topic: cgroup.cgroup,
+  };
+}
+
+export function cgroupName({ owner, cgroup }: CgroupView): string {
+  return workloadName(owner, cgroup) ?? cgroup;
+}
+
+/** The first of several that are alike, and how many there are. */
+function nearest([first, ...others]: Dated[]): Dated | undefined {
+  if (first === undefined || others.length === 0) return first;
+  const more = `${others.length} more ${others.length === 1 ? "is" : "are"} close to theirs`;
+  return { ...first, sentence: `${first.sentence}; ${more}` };
+}
+
+function recentKill({ kills, atMs }: StatusView): Dated | undefined {
+  const recent = kills.flatMap((kill) => {
+    const secondsAway = (atMs - (killTimeMs(kill) ?? Number.NEGATIVE_INFINITY)) / 1000;
+    return secondsAway <= dangerSeconds ? [{ kill, secondsAway: Math.max(0, secondsAway) }] : [];
+  });
+  const last = recent[0];
+  if (last === undefined) return undefined;
+  const { kill, secondsAway } = last;
+  const when = ago(atMs - secondsAway * 1000, atMs);
+  const what =
+    recent.length === 1
+      ? `A process was killed ${when}`
+      : `${recent.length} processes were killed within an hour, the last ${when}`;
+  const owner = workloadName(kill.owner, kill.cgroup);
+  const of = owner === undefined ? "" : ` of ${owner}`;
+  return {
+    state: "killed",
+    tone: "alarm",
+    sentence: `${what}: ${commOf(kill)} (pid ${kill.pid})${of}${whatRanOut(kill)}`,
+    detail: kill.summary,
+    kill,
+    topic: kill.incident,
+    secondsAway,
+  };
+}
+
+/** `, at its own limit of 2 GiB`, as far as the log tells. */
+function whatRanOut({ constraint, cause, cgroup, limitCgroup, limitBytes }: Kill): string {
+  if (cause === "manual") return ", because somebody asked the kernel to";
+  if (constraint === "none") return ", when the host ran out of memory";
+  if (constraint === "cpuset" || constraint === "memory_policy") {
+    return ", when its memory node was full";
+  }
+  if (constraint !== "memcg") return "";
+  const size = limitBytes === null ? "" : ` of ${bytes(limitBytes)}`;
+  if (limitCgroup === null) return `, at a limit${size}`;
+  return limitCgroup === cgroup
+    ? `, at its own limit${size}`
+    : `, at the limit${size} on ${limitCgroup}`;
+}
+
+function blindness({ sources }: StatusView): Dated | undefined {
+  if (sources.some(({ up }) => up)) return undefined;
+  return {
+    state: "blind",
+    tone: "warning",
+    sentence: "Blind: kills would go unseen, for no kernel log is being read",
+    detail: sources.find(({ reason }) => reason !== undefined)?.reason,
+    topic: "log",
+  };
+}
+
+function unaccounted({ unaccountedKills = 0 }: StatusView): Dated | undefined {
+  if (unaccountedKills <= 0) return undefined;
+  const kills = unaccountedKills === 1 ? "1 kill" : `${unaccountedKills} kills`;
+  return {
+    state: "missed",
+    tone: "warning",
+    sentence: `Missed: the kernel counted ${kills} that its log did not show`,
+    topic: kills,
+  };
+}
+
+function blindSpot({ collector, reason }: { collector: string; reason: string }): Dated {
+  return {
+    state: "blind",
+    tone: "warning",
+    sentence: `Blind in part: ${collector} cannot be read`,
+    detail: reason,
+    topic: collector,
+  };
+}
+
+function allWell({ memory, cgroups, kills, atMs }: StatusView): Finding {
+  const last = kills[0] && killTimeMs(kills[0]);
+  const detail =
+    last === undefined ? "No kill is known here" : `The last kill was ${ago(last, atMs)}`;
+  if (memory === undefined) {
+    return {
+      state: "unknown",
+      tone: "calm",
+      sentence:
+        "No process was killed within the hour; how much memory is left cannot be read here",
+      detail,
+      topic: "unknown",
+    };
+  }
+  const limits = cgroups.length === 0 ? "no limit is set" : "nothing is near its limit";
+  return {
+    state: "healthy",
+    tone: "calm",
+    sentence: `Healthy: ${bytes(memory.availableBytes)} left, ${limits}`,
+    detail,
+    topic: "healthy",
+  };
+}
+
+function wouldKill(next: { pid: number; comm: string } | undefined): string {
+  return next === undefined ? "" : `; the kernel would kill ${commOf(next)} (pid ${next.pid})`;
+}
+
+/** The name that a process gave itself, which may be none. */
+export function commOf({ comm }: { comm: string }): string {
+  return comm === "" ? "(no name)" : comm;
+}
+
+export function killTimeMs({ time }: Kill): number | undefined {
+  return time === null ? undefined : Date.parse(time);
+}
+
+export function secondsLeft(timeLeft: TimeLeft): number | undefined {
+  return "refused" in timeLeft ? undefined : timeLeft.seconds;
+}
+
+function refusalOf(timeLeft: TimeLeft): Refusal | undefined {
+  return "refused" in timeLeft ? timeLeft.refused : undefined;
+}
+
+const refusals: Record<Refusal, string | undefined> = {
+  plenty_left: undefined,
+  page_cache: "most is page cache, which the kernel takes back first",
+  watched_too_short: "watched for too short a time to tell a trend",
+  fell_back: "it fell back within the hour",
+  not_growing: "not growing",
+  slowing_down: "growing ever more slowly",
+  no_line: "going up and down",
+  far_off: "growing slowly",
+};
+
+/** How use moves: its speed where it has one, else why no time is told. */
+export function trend(timeLeft: TimeLeft): string | undefined {
+  return "refused" in timeLeft
+    ? refusals[timeLeft.refused]
+    : `growing by ${bytes(timeLeft.bytesPerSecond * 60)} a minute`;
+}
+
+function capitalised(text: string | undefined): string | undefined {
+  return text && `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+}

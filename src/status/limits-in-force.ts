@@ -1,0 +1,69 @@
+import { dirname } from "node:path";
+import { unreclaimableBytes } from "../collectors/cgroups.ts";
+import type { CgroupReading } from "../sources/cgroup-tree.ts";
+
+/** A limit and what counts towards it. */
+export interface LimitReading {
+  reading: CgroupReading;
+  limitBytes: number;
+  /** The ancestor whose limit it is, where that was not read itself. */
+  limitCgroup: string | undefined;
+  unreclaimableBytes: number | undefined;
+}
+
+/**
+ * Every limit once: at the cgroup that has it, or at the topmost ones below it where that cgroup is
+ * filtered out or out of sight. What lies deeper counts towards the same limit and is no further one.
+ */
+export function limitsIn(readings: readonly CgroupReading[]): LimitReading[] {
+  const known = new Map(readings.map((reading) => [reading.path, reading]));
+  return readings.flatMap((reading) => {
+    const {
+      path,
+      maxBytes = Number.POSITIVE_INFINITY,
+      effectiveMaxBytes,
+      limitingCgroup,
+    } = reading;
+    if (effectiveMaxBytes === Number.POSITIVE_INFINITY) return [];
+    const isSeen = limitingCgroup !== undefined && known.has(limitingCgroup);
+    const limitBytes = isSeen ? maxBytes : effectiveMaxBytes;
+    const isOwn = limitBytes === maxBytes;
+    const isRepeated = ancestorsOf(path).some(
+      (above) => known.get(above)?.effectiveMaxBytes === effectiveMaxBytes,
+    );
+    if (limitBytes === Number.POSITIVE_INFINITY || (!isOwn && isRepeated)) return [];
+    const limitCgroup = isOwn ? undefined : limitingCgroup;
+    return [{ reading, limitBytes, limitCgroup, unreclaimableBytes: unreclaimableBytes(reading) }];
+  });
+}
+
+/**
+ * The limits that can be hit first. A cgroup whose ancestor has less left than itself never reaches
+ * its own limit: whatever it takes is taken from the ancestor too.
+ */
+export function limitsInForce(limits: readonly LimitReading[]): LimitReading[] {
+  const known = new Map(limits.map((limit) => [limit.reading.path, limit]));
+  return limits.filter((limit) => {
+    const { path, effectiveMaxBytes } = limit.reading;
+    return !ancestorsOf(path).some((name) => {
+      const above = known.get(name);
+      if (above === undefined) return false;
+      // With v1's memory.use_hierarchy off an ancestor's limit does not count down here.
+      return effectiveMaxBytes <= above.limitBytes && leftBytes(above) <= leftBytes(limit);
+    });
+  });
+}
+
+function leftBytes({ reading, limitBytes, unreclaimableBytes }: LimitReading): number {
+  return limitBytes - (unreclaimableBytes ?? reading.currentBytes);
+}
+
+/** The paths above a path, the nearest first. */
+function ancestorsOf(path: string): string[] {
+  const ancestors: string[] = [];
+  for (let above = path; above !== "/"; ) {
+    above = dirname(above);
+    ancestors.push(above);
+  }
+  return ancestors;
+}

@@ -1,0 +1,114 @@
+import { dirname, join } from "node:path";
+import { unkillableScoreAdj } from "../kernel/badness.ts";
+import { type ProcessReading, sizeBytes, taskPath } from "../sources/process-table.ts";
+import { addressSpaceOf } from "./address-space.ts";
+import { isWithin } from "./next-victim.ts";
+import type { VictimRankingOptions } from "./victim-ranking.ts";
+
+/** Two readings of one address space, a second apart, may differ by this share of its size. */
+const alikeWithin = 1 / 16;
+/** At most so many that look alike are compared page by page, the nearest pids first. */
+const alikeAtMost = 32;
+/** In a whole group each is compared with so many before it: clones have pids close together. */
+const neighboursAtMost = 4;
+
+/** Who dies with whom, in one scope at one moment. */
+export class KillReach {
+  readonly #options: VictimRankingOptions;
+  readonly #processes: readonly ProcessReading[];
+  readonly #scope: string;
+  /** By the victim's cgroup. */
+  readonly #groups = new Map<string, string | undefined>();
+  readonly #groupBytes = new Map<string, number>();
+  readonly #closely = new Map<number, ProcessReading | undefined>();
+
+  constructor(options: VictimRankingOptions, processes: readonly ProcessReading[], scope: string) {
+    this.#options = options;
+    this.#processes = processes;
+    this.#scope = scope;
+  }
+
+  /** Those that a kill of `process` takes along, and what all of them hold. */
+  reachOf(process: ProcessReading): { others: ProcessReading[]; freesBytes: number } {
+    const group = this.#groupOf(process.cgroup);
+    const members = group === undefined ? [] : this.#membersOf(group);
+    const others = new Map<number, ProcessReading>();
+    for (const other of [...this.#sharing(process, this.#processes), ...members]) {
+      if (other.pid !== process.pid) others.set(other.pid, other);
+    }
+    return {
+      others: [...others.values()],
+      freesBytes: group === undefined ? sizeBytes(process.memory) : this.#bytesOf(group, members),
+    };
+  }
+
+  #membersOf(group: string): ProcessReading[] {
+    return this.#processes.filter(
+      ({ scoreAdj, cgroup }) => scoreAdj !== unkillableScoreAdj && isWithin(cgroup, group),
+    );
+  }
+
+  /** What a group holds, an address space once. */
+  #bytesOf(group: string, members: readonly ProcessReading[]): number {
+    let bytes = this.#groupBytes.get(group);
+    if (bytes === undefined) {
+      const byPid = [...members].sort((a, b) => a.pid - b.pid);
+      const counted = byPid.filter((member, index) => {
+        const before = byPid.slice(Math.max(0, index - neighboursAtMost), index);
+        return this.#sharing(member, before).length === 0;
+      });
+      bytes = counted.reduce((sum, { memory }) => sum + sizeBytes(memory), 0);
+      this.#groupBytes.set(group, bytes);
+    }
+    return bytes;
+  }
+
+  /** Those among `others` that run in the address space of `process`. */
+  #sharing(process: ProcessReading, others: readonly ProcessReading[]): ProcessReading[] {
+    const size = sizeBytes(process.memory);
+    const alike = others.filter(
+      ({ pid, scoreAdj, memory }) =>
+        pid !== process.pid &&
+        scoreAdj === process.scoreAdj &&
+        Math.abs(sizeBytes(memory) - size) <= size * alikeWithin,
+    );
+    if (alike.length === 0) return [];
+    const layout = this.#lookedAt(process)?.stat?.layout;
+    if (layout === undefined) return [];
+    const { files, pageBytes } = this.#options;
+    const isIn = addressSpaceOf(files, taskPath(process), pageBytes);
+    const distance = ({ pid }: ProcessReading) => Math.abs(pid - process.pid);
+    return alike
+      .sort((a, b) => distance(a) - distance(b))
+      .slice(0, alikeAtMost)
+      .filter((other) => this.#lookedAt(other)?.stat?.layout === layout && isIn(taskPath(other)));
+  }
+
+  #lookedAt(process: ProcessReading): ProcessReading | undefined {
+    if (process.stat !== undefined) return process;
+    const { pid } = process;
+    if (!this.#closely.has(pid)) {
+      this.#closely.set(pid, this.#options.table.lookClosely([process])[0]);
+    }
+    return this.#closely.get(pid);
+  }
+
+  /** The cgroup that a kill in `cgroup` takes whole. */
+  #groupOf(cgroup: string | undefined): string | undefined {
+    if (cgroup === undefined) return undefined;
+    if (!this.#groups.has(cgroup)) this.#groups.set(cgroup, this.#oomGroup(cgroup));
+    return this.#groups.get(cgroup);
+  }
+
+  /** The highest one up to the scope that has memory.oom.group set (`mem_cgroup_get_oom_group()`). */
+  #oomGroup(cgroup: string): string | undefined {
+    const { files, tree } = this.#options;
+    if (tree?.hierarchy.version !== "v2") return undefined;
+    let group: string | undefined;
+    for (let path = cgroup; ; path = dirname(path)) {
+      const file = join(tree.hierarchy.directory, path, "memory.oom.group");
+      if (files.textIfReadable(file)?.trim() === "1") group = path;
+      if (path === this.#scope || path === "/") return group;
+    }
+  }
+}

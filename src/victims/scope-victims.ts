@@ -1,0 +1,116 @@
+import { unkillableScoreAdj } from "../kernel/badness.ts";
+import type { Owner } from "../kills/kill.ts";
+import type { CgroupReading } from "../sources/cgroup-tree.ts";
+import type { OwnerNames } from "../sources/owner-names.ts";
+import type { ProcessReading } from "../sources/process-table.ts";
+import { KillReach } from "./killed-together.ts";
+import { isWithin } from "./next-victim.ts";
+import { VictimRanking, type VictimRankingOptions } from "./victim-ranking.ts";
+
+export interface VictimsOptions extends VictimRankingOptions {
+  owners: OwnerNames;
+}
+
+/** What is ranked: all processes as just read, and what they are measured against. */
+export interface HostMoment {
+  processes: readonly ProcessReading[];
+  memTotalBytes: number;
+  swapTotalBytes: number;
+}
+
+/** Who would die in one scope, in the kernel's order. */
+export interface Ranking {
+  /** `host`, or the path of the cgroup. */
+  scope: string;
+  candidates: ProcessReading[];
+  /** Those with oom_score_adj -1000 in the scope. */
+  unkillable: ProcessReading[];
+}
+
+/** One candidate of `/api/v1/victims` and `victims --json`; sizes in bytes. */
+export interface Victim {
+  rank: number;
+  pid: number;
+  comm: string;
+  owner: Owner;
+  cgroup: string | null;
+  score: number;
+  scoreAdj: number;
+  residentBytes: number;
+  swapBytes: number;
+  pageTablesBytes: number;
+  /**
+   * What it and those that die with it hold, an address space once. Other memory that they share is
+   * counted for each.
+   */
+  freesBytes: number;
+  /** Pids that memory.oom.group takes along, and those in one address space with it. */
+  diesWith: number[];
+}
+
+/** Body of `/api/v1/victims`, and what `victims --json` prints. */
+export interface VictimsAnswer {
+  scope: string;
+  victims: Victim[];
+  unkillable: { count: number; residentBytes: number };
+}
+
+/** Ranks who dies next, for the API, the status page and the command alike. */
+export class Victims {
+  readonly #options: VictimsOptions;
+  readonly #ranking: VictimRanking;
+
+  constructor(options: VictimsOptions) {
+    this.#options = options;
+    this.#ranking = new VictimRanking(options);
+  }
+
+  /**
+   * Who would die if the host ran out of memory or, given a cgroup, if that hit the limit on it.
+   * @throws {FileUnavailable} where procfs cannot be read
+   */
+  rank(moment: HostMoment, cgroup?: CgroupReading): Ranking {
+    const { processes, memTotalBytes, swapTotalBytes } = moment;
+    const totals = { totalBytes: memTotalBytes + swapTotalBytes, swapTotalBytes };
+    return {
+      scope: cgroup?.path ?? "host",
+      candidates: this.#ranking.rank(processes, totals, cgroup),
+      unkillable: processes.filter(
+        (process) =>
+          process.scoreAdj === unkillableScoreAdj &&
+          (cgroup === undefined || isWithin(process.cgroup, cgroup.path)),
+      ),
+    };
+  }
+
+  /** The first `top` of a ranking. `processes`: all of the moment it was made from. */
+  answer(
+    { scope, candidates, unkillable }: Ranking,
+    { processes }: HostMoment,
+    top: number,
+  ): VictimsAnswer {
+    const kills = new KillReach(this.#options, processes, scope);
+    return {
+      scope,
+      victims: candidates.slice(0, top).map((process, index) => {
+        const { others, freesBytes } = kills.reachOf(process);
+        return {
+          rank: index + 1,
+          pid: process.pid,
+          comm: process.comm,
+          owner: this.#options.owners.ownerOf(process.cgroup ?? ""),
+          cgroup: process.cgroup ?? null,
+          score: process.score,
+          scoreAdj: process.scoreAdj,
+          ...process.memory,
+          freesBytes,
+          diesWith: others.map(({ pid }) => pid),
+        };
+      }),
+      unkillable: {
+        count: unkillable.length,
+        residentBytes: unkillable.reduce((sum, { memory }) => sum + memory.residentBytes, 0),
+      },
+    };
+  }
+}

@@ -1,0 +1,139 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { type BadnessRules, badnessRules } from "../kernel/badness.ts";
+import type { CgroupReading, CgroupTree } from "../sources/cgroup-tree.ts";
+import type { HostFiles } from "../sources/host-files.ts";
+import type { ProcessReading, ProcessTable } from "../sources/process-table.ts";
+import {
+  cgroupScope,
+  isUntouchable,
+  isWithin,
+  rankVictims,
+  type VictimScope,
+} from "./next-victim.ts";
+
+export interface VictimRankingOptions {
+  files: HostFiles;
+  table: ProcessTable;
+  /** Absent where the machine has no memory controller. */
+  tree?: CgroupTree;
+  pageBytes: number;
+}
+
+/** The host's memory that processes are measured against. */
+export interface HostTotals {
+  /** MemTotal plus SwapTotal. */
+  totalBytes: number;
+  swapTotalBytes: number;
+}
+
+/** So many at the head are looked at anew, and closely: they may have moved since the pass that read them. */
+const refreshedAtMost = 32;
+
+/** Ranks processes by the rules of the running kernel. */
+export class VictimRanking {
+  readonly #options: VictimRankingOptions;
+  #kernel: { rules: BadnessRules; hostInit: boolean } | undefined;
+
+  constructor(options: VictimRankingOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Who would die, the next one first, if the host ran out of memory or, given a cgroup, if that hit
+   * the limit on it: all but the untouchable.
+   * @param processes all of the host, as just read
+   */
+  rank(
+    processes: readonly ProcessReading[],
+    totals: HostTotals,
+    cgroup?: CgroupReading,
+  ): ProcessReading[] {
+    const { table } = this.#options;
+    const scope = this.#scope(totals, cgroup);
+    const ranked = rankVictims(inside(processes, cgroup), scope);
+    const head = table.refresh(ranked.slice(0, refreshedAtMost));
+    return rankVictims([...head, ...ranked.slice(refreshedAtMost)], scope);
+  }
+
+  /**
+   * The first of the host's ranking, at less cost. The kernel's scores say who that is up to
+   * thousandths of the host's memory; only those that are equal in them are compared by what the
+   * scores are made of.
+   * @param processes all of the host, the highest score first, just read
+   */
+  firstOfHost(
+    processes: readonly ProcessReading[],
+    totals: HostTotals,
+  ): ProcessReading | undefined {
+    const scope = this.#scope(totals);
+    const highest = processes.find((process) => !isUntouchable(process, scope.hostInit))?.score;
+    // A child that dies for its parent may have any score.
+    const equals = scope.rules.childrenFirst
+      ? processes
+      : processes.filter(({ score }) => score === highest);
+    const head = rankVictims(equals, scope).slice(0, refreshedAtMost);
+    return rankVictims(this.#options.table.lookClosely(head), scope)[0];
+  }
+
+  #scope(totals: HostTotals, cgroup?: CgroupReading): VictimScope {
+    const { files, table, pageBytes } = this.#options;
+    this.#kernel ??= {
+      rules: badnessRules(files.textIfReadable(files.procfs("sys/kernel/osrelease"))),
+      hostInit: table.seesHostInit(),
+    };
+    const { totalBytes, swapTotalBytes } = totals;
+    const host = { totalBytes, pageBytes, ...this.#kernel };
+    // Without a limit a cgroup runs out only together with the host.
+    if (cgroup === undefined || cgroup.effectiveMaxBytes === Number.POSITIVE_INFINITY) return host;
+    const { effectiveMaxBytes: maxBytes, swapMaxBytes } = cgroup;
+    const swappiness = swapTotalBytes === 0 ? undefined : this.#swappiness(cgroup.path);
+    const scope = cgroupScope(host, { maxBytes, swapMaxBytes, swappiness }, swapTotalBytes);
+    return { ...scope, cgroupOrder: this.#cgroupOrder() };
+  }
+
+  /**
+   * A parent is looked at before those below it, and of those side by side the one made first
+   * (`css_next_descendant_pre()`): inode numbers of cgroupfs go up, since 4.14.
+   */
+  #cgroupOrder(): VictimScope["cgroupOrder"] {
+    const root = this.#options.tree?.hierarchy.directory;
+    if (root === undefined) return undefined;
+    const numbers = new Map<string, bigint>();
+    const numberOf = (path: string): bigint => {
+      const known = numbers.get(path);
+      if (known !== undefined) return known;
+      const found = statSync(join(root, path), { bigint: true, throwIfNoEntry: false })?.ino ?? 0n;
+      numbers.set(path, found);
+      return found;
+    };
+    return (a, b) => {
+      const [inA, inB] = [a.split("/"), b.split("/")];
+      const fork = inA.findIndex((name, depth) => name !== inB[depth]);
+      if (fork < 0 || fork >= inB.length) return inA.length - inB.length;
+      const [madeA, madeB] = [inA, inB].map((names) =>
+        numberOf(names.slice(0, fork + 1).join("/")),
+      );
+      return madeA === madeB ? 0 : (madeA as bigint) < (madeB as bigint) ? -1 : 1;
+    };
+  }
+
+  /** v1 has one for each cgroup, v2 the host's for all. */
+  #swappiness(path: string): number | undefined {
+    const { files, tree } = this.#options;
+    const file =
+      tree?.hierarchy.version === "v1"
+        ? join(tree.hierarchy.directory, path, "memory.swappiness")
+        : files.procfs("sys/vm/swappiness");
+    const value = Number.parseInt(files.textIfReadable(file) ?? "", 10);
+    return Number.isNaN(value) ? undefined : value;
+  }
+}
+
+function inside(
+  processes: readonly ProcessReading[],
+  cgroup: CgroupReading | undefined,
+): readonly ProcessReading[] {
+  if (cgroup === undefined) return processes;
+  return processes.filter((process) => isWithin(process.cgroup, cgroup.path));
+}

@@ -1,0 +1,201 @@
+import { gunzipSync } from "node:zlib";
+import { beforeEach, describe, expect, it } from "vitest";
+import {
+  type Collector,
+  type CollectorName,
+  type CollectorPass,
+  NoData,
+} from "../../src/collectors/collector.ts";
+import { Scraper } from "../../src/collectors/scrape.ts";
+
+const plain = { format: "text", gzip: false } as const;
+
+let clockMs: number;
+let logged: string[];
+let runs: string[];
+
+beforeEach(() => {
+  clockMs = 1000;
+  logged = [];
+  runs = [];
+});
+
+function collector(name: CollectorName, collect: (pass: CollectorPass) => void): Collector {
+  return {
+    name,
+    collect(pass) {
+      runs.push(name);
+      collect(pass);
+    },
+  };
+}
+
+function scraperOf(...collectors: Collector[]): Scraper {
+  const say = (level: string) => (fields: object, message: string) => {
+    logged.push(`${level} ${message} ${JSON.stringify(fields)}`);
+  };
+  return new Scraper({
+    collectors,
+    addOwnSamples: (samples) => samples.add("process_open_fds", 7, {}),
+    now: () => clockMs,
+    log: { debug: say("debug"), info: say("info"), warn: say("warn"), error: say("error") },
+  });
+}
+
+const host = collector("host", ({ sink }) => sink.add("oom_kernel_kills_total", 1, {}));
+
+/** One scrape as lines of samples, long after the one before. */
+async function scrape(scraper: Scraper, request = {}): Promise<string[]> {
+  clockMs += 60_000;
+  const body = await scraper.scrape(request, plain);
+  return body
+    .toString()
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+describe("a scrape", () => {
+  it("holds what the collectors and the exporter add, and how each collector fared", async () => {
+    const slow = collector("log", () => {
+      clockMs += 250;
+    });
+    expect(await scrape(scraperOf(host, slow))).toEqual([
+      "oom_kernel_kills_total 1",
+      'oom_scrape_collector_success{collector="host"} 1',
+      'oom_scrape_collector_success{collector="log"} 1',
+      'oom_scrape_collector_duration_seconds{collector="host"} 0',
+      'oom_scrape_collector_duration_seconds{collector="log"} 0.25',
+      "process_open_fds 7",
+    ]);
+  });
+
+  it("drops what a failing collector has added and harms no other", async () => {
+    const torn = collector("cgroups", ({ sink }) => {
+      sink.add("oom_cgroups", 5, {});
+      throw new Error("EIO");
+    });
+    const lines = await scrape(scraperOf(torn, host));
+    expect(lines).toContain('oom_scrape_collector_success{collector="cgroups"} 0');
+    expect(lines).toContain("oom_kernel_kills_total 1");
+    expect(lines).not.toContain("oom_cgroups 5");
+  });
+
+  it("logs a failure when it begins and when it ends, however many scrapes see it", async () => {
+    let broken = true;
+    const scraper = scraperOf(
+      collector("host", () => {
+        if (broken) {
+          throw new Error("/proc/meminfo: EACCES");
+        }
+      }),
+    );
+    await scrape(scraper);
+    await scrape(scraper);
+    expect(logged).toEqual([
+      'error collector failed {"collector":"host","reason":"/proc/meminfo: EACCES"}',
+    ]);
+    broken = false;
+    await scrape(scraper);
+    await scrape(scraper);
+    expect(logged.slice(1)).toEqual(['info collector works again {"collector":"host"}']);
+  });
+
+  it("takes missing kernel files for no error", async () => {
+    const scraper = scraperOf(
+      collector("host", () => {
+        throw new NoData("no PSI before Linux 4.20");
+      }),
+    );
+    expect(await scrape(scraper)).toContain('oom_scrape_collector_success{collector="host"} 0');
+    await scrape(scraper);
+    expect(logged).toEqual([
+      'debug collector has nothing to read here {"collector":"host","reason":"no PSI before Linux 4.20"}',
+    ]);
+  });
+
+  it("keeps its own samples' failure to itself", async () => {
+    const scraper = new Scraper({
+      collectors: [host],
+      addOwnSamples: () => {
+        throw new Error("no /proc/self");
+      },
+      now: () => clockMs,
+      log: { debug() {}, info() {}, warn() {}, error: (_, message) => logged.push(message) },
+    });
+    expect(await scrape(scraper)).toContain("oom_kernel_kills_total 1");
+    expect(logged).toEqual(["collector failed"]);
+  });
+
+  it("begins no collector after its deadline, and tells the running one what it is", async () => {
+    let told = 0;
+    const slow = collector("cgroups", ({ deadlineMs, now }) => {
+      told = deadlineMs - now();
+      clockMs += 950;
+    });
+    const lines = await scrape(scraperOf(slow, host), { budgetMs: 900 });
+    expect(told).toBe(900);
+    expect(runs).toEqual(["cgroups"]);
+    expect(lines).toContain('oom_scrape_collector_success{collector="cgroups"} 1');
+    expect(lines).toContain('oom_scrape_collector_success{collector="host"} 0');
+    expect(logged[0]).toContain("warn collector skipped");
+  });
+
+  it("runs only the collectors that are asked for", async () => {
+    const other = collector("log", ({ sink }) => sink.add("oom_log_lines_total", 9, {}));
+    const lines = await scrape(scraperOf(host, other), { collectors: ["log"] });
+    expect(runs).toEqual(["log"]);
+    expect(lines).toContain("oom_log_lines_total 9");
+    expect(lines.join()).not.toContain('collector="host"');
+  });
+});
+
+describe("the pass", () => {
+  it("is shared by scrapes that come while it is being printed and shortly after", async () => {
+    const scraper = scraperOf(host);
+    const both = [scraper.scrape({}, plain), scraper.scrape({}, plain)];
+    clockMs += 49;
+    both.push(scraper.scrape({}, { format: "openmetrics", gzip: true }));
+    await Promise.all(both);
+    expect(runs).toEqual(["host"]);
+    clockMs += 1;
+    await scraper.scrape({}, plain);
+    expect(runs).toEqual(["host", "host"]);
+  });
+
+  it("is shared for as long again as it took, so that reading takes half the time at most", async () => {
+    const slow = collector("host", () => {
+      clockMs += 2000;
+    });
+    const scraper = scraperOf(slow);
+    await scraper.scrape({}, plain);
+    clockMs += 1999;
+    await scraper.scrape({}, plain);
+    expect(runs).toHaveLength(1);
+    clockMs += 1;
+    await scraper.scrape({}, plain);
+    expect(runs).toHaveLength(2);
+  });
+
+  it("is not shared by scrapes of other collectors", async () => {
+    const scraper = scraperOf(
+      host,
+      collector("log", () => {}),
+    );
+    await scraper.scrape({}, plain);
+    await scraper.scrape({ collectors: ["host"] }, plain);
+    expect(runs).toEqual(["host", "log", "host"]);
+  });
+
+  it("is the same text when compressed", async () => {
+    const scraper = scraperOf(host);
+    const compressed = await scraper.scrape({}, { format: "text", gzip: true });
+    expect(gunzipSync(compressed)).toEqual(await scraper.scrape({}, plain));
+  });
+
+  it("has been made once the first scrape is answered", async () => {
+    const scraper = scraperOf(host);
+    expect(scraper.hasRun).toBe(false);
+    await scraper.scrape({}, plain);
+    expect(scraper.hasRun).toBe(true);
+  });
+});

@@ -1,0 +1,135 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type LogClock, utcZone } from "../../src/kernel-log/local-time.ts";
+import { KernelMessageReader } from "../../src/kernel-log/log-line.ts";
+
+const kill = "Out of memory: Killed process 42 (java) total-vm:8kB, anon-rss:4kB, file-rss:0kB";
+const clock: LogClock = { nowMs: () => Date.parse("2026-11-21T00:00:00Z"), zone: utcZone };
+const november = Date.parse("2026-11-20T13:23:50Z");
+
+/** The lines as a reader of a copy has them; without `copied`, of a log that is followed. */
+function read(lines: readonly string[], copied = true) {
+  const reader = new KernelMessageReader(clock, { copied });
+  return lines.map((line) => reader.read(line));
+}
+
+const envelopes: [name: string, line: string][] = [
+  ["dmesg", `[12345.678901] ${kill}`],
+  ["dmesg -T", `[Fri Nov 20 13:23:50 2026] ${kill}`],
+  ["dmesg -H", `[  +0.000004] ${kill}`],
+  ["dmesg -r", `<3>[12345.678901] ${kill}`],
+  ["kern.log", `Nov 20 13:23:50 web1 kernel: [12345.678901] ${kill}`],
+  ["messages", `Nov 20 13:23:50 web1 kernel: ${kill}`],
+  ["journalctl -o short-iso", `2026-11-20T13:23:50+0000 web1 kernel: ${kill}`],
+  ["a tag alone", `kernel: ${kill}`],
+];
+
+const marks: [name: string, mark: string][] = [
+  ["indentation", "    "],
+  ["a tab", "\t"],
+  ["a mail's quote mark", "> "],
+  ["a list's mark", "* "],
+  ["grep's file name", "/var/log/kern.log.1:"],
+  ["grep's file name and line", "kern.log:123:"],
+  ["grep -A's line", "124-"],
+  ["cat -n's line", "   123\t"],
+  ["a host", "10.1.2.3: "],
+  ["a compose service", "node1  | "],
+  ["a test's machine", "machine # "],
+  ["a name in brackets", "[pod/npd-x7k2p/npd] "],
+  ["a byte order mark", "\xef\xbb\xbf"],
+  ["a quoted line of grep", "> /var/log/messages:"],
+];
+
+describe.each(envelopes)("a copied line of %s", (_name, line) => {
+  const [plain] = read([line]);
+
+  it.each(marks)("means the same behind %s", (_mark, mark) => {
+    expect(read([`${mark}${line}`])).toEqual([plain]);
+  });
+
+  it("means the same in a terminal's colours", () => {
+    expect(read([`\x1b[32m${line.replace("Killed", "\x1b[1mKilled")}\x1b[0m`])).toEqual([plain]);
+  });
+});
+
+describe("a copied line", () => {
+  it.each([
+    ["what runs containers", `2026-11-20T13:23:51.123456789Z [12345.678901] ${kill}`],
+    ["a relay", `Nov 20 13:23:51 loghost Nov 20 13:23:50 web1 kernel: [12345.678901] ${kill}`],
+    [
+      "a virtual machine",
+      `2026-11-20T13:23:50.127Z In(05) vcpu-5 - Guest: <3>[12345.678901] ${kill}`,
+    ],
+    [
+      "an older virtual machine",
+      `2026-11-20T13:23:50.127Z| vcpu-0| I005: Guest: <3>[12345.678901] ${kill}`,
+    ],
+  ])(
+    "stamped again by %s keeps its own stamps, and has the other's where it has none",
+    (_name, line) => {
+      const [message] = read([line]);
+      expect(message).toMatchObject({ text: kill, printkMicros: 12_345_678_901 });
+      expect(Math.abs((message?.timeMs ?? 0) - november)).toBeLessThan(2000);
+    },
+  );
+
+  it("has the rest of its record without the mail's quote marks", () => {
+    const [first, rest] = read([
+      ">> [201169.028888] Memory cgroup out of memory: Killed process 1887079",
+      ">> (qemu-kata-syste) total-vm:8kB, anon-rss:4kB, file-rss:0kB",
+    ]);
+    expect(first?.text).toBe("Memory cgroup out of memory: Killed process 1887079");
+    expect(rest).toMatchObject({
+      text: "(qemu-kata-syste) total-vm:8kB, anon-rss:4kB, file-rss:0kB",
+      continues: true,
+    });
+  });
+
+  it("in bold means the same", () => {
+    const line = `Nov 20 13:23:50 web1 kernel: ${kill}`;
+    expect(read([`**${line}**`])).toEqual(read([line]));
+    expect(read([`\`${line}\``])).toEqual(read([line]));
+  });
+
+  it("may have lost its first bracket", () => {
+    expect(read([`12345.678901] ${kill}`])[0]).toMatchObject({ printkMicros: 12_345_678_901 });
+  });
+
+  it("of a phone may name processor and task", () => {
+    expect(read([`<3>[12345.678901]  (0)[226:java]${kill}`])[0]?.text).toBe(kill);
+    expect(read([`[12345.678901]  [3:           java:  226] ${kill}`])[0]?.text).toBe(kill);
+  });
+
+  it("behind a program's line is what that program quotes", () => {
+    const [, quoted] = read([
+      "Nov 20 13:23:50 web1 app[7]: dmesg says",
+      `                             [12345.678901] ${kill}`,
+    ]);
+    expect(quoted).toMatchObject({ origin: "user", continues: true });
+    const [, other] = read([
+      "Nov 20 13:23:50 web1 sshd[7]: x",
+      `Nov 20 13:23:51 web1 sshd[7]: [1.000000] ${kill}`,
+    ]);
+    expect(other?.origin).toBe("user");
+  });
+
+  it("is not looked for in a log that is followed", () => {
+    for (const [, mark] of marks) {
+      const [message] = read([`${mark}[12345.678901] ${kill}`], false);
+      expect(message?.printkMicros).toBeUndefined();
+    }
+  });
+
+  it("takes no time to speak of, whatever stands in it", () => {
+    const piece = fc.constantFrom("a", ":", "-", " ", "[", ">", "|", "1", "#", "kernel: ", "\t");
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 3000 }), (pieces) => {
+        const start = performance.now();
+        read([pieces.join("")]);
+        expect(performance.now() - start).toBeLessThan(500);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});

@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest";
+import { identityLimit, type KillSighting, SameKill } from "../../src/kills/kill-deduplicator.ts";
+import { bootB, sighting } from "./sample-kill.ts";
+
+/** How a second line is recognised after a first. */
+function second(first: Partial<KillSighting>, then: Partial<KillSighting>): string {
+  const sameKill = new SameKill();
+  sameKill.add(sameKill.identify(sighting(first)));
+  return sameKill.recognise(sighting(then)).as;
+}
+
+describe("a copy", () => {
+  it("has the same boot, pid and printk time, whatever its text", () => {
+    expect(second({ comm: "a\nb", text: "a" }, { comm: "a", text: "b" })).toBe("copy");
+  });
+
+  it.each([
+    ["boot", { boot: bootB }],
+    ["pid", { pid: 43 }],
+    ["printk time", { printkMicros: 1_000_001 }],
+  ])("has no other %s", (_, other) => {
+    expect(second({}, other)).toBe("new");
+  });
+
+  const bare = { printkMicros: undefined, text: "Killed process 42 (hog) total-vm:8kB" };
+  it.each([
+    ["first", bare, { text: bare.text }],
+    ["second", { text: bare.text }, bare],
+  ])("has equal text where the %s has no printk time", (_, first, then) => {
+    expect(second(first, then)).toBe("copy");
+  });
+
+  it("has no other text where a printk time is missing", () => {
+    expect(second({}, { ...bare, text: "Killed process 42 (hog) total-vm:9kB" })).toBe("new");
+  });
+});
+
+describe("where a boot is not known", () => {
+  it("needs equal text besides the printk time", () => {
+    expect(second({}, { boot: undefined })).toBe("copy");
+    expect(second({}, { boot: undefined, text: "of another boot" })).toBe("new");
+  });
+
+  it("needs agreeing clocks besides the text", () => {
+    const bare = { boot: undefined, printkMicros: undefined, text: "the same" };
+    const at = (timeMs: number) => ({ ...bare, timeMs, reread: true });
+    expect(second(at(0), at(60_000))).toBe("copy");
+    expect(second(at(0), at(60_001))).toBe("new");
+  });
+
+  it("takes the scanner's word for a repeat", () => {
+    const later = { boot: undefined, printkMicros: 2_000_000 };
+    expect(second({ boot: undefined }, { ...later, inGroup: true })).toBe("new");
+    expect(second({ boot: undefined }, { ...later, repeatsVictim: true })).toBe("further_line");
+  });
+});
+
+describe("a group event's second naming of its victim", () => {
+  const later = { printkMicros: 1_500_000 };
+
+  it("is told by the scanner", () => {
+    expect(second({}, { ...later, repeatsVictim: true })).toBe("further_line");
+  });
+
+  it("is told by the first line when a restart lies between", () => {
+    expect(second({ inGroup: true }, later)).toBe("further_line");
+  });
+
+  it("is told by the next member when the restart came before the group line", () => {
+    const sameKill = new SameKill();
+    sameKill.add(sameKill.identify(sighting()));
+    sameKill.add(sameKill.identify(sighting({ pid: 43, inGroup: true })));
+    expect(sameKill.recognise(sighting(later)).as).toBe("further_line");
+  });
+
+  it("has the same comm", () => {
+    expect(second({ inGroup: true }, { ...later, inGroup: true, comm: "other" })).toBe("new");
+  });
+
+  it("comes within 60 s", () => {
+    const late = { printkMicros: 1_000_000 + 60_000_001, inGroup: true };
+    expect(second({ inGroup: true }, late)).toBe("new");
+  });
+
+  it("is its first line over again in a log without printk times", () => {
+    const bare = { printkMicros: undefined };
+    const repeated = { ...bare, repeatsVictim: true, inGroup: true };
+    expect(second(bare, repeated)).toBe("further_line");
+    expect(second(bare, { ...repeated, reread: true })).toBe("copy");
+  });
+
+  it("is not what a restarted logger wrote twice, where no line tells of a group event", () => {
+    const bare = { printkMicros: undefined };
+    expect(second(bare, bare)).toBe("copy");
+    expect(second(bare, { ...bare, repeatsVictim: true })).toBe("copy");
+    expect(second({ ...bare, inGroup: true }, { ...bare, inGroup: true })).toBe("copy");
+  });
+
+  it("is not any second victim of that pid and name: a storm uses up pids in seconds", () => {
+    expect(second({}, later)).toBe("new");
+  });
+});
+
+describe("10,000 identities later", () => {
+  function full(): SameKill {
+    const sameKill = new SameKill();
+    for (let kill = 0; kill <= identityLimit; kill++) {
+      sameKill.add(sameKill.identify(sighting({ pid: kill, printkMicros: 1000 + kill })));
+    }
+    return sameKill;
+  }
+  const oldest = { pid: 0, printkMicros: 1000 };
+
+  it("knows a line that is read again by the printk watermark of its boot", () => {
+    const sameKill = full();
+    expect(sameKill.recognise(sighting(oldest)).as).toBe("new");
+    expect(sameKill.isBelowWatermark(sighting({ ...oldest, reread: true }))).toBe(true);
+  });
+
+  it("judges no line behind a saved position by its time stamp", () => {
+    expect(full().isBelowWatermark(sighting(oldest))).toBe(false);
+  });
+
+  it("keeps the watermark over a restart", () => {
+    const restored = new SameKill();
+    restored.restore(JSON.parse(JSON.stringify(full().save())));
+    expect(restored.isBelowWatermark(sighting({ ...oldest, reread: true }))).toBe(true);
+    const other = sighting({ ...oldest, boot: bootB, reread: true });
+    expect(restored.isBelowWatermark(other)).toBe(false);
+    expect(restored.recognise(sighting({ pid: 9, printkMicros: 1009 })).as).toBe("copy");
+  });
+});

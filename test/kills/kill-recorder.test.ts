@@ -1,0 +1,298 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { OomKillReport } from "../../src/kernel-log/oom-report.ts";
+import { Attribution } from "../../src/kills/attribution.ts";
+import { killOfReport } from "../../src/kills/kill.ts";
+import { KillLedger, type LedgerChange } from "../../src/kills/kill-ledger.ts";
+import { KernelKillCount } from "../../src/kills/kill-reconciler.ts";
+import { type Arrival, KillIntake } from "../../src/kills/kill-recorder.ts";
+import { ownerOfCgroup } from "../../src/kills/owner.ts";
+
+const boot = "b".repeat(32);
+const startMs = Date.parse("2026-11-21T04:00:00Z");
+
+let saved: LedgerChange[];
+let ledger: KillLedger;
+let intake: KillIntake;
+/** The kernel: which cgroup has counted how many kills, and how many there were in all. */
+let counters: Map<string, number>;
+let kernelKills: number;
+let read: Record<string, unknown>;
+let lookTakesMs: number;
+let looks: number;
+let said: string[];
+/** What the host does when it is asked: nothing, or it throws. */
+let trouble: (question: string) => void;
+let tell: typeof killOfReport;
+let failed: unknown[];
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: startMs });
+  saved = [];
+  counters = new Map([
+    ["/a", 0],
+    ["/b", 0],
+  ]);
+  kernelKills = 0;
+  read = { ring: 0 };
+  lookTakesMs = 0;
+  looks = 0;
+  said = [];
+  trouble = () => {};
+  tell = killOfReport;
+  failed = [];
+  ledger = new KillLedger({ save: (change) => saved.push(change), nowMs: startMs });
+  const kernelCount = new KernelKillCount();
+  intake = new KillIntake({
+    ledger,
+    attribution: new Attribution(),
+    kernelCount,
+    witness: {
+      lookUp: () => void trouble("lookUp"),
+      remembered: () => void trouble("remembered"),
+      readYoung: () => trouble("readYoung"),
+      killCounts: () => {
+        trouble("killCounts");
+        looks++;
+        vi.setSystemTime(Date.now() + lookTakesMs);
+        return new Map(counters);
+      },
+      kernelKills: () => {
+        trouble("kernelKills");
+        return kernelKills;
+      },
+    },
+    boot,
+    ownerOf: ownerOfCgroup,
+    tell: (report, context) => tell(report, { ...context, ownerOf: ownerOfCgroup }),
+    nowMs: () => Date.now(),
+    monotonicMs: () => Date.now() - startMs,
+    positions: () => ({ ...read }),
+    drainSources: async () => trouble("drainSources"),
+    log: { warn: (_fields, message) => said.push(message) },
+  });
+  ledger.showCounts();
+  // The baseline is trusted once it has stood for two seconds.
+  const reading = () => ({ boot, rawLines: intake.rawLines, oomKill: kernelKills });
+  kernelCount.begin({ ...reading(), nowMs: -5000 }, { logHoldsBoot: true });
+  for (let nowMs = -4000; nowMs < 0; nowMs += 1000) kernelCount.read({ ...reading(), nowMs });
+  intake.readCounters();
+});
+
+afterEach(() => {
+  intake.stop();
+  vi.useRealTimers();
+});
+
+/** A line of the ring, as the kernel prints it after it has counted. */
+function arrival(sequence: number, facts: Partial<OomKillReport> = {}): Arrival {
+  kernelKills = Math.max(kernelKills, sequence);
+  read = { ring: sequence };
+  const printkMicros = sequence * 1000;
+  const text = `Memory cgroup out of memory: Killed process ${sequence} (worker)`;
+  return {
+    report: {
+      killLine: { text, origin: "kernel", printkMicros, timeMs: Date.now() },
+      prefix: "Memory cgroup out of memory",
+      pid: sequence,
+      comm: "worker",
+      constraint: "memcg",
+      repeatsVictim: false,
+      suppressed: facts.victimCgroup === undefined,
+      ...facts,
+    },
+    source: "ring",
+    sourcePath: "/dev/kmsg",
+    isLive: true,
+    boot,
+    isReread: false,
+    isHistory: false,
+    position: sequence,
+    fail: (error) => failed.push(error),
+  };
+}
+
+const shown = () =>
+  ledger.recent(Date.now()).kills.map(({ labels }) => [labels.pid, labels.cgroup]);
+const positions = () => saved.flatMap(({ positions }) => positions?.ring ?? []);
+
+describe("a kill whose cgroup the log names", () => {
+  it("is shown at once", () => {
+    intake.take(arrival(1, { victimCgroup: "/a" }));
+    intake.commit();
+    expect(shown()).toEqual([["1", "/a"]]);
+    expect(positions()).toEqual([1]);
+  });
+});
+
+describe("a kill whose cgroup the log does not name", () => {
+  it("is held back until a counter tells", async () => {
+    counters.set("/b", 1);
+    intake.take(arrival(1));
+    intake.commit();
+    expect(shown()).toEqual([]);
+    await vi.advanceTimersByTimeAsync(50);
+    expect(shown()).toEqual([["1", "/b"]]);
+  });
+
+  it("is shown as unknown after 500 ms, and what is learnt later reaches the story alone", async () => {
+    counters.set("/a", 1).set("/b", 1);
+    kernelKills = 2;
+    intake.take(arrival(1));
+    await vi.advanceTimersByTimeAsync(490);
+    expect(shown()).toEqual([]);
+    await vi.advanceTimersByTimeAsync(40);
+    expect(shown()).toEqual([["1", ""]]);
+
+    // The line of the other rise is late; it leaves one cgroup for the first.
+    intake.take(arrival(2, { victimCgroup: "/b" }));
+    await vi.advanceTimersByTimeAsync(50);
+    expect(shown()).toEqual([
+      ["2", "/b"],
+      ["1", ""],
+    ]);
+    expect(ledger.list({ limit: 2 }).kills[1]?.cgroup).toBe("/a");
+  });
+
+  it("is shown before the next one, whose cgroup is known, and no position behind it is saved till then", async () => {
+    intake.take(arrival(1, { victimCgroup: "/a" }));
+    intake.take(arrival(2));
+    intake.take(arrival(3, { victimCgroup: "/a" }));
+    intake.commit();
+    expect(shown()).toEqual([["1", "/a"]]);
+    expect(positions()).toEqual([1]);
+    intake.savePositions();
+    expect(positions()).toEqual([1]);
+
+    await vi.advanceTimersByTimeAsync(600);
+    expect(shown().map(([pid]) => pid)).toEqual(["3", "2", "1"]);
+    expect(positions()).toEqual([1, 3]);
+  });
+
+  it("is given out as it is when the exporter stops", () => {
+    intake.take(arrival(1));
+    intake.stop();
+    expect(shown()).toEqual([["1", ""]]);
+    expect(positions()).toEqual([1]);
+  });
+});
+
+describe("the group line, which comes after its first victim", () => {
+  it("reaches a story that has been given out", () => {
+    const first = arrival(1, { victimCgroup: "/a/job" });
+    intake.take(first);
+    intake.commit();
+    intake.amend({ ...first.report, groupCgroup: "/a" });
+    expect(ledger.list({ limit: 1 }).kills[0]?.group).toBe("/a");
+  });
+});
+
+describe("lines of this boot", () => {
+  it("are counted from the moment they are read, held back or not", () => {
+    intake.take(arrival(1, { victimCgroup: "/a" }));
+    intake.take(arrival(2));
+    expect(intake.rawLines).toBe(2);
+    intake.commit();
+    expect(intake.rawLines).toBe(2);
+  });
+});
+
+describe("the close look on a host with many cgroups", () => {
+  beforeEach(async () => {
+    lookTakesMs = 45;
+    looks = 0;
+    intake.take(arrival(1, { victimCgroup: "/a" }));
+    intake.commit();
+    await vi.advanceTimersByTimeAsync(2000);
+  });
+
+  it("takes a tenth of the time at most once no kill has come for a second", async () => {
+    looks = 0;
+    const fromMs = Date.now();
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(looks).toBeGreaterThan(0);
+    expect((looks * lookTakesMs) / (Date.now() - fromMs)).toBeLessThanOrEqual(0.11);
+  });
+
+  it("comes at once for the next kill", async () => {
+    looks = 0;
+    counters.set("/b", 1);
+    intake.take(arrival(2));
+    await vi.advanceTimersByTimeAsync(1);
+    expect(looks).toBe(1);
+    expect(shown()[0]).toEqual(["2", "/b"]);
+  });
+
+  it("ends ten seconds after the last kill", async () => {
+    await vi.advanceTimersByTimeAsync(12_000);
+    looks = 0;
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(looks).toBe(0);
+  });
+});
+
+describe("a mistake of this program", () => {
+  const questions = [
+    "lookUp",
+    "remembered",
+    "readYoung",
+    "drainSources",
+    "killCounts",
+    "kernelKills",
+  ];
+
+  it.each(questions)(
+    "in %s costs a kill its cgroup, not its count, and is told once",
+    async (bad) => {
+      trouble = (question) => {
+        if (question === bad) throw new TypeError("a mistake");
+      };
+      intake.take(arrival(1));
+      intake.take(arrival(2, { victimCgroup: "/a" }));
+      await vi.advanceTimersByTimeAsync(600);
+      expect(shown()).toEqual([
+        ["2", "/a"],
+        ["1", ""],
+      ]);
+      expect(said).toEqual([expect.stringMatching(/^the host could not be asked/)]);
+      expect(failed).toEqual([]);
+    },
+  );
+
+  it("in one look does not end the looks", async () => {
+    trouble = () => {
+      throw new TypeError("a mistake");
+    };
+    intake.take(arrival(1));
+    await vi.advanceTimersByTimeAsync(100);
+    trouble = () => {};
+    counters.set("/b", 1);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(shown()).toEqual([["1", "/b"]]);
+  });
+
+  it("in the story of one kill costs that kill alone, and its source is told", () => {
+    tell = (report, context) => {
+      if (report.pid === 2) throw new RangeError("Invalid time value");
+      return killOfReport(report, context);
+    };
+    for (const pid of [1, 2, 3]) intake.take(arrival(pid, { victimCgroup: "/a" }));
+    intake.commit();
+    expect(shown().map(([pid]) => pid)).toEqual(["3", "1"]);
+    expect(failed).toEqual([new RangeError("Invalid time value")]);
+    expect(positions()).toEqual([3]);
+  });
+
+  it("in the ledger costs what it was given, and its source is told of each", async () => {
+    const record = vi.spyOn(ledger, "record").mockImplementation(() => {
+      throw new TypeError("a mistake");
+    });
+    intake.take(arrival(1));
+    intake.take(arrival(2));
+    await vi.advanceTimersByTimeAsync(600);
+    expect(failed).toHaveLength(2);
+    record.mockRestore();
+    intake.take(arrival(3, { victimCgroup: "/a" }));
+    intake.commit();
+    expect(shown()).toEqual([["3", "/a"]]);
+  });
+});

@@ -1,0 +1,364 @@
+import { chmodSync, mkdirSync, readFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { chooseLogSource } from "../../src/log-sources/log-choice.ts";
+import { HostFiles } from "../../src/sources/host-files.ts";
+import { LoggingHost } from "../setup/logging-host.ts";
+import { withoutPrivilege } from "../setup/temporary-tree.ts";
+
+let host: LoggingHost;
+
+beforeEach(() => {
+  host = new LoggingHost();
+});
+
+afterEach(() => {
+  host.remove();
+});
+
+describe("what auto reads", () => {
+  it("is kern.log where it is written to since boot", async () => {
+    host.print("Linux version 6.1.0");
+    const following = await host.follow();
+    expect(following.sources).toEqual(["file up"]);
+    following.end();
+  });
+
+  it("is /dev/kmsg where kern.log is left over from an earlier boot", async () => {
+    host.print("Linux version 6.1.0");
+    host.reboot();
+    const following = await host.follow();
+    expect(following.sources).toEqual(["kmsg up"]);
+    expect(following.kernelLog.passedOver).toEqual([
+      {
+        source: { kind: "file", path: host.path("kern.log") },
+        obstacle: "not written to since boot",
+      },
+    ]);
+    following.end();
+  });
+
+  it("is decided by opening: what the user of this process may not read is passed over", () => {
+    host.print("Linux version 6.1.0");
+    chmodSync(host.rootfs, 0o755);
+    chmodSync(host.path("kern.log"), 0o000);
+    const { source, passedOver } = withoutPrivilege(() =>
+      chooseLogSource({
+        files: new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: host.rootfs }),
+        kmsg: { path: "/dev/kmsg", open: () => ({ read: () => 0, close: () => {} }) },
+        bootTimeMs: host.bootTimeMs,
+      }),
+    );
+    expect(source?.kind).toBe("kmsg");
+    expect(passedOver.map(({ obstacle }) => obstacle)).toEqual([
+      "not readable, add this user to the group that owns it, often adm",
+    ]);
+  });
+
+  it("is /dev/kmsg where kern.log is no file", async () => {
+    mkdirSync(host.path("kern.log"), { recursive: true });
+    const following = await host.follow();
+    expect(following.sources).toEqual(["kmsg up"]);
+    expect(following.kernelLog.passedOver[0]?.obstacle).toBe("not a regular file");
+    following.end();
+  });
+
+  it("is messages where neither can be read", async () => {
+    host.isRingReadable = false;
+    host.print("Linux version 6.1.0", "messages");
+    const following = await host.follow();
+    expect(following.kernelLog.states).toEqual([
+      { name: "file", path: host.path("messages"), up: true, reason: undefined },
+    ]);
+    following.end();
+  });
+
+  it("is nothing where nothing can be read, and says why", async () => {
+    host.isRingReadable = false;
+    const following = await host.follow();
+    expect(following.kernelLog.states).toEqual([
+      { name: "file", path: host.path("kern.log"), up: false, reason: "not there" },
+      {
+        name: "kmsg",
+        path: "/dev/kmsg",
+        up: false,
+        reason: "not readable, needs root or CAP_SYSLOG (kernel.dmesg_restrict=1)",
+      },
+    ]);
+    following.end();
+  });
+
+  it("is kern.log as soon as there is one, where nothing could be read before", async () => {
+    host.isRingReadable = false;
+    const following = await host.follow();
+    host.kill(101);
+    await following.live(2);
+    expect(following.sources).toEqual(["file up"]);
+    expect(following.counted).toBe(1);
+    following.end();
+  });
+});
+
+describe.each(["file", "kmsg"] as const)("kills read from %s", (mode) => {
+  it("before the first start are history: shown, never counted", async () => {
+    host.kill(101);
+    host.kill(102);
+    const following = await host.follow({ mode });
+    expect(following.counted).toBe(0);
+    expect(following.pids).toEqual([101, 102]);
+
+    host.kill(103);
+    await following.read();
+    expect(following.counted).toBe(1);
+    following.end();
+  });
+
+  it("are history as well to the start after a first one that died before it had read the log", async () => {
+    host.kill(101);
+    const first = await host.follow({ mode, onCaughtUp: () => {} });
+    first.end();
+
+    host.kill(102);
+    const second = await host.follow({ mode });
+    expect(second.counted).toBe(0);
+    expect(second.pids).toEqual([101, 102]);
+
+    host.kill(103);
+    await second.read();
+    expect(second.counted).toBe(1);
+    second.end();
+  });
+
+  it("are counted on over a restart, those of the down time included", async () => {
+    host.print("syslogd starts");
+    const first = await host.follow({ mode });
+    host.kill(101);
+    await first.read();
+    first.end();
+
+    host.kill(102);
+    host.kill(103);
+    const second = await host.follow({ mode });
+    expect(second.counted).toBe(3);
+    expect(second.pids).toEqual([101, 102, 103]);
+    second.end();
+  });
+
+  it("are counted on over a reboot, and a pid that comes again is another kill", async () => {
+    host.print("syslogd starts");
+    const first = await host.follow({ mode });
+    host.kill(101);
+    await first.read();
+    first.end();
+
+    host.reboot();
+    host.kill(101);
+    const second = await host.follow({ mode });
+    expect(second.counted).toBe(2);
+    second.end();
+  });
+});
+
+describe("kills of the dying boot", () => {
+  it("are read from the file after the reboot and counted", async () => {
+    host.print("syslogd starts");
+    const first = await host.follow({ mode: "file" });
+    first.end();
+    host.kill(101);
+    host.reboot();
+    const second = await host.follow({ mode: "file" });
+    expect(second.counted).toBe(1);
+    second.end();
+  });
+});
+
+describe("a log that shows fewer kills than the kernel counted", () => {
+  it("is held against the ring after 10 s: each missing kill is counted once, and the file is marked down", async () => {
+    host.kill(100);
+    const following = await host.follow();
+    host.kill(101);
+    await following.live(3);
+
+    host.syslogWorks = false;
+    host.kill(102);
+    host.kill(103);
+    await following.live(8);
+    expect(following.counted).toBe(1);
+    expect(following.unaccounted).toBe(0);
+
+    await following.live(6);
+    expect(following.counted).toBe(3);
+    expect(following.pids).toEqual([100, 101, 102, 103]);
+    expect(following.sources).toEqual(["file down", "kmsg up"]);
+    expect(host.logged).toEqual([
+      {
+        level: "warn",
+        message:
+          "the kernel counted kills that the log does not show: reading /dev/kmsg as well from now on",
+      },
+    ]);
+    following.end();
+  });
+
+  it("is read together with the ring from then on: a kill that both show counts once", async () => {
+    host.print("syslogd starts");
+    const following = await host.follow();
+    host.syslogWorks = false;
+    host.kill(101);
+    await following.live(14);
+    host.syslogWorks = true;
+    host.kill(102);
+    await following.live(14);
+    expect(following.counted).toBe(2);
+    expect(following.unaccounted).toBe(0);
+    following.end();
+  });
+
+  describe("over a restart", () => {
+    beforeEach(async () => {
+      host.print("syslogd starts");
+      const first = await host.follow();
+      host.syslogWorks = false;
+      host.kill(101);
+      await first.live(14);
+      expect(first.sources).toEqual(["file down", "kmsg up"]);
+      first.end();
+    });
+
+    it("is read together with the ring, and still marked down", async () => {
+      const second = await host.follow();
+      expect(second.sources).toEqual(["file down", "kmsg up"]);
+      expect(second.counted).toBe(1);
+      second.end();
+    });
+
+    it("is all there is where the ring can no longer be read", async () => {
+      host.isRingReadable = false;
+      const second = await host.follow();
+      expect(second.sources).toEqual(["file up"]);
+      expect(second.counted).toBe(1);
+      second.end();
+    });
+
+    it("has a new chance in the next boot", async () => {
+      host.reboot();
+      host.syslogWorks = true;
+      host.print("Linux version 6.1.0");
+      const second = await host.follow();
+      expect(second.sources).toEqual(["file up"]);
+      second.end();
+    });
+  });
+
+  it("stays so, and says so, where the ring cannot be read", async () => {
+    host.print("syslogd starts");
+    const following = await host.follow();
+    host.isRingReadable = false;
+    host.syslogWorks = false;
+    host.kill(101);
+    await following.live(14);
+    expect(following.counted).toBe(0);
+    expect(following.unaccounted).toBe(1);
+    expect(host.logged.map(({ message }) => message)).toContain(
+      "the kernel counted kills that the log does not show, and /dev/kmsg cannot be read either",
+    );
+    following.end();
+  });
+
+  it("is left alone where the operator named the file", async () => {
+    host.print("syslogd starts");
+    const following = await host.follow({ mode: "file" });
+    host.syslogWorks = false;
+    host.kill(101);
+    await following.live(14);
+    expect(following.sources).toEqual(["file up"]);
+    expect(following.unaccounted).toBe(1);
+    following.end();
+  });
+});
+
+describe("a log without the kernel's own stamps", () => {
+  beforeEach(() => {
+    host.hasPrintkStamps = false;
+    host.print("syslogd starts");
+  });
+
+  it("hides no missing kill by lines that a restarted syslogd writes again", async () => {
+    const following = await host.follow({ mode: "file" });
+    host.kill(101);
+    await following.live(3);
+    const before = readFileSync(host.path("kern.log"), "utf8");
+    host.write("kern.log", before);
+    host.syslogWorks = false;
+    host.kill(102);
+    await following.live(14);
+    expect(following.counted).toBe(1);
+    expect(following.unaccounted).toBe(1);
+    following.end();
+  });
+
+  it("shows a group's first victim twice, as the kernel counts it", async () => {
+    const following = await host.follow({ mode: "file" });
+    host.kill(101);
+    host.print("Tasks in /work are going to be killed due to memory.oom.group set");
+    host.kill(101);
+    host.kill(102);
+    await following.live(14);
+    expect(following.counted).toBe(2);
+    expect(following.unaccounted).toBe(0);
+    following.end();
+  });
+});
+
+describe("a kill whose story cannot be told", () => {
+  it("is counted as not understood, told once, and those after it are read", async () => {
+    host.print("syslogd starts");
+    const following = await host.follow();
+    for (const pid of [101, 102, 103]) {
+      following.cannotTell.add(pid);
+      host.kill(pid);
+    }
+    host.kill(104);
+    await following.live(1);
+    expect(following.pids).toEqual([104]);
+    expect(following.kernelLog.tally.unparsedKills).toBe(3);
+    expect(host.logged).toEqual([
+      {
+        level: "warn",
+        message: expect.stringMatching(/^a line of the kernel log could not be taken in/),
+      },
+    ]);
+    following.end();
+  });
+});
+
+describe("a second choice", () => {
+  it("is made 60 s after the start: kern.log takes over from the ring, and nothing counts twice", async () => {
+    const following = await host.follow();
+    host.syslogWorks = false;
+    host.kill(101);
+    await following.read();
+    host.syslogWorks = true;
+    host.kill(102);
+    await following.live(61);
+    expect(following.sources).toEqual(["file up"]);
+    host.kill(103);
+    await following.live(2);
+    expect(following.counted).toBe(3);
+    following.end();
+  });
+
+  it("is made when the file has been gone longer than rotation takes", async () => {
+    host.print("syslogd starts");
+    const following = await host.follow();
+    host.kill(101);
+    await following.read();
+    host.rename("kern.log", "moved-away");
+    host.syslogWorks = false;
+    await following.live(30);
+    host.kill(102);
+    await following.live(2);
+    expect(following.sources).toContain("kmsg up");
+    expect(following.counted).toBe(2);
+    following.end();
+  });
+});

@@ -1,0 +1,260 @@
+import { describe, expect, it } from "vitest";
+import { CgroupsCollector } from "../../src/collectors/cgroups.ts";
+import { HostCollector } from "../../src/collectors/host.ts";
+import { ProcessesCollector } from "../../src/collectors/processes.ts";
+import { CgroupTree, findMemoryHierarchy } from "../../src/sources/cgroup-tree.ts";
+import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
+import { OwnerNames } from "../../src/sources/owner-names.ts";
+import { ProcessTable } from "../../src/sources/process-table.ts";
+import { HostStatus } from "../../src/status/host-status.ts";
+import { VictimRanking } from "../../src/victims/victim-ranking.ts";
+import { addProcess } from "../setup/process-files.ts";
+import { TemporaryTree } from "../setup/temporary-tree.ts";
+
+const MiB = 2 ** 20;
+const noon = Date.parse("2026-11-21T12:00:00Z");
+
+/** A small host on which time stands still until it passes. */
+class WatchedHost extends TemporaryTree {
+  wallMs = noon;
+  monotonicMs = 0;
+  looks = 0;
+  readonly switchedOff = new Set<string>();
+  readonly status: HostStatus;
+
+  constructor() {
+    super();
+    this.memory({ usedMiB: 400 });
+    this.write("proc", { vmstat: "pgmajfault 0" });
+    this.write("sys/fs/cgroup", { "cgroup.controllers": "memory" });
+    const files = new HostFiles(this.roots);
+    const descriptors = new DescriptorBudget(0);
+    const hierarchy = findMemoryHierarchy(files);
+    const tree = hierarchy && new CgroupTree({ files, hierarchy, descriptors, max: 2000 });
+    const owners = new OwnerNames({ rootfs: this.roots.rootfs, now: () => this.monotonicMs });
+    const table = new ProcessTable({
+      files,
+      descriptors,
+      now: () => this.monotonicMs,
+      cgroupsByPid: () => new Map(),
+    });
+    const pageBytes = 4096;
+    const host = new HostCollector(files, pageBytes, (reading) => {
+      this.looks++;
+      this.status.noteHost(reading);
+    });
+    const cgroups = new CgroupsCollector({
+      tree,
+      owners,
+      hostTotalBytes: () => 1000 * MiB,
+      onRead: (readings, isWhole) => this.status.noteCgroups(readings, isWhole),
+    });
+    const processes = new ProcessesCollector({
+      table,
+      owners,
+      top: 20,
+      ranking: new VictimRanking({ files, table, tree, pageBytes }),
+      hostMemory: () => ({ totalBytes: 1000 * MiB, swapTotalBytes: 0 }),
+      cgroups: () => [],
+    });
+    this.status = new HostStatus({
+      host,
+      cgroups,
+      processes,
+      files,
+      table,
+      tree,
+      owners,
+      pageBytes,
+      nowMs: () => this.wallMs,
+      monotonicMs: () => this.monotonicMs,
+      kills: () => [],
+      unaccounted: () => 0,
+      sources: () => [],
+      troubles: () => [],
+      watches: (collector) => !this.switchedOff.has(collector),
+      own: { version: "1.2.3", revision: "abc", startedMs: noon },
+    });
+  }
+
+  /** 1,000 MiB of memory and 100 MiB of swap, so much of them in use for good. */
+  memory({ usedMiB, swapUsedMiB = 0 }: { usedMiB: number; swapUsedMiB?: number }): void {
+    const kib = (mib: number) => `${Math.round(mib * 1024)} kB`;
+    this.write("proc", {
+      meminfo: [
+        `MemTotal: ${kib(1000)}`,
+        `MemFree: ${kib(10)}`,
+        `MemAvailable: ${kib(1000 - usedMiB)}`,
+        `SwapTotal: ${kib(100)}`,
+        `SwapFree: ${kib(100 - swapUsedMiB)}`,
+      ].join("\n"),
+    });
+  }
+
+  /** A cgroup that holds so much for good, and page cache besides. */
+  cgroup(path: string, usedMiB: number, maxMiB?: number, cacheMiB = 0): void {
+    this.write(`sys/fs/cgroup${path}`, {
+      "memory.current": Math.round((usedMiB + cacheMiB) * MiB),
+      "memory.max": maxMiB === undefined ? "max" : maxMiB * MiB,
+      "memory.stat": `file ${cacheMiB * MiB}\nshmem 0\ninactive_file ${cacheMiB * MiB}`,
+    });
+  }
+
+  process(pid: number, comm: string, residentMiB: number, cgroup: string): void {
+    addProcess(this, pid, { comm, residentKb: residentMiB * 1024, swapKb: 0, cgroup });
+  }
+
+  /** The exporter's tick, each second, while the host changes three times a minute. */
+  live(minutes: number, change: (minute: number) => void = () => {}): void {
+    for (let second = 1; second <= minutes * 60; second++) {
+      this.wallMs += 1000;
+      this.monotonicMs += 1000;
+      if (second % 20 === 0) change(second / 60);
+      this.status.look();
+    }
+  }
+
+  cgroupView(path: string) {
+    return this.status.view().cgroups.find(({ cgroup }) => cgroup === path);
+  }
+}
+
+describe("how a host stands", () => {
+  it("has the last hour though nobody scrapes: a look each 20 seconds, and no more", () => {
+    const host = new WatchedHost();
+    host.live(90, (minute) => host.memory({ usedMiB: 300 + minute, swapUsedMiB: 20 }));
+    expect(host.looks).toBe(90 * 3);
+    const points = host.status.view().memory?.lastHour ?? [];
+    expect(points).toHaveLength(180 + 1);
+    expect(points[0]?.atMs).toBe(host.wallMs - 3_600_000 + 1000);
+    expect(points.at(-1)).toEqual({
+      atMs: host.wallMs,
+      usedBytes: 390 * MiB,
+      swapUsedBytes: 20 * MiB,
+    });
+  });
+
+  it("makes no look of its own while somebody reads often enough, nor for what is switched off", () => {
+    const host = new WatchedHost();
+    host.cgroup("/a", 10, 100);
+    for (let pass = 0; pass < 20; pass++) {
+      host.live(0.25);
+      host.status.view();
+    }
+    // The first second's look, before anybody had asked.
+    expect(host.looks).toBe(20 + 1);
+    host.switchedOff.add("host");
+    host.live(5);
+    expect(host.looks).toBe(20 + 1);
+    expect(host.cgroupView("/a")?.lastHour).toHaveLength(20 + 1 + 15);
+  });
+
+  it("says when memory and swap together run out", () => {
+    const host = new WatchedHost();
+    host.live(60, (minute) => host.memory({ usedMiB: 400 + minute * 8, swapUsedMiB: minute }));
+    const left = host.status.view().memory?.timeLeft;
+    expect(left).toEqual({
+      seconds: expect.closeTo(((1100 - 400 - 60 * 9) / 9) * 60, -1),
+      bytesPerSecond: expect.closeTo((9 * MiB) / 60, -3),
+    });
+  });
+
+  it("says when a cgroup reaches its limit, and who would be killed", () => {
+    const host = new WatchedHost();
+    host.process(1, "systemd", 10, "/init.scope");
+    host.process(812, "mysqld", 150, "/system.slice/mysql.service");
+    host.process(813, "backup", 20, "/system.slice/mysql.service/backup");
+    host.process(900, "hog", 300, "/system.slice/other.service");
+    host.cgroup("/system.slice", 600);
+    host.live(20, (minute) =>
+      host.cgroup("/system.slice/mysql.service", 100 + minute * 4, 216, 20),
+    );
+    expect(host.cgroupView("/system.slice/mysql.service")).toMatchObject({
+      unreclaimableBytes: 180 * MiB,
+      limitBytes: 216 * MiB,
+      timeLeft: { seconds: expect.closeTo(9 * 60, -1) },
+      nextVictim: { pid: 812, comm: "mysqld" },
+    });
+  });
+
+  it("says of a cgroup full of page cache that this is so", () => {
+    const host = new WatchedHost();
+    host.live(20, (minute) => host.cgroup("/a", 40, 200, minute * 7));
+    expect(host.cgroupView("/a")?.timeLeft).toEqual({ refused: "page_cache" });
+    host.cgroup("/a", 40, 200, 10);
+    host.live(1);
+    expect(host.cgroupView("/a")?.timeLeft).toEqual({ refused: "plenty_left" });
+  });
+
+  it("asks only of cgroups that are near their limit who would be killed", () => {
+    const host = new WatchedHost();
+    host.process(7, "small", 10, "/a");
+    host.cgroup("/a", 79, 100);
+    expect(host.cgroupView("/a")?.nextVictim).toBeUndefined();
+    host.cgroup("/a", 81, 100);
+    host.live(1);
+    expect(host.cgroupView("/a")?.nextVictim).toEqual({ pid: 7, comm: "small" });
+  });
+
+  it("counts the ancestor that runs out first, not the smallest number", () => {
+    const host = new WatchedHost();
+    host.process(7, "greedy", 190, "/a/c");
+    host.process(8, "modest", 100, "/a/b");
+    host.cgroup("/a", 290, 300);
+    host.cgroup("/a/b", 100, 200);
+    host.cgroup("/a/c", 190);
+    const { cgroups } = host.status.view();
+    expect(cgroups).toMatchObject([
+      { cgroup: "/a", limitBytes: 300 * MiB, nextVictim: { pid: 7, comm: "greedy" } },
+    ]);
+  });
+
+  it("puts whoever runs out within the hour first, then the fullest", () => {
+    const host = new WatchedHost();
+    host.cgroup("/full", 95, 100);
+    host.cgroup("/half", 50, 100);
+    host.live(20, (minute) => host.cgroup("/leak", 60 + minute, 100));
+    expect(host.status.view().cgroups.map(({ cgroup }) => cgroup)).toEqual([
+      "/leak",
+      "/full",
+      "/half",
+    ]);
+  });
+
+  it("forgets a cgroup that is gone", () => {
+    const host = new WatchedHost();
+    host.cgroup("/a", 60, 100);
+    host.live(2);
+    host.remove("sys/fs/cgroup/a");
+    host.live(1);
+    host.cgroup("/a", 60, 100);
+    host.live(1);
+    const points = host.cgroupView("/a")?.lastHour ?? [];
+    expect(points[0]?.atMs).toBeGreaterThan(host.wallMs - 60_000);
+  });
+
+  it("goes on looking where files cannot be read or make no sense", () => {
+    const host = new WatchedHost();
+    host.cgroup("/a", 60, 100);
+    host.live(1);
+    host.write("proc", { meminfo: "nonsense" });
+    host.live(1);
+    host.remove("proc/meminfo");
+    host.live(1);
+    host.memory({ usedMiB: 500 });
+    host.live(1);
+    const { memory, cgroups } = host.status.view();
+    expect(memory?.lastHour).toHaveLength(3 + 3 + 1);
+    expect(cgroups[0]?.lastHour).toHaveLength(12 + 1);
+  });
+
+  it("has no last hour of a host that does not tell cache from use", () => {
+    const host = new WatchedHost();
+    host.write("proc", { meminfo: "MemTotal: 1000 kB\nMemFree: 100 kB" });
+    host.live(20);
+    expect(host.status.view().memory).toMatchObject({
+      lastHour: [],
+      timeLeft: { refused: "watched_too_short" },
+    });
+  });
+});
