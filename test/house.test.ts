@@ -172,6 +172,8 @@ describe("the house", () => {
     expect(
       names.filter((path) => /(^|\/)(utils?|helpers?|types|constants|index)\.ts$/.test(path)),
     ).toEqual([]);
-    expect(names.filter((path) => !/^([a-z]+(-[a-z]+)*\/)?[a-z]+(-[a-z]+)*\.ts$/.test(path))).toEqual([]);
+    expect(
+      names.filter((path) => !/^([a-z]+(-[a-z]+)*\/)?[a-z]+(-[a-z]+)*\.ts$/.test(path)),
+    ).toEqual([]);
   });
 });
