@@ -44,12 +44,12 @@ const mayUse: [room: string, allowed: string[]][] = [
   ["kernel-log/", ["kernel-log/", "text/"]],
   ["text/", ["text/"]],
   ["kills/", ["kills/", "kernel-log/", "text/"]],
-  ["sources/", ["sources/", "kernel/", "kernel-log/local-time", "kills/owner", "kills/kill"]],
+  ["sources/", ["sources/", "kernel/", "kernel-log/local-time", "kills/owner"]],
   [
     "log-sources/",
     ["log-sources/", "kernel-log/", "sources/", "kills/", "collectors/log", "collectors/collector"],
   ],
-  ["victims/", ["victims/", "kernel/", "sources/", "kills/owner", "kills/kill"]],
+  ["victims/", ["victims/", "kernel/", "sources/", "kills/owner"]],
   ["metrics/catalog", []],
   ["metrics/exposition", ["metrics/catalog"]],
   [

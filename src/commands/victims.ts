@@ -10,7 +10,7 @@ import {
 } from "../flags.ts";
 import { type Meminfo, parseMeminfo } from "../kernel/meminfo.ts";
 import { shellWord } from "../kills/diagnosis.ts";
-import type { Owner } from "../kills/kill.ts";
+import type { Owner } from "../kills/owner.ts";
 import { pageBytesOf } from "../own-process.ts";
 import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "../sources/cgroup-tree.ts";
 import { DescriptorBudget, FileUnavailable, HostFiles } from "../sources/host-files.ts";

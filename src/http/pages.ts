@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Owner } from "../kills/kill.ts";
+import type { Owner } from "../kills/owner.ts";
 import { ago, utc } from "../text/times.ts";
 import { Html, html } from "./html.ts";
 import { pageScript } from "./page-script.ts";

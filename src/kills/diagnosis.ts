@@ -7,7 +7,8 @@
 import type { MemInfoDump, OomTask } from "../kernel-log/oom-dump.ts";
 import type { OomKillReport } from "../kernel-log/oom-report.ts";
 import { bytes, percent } from "../text/quantities.ts";
-import type { Cause, Owner } from "./kill.ts";
+import type { Cause } from "./kill.ts";
+import type { Owner } from "./owner.ts";
 
 export interface Diagnosis {
   cause: Cause;

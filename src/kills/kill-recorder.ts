@@ -1,10 +1,11 @@
 import type { KernelMessage } from "../kernel-log/kernel-message.ts";
 import type { OomKillReport } from "../kernel-log/oom-report.ts";
 import type { Attributed, Attribution, SeenProcess } from "./attribution.ts";
-import type { Kill, Owner } from "./kill.ts";
+import type { Kill } from "./kill.ts";
 import type { KillSighting } from "./kill-deduplicator.ts";
 import { incidentOf, type KillEntry, type KillLedger, sightingOf } from "./kill-ledger.ts";
 import type { KernelKillCount } from "./kill-reconciler.ts";
+import type { Owner } from "./owner.ts";
 
 /** One `Killed process` line as a source brings it. */
 export interface Arrival {

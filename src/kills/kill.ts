@@ -1,6 +1,7 @@
 import type { OomTask, OomTrigger } from "../kernel-log/oom-dump.ts";
 import type { OomKillReport } from "../kernel-log/oom-report.ts";
 import { diagnose } from "./diagnosis.ts";
+import type { Owner } from "./owner.ts";
 
 /** Why the kernel chose this pool of victims; `unknown` where the log does not say. */
 export type Constraint = "none" | "memcg" | "cpuset" | "memory_policy" | "unknown";
@@ -28,17 +29,6 @@ export type Cause =
   | "memory_hog"
   | "host_exhausted"
   | "unknown";
-
-/** Whom a cgroup belongs to. `null` = not known; never an empty string. */
-export interface Owner {
-  unit: string | null;
-  container: string | null;
-  containerId: string | null;
-  runtime: string | null;
-  pod: string | null;
-  podUid: string | null;
-  namespace: string | null;
-}
 
 export interface KillTrigger {
   comm: string;

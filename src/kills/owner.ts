@@ -10,7 +10,17 @@
  *   /kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<uid with _>.slice/cri-containerd-<64 hex>.scope
  *   /docker/<64 hex>/kubelet/kubepods/besteffort/pod<uid>/<64 hex>
  */
-import type { Owner } from "./kill.ts";
+
+/** Whom a cgroup belongs to. `null` = not known; never an empty string. */
+export interface Owner {
+  unit: string | null;
+  container: string | null;
+  containerId: string | null;
+  runtime: string | null;
+  pod: string | null;
+  podUid: string | null;
+  namespace: string | null;
+}
 
 export interface OwnerLabels {
   cgroup: string;

@@ -20,8 +20,7 @@ import {
   statSync,
 } from "node:fs";
 import { join } from "node:path";
-import type { Owner } from "../kills/kill.ts";
-import { ownerOfCgroup } from "../kills/owner.ts";
+import { type Owner, ownerOfCgroup } from "../kills/owner.ts";
 
 export interface OwnerNamesOptions {
   /** Where the host's `/` stands: `/` on the host, `/host` in a container. */

@@ -1,4 +1,5 @@
-import type { Kill, Owner } from "../kills/kill.ts";
+import type { Kill } from "../kills/kill.ts";
+import type { Owner } from "../kills/owner.ts";
 import type { TimeLeft, UsePoint } from "./time-left.ts";
 
 export interface HostMemoryView {

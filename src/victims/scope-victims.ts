@@ -1,5 +1,5 @@
 import { unkillableScoreAdj } from "../kernel/badness.ts";
-import type { Owner } from "../kills/kill.ts";
+import type { Owner } from "../kills/owner.ts";
 import type { CgroupReading } from "../sources/cgroup-tree.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Owner } from "../../src/kills/kill.ts";
+import type { Owner } from "../../src/kills/owner.ts";
 import {
   containerIdOf,
   hasOwner,

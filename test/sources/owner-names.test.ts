@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Owner } from "../../src/kills/kill.ts";
+import type { Owner } from "../../src/kills/owner.ts";
 import { ownerOfCgroup } from "../../src/kills/owner.ts";
 import { OwnerNames } from "../../src/sources/owner-names.ts";
 import { fixtureHost, type HostName } from "../setup/fixture-host.ts";
