@@ -10,19 +10,17 @@ import { spawnSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 
 const mebibytes = Number(process.argv[2] ?? 1024);
 const kills = Number(process.argv[3] ?? 1000);
 const directory = mkdtempSync(join(tmpdir(), "bench-explain-"));
 
-/** Runs `explain` as main.ts does, and says how much memory it took. */
-const program = `
-  import { explain } from ${JSON.stringify(new URL("../dist/commands/explain.js", import.meta.url))};
-  const { stdout, stderr, stdin, env } = process;
-  await explain(process.argv.slice(1), { stdout, stderr, stdin, env, clock: Date.now, rootfs: "/" });
-  process.stderr.write(String(process.resourceUsage().maxRSS * 1024));
-`;
+const main = fileURLToPath(new URL("../dist/oom-exporter.mjs", import.meta.url));
+/** Loaded beside the program: says at its end how much memory it took. */
+const sayPeak =
+  'process.on("exit", () => process.stderr.write(String(process.resourceUsage().maxRSS * 1024)))';
 
 function write(path, chunks) {
   const fd = openSync(path, "w");
@@ -76,10 +74,10 @@ function print(name, milliseconds, more) {
 
 function explain(name, path) {
   const { milliseconds, result } = best(process.execPath, [
-    "--input-type=module",
-    "-e",
-    program,
-    "--",
+    "--import",
+    `data:text/javascript,${encodeURIComponent(sayPeak)}`,
+    main,
+    "explain",
     "--json",
     path,
   ]);

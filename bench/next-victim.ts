@@ -5,7 +5,7 @@
  *
  * Needs root, a C compiler (or $STAGE_PROGRAM, compiled) and a kernel that may be driven out of
  * memory: cgroup scenes do so in cgroups of their own, host scenes with the whole machine. $EXPORTER is
- * the program that is asked (default dist/main.js), $OUTCOMES a file for one line of JSON each.
+ * the program that is asked (default dist/oom-exporter.mjs), $OUTCOMES a file for one line of JSON each.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -26,7 +26,7 @@ function compiled(): string {
 }
 
 async function startExporter() {
-  const main = resolve(process.env.EXPORTER ?? "dist/main.js");
+  const main = resolve(process.env.EXPORTER ?? "dist/oom-exporter.mjs");
   const flags = [
     "--web.listen-address=127.0.0.1:0",
     "--kernel-log.source=none",

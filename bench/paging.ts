@@ -27,7 +27,11 @@ copyFileSync("/usr/bin/tail", greedy);
 const cgroup = makeMemoryCgroup();
 const exporter = spawn(
   process.execPath,
-  ["dist/main.js", "--web.listen-address=127.0.0.1:0", `--state.directory=${directory}/state`],
+  [
+    "dist/oom-exporter.mjs",
+    "--web.listen-address=127.0.0.1:0",
+    `--state.directory=${directory}/state`,
+  ],
   { stdio: ["ignore", "pipe", "inherit"] },
 );
 const [startUpLine] = await exporter.stdout.take(1).toArray();

@@ -9,7 +9,7 @@
  * killed. With `host` the whole machine runs out of memory: for a virtual machine.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { release, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -53,15 +53,13 @@ const program = fileURLToPath(new URL("run-workload.js", import.meta.url));
 const parent = makeMemoryCgroup();
 // The exporter is run from a copy: a build meanwhile must not change what is recorded.
 cpSync("dist", join(scratch, "dist"), { recursive: true });
-cpSync("package.json", join(scratch, "package.json"));
-symlinkSync(join(process.cwd(), "node_modules"), join(scratch, "node_modules"));
 mkdirSync(output, { recursive: true });
 mkdirSync(shm);
 
 const exporter = spawn(
   process.execPath,
   [
-    join(scratch, "dist/main.js"),
+    join(scratch, "dist/oom-exporter.mjs"),
     "--web.listen-address=127.0.0.1:0",
     "--kernel-log.source=none",
     `--state.directory=${join(scratch, "state")}`,

@@ -18,7 +18,7 @@ const scrapes = 30;
 const port = 20137;
 const url = `http://127.0.0.1:${port}`;
 const scratch = mkdtempSync(join(tmpdir(), "oom-exporter-bench-"));
-const main = fileURLToPath(new URL("../dist/main.js", import.meta.url));
+const main = fileURLToPath(new URL("../dist/oom-exporter.mjs", import.meta.url));
 
 const field = (path, name) =>
   Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(readFileSync(path, "utf8"))?.[1]);

@@ -1,23 +1,27 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --single-threaded
 import { setFlagsFromString } from "node:v8";
 import { UsageError } from "./flags.ts";
 import { ListenError } from "./http/listeners.ts";
 
-// Whoever reads us may have enough: `explain | head`.
+// The reader may close the pipe early: `explain | head`.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
   throw error;
 });
 
-try {
-  process.exitCode = await run(process.argv.slice(2));
-} catch (error) {
-  if (!(error instanceof UsageError || error instanceof ListenError)) throw error;
-  process.stderr.write(`oom-exporter: ${error.message}\n`);
-  process.exitCode = error instanceof UsageError ? 2 : 1;
-}
+// No top-level await: the CommonJS bundle of the single executable has none.
+void run(process.argv.slice(2)).then(
+  (exitCode) => {
+    process.exitCode = exitCode;
+  },
+  (error: unknown) => {
+    if (!(error instanceof UsageError || error instanceof ListenError)) throw error;
+    process.stderr.write(`oom-exporter: ${error.message}\n`);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+  },
+);
 
-/** Each command is loaded on its own: telling a log takes no HTTP server. */
+/** Each command loads its own modules: `explain` needs no HTTP server. */
 async function run(argv: string[]): Promise<number | undefined> {
   const [command = "", ...rest] = argv;
   if (command === "explain") {

@@ -1,7 +1,8 @@
 /** `oom-exporter [serve] [FLAGS]`: the exporter. */
-import { accessSync, constants, readFileSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { hostname } from "node:os";
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import packageJson from "../../package.json" with { type: "json" };
 import { Exporter } from "../exporter.ts";
 import { defaultStateDirectory, helpText, parseServeFlags, serveFlags } from "../flags.ts";
 import { openKmsg } from "../log-sources/kmsg-device.ts";
@@ -24,9 +25,7 @@ const eventLoopResolutionMs = 100;
  */
 export async function serve(argv: string[]): Promise<number | undefined> {
   const flags = parseServeFlags(argv, process.env);
-  const { version } = JSON.parse(
-    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
-  ) as { version: string };
+  const { version } = packageJson;
   if (flags.help) {
     process.stdout.write(helpText(usage, about, serveFlags));
     return 0;

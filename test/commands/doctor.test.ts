@@ -8,7 +8,7 @@ import { startExporter, temporaryDirectory } from "../setup/exporter-process.ts"
 import { addKthreadd, addProcess } from "../setup/process-files.ts";
 import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
 
-const main = new URL("../../dist/main.js", import.meta.url).pathname;
+const main = new URL("../../dist/oom-exporter.mjs", import.meta.url).pathname;
 const now = Date.parse("2026-11-21T04:00:00Z");
 const minute = 60_000;
 

@@ -106,6 +106,6 @@ describe("the image", () => {
     const [{ Config }] = JSON.parse(text);
     expect(Config.Labels["org.opencontainers.image.licenses"]).toBe("Apache-2.0");
     expect(Config.Healthcheck.Test[0]).toBe("CMD");
-    expect(Config.Entrypoint).toEqual(["node", "/app/dist/main.js"]);
+    expect(Config.Entrypoint).toEqual(["node", "--single-threaded", "/app/oom-exporter.mjs"]);
   });
 });

@@ -12,7 +12,7 @@ import {
 } from "../setup/exporter-process.ts";
 import { fixtureHost } from "../setup/fixture-host.ts";
 
-const main = new URL("../../dist/main.js", import.meta.url).pathname;
+const main = new URL("../../dist/oom-exporter.mjs", import.meta.url).pathname;
 const run = (...argv: string[]) =>
   spawnSync(process.execPath, [main, ...argv], { encoding: "utf8", timeout: 20_000 });
 

@@ -5,8 +5,8 @@ import { writeSync } from "node:fs";
 import { linesBetween } from "./numbered-kills.mjs";
 
 const [source, path, lines] = process.argv.slice(2);
-const { KillLedger } = await import(`${source}/model/kill-ledger.js`);
-const { StateDirectory } = await import(`${source}/sources/state-directory.js`);
+const { KillLedger } = await import(`${source}/kills/kill-ledger.mjs`);
+const { StateDirectory } = await import(`${source}/sources/state-directory.mjs`);
 
 const say = (message) => process.stderr.write(`${message}\n`);
 const state = StateDirectory.open(path, { nowMs: Date.now, warn: say, info: say, procfs: "/proc" });

@@ -4,7 +4,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 
 const [source, path, statePath, once] = process.argv.slice(2);
-const { LogFile } = await import(`${source}/sources/log-file.js`);
+const { LogFile } = await import(`${source}/log-sources/log-file.mjs`);
 
 const state = existsSync(statePath)
   ? JSON.parse(readFileSync(statePath, "utf8"))

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Kill } from "../../src/kills/kill.ts";
 
-const main = new URL("../../dist/main.js", import.meta.url).pathname;
+const main = new URL("../../dist/oom-exporter.mjs", import.meta.url).pathname;
 
 /** The built exporter, running. */
 export interface ExporterProcess {

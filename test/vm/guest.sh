@@ -12,7 +12,7 @@ exporter() {
   local name=$1 port=$2 tries=0
   shift 2
   sh -c 'echo -999 >/proc/self/oom_score_adj; exec "$@"' sh \
-    node /share/dist/main.js --web.listen-address="127.0.0.1:$port" \
+    node /share/dist/oom-exporter.mjs --web.listen-address="127.0.0.1:$port" \
     --state.directory="/results/state-$name" "$@" >>"/results/$name.log" 2>&1 &
   echo $! >"/run/$name.pid"
   until get "$port" /-/ready; do

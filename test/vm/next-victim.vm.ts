@@ -34,7 +34,7 @@ it.each([
 ])("the next victim is whom the kernel kills where %s", async (_, kind, seed, scenes, swapMb) => {
   const guest = await runInGuest(
     `
-      export EXPORTER=/share/dist/main.js STAGE_PROGRAM=/share/next-victim/stage
+      export EXPORTER=/share/dist/oom-exporter.mjs STAGE_PROGRAM=/share/next-victim/stage
       export OUTCOMES=/results/outcomes.jsonl TMPDIR=/run
       sh -c 'echo -999 >/proc/self/oom_score_adj; exec "$@"' sh \\
         node /share/next-victim/bench/next-victim.js next-victim ${scenes} ${seed} ${kind}

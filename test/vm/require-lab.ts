@@ -1,7 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { copyFileSync, cpSync, mkdirSync, rmSync } from "node:fs";
-import { join, relative } from "node:path";
-import { compiledSource } from "../setup/compiled-source.ts";
+import { copyFileSync, cpSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { guestShare, labObstacle } from "./lab.ts";
 
 /** Ends the run with one line where there is no lab; with CI=true that is a failure. */
@@ -12,18 +11,10 @@ export default async function requireLab(): Promise<void> {
   process.exit(process.env.CI === "true" ? 1 : 0);
 }
 
-/** The exporter with what it depends on, and no more: each boot makes a disk image of it. */
-async function fillShare(): Promise<void> {
+/** The exporter, and no more: each boot makes a disk image of it. */
+function fillShare(): void {
+  execFileSync("node", ["scripts/build.mjs"]);
   rmSync(guestShare, { recursive: true, force: true });
-  mkdirSync(guestShare, { recursive: true });
-  cpSync(await compiledSource("vm"), join(guestShare, "dist"), { recursive: true });
-  copyFileSync("package.json", join(guestShare, "package.json"));
+  cpSync("dist", join(guestShare, "dist"), { recursive: true });
   copyFileSync("test/vm/guest.sh", join(guestShare, "guest.sh"));
-  const packages = execFileSync("npm", ["ls", "--omit=dev", "--all", "--parseable"], {
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  for (const directory of packages.trim().split("\n").slice(1)) {
-    cpSync(directory, join(guestShare, relative(process.cwd(), directory)), { recursive: true });
-  }
 }
