@@ -15,13 +15,13 @@ import { debianTool } from "../test/setup/debian-tools.ts";
 
 const directory = process.argv[3];
 const promtool = await debianTool("prometheus", "usr/bin/promtool");
-if (promtool === undefined) throw new Error("needs promtool, of Debian's package prometheus");
+if (promtool.path === undefined) throw new Error(promtool.obstacle);
 
 const recordings = readRecordings(directory ?? "test/fixtures/series");
 const rules = ["recording.yml", "alerts.yml"].map(
   (file) => `${process.cwd()}/prometheus-rules/${file}`,
 );
-const minutes = await backTest(promtool, rules, recordings);
+const minutes = await backTest(promtool.path, rules, recordings);
 const results = recordings.map((series) => ({ series, minutes: minutes.get(series.name) ?? [] }));
 const table = resultsTable(results);
 console.log(table);

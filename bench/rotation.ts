@@ -64,7 +64,7 @@ async function ofMtail(path: string): Promise<Follower> {
   writeFileSync(join(programs, "kills.mtail"), "counter kills\n/Killed process/ {\n  kills++\n}\n");
   port++;
   const child: ChildProcess = spawn(
-    mtail ?? "",
+    mtail.path ?? "",
     [
       ...["--progs", programs, "--logs", path, "--address", "127.0.0.1", "--port", String(port)],
       ...["--log_dir", programs],
@@ -107,7 +107,7 @@ const followers: [string, (path: string) => Promise<Follower>][] = [
   ["oom-exporter", ours],
   ["plain tail", plainTail],
 ];
-if (mtail !== undefined) followers.push(["mtail", ofMtail]);
+if (mtail.path !== undefined) followers.push(["mtail", ofMtail]);
 for (const [style, rotate] of Object.entries(rotationStyles)) {
   console.log(style);
   for (const [name, follow] of followers) {

@@ -13,6 +13,7 @@ import { ProcessTable } from "../src/sources/process-table.ts";
 import { VictimRanking } from "../src/victims/victim-ranking.ts";
 import { debianTool } from "./setup/debian-tools.ts";
 import { fixtureHost, hostNames } from "./setup/fixture-host.ts";
+import { needs } from "./setup/needs.ts";
 
 /*
  * What the exporter says of each host under test/fixtures/hosts, whole. `npm run golden` writes the
@@ -81,9 +82,9 @@ describe.each(hostNames)("the host %s", (name) => {
     );
   });
 
-  it.skipIf(promtool === undefined)("has one that promtool accepts", () => {
+  needs(it, promtool.obstacle)("has one that promtool accepts", () => {
     const input = readFileSync(goldenFile(name));
-    const findings = execFileSync(promtool as string, ["check", "metrics"], { input });
+    const findings = execFileSync(promtool.path as string, ["check", "metrics"], { input });
     expect(findings.toString()).toBe("");
   });
 });

@@ -8,7 +8,8 @@ import {
   temporaryDirectory,
 } from "../setup/exporter-process.ts";
 import { fixtureHost } from "../setup/fixture-host.ts";
-import { startChromium } from "./chromium.ts";
+import { needs } from "../setup/needs.ts";
+import { chromiumObstacle, startChromium } from "./chromium.ts";
 import { accessibilityFaults, openPage, type WatchedPage } from "./page-server.ts";
 
 let browser: Browser;
@@ -19,7 +20,7 @@ let directory: ReturnType<typeof temporaryDirectory>;
 beforeAll(async () => {
   browser = await startChromium();
   directory = temporaryDirectory();
-}, 400_000);
+});
 
 afterEach(async () => {
   await opened?.close();
@@ -34,7 +35,7 @@ afterAll(async () => {
 const killLine = (pid: number) =>
   `${new Date().toISOString()} host kernel: [${pid}.000001] Memory cgroup out of memory: Killed process ${pid} (mysqld) total-vm:9000kB, anon-rss:8000kB, file-rss:4kB, shmem-rss:0kB, UID:0 pgtables:44kB oom_score_adj:0\n`;
 
-describe("the page of a running exporter", () => {
+needs(describe, chromiumObstacle)("the page of a running exporter", () => {
   it("shows a kill on this machine by itself, and leads to its story", async () => {
     const log = join(directory.path, "kern.log");
     writeFileSync(log, "");

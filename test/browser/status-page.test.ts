@@ -2,7 +2,8 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { StatusView } from "../../src/status/status-view.ts";
 import { aCgroup, aKill, aLeak, aMemory, aStatusView, aVictim, nobody } from "../http/views.ts";
-import { startChromium } from "./chromium.ts";
+import { needs } from "../setup/needs.ts";
+import { chromiumObstacle, startChromium } from "./chromium.ts";
 import {
   accessibilityFaults,
   openPage,
@@ -11,6 +12,7 @@ import {
   type WatchedPage,
 } from "./page-server.ts";
 
+const describePage = needs(describe, chromiumObstacle);
 const GiB = 2 ** 30;
 const long = "0123456789abcdef".repeat(4);
 const pod: StatusView["cgroups"][number] = aCgroup(0.4, {
@@ -45,7 +47,7 @@ let opened: WatchedPage | undefined;
 beforeAll(async () => {
   browser = await startChromium();
   server = await servePages(states.healthy);
-}, 400_000);
+});
 
 afterEach(async () => {
   await opened?.close();
@@ -69,7 +71,7 @@ async function open(
 
 const stories = Object.entries(states);
 
-describe.each(stories)("the page of a host that is %s", (_, view) => {
+describePage.each(stories)("the page of a host that is %s", (_, view) => {
   it("meets WCAG A and AA, in light and in dark", async () => {
     const { page, wrongs } = await open(view);
     expect(await accessibilityFaults(page)).toEqual([]);
@@ -97,7 +99,7 @@ describe.each(stories)("the page of a host that is %s", (_, view) => {
   });
 });
 
-describe("the page", () => {
+describePage("the page", () => {
   it("has landmarks, headings and pictures with names", async () => {
     const { page } = await open(states.danger);
     const names = [
@@ -207,7 +209,7 @@ describe("the page", () => {
   });
 });
 
-describe("the story of a kill", () => {
+describePage("the story of a kill", () => {
   it("meets WCAG A and AA, in light and in dark, and fits a phone", async () => {
     const { page, wrongs } = await open(states.killed, { viewport: { width: 320, height: 700 } });
     await page.getByRole("link", { name: "Why this one" }).click();
@@ -220,7 +222,7 @@ describe("the story of a kill", () => {
   });
 });
 
-describe("the page that stays open", () => {
+describePage("the page that stays open", () => {
   const later: StatusView = {
     ...states.killed,
     atMs: states.killed.atMs + 10_000,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { debianTool } from "../setup/debian-tools.ts";
 import { eventually } from "../setup/exporter-process.ts";
+import { needs } from "../setup/needs.ts";
 import { dashboards, dataPanels, everything, withVariables } from "./dashboards.ts";
 import { failingHosts, type ScrapeTargets } from "./failing-hosts.ts";
 import { type PrometheusProcess, type Series, startPrometheus } from "./prometheus.ts";
@@ -21,9 +22,9 @@ let ticking: NodeJS.Timeout;
 let now: number;
 
 beforeAll(async () => {
-  if (program === undefined) return;
+  if (program.path === undefined) return;
   targets = await failingHosts();
-  prometheus = await startPrometheus(program, targets.addresses);
+  prometheus = await startPrometheus(program.path, targets.addresses);
   ticking = setInterval(() => targets.tick(), 250);
   const settled = (query: string) =>
     eventually(query, async () => (await instant(query, Date.now() / 1000)).length > 0, 20_000);
@@ -71,7 +72,7 @@ function numbers(series: readonly Series[]): number[] {
     .filter((number) => !Number.isNaN(number));
 }
 
-describe.skipIf(program === undefined).each(dashboards)("the dashboard $name", ({ name, json }) => {
+needs(describe, program.obstacle).each(dashboards)("the dashboard $name", ({ name, json }) => {
   const queries = dataPanels(json).flatMap(({ title, type, targets = [] }) =>
     targets.map((target) => ({ ...target, type, where: `${name}: ${title} (${target.refId})` })),
   );

@@ -5,6 +5,7 @@ import { collectorNames } from "../../src/collectors/collector.ts";
 import { catalog, metricNames } from "../../src/metrics/catalog.ts";
 import { renderExposition, Samples } from "../../src/metrics/exposition.ts";
 import { debianTool } from "../setup/debian-tools.ts";
+import { needs } from "../setup/needs.ts";
 
 const promtool = await debianTool("prometheus", "usr/bin/promtool");
 
@@ -42,14 +43,14 @@ describe("the catalog", () => {
     expect(new Set(families).size).toBe(families.length);
   });
 
-  it.skipIf(promtool === undefined)("passes promtool check metrics with every metric", async () => {
+  needs(it, promtool.obstacle)("passes promtool check metrics with every metric", async () => {
     const samples = new Samples();
     for (const name of metricNames) {
       const labels = Object.fromEntries(catalog[name].labels.map((label) => [label, "x"]));
       samples.add(name, 1, labels as never);
     }
     const text = await renderExposition(samples, "text");
-    const output = execFileSync(promtool as string, ["check", "metrics"], {
+    const output = execFileSync(promtool.path as string, ["check", "metrics"], {
       input: text,
       encoding: "utf8",
       stdio: ["pipe", "pipe", "pipe"],

@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { LogFile, LogFileOptions } from "../../src/log-sources/log-file.ts";
 import { debianTool } from "../setup/debian-tools.ts";
+import { needs } from "../setup/needs.ts";
 import { followLog, NumberedLines, WriterProcess } from "./writer-process.ts";
 
 const run = promisify(execFile);
@@ -28,7 +29,7 @@ async function rotate(directives: string): Promise<void> {
   writeFileSync(configuration, `${path} {\n${directives}\n}\n`);
   chmodSync(configuration, 0o644);
   const state = join(directory, "logrotate.state");
-  await run(logrotate ?? "", ["--force", "--state", state, configuration]);
+  await run(logrotate.path as string, ["--force", "--state", state, configuration]);
 }
 
 function follow(lines: NumberedLines, from: LogFileOptions["from"]): LogFile {
@@ -37,7 +38,7 @@ function follow(lines: NumberedLines, from: LogFileOptions["from"]): LogFile {
 
 const hup = (writer: WriterProcess) => `postrotate\nkill -HUP ${writer.pid}\nendscript`;
 
-describe.skipIf(logrotate === undefined)("with the real logrotate", () => {
+needs(describe, logrotate.obstacle)("with the real logrotate", () => {
   const styles: Record<string, (writer: WriterProcess) => string> = {
     "Debian's rsyslog configuration": (writer) =>
       `rotate 9\nmissingok\nnotifempty\ncompress\ndelaycompress\nsharedscripts\n${hup(writer)}`,

@@ -7,11 +7,12 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { debianTool } from "../setup/debian-tools.ts";
+import { needs } from "../setup/needs.ts";
 import { followLog, NumberedLines } from "./writer-process.ts";
 
 const rsyslogd = await debianTool("rsyslog", "usr/sbin/rsyslogd");
 
-test.skipIf(rsyslogd === undefined)(
+needs(test, rsyslogd.obstacle)(
   "what the real rsyslogd writes through renames and SIGHUPs is delivered once",
   async () => {
     const directory = mkdtempSync(join(tmpdir(), "rsyslog-"));
@@ -29,7 +30,7 @@ test.skipIf(rsyslogd === undefined)(
       ].join("\n"),
     );
     const pidFile = join(directory, "pid");
-    const daemon = spawn(rsyslogd ?? "", ["-n", "-f", configuration, "-i", pidFile], {
+    const daemon = spawn(rsyslogd.path as string, ["-n", "-f", configuration, "-i", pidFile], {
       stdio: ["ignore", "ignore", "inherit"],
     });
     const socket = createSocket("udp4");

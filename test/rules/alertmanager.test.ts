@@ -7,13 +7,18 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { isAlert } from "../../scripts/rule-file.ts";
 import { debianTool } from "../setup/debian-tools.ts";
+import { needs } from "../setup/needs.ts";
 import { shippedRules } from "./shipped-rules.ts";
 
 const amtool = await debianTool("prometheus-alertmanager", "usr/bin/amtool");
 const docker = fileURLToPath(new URL("../../docker/", import.meta.url));
 
 function run(...args: string[]): string {
-  return execFileSync(amtool as string, args, { cwd: docker, encoding: "utf8", stdio: "pipe" });
+  return execFileSync(amtool.path as string, args, {
+    cwd: docker,
+    encoding: "utf8",
+    stdio: "pipe",
+  });
 }
 
 interface Route {
@@ -30,7 +35,7 @@ const seconds = (duration: string | undefined) => {
   return Number(number) * (unit === "m" ? 60 : 1);
 };
 
-describe.skipIf(amtool === undefined)("amtool", () => {
+needs(describe, amtool.obstacle)("amtool", () => {
   it.each(["alertmanager.yml", "alertmanager.examples.yml"])("accepts %s", (file) => {
     expect(run("check-config", file)).toContain("SUCCESS");
   });
@@ -89,7 +94,7 @@ describe("the way of a page", () => {
   });
 });
 
-describe.skipIf(amtool === undefined)("the message", () => {
+needs(describe, amtool.obstacle)("the message", () => {
   const owner = { instance: "db1:10137", unit: "postgresql.service", cause: "cgroup_limit" };
 
   function alert(alertname: string, own: Record<string, string> = {}, status = "firing") {

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { debianTool } from "../setup/debian-tools.ts";
+import { needs } from "../setup/needs.ts";
 import { backTest, type Minute } from "./back-test.ts";
 import { resultsPicture, resultsTable } from "./forecast-results.ts";
 import { readRecordings, recordingsDirectory } from "./recorded-series.ts";
@@ -26,13 +27,13 @@ const told: Record<string, readonly number[]> = {
 /** Too fast for any of them: it takes a quarter of an hour to tell a line from a burst. */
 const unforeseen = ["burst-kill", "fast-leak"];
 
-describe.skipIf(promtool === undefined)("over the recorded series", async () => {
+needs(describe, promtool.obstacle)("over the recorded series", async () => {
   const recordings = readRecordings(recordingsDirectory);
   const rules = [`${rulesDirectory}recording.yml`, `${rulesDirectory}alerts.yml`];
   const minutes =
-    promtool === undefined
+    promtool.path === undefined
       ? new Map<string, Minute[]>()
-      : await backTest(promtool, rules, recordings);
+      : await backTest(promtool.path, rules, recordings);
   const results = recordings.map((series) => ({ series, minutes: minutes.get(series.name) ?? [] }));
   const killed = results.filter(({ series }) => series.killedAtSeconds.length > 0);
   const foreseen = killed.filter(({ series }) => !unforeseen.includes(series.name));

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { debianTool } from "../setup/debian-tools.ts";
+import { needs } from "../setup/needs.ts";
 import { rulesDirectory } from "./shipped-rules.ts";
 
 const promtool = await debianTool("prometheus", "usr/bin/promtool");
@@ -13,10 +14,10 @@ const docker = fileURLToPath(new URL("../../docker/", import.meta.url));
 const timeout = 300_000;
 
 async function run(directory: string, ...args: string[]): Promise<string> {
-  return (await promisify(execFile)(promtool as string, args, { cwd: directory })).stdout;
+  return (await promisify(execFile)(promtool.path as string, args, { cwd: directory })).stdout;
 }
 
-describe.skipIf(promtool === undefined)("promtool", () => {
+needs(describe, promtool.obstacle)("promtool", () => {
   it("finds nothing to object to in the rules", async () => {
     const said = await run(
       rulesDirectory,

@@ -1,45 +1,71 @@
-import { execFile } from "node:child_process";
-import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { basename, delimiter, join, resolve } from "node:path";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { access, chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const cache = resolve("node_modules/.cache/debian-tools");
+const triplet = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
+
+/** A program that tests run for real: its path, or why this machine cannot have it. */
+export type Tool = { path: string; obstacle?: undefined } | { path?: undefined; obstacle: string };
 
 /**
- * The path of a program that tests run for real, or undefined where this machine cannot have it.
- * On PATH: that one. Otherwise the Debian package (and the libraries it lacks) is downloaded with
- * apt and unpacked into a cache under node_modules; nothing is installed.
+ * On PATH: that one. Otherwise the Debian package, with all that this machine lacks of its
+ * dependencies, is downloaded with apt and unpacked into a cache under node_modules. Nothing is
+ * installed, and neither root nor an `apt-get update` beforehand is needed.
  * Example: `debianTool("logrotate", "usr/sbin/logrotate")`.
  *
- * With CI=true a program that cannot be had is an error, so that no check is skipped unseen.
+ * @throws {Error} with CI=true, where the program cannot be had: no check is skipped unseen there
  */
-export async function debianTool(
-  packageName: string,
-  pathInside: string,
-): Promise<string | undefined> {
+export async function debianTool(packageName: string, pathInside: string): Promise<Tool> {
   const program = basename(pathInside);
   const found = await onPath(program);
-  if (found !== undefined) return found;
-
-  const home = join(cache, packageName);
-  const wrapper = join(home, program);
-  if (await exists(wrapper)) return wrapper;
+  if (found !== undefined) return { path: found };
+  const path = join(cache, packageName, program);
+  if (await exists(path)) return { path };
   try {
-    // Another program of the same package may have brought it.
-    if (!(await exists(join(home, "root", pathInside))))
-      await unpack(packageName, pathInside, home);
-    await writeWrapper(packageName, pathInside, home);
-    return wrapper;
+    await unpackOnce(packageName, pathInside);
+    return { path };
   } catch (error) {
-    if (process.env.CI === "true") {
-      throw new Error(`cannot get ${program} from the Debian package ${packageName}`, {
-        cause: error,
-      });
-    }
-    return undefined;
+    const obstacle = `no ${program}: ${reasonOf(error)}`;
+    if (process.env.CI === "true") throw new Error(obstacle);
+    return { obstacle };
   }
 }
+
+/** What a package needs to run from where it was unpacked. */
+interface Peculiarity {
+  /** A folder of libraries that the program loads by itself, below the root. */
+  plugins?: string;
+  /** Lines of the shell script that starts a program, before it does. */
+  before?(program: string, pathInside: string): string[];
+}
+
+const peculiarities: Record<string, Peculiarity> = {
+  chromium: {
+    // Without any fonts every page crashes.
+    before: () => [
+      `[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE='${join(cache, "chromium/fonts.conf")}'`,
+    ],
+  },
+  rsyslog: {
+    plugins: `usr/lib/${triplet}/rsyslog`,
+    before: () => [`export RSYSLOG_MODDIR="$root/usr/lib/${triplet}/rsyslog/"`],
+  },
+  "prometheus-alertmanager": {
+    // It looks for its own templates in one place only.
+    before: (program, pathInside) =>
+      program !== "prometheus-alertmanager"
+        ? []
+        : [
+            `mount='mount -t overlay overlay -o "lowerdir=$0/usr/share:/usr/share" /usr/share && exec "$@"'`,
+            "[ -e /usr/share/prometheus/alertmanager/default.tmpl ] ||",
+            `exec unshare --mount sh -c "$mount" "$root" "$root/${pathInside}" "$@"`,
+          ],
+  },
+};
 
 async function onPath(program: string): Promise<string | undefined> {
   const directories = (process.env.PATH ?? "").split(delimiter);
@@ -57,92 +83,226 @@ function exists(path: string): Promise<boolean> {
   );
 }
 
-async function unpack(packageName: string, pathInside: string, home: string): Promise<void> {
+/**
+ * Test files and test runs may want the same package at once: one unpacks, the others wait. What a
+ * killed run left half unpacked is removed; what failed in this run is not tried again in it.
+ */
+async function unpackOnce(packageName: string, pathInside: string): Promise<void> {
   await mkdir(cache, { recursive: true });
-  // Test files run in parallel: each builds its own copy, the rename decides whose is used.
-  const building = await mkdtemp(join(cache, `.${packageName}-`));
-  try {
-    const root = join(building, "root");
-    let wanted = [packageName];
-    for (let round = 0; wanted.length > 0; round++) {
-      if (round === 5) throw new Error(`no end to the libraries of ${packageName}`);
-      const dependencies = new Set<string>();
-      for (const name of wanted) {
-        for (const dependency of await download(name, building, root)) dependencies.add(dependency);
+  await locked(join(cache, "lock"), async () => {
+    const home = join(cache, packageName);
+    const failure = join(cache, `${packageName}.failed`);
+    const failed = await readFile(failure, "utf8").catch(() => "");
+    const [run, reason] = failed.split("\n", 2);
+    if (run === `${process.ppid}` && reason !== undefined) throw new Error(reason);
+    try {
+      // Another program of the same package may have brought it.
+      if (!(await exists(join(home, "root", pathInside)))) {
+        const building = join(cache, `.${packageName}`);
+        await rm(building, { recursive: true, force: true });
+        await unpack(packageName, pathInside, building);
+        await rm(home, { recursive: true, force: true });
+        await rename(building, home);
       }
-      wanted = (await lacksLibraries(join(root, pathInside), libraryPath(root)))
-        ? await notInstalled([...dependencies].filter((name) => name.startsWith("lib")))
-        : [];
+      await writeStarter(packageName, pathInside, home);
+      await rm(failure, { force: true });
+    } catch (error) {
+      await writeFile(failure, `${process.ppid}\n${reasonOf(error)}`);
+      throw error;
     }
-    await rename(building, home).catch(async (error: unknown) => {
-      if (!(await exists(join(home, "root", pathInside)))) throw error;
-    });
+  });
+}
+
+/** `flock` ends with this process, however that ends: no lock outlives its holder. */
+async function locked(path: string, work: () => Promise<void>): Promise<void> {
+  const holder = spawn("flock", [path, "sh", "-c", "echo; exec cat"], {
+    stdio: ["pipe", "pipe", "ignore"],
+  });
+  const ended = once(holder, "close");
+  const [outcome] = await Promise.race([once(holder.stdout, "data"), ended]);
+  if (!Buffer.isBuffer(outcome)) throw new Error(`flock ${path} ended with exit code ${outcome}`);
+  try {
+    await work();
   } finally {
-    await rm(building, { recursive: true, force: true });
+    holder.stdin.end();
+    await ended;
   }
 }
 
-async function writeWrapper(packageName: string, pathInside: string, home: string): Promise<void> {
+async function unpack(packageName: string, pathInside: string, home: string): Promise<void> {
+  const root = join(home, "root");
+  await mkdir(root, { recursive: true });
+  let packages: Packages = new Packages([]);
+  try {
+    await packages.fetch(await packages.lackedBy(packageName), root);
+  } catch {
+    // The machine has no package lists, or old ones.
+    packages = await Packages.withOwnLists(join(cache, "apt"));
+    await packages.fetch(await packages.lackedBy(packageName), root);
+  }
+  const { plugins } = peculiarities[packageName] ?? {};
+  const folders = await completeLibraries(join(root, pathInside), root, packages, plugins);
+  await writeFile(join(home, "library-path"), folders.join(":"));
+  if (packageName === "chromium") await writeFile(join(home, "fonts.conf"), fontsConfiguration);
+}
+
+/** Debian's packages, by apt. */
+class Packages {
+  readonly #options: readonly string[];
+
+  constructor(options: readonly string[]) {
+    this.#options = ["-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=2", ...options];
+  }
+
+  /** With lists that are fetched now, into a directory of our own. */
+  static async withOwnLists(directory: string): Promise<Packages> {
+    const lists = join(directory, "lists");
+    const archives = join(directory, "cache");
+    await mkdir(join(lists, "partial"), { recursive: true });
+    await mkdir(join(archives, "archives/partial"), { recursive: true });
+    const own = ["-o", `Dir::State::Lists=${lists}`, "-o", `Dir::Cache=${archives}`];
+    const packages = new Packages(own);
+    await packages.#apt(["-o", "Acquire::Languages=none", "-qq", "update"]);
+    return packages;
+  }
+
+  /** The package itself and what it depends on and this machine has not. */
+  async lackedBy(name: string): Promise<string[]> {
+    const words = ["-s", "-qq", "--no-install-recommends", "install", name];
+    const installed = (await this.#apt(words)).matchAll(/^Inst (\S+)/gm);
+    const names = new Set([name, ...[...installed].map(([, lacked]) => lacked as string)]);
+    // A second libc beside the installed one would not even start.
+    names.delete("libc6");
+    return [...names];
+  }
+
+  async fetch(names: readonly string[], root: string): Promise<void> {
+    const directory = join(root, "../archives");
+    await rm(directory, { recursive: true, force: true });
+    await mkdir(directory);
+    await this.#apt(["-qq", "download", ...names], directory);
+    for (const file of await readdir(directory)) {
+      await run("dpkg", ["-x", join(directory, file), root]);
+    }
+    await rm(directory, { recursive: true });
+  }
+
+  async exists(name: string): Promise<boolean> {
+    return (await this.#apt(["-qq", "--print-uris", "download", name]).catch(() => "")) !== "";
+  }
+
+  async #apt(words: readonly string[], cwd?: string): Promise<string> {
+    const env = { ...process.env, LC_ALL: "C" };
+    const limits = { timeout: 600_000, maxBuffer: 64 << 20 };
+    const options = { cwd, env, ...limits };
+    return (await run("apt-get", [...this.#options, ...words], options)).stdout;
+  }
+}
+
+/**
+ * The folders that the loader has to search for the program to start. A library that it misses is
+ * looked for among what was unpacked, private folders included, then in the package that has it.
+ * @throws {Error} with the name of the library that nothing has
+ */
+async function completeLibraries(
+  program: string,
+  root: string,
+  packages: Packages,
+  plugins?: string,
+): Promise<string[]> {
+  const folders = [`usr/lib/${triplet}`, `lib/${triplet}`];
+  const loaded = [program];
+  if (plugins !== undefined) {
+    const names = await readdir(join(root, plugins));
+    loaded.push(...names.map((name) => join(root, plugins, name)));
+  }
+  const fetched = new Set<string>();
+  for (;;) {
+    const paths = folders.map((folder) => join(root, folder)).join(":");
+    const [library] = missingLibraries(await loaderSays(loaded, paths));
+    if (library === undefined) return folders;
+    const unpacked = await readdir(root, { recursive: true });
+    const place = unpacked.find((path) => basename(path) === library && /\blib\d*\//.test(path));
+    if (place !== undefined && !folders.includes(dirname(place))) {
+      folders.push(dirname(place));
+      continue;
+    }
+    const owner = place === undefined ? await packageWith(library, packages) : undefined;
+    if (owner === undefined || fetched.has(owner)) {
+      throw new Error(`${basename(program)} needs ${library}, and no package has it`);
+    }
+    fetched.add(owner);
+    await packages.fetch([owner], root);
+  }
+}
+
+async function loaderSays(files: readonly string[], libraryPath: string): Promise<string> {
+  const env = { ...process.env, LC_ALL: "C", LD_LIBRARY_PATH: libraryPath };
+  // A static program is "not a dynamic executable", which is an error to ldd.
+  return run("ldd", [...files], { env, maxBuffer: 64 << 20 }).then(
+    ({ stdout }) => stdout,
+    ({ stdout }: { stdout?: string }) => stdout ?? "",
+  );
+}
+
+/** The libraries that `ldd` does not find: `libpulsecommon-16.1.so => not found`. */
+export function missingLibraries(ldd: string): string[] {
+  const names = [...ldd.matchAll(/^\s*(\S+) => not found$/gm)].map(([, name]) => name as string);
+  return [...new Set(names)];
+}
+
+async function packageWith(library: string, packages: Packages): Promise<string | undefined> {
+  // Installed by name, but its files were removed, as slim images do.
+  const { stdout } = await run("dpkg-query", ["-S", `*/${library}`]).catch(() => ({ stdout: "" }));
+  const installed = /^([^:,\s]+)/.exec(stdout)?.[1];
+  for (const name of installed === undefined ? packageNames(library) : [installed]) {
+    if (await packages.exists(name)) return name;
+  }
+  return undefined;
+}
+
+/**
+ * What Debian calls the package of a library, by section 8.1 of its policy: `libfoo.so.2` is in
+ * libfoo2, `libfoo-1.0.so.2` in libfoo-1.0-2; since 2024 with t64 behind where time_t grew.
+ */
+export function packageNames(library: string): string[] {
+  const [, stem = "", version = ""] = /^(.+?)\.so(?:\.([\w.]+))?$/.exec(library) ?? [];
+  if (stem === "") return [];
+  const between = /\d$/.test(stem) && version !== "" ? "-" : "";
+  const name = `${stem}${between}${version}`.toLowerCase().replaceAll("_", "-");
+  return [name, `${name}t64`];
+}
+
+async function writeStarter(packageName: string, pathInside: string, home: string): Promise<void> {
   const program = basename(pathInside);
+  const folders = (await readFile(join(home, "library-path"), "utf8")).split(":");
   const script = [
     "#!/bin/sh",
-    `root=${join(home, "root")}`,
-    `export LD_LIBRARY_PATH="${libraryPath("$root")}"`,
-    // Where rsyslogd looks for its modules.
-    ...(packageName === "rsyslog"
-      ? ['for d in "$root"/usr/lib/*/rsyslog; do export RSYSLOG_MODDIR="$d/"; done']
-      : []),
-    // Alertmanager looks for its own templates at one place only.
-    ...(program === "prometheus-alertmanager"
-      ? [
-          `mount='mount -t overlay overlay -o "lowerdir=$0/usr/share:/usr/share" /usr/share && exec "$@"'`,
-          "[ -e /usr/share/prometheus/alertmanager/default.tmpl ] ||",
-          `exec unshare --mount sh -c "$mount" "$root" "$root/${pathInside}" "$@"`,
-        ]
-      : []),
+    `root='${join(home, "root")}'`,
+    `export LD_LIBRARY_PATH="${folders.map((folder) => `$root/${folder}`).join(":")}"`,
+    ...(peculiarities[packageName]?.before?.(program, pathInside) ?? []),
     `exec "$root/${pathInside}" "$@"`,
     "",
   ].join("\n");
-  const written = join(home, `.${program}-${process.pid}`);
+  const written = join(home, `.${program}`);
   await writeFile(written, script);
   await chmod(written, 0o755);
   await rename(written, join(home, program));
 }
 
-/** Downloads and unpacks one package; returns the names of the packages it depends on. */
-async function download(name: string, directory: string, root: string): Promise<string[]> {
-  const before = new Set(await readdir(directory));
-  await run("apt-get", ["download", "--quiet", name], { cwd: directory, timeout: 60_000 });
-  const archive = (await readdir(directory)).find(
-    (file) => file.endsWith(".deb") && !before.has(file),
-  );
-  if (archive === undefined) throw new Error(`apt-get download ${name} brought no package`);
-  await run("dpkg", ["-x", archive, root], { cwd: directory });
-  const { stdout } = await run("dpkg-deb", ["-f", archive, "Depends"], { cwd: directory });
-  return stdout
-    .split(",")
-    .map((part) => part.trim().split(/[ (:|]/)[0] ?? "")
-    .filter((dependency) => dependency !== "");
-}
+/** For a machine that has no fonts of its own. */
+const fontsConfiguration = `<?xml version="1.0"?>
+<fontconfig>
+<dir>${join(cache, "chromium/root/usr/share/fonts")}</dir>
+<cachedir>${join(cache, "chromium/font-cache")}</cachedir>
+</fontconfig>
+`;
 
-/** A second libc beside the installed one would not even start. */
-async function notInstalled(packageNames: string[]): Promise<string[]> {
-  const missing: string[] = [];
-  for (const name of packageNames) {
-    const { stdout } = await run("dpkg", ["-s", name]).catch(() => ({ stdout: "" }));
-    if (!stdout.includes("Status: install ok installed")) missing.push(name);
-  }
-  return missing;
-}
-
-async function lacksLibraries(program: string, libraries: string): Promise<boolean> {
-  const { stdout } = await run("ldd", [program], {
-    env: { ...process.env, LD_LIBRARY_PATH: libraries },
-  }).catch(() => ({ stdout: "" })); // a static program is not dynamic to ldd
-  return stdout.includes("not found");
-}
-
-function libraryPath(root: string): string {
-  const triplet = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
-  return [`${root}/usr/lib/${triplet}`, `${root}/lib/${triplet}`].join(":");
+/** One line: what apt or dpkg wrote of its failure, else the error's own first line. */
+function reasonOf(error: unknown): string {
+  const { stderr = "", message = String(error) } = error as { stderr?: string; message?: string };
+  const said = stderr.split("\n").find((line) => /^(E:|W:|dpkg)/.test(line));
+  const missing = /^spawn (\S+) ENOENT/.exec(message)?.[1];
+  if (missing !== undefined) return `it is not on PATH, and ${missing} to fetch it is not either`;
+  return said ?? message.split("\n", 1)[0] ?? "";
 }

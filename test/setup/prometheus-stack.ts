@@ -66,7 +66,8 @@ export async function pagingStackObstacle(): Promise<string | undefined> {
   // The unpacked Alertmanager gets a mount of its own over /usr/share.
   if (process.getuid?.() !== 0) return "needs root";
   for (const [name, path] of Object.values(programs)) {
-    if ((await debianTool(name, path)) === undefined) return `no ${name} from Debian`;
+    const { obstacle } = await debianTool(name, path);
+    if (obstacle !== undefined) return obstacle;
   }
   return undefined;
 }
@@ -201,7 +202,7 @@ async function start(
   flags: readonly string[],
 ): Promise<ChildProcess> {
   const [name, inside] = programs[program];
-  const path = (await debianTool(name, inside)) as string;
+  const path = (await debianTool(name, inside)).path as string;
   const child = spawn(path, [...flags], { stdio: ["ignore", "ignore", "pipe"] });
   let log = "";
   child.stderr.on("data", (chunk) => {
