@@ -1,14 +1,15 @@
-// Writes kernel log lines at a steady rate, one write per line; every 10 ms one of them is a kill
-// that carries the time it was written (CLOCK_MONOTONIC, ns) as its pid and memory sizes would stand.
-// usage: flood.mjs PATH LINES_PER_SECOND SECONDS
+// Writes kernel log lines at a steady rate, one write per line; some of them are kills that carry the time
+// they were written (CLOCK_MONOTONIC, ns) as the name of their victim.
+// usage: flood.mjs PATH LINES_PER_SECOND SECONDS [KILLS_PER_SECOND]
 import { openSync, writeSync } from "node:fs";
 
-const [path, rate, seconds] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
+const path = process.argv[2];
+const [rate, seconds, killsPerSecond = 100] = process.argv.slice(3).map(Number);
 const fd = openSync(path, "a");
 const started = process.hrtime.bigint();
 const noise =
   "Nov 21 04:00:00 host kernel: [ 1234.567890] IPv4: martian source 10.0.0.1 from 192.168.0.1, on dev eth0\n";
-const everyKill = Math.max(1, Math.round(rate / 100));
+const everyKill = Math.max(1, Math.round(rate / killsPerSecond));
 let written = 0;
 
 const timer = setInterval(() => {
@@ -16,9 +17,10 @@ const timer = setInterval(() => {
   for (const due = Math.floor(Math.min(elapsed, seconds) * rate); written < due; written++) {
     if (written % everyKill === 0) {
       const now = process.hrtime.bigint();
+      const pid = 1000 + ((written / everyKill) % 30_000);
       writeSync(
         fd,
-        `Nov 21 04:00:00 host kernel: [ 1234.567890] Out of memory: Killed process 4711 (t${now}) total-vm:1kB, anon-rss:1kB, file-rss:1kB, shmem-rss:0kB, UID:0 pgtables:8kB oom_score_adj:0\n`,
+        `Nov 21 04:00:00 host kernel: [ 1234.567890] Out of memory: Killed process ${pid} (t${now}) total-vm:1kB, anon-rss:1kB, file-rss:1kB, shmem-rss:0kB, UID:0 pgtables:8kB oom_score_adj:0\n`,
       );
     } else {
       writeSync(fd, noise);

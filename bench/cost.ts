@@ -1,0 +1,99 @@
+/**
+ * What running the exporter costs, beside its peers and beside the least that reading can cost.
+ *
+ *   npm run bench -- cost [ROW ...] [OPTIONS]
+ *
+ * Rows: operation, scrape, memory, start, follow, explain, storm, curve; all of them where none is named
+ * (25 minutes). Needs root, a memory cgroup hierarchy and cc; peers come from Debian's packages and are left
+ * out where they cannot be had. Prints tables in Markdown as they are done, and writes all figures as JSON.
+ *
+ *   --exporter COMMAND     what to measure, e.g. "node --single-threaded bundle.mjs"; default: builds dist
+ *   --scrapes N            scrapes of each contender and size (30)
+ *   --sizes LIST           processes x cgroups of the scrape row (200x50,2000x500,8000x2000)
+ *   --curve-sizes LIST     of the curve (100x25,300x75,1000x250,3000x750,10000x2500)
+ *   --memory-scrapes N     scrapes with churn (300; 10000 takes half an hour)
+ *   --storms N             storms of each kind (3)
+ *   --explain-mib N        size of the log for explain (1024)
+ *   --json FILE            default node_modules/.cache/bench/cost.json
+ *   --picture FILE         of the curve; default node_modules/.cache/bench/scrape-cost.svg
+ */
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { curve } from "./cost/curve.ts";
+import { explain } from "./cost/explain.ts";
+import { follow } from "./cost/follow.ts";
+import { memory } from "./cost/memory.ts";
+import { operation } from "./cost/operation.ts";
+import { type CostOptions, markdown, type Result } from "./cost/result.ts";
+import { scrapes } from "./cost/scrape.ts";
+import { start } from "./cost/start.ts";
+import { storms } from "./cost/storms.ts";
+import { described, thisMachine } from "./machine.ts";
+
+const { values, positionals } = parseArgs({
+  args: process.argv.slice(3),
+  allowPositionals: true,
+  options: {
+    exporter: { type: "string" },
+    scrapes: { type: "string", default: "30" },
+    sizes: { type: "string", default: "200x50,2000x500,8000x2000" },
+    "curve-sizes": { type: "string", default: "100x25,300x75,1000x250,3000x750,10000x2500" },
+    "memory-scrapes": { type: "string", default: "300" },
+    storms: { type: "string", default: "3" },
+    "explain-mib": { type: "string", default: "1024" },
+    json: { type: "string", default: "node_modules/.cache/bench/cost.json" },
+    picture: { type: "string", default: "node_modules/.cache/bench/scrape-cost.svg" },
+  },
+});
+
+const rows: Record<string, (options: CostOptions) => Promise<Result | Result[]>> = {
+  operation,
+  scrape: scrapes,
+  memory,
+  start,
+  follow,
+  explain,
+  storm: storms,
+  curve: (options) => curve(options, values.picture),
+};
+
+const unknown = positionals.find((name) => !(name in rows));
+if (unknown !== undefined) {
+  throw new Error(`no row "${unknown}"; there are ${Object.keys(rows).join(", ")}`);
+}
+
+const options: CostOptions = {
+  exporter: values.exporter?.split(" ") ?? built(),
+  scrapes: Number(values.scrapes),
+  memoryScrapes: Number(values["memory-scrapes"]),
+  storms: Number(values.storms),
+  explainMiB: Number(values["explain-mib"]),
+  sizes: sizes(values.sizes),
+  curveSizes: sizes(values["curve-sizes"]),
+};
+
+const machine = thisMachine();
+console.log(`${described(machine)}\n`);
+const results: Record<string, Result[]> = {};
+for (const name of positionals.length > 0 ? positionals : Object.keys(rows)) {
+  const result = (await rows[name]?.(options)) ?? [];
+  results[name] = Array.isArray(result) ? result : [result];
+  for (const table of results[name]) console.log(markdown(table));
+  // After each row: what is measured is kept when a later one fails.
+  writeFileSync(values.json, `${JSON.stringify({ machine, options, results }, null, 2)}\n`);
+}
+console.log(`All figures: ${values.json}`);
+process.exit();
+
+function built(): string[] {
+  execFileSync("npm", ["run", "--silent", "build"], { stdio: "inherit" });
+  return [process.execPath, "--single-threaded", "dist/oom-exporter.mjs"];
+}
+
+function sizes(list: string) {
+  return list.split(",").map((size) => {
+    const [processes = 0, cgroups = 0] = size.split("x").map(Number);
+    return { processes, cgroups };
+  });
+}

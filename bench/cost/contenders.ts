@@ -1,0 +1,162 @@
+/** What is measured: the exporter, its peers from Debian, and floors that do nothing but read. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { debianTool } from "../../test/setup/debian-tools.ts";
+import { MeasuredProcess } from "./measured-process.ts";
+import { program } from "./programs.ts";
+
+/** Something that is started, measured and stopped. */
+export interface Contender {
+  name: string;
+  /** @param cgroups directory whose cgroups a floor reads */
+  start(cgroups: string): MeasuredProcess;
+}
+
+/** A directory of this run's own. */
+export const scratch = mkdtempSync(join(tmpdir(), "oom-exporter-bench-"));
+process.once("exit", () => rmSync(scratch, { recursive: true, force: true }));
+
+let port = 20_140;
+let runs = 0;
+
+/** A new directory in `scratch`. */
+export function scratchDirectory(): string {
+  const path = join(scratch, `${runs++}`);
+  mkdirSync(path);
+  return path;
+}
+
+export interface ExporterOptions {
+  /** The program and its first arguments, e.g. `["node", "dist/main.js"]`. */
+  command: readonly string[];
+  name?: string;
+  flags?: readonly string[];
+  stateDirectory?: string;
+}
+
+/** The exporter; it reports the bench's own cgroups only, not what else is on the machine. */
+export function exporter({
+  command,
+  name,
+  flags = [],
+  stateDirectory,
+}: ExporterOptions): Contender {
+  return {
+    name: name ?? "oom-exporter",
+    start() {
+      const address = `127.0.0.1:${port++}`;
+      return new MeasuredProcess({
+        command: [
+          ...command,
+          `--web.listen-address=${address}`,
+          `--state.directory=${stateDirectory ?? join(scratchDirectory(), "state")}`,
+          "--log.level=warn",
+          "--collector.cgroups.include=^/oom-exporter-bench-",
+          ...flags,
+        ],
+        url: `http://${address}/metrics`,
+      });
+    },
+  };
+}
+
+/** A log file without kills, so that nothing of the machine's own log is measured. */
+export function quietLog(): string {
+  const path = join(scratchDirectory(), "kern.log");
+  writeFileSync(path, "");
+  return path;
+}
+
+/** The three collectors that say about the host what ours says. */
+export async function nodeExporter(): Promise<Contender | undefined> {
+  const { path } = await debianTool("prometheus-node-exporter", "usr/bin/prometheus-node-exporter");
+  if (path === undefined) return undefined;
+  const collectors = ["meminfo", "vmstat", "pressure"].map((name) => `--collector.${name}`);
+  return {
+    name: "node_exporter",
+    start() {
+      const address = `127.0.0.1:${port++}`;
+      return new MeasuredProcess({
+        command: [
+          path,
+          "--collector.disable-defaults",
+          ...collectors,
+          `--web.listen-address=${address}`,
+        ],
+        url: `http://${address}/metrics`,
+      });
+    },
+  };
+}
+
+/** Without threads, smaps and rechecks: the least that it can be asked for. */
+export async function processExporter(): Promise<Contender | undefined> {
+  const { path } = await debianTool(
+    "prometheus-process-exporter",
+    "usr/bin/prometheus-process-exporter",
+  );
+  if (path === undefined) return undefined;
+  const configuration = join(scratch, "process-exporter.yml");
+  writeFileSync(configuration, "process_names:\n  - name: '{{.ExeBase}}'\n    cmdline: ['.+']\n");
+  return {
+    name: "process-exporter, lean",
+    start() {
+      const address = `127.0.0.1:${port++}`;
+      return new MeasuredProcess({
+        command: [
+          path,
+          ...["-config.path", configuration, "-threads=false", "-gather-smaps=false"],
+          ...["-children=false", `-web.listen-address=${address}`],
+        ],
+        url: `http://${address}/metrics`,
+      });
+    },
+  };
+}
+
+/** Counts kills in a log file. */
+export async function mtail(log: string): Promise<Contender | undefined> {
+  const { path } = await debianTool("mtail", "usr/bin/mtail");
+  if (path === undefined) return undefined;
+  return {
+    name: "mtail",
+    start() {
+      const programs = scratchDirectory();
+      writeFileSync(
+        join(programs, "kills.mtail"),
+        "counter kills\n/Killed process/ {\n  kills++\n}\n",
+      );
+      const number = port++;
+      return new MeasuredProcess({
+        command: [
+          path,
+          ...["--progs", programs, "--logs", log, "--log_dir", programs],
+          ...["--address", "127.0.0.1", "--port", `${number}`],
+        ],
+        url: `http://127.0.0.1:${number}/metrics`,
+      });
+    },
+  };
+}
+
+/** Floors read the files of a scrape when they get a line, and print nothing of them. */
+export const floors: readonly Contender[] = [
+  {
+    name: "C, descriptors kept",
+    start: (cgroups) =>
+      new MeasuredProcess({ command: [program("cost/floor.c"), "kept", cgroups] }),
+  },
+  {
+    name: "C, open, read, close",
+    start: (cgroups) =>
+      new MeasuredProcess({ command: [program("cost/floor.c"), "open", cgroups] }),
+  },
+  {
+    name: "Node.js, descriptors kept",
+    start: (cgroups) =>
+      new MeasuredProcess({
+        command: [process.execPath, resolve("bench/cost/floor.mjs"), cgroups],
+      }),
+  },
+];
