@@ -9,7 +9,6 @@ import { Scraper } from "./collectors/scrape.ts";
 import type { ServeFlags } from "./flags.ts";
 import { buildApp } from "./http/app.ts";
 import { type Listeners, listen } from "./http/listeners.ts";
-import { parseMeminfo } from "./kernel/meminfo.ts";
 import { parseVmstat } from "./kernel/vmstat.ts";
 import { Attribution } from "./kills/attribution.ts";
 import { killOfReport } from "./kills/kill.ts";
@@ -21,20 +20,20 @@ import {
 } from "./kills/kill-ledger.ts";
 import { KernelKillCount, type KillCountBaseline } from "./kills/kill-reconciler.ts";
 import { KillIntake } from "./kills/kill-recorder.ts";
-import { hasOwner, ownerLabels } from "./kills/owner.ts";
+import { LiveWorkloads } from "./kills/live-workloads.ts";
 import { KernelLog } from "./log-sources/kernel-log.ts";
 import type { KmsgReader } from "./log-sources/kmsg-device.ts";
 import type { Logger } from "./logger.ts";
-import { addOwnSamples, maxDescriptors, type OwnProcess, pageBytesOf } from "./own-process.ts";
+import { addOwnSamples, type OwnProcess } from "./own-process.ts";
 import { bootTimeMs } from "./sources/boot-time.ts";
-import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "./sources/cgroup-tree.ts";
-import { DescriptorBudget, HostFiles } from "./sources/host-files.ts";
-import { OwnerNames } from "./sources/owner-names.ts";
-import { ProcessTable } from "./sources/process-table.ts";
+import { Host } from "./sources/host.ts";
+import type { HostFiles } from "./sources/host-files.ts";
+import { ownProcfs } from "./sources/own-proc.ts";
+import type { SnapshotKeeper } from "./sources/snapshot.ts";
 import type { OpenedState } from "./sources/state-directory.ts";
 import { hostTimeZone } from "./sources/time-zone.ts";
-import { HostStatus, shared } from "./status/host-status.ts";
-import { VictimRanking } from "./victims/victim-ranking.ts";
+import { HostHour } from "./status/host-hour.ts";
+import { HostStatus } from "./status/host-status.ts";
 
 export interface ExporterOptions {
   flags: ServeFlags;
@@ -52,14 +51,6 @@ export interface ExporterOptions {
   printkClockMs: () => number;
 }
 
-/**
- * How many files of processes and of cgroups are kept open: a share of RLIMIT_NOFILE, and at most so
- * many. Each holds 4.4 KiB of kernel slab and saves 11 µs a scrape.
- */
-const processDescriptors = { share: 1 / 4, atMost: 4096 };
-const cgroupDescriptors = { share: 1 / 4, atMost: 4096 };
-const defaultMaxDescriptors = 1024;
-
 const tickMs = 1000;
 /** Positions alone are saved now and then: what is read again holds no kill that was counted. */
 const positionsEveryTicks = 5;
@@ -67,22 +58,15 @@ const positionsEveryTicks = 5;
 /** Everything joined: one host's files read, its kills counted, served over HTTP. */
 export class Exporter {
   readonly #options: ExporterOptions;
+  readonly #host: Host;
   readonly #files: HostFiles;
-  readonly #ownProc: HostFiles;
   readonly #boot: string;
-  readonly #pageBytes: number;
-  readonly #tree: CgroupTree | undefined;
-  readonly #table: ProcessTable;
-  readonly #owners: OwnerNames;
   readonly #ledger: KillLedger;
   readonly #kernelCount: KernelKillCount;
   readonly #intake: KillIntake;
   readonly #kernelLog: KernelLog;
   readonly #scraper: Scraper;
   readonly #status: HostStatus;
-  readonly #memory: () => { totalBytes: number; swapTotalBytes: number };
-  #cgroups: readonly CgroupReading[] = [];
-  #workloads = new Set<string>();
   #listeners: Listeners | undefined;
   #timer: NodeJS.Timeout | undefined;
   #ticks = 0;
@@ -92,23 +76,25 @@ export class Exporter {
   constructor(options: ExporterOptions) {
     const { flags, state, log, nowMs, monotonicMs, kmsg } = options;
     this.#options = options;
-    this.#files = new HostFiles({
-      procfs: flags["path.procfs"],
-      sysfs: flags["path.sysfs"],
-      rootfs: flags["path.rootfs"],
+    const host = new Host({
+      roots: {
+        procfs: flags["path.procfs"],
+        sysfs: flags["path.sysfs"],
+        rootfs: flags["path.rootfs"],
+      },
+      monotonicMs,
+      leaders: flags["collector.processes.top"] || Number.POSITIVE_INFINITY,
+      cgroups: {
+        max: flags["collector.cgroups.max"],
+        include: flags["collector.cgroups.include"],
+        exclude: flags["collector.cgroups.exclude"],
+      },
+      keepsDescriptors: true,
     });
-    this.#ownProc = new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: "/" });
+    this.#host = host;
+    this.#files = host.files;
     this.#boot = this.#bootId();
-    this.#pageBytes = pageBytesOf(this.#ownProc);
-    this.#memory = shared(nowMs, () => this.#readMemory(), { totalBytes: 0, swapTotalBytes: 0 });
-    this.#owners = new OwnerNames({ rootfs: flags["path.rootfs"], now: monotonicMs });
-    this.#tree = this.#cgroupTree();
-    this.#table = new ProcessTable({
-      files: this.#files,
-      descriptors: this.#descriptors(processDescriptors),
-      now: monotonicMs,
-      cgroupsByPid: () => this.#tree?.cgroupsByPid() ?? new Map(),
-    });
+    const ownerOf = (cgroup: string | null | undefined) => host.owners.ownerOf(cgroup ?? "");
     this.#ledger = new KillLedger({
       save: (change) => this.#save(change),
       saved: state?.saved as SavedLedger | undefined,
@@ -122,19 +108,15 @@ export class Exporter {
       attribution: new Attribution(),
       kernelCount: this.#kernelCount,
       witness: {
-        lookUp: (pid) => this.#table.lookUp(pid),
-        remembered: (pid) => this.#table.remembered(pid),
-        readYoung: () => this.#table.readYoung(),
-        killCounts: () => this.#tree?.killCounts() ?? new Map(),
+        lookUp: (pid) => host.table.lookUp(pid),
+        remembered: (pid) => host.table.remembered(pid),
+        readYoung: () => host.table.readYoung(),
+        killCounts: () => host.tree?.killCounts() ?? new Map(),
         kernelKills: () => this.#kernelKills(),
       },
       boot: this.#boot,
-      ownerOf: (cgroup) => this.#owners.ownerOf(cgroup ?? ""),
-      tell: (report, context) =>
-        killOfReport(report, {
-          ...context,
-          ownerOf: (cgroup) => this.#owners.ownerOf(cgroup ?? ""),
-        }),
+      ownerOf,
+      tell: (report, context) => killOfReport(report, { ...context, ownerOf }),
       nowMs,
       monotonicMs,
       positions: () => this.#kernelLog.positions(),
@@ -155,21 +137,24 @@ export class Exporter {
       log,
       onCaughtUp: () => this.#onCaughtUp(),
     });
-    const collectors = this.#collectors();
+    const hour = new HostHour(monotonicMs);
+    const keepers: SnapshotKeeper[] = [
+      new LiveWorkloads({ ledger: this.#ledger, ownerOf, nowMs }),
+      hour,
+    ];
+    const ownProc = ownProcfs();
     this.#scraper = new Scraper({
-      collectors: Object.values(collectors).filter(({ name }) => flags.collectors.includes(name)),
-      addOwnSamples: (sink) =>
-        addOwnSamples(sink, options.own, this.#ownProc, this.#refusedRequests),
+      collectors: this.#collectors().filter(({ name }) => flags.collectors.includes(name)),
+      snapshot: (deadlineMs) => host.snapshot(deadlineMs),
+      keepers,
+      addOwnSamples: (sink) => addOwnSamples(sink, options.own, ownProc, this.#refusedRequests),
       now: monotonicMs,
       log,
     });
     this.#status = new HostStatus({
-      ...collectors,
-      files: this.#files,
-      table: this.#table,
-      tree: this.#tree,
-      owners: this.#owners,
-      pageBytes: this.#pageBytes,
+      host,
+      hour,
+      keepers,
       nowMs,
       monotonicMs,
       kills: () => this.#kills(),
@@ -232,33 +217,16 @@ export class Exporter {
     this.#kernelLog.stop();
     this.#intake.stop();
     this.#options.state?.directory.close();
-    this.#table.close();
-    this.#tree?.close();
+    this.#host.close();
   }
 
-  #collectors() {
+  #collectors(): Collector[] {
     const { flags, nowMs, state } = this.#options;
-    const host = new HostCollector(this.#files, this.#pageBytes, (reading) =>
-      this.#status.noteHost(reading),
-    );
-    const cgroups = new CgroupsCollector({
-      tree: this.#tree,
-      owners: this.#owners,
-      hostTotalBytes: () => this.#memory().totalBytes - this.#memory().swapTotalBytes,
-      onRead: (readings, isWhole) => this.#noteCgroups(readings, isWhole),
-    });
-    const processes = new ProcessesCollector({
-      table: this.#table,
-      owners: this.#owners,
+    const host = new HostCollector(this.#host);
+    const cgroups = new CgroupsCollector(this.#host);
+    const processes = new ProcessesCollector(this.#host, {
       top: flags["collector.processes.top"],
-      ranking: new VictimRanking({
-        files: this.#files,
-        table: this.#table,
-        tree: this.#tree,
-        pageBytes: this.#pageBytes,
-      }),
-      hostMemory: this.#memory,
-      cgroups: () => this.#cgroups,
+      looksAtCgroups: flags.collectors.includes("cgroups"),
     });
     const kills = new KillsCollector({
       ledger: this.#ledger,
@@ -270,44 +238,7 @@ export class Exporter {
       sources: () => this.#kernelLog.states,
       tally: () => this.#kernelLog.tally,
     });
-    return { host, cgroups, processes, kills, log } satisfies Record<string, Collector>;
-  }
-
-  #cgroupTree(): CgroupTree | undefined {
-    const { flags } = this.#options;
-    const hierarchy = findMemoryHierarchy(this.#files);
-    if (hierarchy === undefined) return undefined;
-    return new CgroupTree({
-      files: this.#files,
-      hierarchy,
-      descriptors: this.#descriptors(cgroupDescriptors),
-      max: flags["collector.cgroups.max"],
-      include: flags["collector.cgroups.include"],
-      exclude: flags["collector.cgroups.exclude"],
-    });
-  }
-
-  #descriptors({ share, atMost }: typeof processDescriptors): DescriptorBudget {
-    const limit = maxDescriptors(this.#ownProc) ?? defaultMaxDescriptors;
-    return new DescriptorBudget(Math.min(limit * share, atMost));
-  }
-
-  #noteCgroups(readings: readonly CgroupReading[], isWhole: boolean): void {
-    const nowMs = this.#options.nowMs();
-    this.#cgroups = readings;
-    this.#status.noteCgroups(readings, isWhole);
-    const live = new Set<string>();
-    for (const { path } of readings) {
-      const owner = this.#owners.ownerOf(path);
-      if (!hasOwner(owner)) continue;
-      live.add(path);
-      this.#ledger.noteWorkload(ownerLabels(path, owner), nowMs);
-    }
-    if (!isWhole) return;
-    for (const path of this.#workloads) {
-      if (!live.has(path)) this.#ledger.workloadGone(path, nowMs);
-    }
-    this.#workloads = live;
+    return [host, cgroups, processes, kills, log];
   }
 
   #onCaughtUp(): void {
@@ -383,13 +314,6 @@ export class Exporter {
     }
   }
 
-  #readMemory(): { totalBytes: number; swapTotalBytes: number } {
-    const { memTotalBytes, swapTotalBytes = 0 } = parseMeminfo(
-      this.#files.text(this.#files.procfs("meminfo")),
-    );
-    return { totalBytes: memTotalBytes + swapTotalBytes, swapTotalBytes };
-  }
-
   #bootId(): string {
     const path = this.#files.procfs("sys/kernel/random/boot_id");
     return this.#files.textIfReadable(path)?.trim().replaceAll("-", "") ?? "";
@@ -402,7 +326,7 @@ export class Exporter {
     const parts = [
       `oom-exporter ${own.version} serves ${urls.join(" and ")}`,
       `kernel log: ${read.join(" and ") || "none"}`,
-      `cgroups: ${this.#tree?.hierarchy.version ?? "none"}`,
+      `cgroups: ${this.#host.tree?.hierarchy.version ?? "none"}`,
       `collectors: ${flags.collectors.join(", ")}`,
       `state: ${state?.directory.path ?? "not kept over a restart"}`,
     ];
@@ -423,7 +347,7 @@ export class Exporter {
     if (this.#files.textIfReadable(this.#files.procfs("pressure/memory")) === undefined) {
       missing.push("memory pressure: needs Linux 4.20 with CONFIG_PSI, on some with psi=1");
     }
-    if (this.#tree === undefined) missing.push("cgroups: no memory controller is mounted");
+    if (this.#host.tree === undefined) missing.push("cgroups: no memory controller is mounted");
     if (this.#kernelKills() === undefined) {
       missing.push("the kernel's own kill count: needs Linux 4.13");
     }

@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import type { SampleSink } from "./collectors/collector.ts";
 import type { HostFiles } from "./sources/host-files.ts";
+import { maxDescriptors } from "./sources/own-proc.ts";
 
 /** What only the running process knows of itself; handed in by `main.ts`. */
 export interface OwnProcess {
@@ -13,32 +14,6 @@ export interface OwnProcess {
   memory(): { heapTotal: number; heapUsed: number; external: number };
   /** Delay of the event loop since it was last asked, in nanoseconds. */
   eventLoopDelay(): { p50: number; p99: number };
-}
-
-/** Soft RLIMIT_NOFILE, from /proc/self/limits; `undefined` where it is not to be had. */
-export function maxDescriptors(ownProc: HostFiles): number | undefined {
-  const limits = ownProc.textIfReadable(ownProc.procfs("self", "limits")) ?? "";
-  const soft = /^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1];
-  return soft === "unlimited"
-    ? Number.POSITIVE_INFINITY
-    : soft === undefined
-      ? undefined
-      : Number(soft);
-}
-
-/** Bytes in a page, AT_PAGESZ of /proc/self/auxv; 4,096 where it is not to be had. */
-export function pageBytesOf(ownProc: HostFiles): number {
-  const pageSizeEntry = 6;
-  try {
-    const length = ownProc.read(ownProc.procfs("self", "auxv"));
-    const words = new BigUint64Array(new Uint8Array(ownProc.bytes.subarray(0, length)).buffer);
-    for (let i = 0; i + 1 < words.length; i += 2) {
-      if (words[i] === BigInt(pageSizeEntry)) return Number(words[i + 1]);
-    }
-  } catch {
-    // A hardened /proc hides it; every machine but a few arm64 and ppc64 ones has 4 KiB.
-  }
-  return 4096;
 }
 
 /** The samples about the exporter itself. `ownProc` reads the /proc this process lives in. */

@@ -6,14 +6,11 @@ import { CgroupsCollector } from "../src/collectors/cgroups.ts";
 import { HostCollector } from "../src/collectors/host.ts";
 import { ProcessesCollector } from "../src/collectors/processes.ts";
 import { renderExposition, Samples } from "../src/metrics/exposition.ts";
-import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "../src/sources/cgroup-tree.ts";
-import { DescriptorBudget, HostFiles, type HostRoots } from "../src/sources/host-files.ts";
-import { OwnerNames } from "../src/sources/owner-names.ts";
-import { ProcessTable } from "../src/sources/process-table.ts";
-import { VictimRanking } from "../src/victims/victim-ranking.ts";
+import type { HostRoots } from "../src/sources/host-files.ts";
 import { debianTool } from "./setup/debian-tools.ts";
 import { fixtureHost, hostNames } from "./setup/fixture-host.ts";
 import { needs } from "./setup/needs.ts";
+import { openHost } from "./setup/opened-host.ts";
 
 /*
  * What the exporter says of each host under test/fixtures/hosts, whole. `npm run golden` writes the
@@ -28,56 +25,29 @@ function goldenFile(name: string): string {
 }
 
 /** The exposition of the host, cgroups and processes collectors over a tree. */
-function expositionOf(roots: HostRoots, descriptors: number): Promise<string> {
-  const files = new HostFiles(roots);
-  const owners = new OwnerNames({ rootfs: roots.rootfs, now: () => 0 });
-  const hierarchy = findMemoryHierarchy(files);
-  const budget = new DescriptorBudget(descriptors);
-  const tree = hierarchy && new CgroupTree({ files, hierarchy, descriptors: budget, max: 2000 });
-  const table = new ProcessTable({
-    files,
-    descriptors: budget,
-    now: () => 0,
-    cgroupsByPid: () => tree?.cgroupsByPid() ?? new Map(),
-  });
-  const host = new HostCollector(files, 4096);
-  const { meminfo } = host.read();
-  const swapTotalBytes = meminfo.swapTotalBytes ?? 0;
-  let readings: readonly CgroupReading[] = [];
-  const cgroups = new CgroupsCollector({
-    tree,
-    owners,
-    hostTotalBytes: () => meminfo.memTotalBytes,
-    onRead: (all) => {
-      readings = all;
-    },
-  });
-  const processes = new ProcessesCollector({
-    table,
-    owners,
-    top: 20,
-    ranking: new VictimRanking({ files, table, tree, pageBytes: 4096 }),
-    hostMemory: () => ({ totalBytes: meminfo.memTotalBytes + swapTotalBytes, swapTotalBytes }),
-    cgroups: () => readings,
-  });
+function expositionOf(roots: HostRoots, keepsDescriptors: boolean): Promise<string> {
+  const host = openHost(roots, { keepsDescriptors, leaders: 20, cgroups: { max: 2000 } });
+  const snapshot = host.snapshot();
   const samples = new Samples();
-  for (const collector of [host, cgroups, processes]) {
-    collector.collect({ sink: samples, deadlineMs: Number.POSITIVE_INFINITY, now: () => 0 });
-  }
-  table.close();
-  tree?.close();
+  const collectors = [
+    new HostCollector(host),
+    new CgroupsCollector(host),
+    new ProcessesCollector(host, { top: 20, looksAtCgroups: true }),
+  ];
+  for (const collector of collectors) collector.collect({ sink: samples, snapshot });
+  host.close();
   return renderExposition(samples, "text");
 }
 
 describe.each(hostNames)("the host %s", (name) => {
   it("has the exposition that stands in test/golden", async () => {
-    const text = await expositionOf(fixtureHost(name), 0);
+    const text = await expositionOf(fixtureHost(name), false);
     if (update) writeFileSync(goldenFile(name), text);
     expect(text).toBe(readFileSync(goldenFile(name), "utf8"));
   });
 
   it("has the same one where descriptors are kept", async () => {
-    expect(await expositionOf(fixtureHost(name), 1000)).toBe(
+    expect(await expositionOf(fixtureHost(name), true)).toBe(
       readFileSync(goldenFile(name), "utf8"),
     );
   });

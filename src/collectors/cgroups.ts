@@ -1,40 +1,26 @@
 import { ownerLabels } from "../kills/owner.ts";
 import { catalog } from "../metrics/catalog.ts";
-import type { CgroupPass, CgroupReading, CgroupTree } from "../sources/cgroup-tree.ts";
-import type { OwnerNames } from "../sources/owner-names.ts";
+import { type CgroupReading, workingSetBytes } from "../sources/cgroup-reading.ts";
+import type { Host } from "../sources/host.ts";
 import { type Collector, type CollectorPass, NoData, type SampleSink } from "./collector.ts";
-
-export interface CgroupsCollectorOptions {
-  /** Absent where the machine has no memory controller. */
-  tree?: CgroupTree;
-  owners: OwnerNames;
-  /** MemTotal in bytes: no cgroup can have more. */
-  hostTotalBytes: () => number;
-  /** Told of every cgroup that was read; `isWhole` where none was left out for want of time or room. */
-  onRead?: (readings: readonly CgroupReading[], isWhole: boolean) => void;
-}
 
 /** Memory, limits, events and pressure of every cgroup. */
 export class CgroupsCollector implements Collector {
   readonly name = "cgroups";
-  readonly #options: CgroupsCollectorOptions;
+  readonly #host: Pick<Host, "tree" | "owners">;
 
-  constructor(options: CgroupsCollectorOptions) {
-    this.#options = options;
+  constructor(host: Pick<Host, "tree" | "owners">) {
+    this.#host = host;
   }
 
   /** @throws {NoData} where there is no memory controller */
-  read(outOfTime?: () => boolean): CgroupPass {
-    const { tree, onRead } = this.#options;
-    if (tree === undefined) throw new NoData("no memory cgroup hierarchy under /sys/fs/cgroup");
-    const pass = tree.read(outOfTime);
-    onRead?.(pass.readings, pass.beyondLimit === 0);
-    return pass;
-  }
-
-  collect({ sink, deadlineMs, now }: CollectorPass): void {
-    const pass = this.read(() => now() > deadlineMs);
-    const hostTotalBytes = this.#options.hostTotalBytes();
+  collect({ sink, snapshot }: CollectorPass): void {
+    const pass = snapshot.cgroups;
+    if (pass === undefined) throw new NoData("no memory cgroup hierarchy under /sys/fs/cgroup");
+    // No cgroup can have more than MemTotal.
+    const { totalBytes, swapTotalBytes } = snapshot.totals;
+    const hostTotalBytes =
+      totalBytes === 0 ? Number.POSITIVE_INFINITY : totalBytes - swapTotalBytes;
     for (const reading of pass.readings) this.#add(sink, reading, hostTotalBytes);
     const { filtered, beyondLimit, unreadable } = pass;
     sink.add("oom_cgroups", pass.readings.length + filtered + beyondLimit + unreadable, {});
@@ -44,14 +30,14 @@ export class CgroupsCollector implements Collector {
   }
 
   #add(sink: SampleSink, reading: CgroupReading, hostTotalBytes: number): void {
-    const owner = this.#options.owners.ownerOf(reading.path);
+    const owner = this.#host.owners.ownerOf(reading.path);
     const labels = ownerLabels(reading.path, owner);
     sink.add("oom_cgroup_info", 1, {
       cgroup: reading.path,
       container_id: owner.containerId ?? "",
       pod_uid: owner.podUid ?? "",
       runtime: owner.runtime ?? "",
-      version: this.#options.tree?.hierarchy.version === "v1" ? "1" : "2",
+      version: this.#host.tree?.hierarchy.version === "v1" ? "1" : "2",
     });
     const gauges = [
       ["oom_cgroup_memory_current_bytes", reading.currentBytes],
@@ -84,20 +70,4 @@ export class CgroupsCollector implements Collector {
       sink.add("oom_cgroup_memory_stall_seconds_total", seconds, { ...labels, kind });
     }
   }
-}
-
-/** Charged memory less the page cache that goes first; what the kubelet calls the working set. */
-export function workingSetBytes(reading: CgroupReading): number | undefined {
-  if (reading.inactiveFileBytes === undefined) return undefined;
-  return Math.max(0, reading.currentBytes - reading.inactiveFileBytes);
-}
-
-/**
- * What only a kill or swap takes back: charged memory less the page cache, of which shared memory is
- * no part though it is counted there. As `cgroup:oom_memory_unreclaimable:ratio`, in bytes.
- */
-export function unreclaimableBytes(reading: CgroupReading): number | undefined {
-  const { currentBytes, fileBytes, shmemBytes } = reading;
-  if (fileBytes === undefined || shmemBytes === undefined) return undefined;
-  return Math.max(0, currentBytes - fileBytes + shmemBytes);
 }

@@ -1,4 +1,5 @@
 import type { LabelsOf, MetricName } from "../metrics/catalog.ts";
+import type { Snapshot } from "../sources/snapshot.ts";
 
 /** Takes the samples of one pass. */
 export interface SampleSink {
@@ -9,13 +10,11 @@ export interface SampleSink {
   add<Name extends MetricName>(metric: Name, value: number, labels: LabelsOf<Name>): void;
 }
 
-/** The bounds of one pass. */
+/** What one pass hands to each of its collectors. */
 export interface CollectorPass {
+  /** The host as all collectors of the pass see it. */
+  snapshot: Snapshot;
   sink: SampleSink;
-  /** Monotonic milliseconds by which the pass should be over; a collector with bulk work looks at it. */
-  deadlineMs: number;
-  /** Monotonic clock, milliseconds. */
-  now(): number;
 }
 
 /**

@@ -1,56 +1,27 @@
-import { type Meminfo, memoryUse, parseMeminfo } from "../kernel/meminfo.ts";
-import { type Pressure, parsePressure } from "../kernel/pressure.ts";
-import { parseVmstat, type Vmstat } from "../kernel/vmstat.ts";
+import { memoryUse } from "../kernel/meminfo.ts";
+import { parsePressure } from "../kernel/pressure.ts";
+import { parseVmstat } from "../kernel/vmstat.ts";
 import { catalog } from "../metrics/catalog.ts";
-import type { HostFiles } from "../sources/host-files.ts";
+import type { Host } from "../sources/host.ts";
 import type { Collector, CollectorPass } from "./collector.ts";
-
-/** The host's memory at one moment. */
-export interface HostReading {
-  meminfo: Meminfo;
-  vmstat: Vmstat;
-  pressure: Pressure;
-  /** By name (`vm.swappiness`); one that this kernel does not have is absent. */
-  sysctls: Map<SysctlName, number>;
-}
 
 type SysctlName = (typeof catalog.oom_host_sysctl.values.name)[number];
 
 /** Memory, swap and pressure of the whole host. */
 export class HostCollector implements Collector {
   readonly name = "host";
-  readonly #files: HostFiles;
-  readonly #pageBytes: number;
-  readonly #onRead: (reading: HostReading) => void;
+  readonly #host: Pick<Host, "files" | "pageBytes">;
 
-  /** @param onRead told of every reading */
-  constructor(
-    files: HostFiles,
-    pageBytes: number,
-    onRead: (reading: HostReading) => void = () => {},
-  ) {
-    this.#files = files;
-    this.#pageBytes = pageBytes;
-    this.#onRead = onRead;
+  constructor(host: Pick<Host, "files" | "pageBytes">) {
+    this.#host = host;
   }
 
   /** @throws {FileUnavailable} where /proc/meminfo or /proc/vmstat cannot be read */
-  read(): HostReading {
-    const files = this.#files;
-    const meminfo = parseMeminfo(files.text(files.procfs("meminfo")));
-    const vmstatLength = files.read(files.procfs("vmstat"));
-    const reading = {
-      meminfo,
-      vmstat: parseVmstat(files.bytes, vmstatLength),
-      pressure: parsePressure(files.textIfReadable(files.procfs("pressure", "memory")) ?? ""),
-      sysctls: this.#readSysctls(),
-    };
-    this.#onRead(reading);
-    return reading;
-  }
-
-  collect({ sink }: CollectorPass): void {
-    const { meminfo, vmstat, pressure, sysctls } = this.read();
+  collect({ sink, snapshot }: CollectorPass): void {
+    const { files } = this.#host;
+    const { meminfo } = snapshot;
+    const vmstat = parseVmstat(files.bytes, files.read(files.procfs("vmstat")));
+    const pressure = parsePressure(files.textIfReadable(files.procfs("pressure", "memory")) ?? "");
     const gauges = [
       ["oom_host_memory_total_bytes", meminfo.memTotalBytes],
       ["oom_host_memory_available_bytes", meminfo.memAvailableBytes],
@@ -77,13 +48,15 @@ export class HostCollector implements Collector {
     for (const [kind, seconds] of stalls) {
       if (seconds !== undefined) sink.add("oom_host_memory_stall_seconds_total", seconds, { kind });
     }
-    for (const [name, value] of sysctls) sink.add("oom_host_sysctl", value, { name });
+    for (const [name, value] of this.#sysctls()) sink.add("oom_host_sysctl", value, { name });
   }
 
-  #readSysctls(): Map<SysctlName, number> {
+  /** By name (`vm.swappiness`); one that this kernel does not have is absent. */
+  #sysctls(): Map<SysctlName, number> {
+    const { files } = this.#host;
     const sysctls = new Map<SysctlName, number>();
     for (const name of catalog.oom_host_sysctl.values.name) {
-      const text = this.#files.textIfReadable(this.#files.procfs("sys", name.replace(".", "/")));
+      const text = files.textIfReadable(files.procfs("sys", name.replace(".", "/")));
       const value = Number.parseInt(text ?? "", 10);
       if (!Number.isNaN(value)) sysctls.set(name, value);
     }
@@ -91,6 +64,6 @@ export class HostCollector implements Collector {
   }
 
   #pages(count: number | undefined): number | undefined {
-    return count === undefined ? undefined : count * this.#pageBytes;
+    return count === undefined ? undefined : count * this.#host.pageBytes;
   }
 }

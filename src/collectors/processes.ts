@@ -1,22 +1,19 @@
 import { protectionOf } from "../kernel/badness.ts";
 import { type OwnerLabels, ownerLabels } from "../kills/owner.ts";
 import { catalog } from "../metrics/catalog.ts";
-import type { CgroupReading } from "../sources/cgroup-tree.ts";
+import { type CgroupReading, unreclaimableBytes } from "../sources/cgroup-reading.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
-import type { ProcessPass, ProcessReading, ProcessTable } from "../sources/process-table.ts";
-import type { HostTotals, VictimRanking } from "../victims/victim-ranking.ts";
-import { unreclaimableBytes } from "./cgroups.ts";
+import type { ProcessReading } from "../sources/process-table.ts";
+import type { Snapshot } from "../sources/snapshot.ts";
+import type { VictimsOptions } from "../victims/scope-victims.ts";
+import { VictimRanking } from "../victims/victim-ranking.ts";
 import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
 
 export interface ProcessesCollectorOptions {
-  table: ProcessTable;
-  owners: OwnerNames;
   /** How many of the highest ranked get series; 0 for all. */
   top: number;
-  ranking: VictimRanking;
-  hostMemory: () => HostTotals;
-  /** The cgroups as last read. */
-  cgroups: () => readonly CgroupReading[];
+  /** False where nobody wants the cgroups read: then the host's next victim is the only one. */
+  looksAtCgroups: boolean;
 }
 
 /** A process that would die next in one scope. */
@@ -34,20 +31,22 @@ const cgroupScopesAtMost = 20;
 export class ProcessesCollector implements Collector {
   readonly name = "processes";
   readonly #options: ProcessesCollectorOptions;
+  readonly #owners: OwnerNames;
+  readonly #ranking: VictimRanking;
 
-  constructor(options: ProcessesCollectorOptions) {
+  constructor(host: VictimsOptions, options: ProcessesCollectorOptions) {
     this.#options = options;
+    this.#owners = host.owners;
+    this.#ranking = new VictimRanking(host);
   }
 
   /** @throws {FileUnavailable} where procfs cannot be listed */
-  read(): ProcessPass {
-    return this.#options.table.read(this.#top);
-  }
-
-  collect({ sink }: CollectorPass): void {
-    const { processes, denied } = this.read();
-    for (const process of processes.slice(0, this.#top)) this.#add(sink, process);
-    for (const { scope, process } of this.#nextVictims(processes)) {
+  collect({ sink, snapshot }: CollectorPass): void {
+    const { processes, denied } = snapshot.processes;
+    const { top } = this.#options;
+    const shown = top === 0 ? processes : processes.slice(0, top);
+    for (const process of shown) this.#add(sink, process);
+    for (const { scope, process } of this.#nextVictims(snapshot)) {
       const labels = { scope, pid: `${process.pid}`, comm: process.comm, ...this.#owner(process) };
       sink.add("oom_next_victim_info", 1, labels);
     }
@@ -65,10 +64,6 @@ export class ProcessesCollector implements Collector {
     sink.add("oom_processes_unreadable", denied, {});
   }
 
-  get #top(): number {
-    return this.#options.top === 0 ? Number.POSITIVE_INFINITY : this.#options.top;
-  }
-
   #add(sink: SampleSink, process: ProcessReading): void {
     const labels = { pid: `${process.pid}`, comm: process.comm, ...this.#owner(process) };
     sink.add("oom_process_score", process.score, labels);
@@ -78,17 +73,19 @@ export class ProcessesCollector implements Collector {
   }
 
   #owner({ cgroup }: ProcessReading): OwnerLabels {
-    return ownerLabels(cgroup, this.#options.owners.ownerOf(cgroup ?? ""));
+    return ownerLabels(cgroup, this.#owners.ownerOf(cgroup ?? ""));
   }
 
-  #nextVictims(processes: readonly ProcessReading[]): NextVictim[] {
-    const { ranking, hostMemory, cgroups } = this.#options;
-    const totals = hostMemory();
+  #nextVictims(snapshot: Snapshot): NextVictim[] {
+    const { looksAtCgroups } = this.#options;
+    const { totals } = snapshot;
+    const { processes } = snapshot.processes;
+    const cgroups = (looksAtCgroups && snapshot.cgroups?.readings) || [];
     const victims: NextVictim[] = [];
-    const first = ranking.firstOfHost(processes, totals);
+    const first = this.#ranking.firstOfHost(processes, totals);
     if (first !== undefined) victims.push({ scope: "host", process: first });
-    for (const cgroup of nearestTheirLimits(cgroups())) {
-      const [process] = ranking.rank(processes, totals, cgroup);
+    for (const cgroup of nearestTheirLimits(cgroups)) {
+      const [process] = this.#ranking.rank(processes, totals, cgroup);
       if (process !== undefined) victims.push({ scope: cgroup.path, process });
     }
     return victims;

@@ -1,6 +1,7 @@
 import { promisify } from "node:util";
 import { constants, gzip } from "node:zlib";
 import { type ExpositionFormat, renderExposition, Samples } from "../metrics/exposition.ts";
+import type { Snapshot, SnapshotKeeper } from "../sources/snapshot.ts";
 import { type Collector, type CollectorName, NoData } from "./collector.ts";
 
 /** What the scraper says in the log; pino's signature. */
@@ -13,6 +14,10 @@ export interface ScrapeLog {
 
 export interface ScraperOptions {
   collectors: readonly Collector[];
+  /** The snapshot of one pass; cgroups that are not read by the deadline are left out of it. */
+  snapshot(deadlineMs: number): Snapshot;
+  /** Keep what they need of each snapshot, before a later collector of the same pass runs. */
+  keepers: readonly SnapshotKeeper[];
   /** Adds the samples about the exporter itself, at the end of every pass. */
   addOwnSamples(samples: Samples): void;
   /** Monotonic milliseconds. */
@@ -121,8 +126,9 @@ export class Scraper {
     }
     const pass = new Pass(key);
     const deadlineMs = startMs + (request.budgetMs ?? defaultBudgetMs);
+    const snapshot = this.#options.snapshot(deadlineMs);
     for (const collector of collectors) {
-      this.#run(collector, deadlineMs, pass.samples);
+      this.#run(collector, snapshot, deadlineMs, pass.samples);
     }
     this.#addOwnSamples(pass.samples);
     const endMs = now();
@@ -131,8 +137,8 @@ export class Scraper {
     return pass;
   }
 
-  #run(collector: Collector, deadlineMs: number, into: Samples): void {
-    const { now } = this.#options;
+  #run(collector: Collector, snapshot: Snapshot, deadlineMs: number, into: Samples): void {
+    const { now, keepers } = this.#options;
     const labels = { collector: collector.name };
     const startMs = now();
     const samples = new Samples();
@@ -140,7 +146,8 @@ export class Scraper {
       this.#note(collector.name, "is skipped", "no time left before the scrape timeout");
     } else {
       try {
-        collector.collect({ sink: samples, deadlineMs, now });
+        collector.collect({ sink: samples, snapshot });
+        snapshot.handTo(keepers);
         into.addAll(samples);
         this.#note(collector.name, "works");
       } catch (error) {

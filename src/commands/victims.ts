@@ -8,14 +8,14 @@ import {
   serveFlags,
   UsageError,
 } from "../flags.ts";
-import { type Meminfo, parseMeminfo } from "../kernel/meminfo.ts";
+import type { Meminfo } from "../kernel/meminfo.ts";
 import { shellWord } from "../kills/diagnosis.ts";
 import type { Owner } from "../kills/owner.ts";
-import { pageBytesOf } from "../own-process.ts";
-import { type CgroupReading, CgroupTree, findMemoryHierarchy } from "../sources/cgroup-tree.ts";
-import { DescriptorBudget, FileUnavailable, HostFiles } from "../sources/host-files.ts";
-import { OwnerNames } from "../sources/owner-names.ts";
-import { ProcessTable } from "../sources/process-table.ts";
+import type { CgroupReading } from "../sources/cgroup-reading.ts";
+import type { CgroupTree } from "../sources/cgroup-tree.ts";
+import { Host } from "../sources/host.ts";
+import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
+import type { Snapshot } from "../sources/snapshot.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import {
   type Ranking,
@@ -55,9 +55,6 @@ export const victimsFlags = {
   help: { type: "boolean", default: false, help: "Print this help and exit." },
 } as const satisfies FlagTable;
 
-/** One look need not keep to what a scrape may cost. */
-const cgroupsAtMost = 1_000_000;
-
 class Failure extends Error {}
 
 /** Runs the command. Returns its exit code: 0 done, 1 not to be told here, 2 wrong usage. */
@@ -92,34 +89,24 @@ function failureOf(error: Failure | FileUnavailable): string {
 }
 
 function told(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonicMs }: VictimsIo) {
-  const files = new HostFiles({
-    procfs: flags["path.procfs"],
-    sysfs: flags["path.sysfs"],
-    rootfs: flags["path.rootfs"],
+  const host = new Host({
+    roots: {
+      procfs: flags["path.procfs"],
+      sysfs: flags["path.sysfs"],
+      rootfs: flags["path.rootfs"],
+    },
+    monotonicMs,
   });
-  const descriptors = new DescriptorBudget(0);
-  const hierarchy = findMemoryHierarchy(files);
-  const tree = hierarchy && new CgroupTree({ files, hierarchy, descriptors, max: cgroupsAtMost });
-  const table = new ProcessTable({
-    files,
-    descriptors,
-    now: monotonicMs,
-    cgroupsByPid: () => tree?.cgroupsByPid() ?? new Map(),
-  });
-  const pageBytes = pageBytesOf(new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: "/" }));
-  const owners = new OwnerNames({ rootfs: flags["path.rootfs"], now: monotonicMs });
-  const victims = new Victims({ files, table, tree, owners, pageBytes });
-
-  const meminfo = parseMeminfo(files.text(files.procfs("meminfo")));
-  const pass = table.read(Number.POSITIVE_INFINITY);
+  const { files, table, tree } = host;
+  const victims = new Victims(host);
+  const snapshot = host.snapshot();
+  const { meminfo, totals } = snapshot;
   // Gone before anybody reads the answer, and on a small machine it would be high up in it.
   const own = ownPid(files);
-  const processes = pass.processes.filter(({ pid }) => pid !== own);
-  const { memTotalBytes, swapTotalBytes = 0 } = meminfo;
-  const moment = { processes, memTotalBytes, swapTotalBytes };
-  const cgroup = cgroupAt(flags.cgroup, tree);
-  const ranking = victims.rank(moment, cgroup);
-  const answer = victims.answer(ranking, moment, flags.top);
+  const processes = snapshot.processes.processes.filter(({ pid }) => pid !== own);
+  const cgroup = cgroupAt(flags.cgroup, tree, snapshot);
+  const ranking = victims.rank(processes, totals, cgroup);
+  const answer = victims.answer(ranking, processes, flags.top);
   if (flags.json) return `${JSON.stringify(answer)}\n`;
   const seen: Seen = {
     meminfo,
@@ -127,7 +114,7 @@ function told(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonicMs
     ranking,
     answer,
     names: new Map(processes.map(({ pid, comm }) => [pid, comm])),
-    denied: pass.denied,
+    denied: snapshot.processes.denied,
     seesHostInit: table.seesHostInit(),
     seesInit: files.textIfReadable(files.procfs("1", "status")) !== undefined,
     panicOnOom: sysctl(files, "panic_on_oom"),
@@ -146,10 +133,14 @@ function ownPid(files: HostFiles): number | undefined {
 }
 
 /** The cgroup asked for; `undefined` for the host, which is what the true root has. */
-function cgroupAt(asked: string | undefined, tree: CgroupTree | undefined) {
+function cgroupAt(
+  asked: string | undefined,
+  tree: CgroupTree | undefined,
+  snapshot: Snapshot,
+): CgroupReading | undefined {
   const path = asked?.replace(/(?<=.)\/+$/, "");
   if (path === undefined) return undefined;
-  const reading = tree?.read().readings.find((candidate) => candidate.path === path);
+  const reading = snapshot.cgroups?.readings.find((candidate) => candidate.path === path);
   if (reading !== undefined || path === "/") return reading;
   throw new Failure(
     tree === undefined

@@ -6,9 +6,11 @@ import { parseVmstat } from "../kernel/vmstat.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
 import type { KmsgReader } from "../log-sources/kmsg-device.ts";
 import { bootTimeMs } from "../sources/boot-time.ts";
-import { CgroupTree, findMemoryHierarchy } from "../sources/cgroup-tree.ts";
-import { DescriptorBudget, FileUnavailable, type HostFiles } from "../sources/host-files.ts";
-import { type ProcessPass, ProcessTable } from "../sources/process-table.ts";
+import type { CgroupPass } from "../sources/cgroup-tree.ts";
+import { Host } from "../sources/host.ts";
+import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
+import type { ProcessPass } from "../sources/process-table.ts";
+import type { Snapshot } from "../sources/snapshot.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { type Check, ok, type Place } from "./check.ts";
 import {
@@ -109,23 +111,15 @@ function checkKillCounter(files: HostFiles): Check {
 
 function checkCgroupsAndView(options: DoctorOptions): Check[] {
   const { files } = options;
-  const descriptors = new DescriptorBudget(0);
-  const hierarchy = findMemoryHierarchy(files);
-  const tree =
-    hierarchy && new CgroupTree({ files, hierarchy, descriptors, max: Number.POSITIVE_INFINITY });
-  const table = new ProcessTable({
-    files,
-    descriptors,
-    now: () => 0,
-    cgroupsByPid: () => tree?.cgroupsByPid() ?? new Map(),
-  });
-  return [checkCgroups(files, tree), checkView(options, table, tree !== undefined)];
+  const host = new Host({ roots: files.roots, monotonicMs: () => 0, leaders: 0 });
+  const snapshot = host.snapshot();
+  return [checkCgroups(host, snapshot.cgroups), checkView(options, host, snapshot)];
 }
 
-function checkCgroups(files: HostFiles, tree: CgroupTree | undefined): Check {
+function checkCgroups({ files, tree }: Host, pass: CgroupPass | undefined): Check {
   const name = "memory cgroups";
   const unknown = "limits, usage and kills are not known by unit, container or pod";
-  if (tree === undefined) {
+  if (tree === undefined || pass === undefined) {
     const isMounted = existsSync(files.sysfs("fs/cgroup/cgroup.controllers"));
     return {
       name,
@@ -137,7 +131,7 @@ function checkCgroups(files: HostFiles, tree: CgroupTree | undefined): Check {
       fix: bootWith(files, "cgroup_enable=memory"),
     };
   }
-  const { readings, unreadable } = tree.read();
+  const { readings, unreadable } = pass;
   const { version, directory } = tree.hierarchy;
   if (readings.length === 0) {
     return {
@@ -169,11 +163,15 @@ function checkCgroups(files: HostFiles, tree: CgroupTree | undefined): Check {
 }
 
 /** Whose processes are seen: the host's, or a container's own. */
-function checkView({ files, place }: DoctorOptions, table: ProcessTable, hasTree: boolean): Check {
+function checkView(
+  { files, place }: DoctorOptions,
+  { table, tree }: Host,
+  snapshot: Snapshot,
+): Check {
   const name = "view of the host";
   let pass: ProcessPass;
   try {
-    pass = table.read(0);
+    pass = snapshot.processes;
   } catch (error) {
     if (!(error instanceof FileUnavailable)) throw error;
     return {
@@ -211,7 +209,7 @@ function checkView({ files, place }: DoctorOptions, table: ProcessTable, hasTree
     };
   }
   const adrift = processes.filter(({ cgroup }) => cgroup === undefined).length;
-  if (hasTree && adrift > 0) {
+  if (tree !== undefined && adrift > 0) {
     return {
       name,
       state: "partial",

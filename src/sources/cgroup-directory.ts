@@ -1,8 +1,6 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import {
-  type MemoryEvents,
-  type MemoryStat,
   parseLimit,
   parseMemoryEvents,
   parseMemoryStatV1,
@@ -11,28 +9,8 @@ import {
   parseValue,
 } from "../kernel/memory-cgroup.ts";
 import { type Pressure, parsePressure } from "../kernel/pressure.ts";
+import type { CgroupReading, CgroupVersion } from "./cgroup-reading.ts";
 import { type DescriptorBudget, FileUnavailable, type HostFiles, KeptFile } from "./host-files.ts";
-
-export type CgroupVersion = "v1" | "v2";
-
-/** One cgroup as it stood in the last pass; what its kernel does not tell is absent. */
-export interface CgroupReading extends MemoryStat {
-  /** Path from the hierarchy's root, `/` for the root itself. */
-  path: string;
-  currentBytes: number;
-  /** `Infinity` where there is no limit. */
-  maxBytes?: number;
-  highBytes?: number;
-  peakBytes?: number;
-  swapCurrentBytes?: number;
-  swapMaxBytes?: number;
-  /** The tightest limit of this cgroup and its ancestors; `Infinity` where none has one. */
-  effectiveMaxBytes: number;
-  /** Whose limit `effectiveMaxBytes` is; absent where none has one, or one the reader cannot see. */
-  limitingCgroup?: string;
-  events: MemoryEvents;
-  pressure: Pressure;
-}
 
 /** The tightest limit on the way down to a cgroup. */
 export interface Limit {

@@ -1,15 +1,7 @@
 import { join } from "node:path";
-import {
-  CgroupDirectory,
-  type CgroupReading,
-  type CgroupVersion,
-  directoriesIn,
-  type Limit,
-  linksOf,
-} from "./cgroup-directory.ts";
+import { CgroupDirectory, directoriesIn, type Limit, linksOf } from "./cgroup-directory.ts";
+import type { CgroupReading, CgroupVersion } from "./cgroup-reading.ts";
 import { type DescriptorBudget, FileUnavailable, type HostFiles } from "./host-files.ts";
-
-export type { CgroupReading, CgroupVersion } from "./cgroup-directory.ts";
 
 /** Where the hierarchy that accounts memory stands. */
 export interface CgroupHierarchy {

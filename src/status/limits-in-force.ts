@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
-import { unreclaimableBytes } from "../collectors/cgroups.ts";
-import type { CgroupReading } from "../sources/cgroup-tree.ts";
+import type { CgroupReading } from "../sources/cgroup-reading.ts";
+import { unreclaimableBytes } from "../sources/cgroup-reading.ts";
 
 /** A limit and what counts towards it. */
 export interface LimitReading {

@@ -1,21 +1,15 @@
 import { unkillableScoreAdj } from "../kernel/badness.ts";
 import type { Owner } from "../kills/owner.ts";
-import type { CgroupReading } from "../sources/cgroup-tree.ts";
+import type { CgroupReading } from "../sources/cgroup-reading.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
+import type { HostTotals } from "../sources/snapshot.ts";
 import { KillReach } from "./killed-together.ts";
 import { isWithin } from "./next-victim.ts";
 import { VictimRanking, type VictimRankingOptions } from "./victim-ranking.ts";
 
 export interface VictimsOptions extends VictimRankingOptions {
   owners: OwnerNames;
-}
-
-/** What is ranked: all processes as just read, and what they are measured against. */
-export interface HostMoment {
-  processes: readonly ProcessReading[];
-  memTotalBytes: number;
-  swapTotalBytes: number;
 }
 
 /** Who would die in one scope, in the kernel's order. */
@@ -67,11 +61,9 @@ export class Victims {
 
   /**
    * Who would die if the host ran out of memory or, given a cgroup, if that hit the limit on it.
-   * @throws {FileUnavailable} where procfs cannot be read
+   * @param processes all of the host, as just read
    */
-  rank(moment: HostMoment, cgroup?: CgroupReading): Ranking {
-    const { processes, memTotalBytes, swapTotalBytes } = moment;
-    const totals = { totalBytes: memTotalBytes + swapTotalBytes, swapTotalBytes };
+  rank(processes: readonly ProcessReading[], totals: HostTotals, cgroup?: CgroupReading): Ranking {
     return {
       scope: cgroup?.path ?? "host",
       candidates: this.#ranking.rank(processes, totals, cgroup),
@@ -83,10 +75,10 @@ export class Victims {
     };
   }
 
-  /** The first `top` of a ranking. `processes`: all of the moment it was made from. */
+  /** The first `top` of a ranking, among the processes that it was made from. */
   answer(
     { scope, candidates, unkillable }: Ranking,
-    { processes }: HostMoment,
+    processes: readonly ProcessReading[],
     top: number,
   ): VictimsAnswer {
     const kills = new KillReach(this.#options, processes, scope);

@@ -1,9 +1,11 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { type BadnessRules, badnessRules } from "../kernel/badness.ts";
-import type { CgroupReading, CgroupTree } from "../sources/cgroup-tree.ts";
+import type { CgroupReading } from "../sources/cgroup-reading.ts";
+import type { CgroupTree } from "../sources/cgroup-tree.ts";
 import type { HostFiles } from "../sources/host-files.ts";
 import type { ProcessReading, ProcessTable } from "../sources/process-table.ts";
+import type { HostTotals } from "../sources/snapshot.ts";
 import {
   cgroupScope,
   isUntouchable,
@@ -18,13 +20,6 @@ export interface VictimRankingOptions {
   /** Absent where the machine has no memory controller. */
   tree?: CgroupTree;
   pageBytes: number;
-}
-
-/** The host's memory that processes are measured against. */
-export interface HostTotals {
-  /** MemTotal plus SwapTotal. */
-  totalBytes: number;
-  swapTotalBytes: number;
 }
 
 /** So many at the head are looked at anew, and closely: they may have moved since the pass that read them. */

@@ -1,20 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { CgroupsCollector, type CgroupsCollectorOptions } from "../../src/collectors/cgroups.ts";
+import { CgroupsCollector } from "../../src/collectors/cgroups.ts";
 import { NoData } from "../../src/collectors/collector.ts";
-import {
-  CgroupTree,
-  type CgroupTreeOptions,
-  findMemoryHierarchy,
-} from "../../src/sources/cgroup-tree.ts";
-import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
-import { OwnerNames } from "../../src/sources/owner-names.ts";
+import type { HostOptions } from "../../src/sources/host.ts";
+import { openHost } from "../setup/opened-host.ts";
 import { TemporaryTree } from "../setup/temporary-tree.ts";
 import { samplesOf } from "./samples.ts";
 
-const hostTotalBytes = 10_000;
+const hostTotalBytes = 10 * 1024;
 
 function hostWith(cgroups: Record<string, Record<string, string | number>>): TemporaryTree {
   const host = new TemporaryTree();
+  host.write("proc", { meminfo: "MemTotal: 10 kB\nMemFree: 4 kB\nSwapTotal: 7 kB" });
   host.write("sys/fs/cgroup", { "cgroup.controllers": "memory" });
   for (const [path, files] of Object.entries(cgroups)) {
     const current = { "memory.current": 1000, "memory.max": "max" };
@@ -23,27 +19,16 @@ function hostWith(cgroups: Record<string, Record<string, string | number>>): Tem
   return host;
 }
 
-function collectorOf(
-  host: TemporaryTree,
-  options: Partial<CgroupsCollectorOptions> = {},
-  limits: Partial<CgroupTreeOptions> = {},
-): CgroupsCollector {
-  const files = new HostFiles(host.roots);
-  const hierarchy = findMemoryHierarchy(files);
-  const descriptors = new DescriptorBudget(0);
-  return new CgroupsCollector({
-    tree: hierarchy && new CgroupTree({ files, hierarchy, descriptors, max: 2000, ...limits }),
-    owners: new OwnerNames({ rootfs: host.roots.rootfs, now: () => 0 }),
-    hostTotalBytes: () => hostTotalBytes,
-    ...options,
-  });
+function collect(tree: TemporaryTree, cgroups: HostOptions["cgroups"] = {}) {
+  const host = openHost(tree.roots, { cgroups });
+  return samplesOf(new CgroupsCollector(host), host.snapshot());
 }
 
 describe("the cgroups collector", () => {
   it("shows only what the kernel tells of a cgroup, and whose it is", () => {
     const host = hostWith({ "/system.slice/a.service": {} });
     host.write("sys/fs/cgroup/system.slice", { "memory.current": 1 });
-    const samples = samplesOf(collectorOf(host, {}, { include: /service/ }));
+    const samples = collect(host, { include: /service/ });
     const owner = "{cgroup=/system.slice/a.service,unit=a.service}";
     expect(samples).toEqual({
       "oom_cgroup_info{cgroup=/system.slice/a.service,version=2}": 1,
@@ -58,8 +43,8 @@ describe("the cgroups collector", () => {
   });
 
   it("has no effective limit above what the host has", () => {
-    const samples = samplesOf(
-      collectorOf(hostWith({ "/wide": { "memory.max": 99_999 }, "/narrow": { "memory.max": 99 } })),
+    const samples = collect(
+      hostWith({ "/wide": { "memory.max": 99_999 }, "/narrow": { "memory.max": 99 } }),
     );
     expect(samples).toMatchObject({
       "oom_cgroup_memory_max_bytes{cgroup=/wide}": 99_999,
@@ -69,13 +54,11 @@ describe("the cgroups collector", () => {
   });
 
   it("has a working set that is never negative, though the two files are read one after the other", () => {
-    const samples = samplesOf(
-      collectorOf(
-        hostWith({
-          "/usual": { "memory.stat": "inactive_file 400" },
-          "/race": { "memory.stat": "inactive_file 1400" },
-        }),
-      ),
+    const samples = collect(
+      hostWith({
+        "/usual": { "memory.stat": "inactive_file 400" },
+        "/race": { "memory.stat": "inactive_file 1400" },
+      }),
     );
     expect(samples).toMatchObject({
       "oom_cgroup_memory_working_set_bytes{cgroup=/usual}": 600,
@@ -84,15 +67,13 @@ describe("the cgroups collector", () => {
   });
 
   it("shows events and stalls that the kernel counts", () => {
-    const samples = samplesOf(
-      collectorOf(
-        hostWith({
-          "/job": {
-            "memory.events.local": "max 26\noom_kill 0",
-            "memory.pressure": "some total=1000000",
-          },
-        }),
-      ),
+    const samples = collect(
+      hostWith({
+        "/job": {
+          "memory.events.local": "max 26\noom_kill 0",
+          "memory.pressure": "some total=1000000",
+        },
+      }),
     );
     expect(samples).toMatchObject({
       "oom_cgroup_memory_events_total{cgroup=/job,event=max}": 26,
@@ -106,20 +87,24 @@ describe("the cgroups collector", () => {
   });
 
   it("has no data on a machine without the memory controller", () => {
-    const collector = collectorOf(new TemporaryTree());
-    expect(() => samplesOf(collector)).toThrow(NoData);
+    expect(() => collect(new TemporaryTree())).toThrow(NoData);
+  });
+
+  it("has no effective limit lower than it is where the host's memory cannot be read", () => {
+    const host = hostWith({ "/job": { "memory.max": 99_999 } });
+    host.remove("proc/meminfo");
+    expect(collect(host)).toMatchObject({
+      "oom_cgroup_memory_effective_max_bytes{cgroup=/job}": 99_999,
+    });
   });
 
   it("ends at the deadline, counts what it left out, and says so", () => {
     const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`/job-${i}`, {}]));
-    const wholes: boolean[] = [];
-    const collector = collectorOf(hostWith(many), {
-      onRead: (_, isWhole) => wholes.push(isWhole),
-    });
-    const late = samplesOf(collector, { deadlineMs: 10, now: () => 11 });
+    const host = openHost(hostWith(many).roots, { monotonicMs: () => 11 });
+    const late = samplesOf(new CgroupsCollector(host), host.snapshot(10));
     expect(late["oom_cgroups_left_out{reason=limit}"]).toBeGreaterThan(0);
     expect(late.oom_cgroups).toBe(100);
-    expect(samplesOf(collector)["oom_cgroups_left_out{reason=limit}"]).toBe(0);
-    expect(wholes).toEqual([false, true]);
+    const inTime = samplesOf(new CgroupsCollector(host), host.snapshot(20));
+    expect(inTime["oom_cgroups_left_out{reason=limit}"]).toBe(0);
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { HostCollector } from "../../src/collectors/host.ts";
-import { FileUnavailable, HostFiles } from "../../src/sources/host-files.ts";
+import { FileUnavailable } from "../../src/sources/host-files.ts";
+import { openHost } from "../setup/opened-host.ts";
 import { TemporaryTree } from "../setup/temporary-tree.ts";
 import { samplesOf } from "./samples.ts";
 
@@ -10,8 +11,10 @@ function minimalHost(): TemporaryTree {
   return host;
 }
 
-const collect = (host: TemporaryTree, pageBytes = 4096) =>
-  samplesOf(new HostCollector(new HostFiles(host.roots), pageBytes));
+function collect(tree: TemporaryTree, pageBytes = 4096) {
+  const host = openHost(tree.roots, { pageBytes });
+  return samplesOf(new HostCollector(host), host.snapshot());
+}
 
 describe("the host collector", () => {
   it("shows only what the kernel tells: no PSI, no swap, no oom_kill are no series, not 0", () => {

@@ -1,13 +1,9 @@
 import { describe, expect, it } from "vitest";
-import {
-  ProcessesCollector,
-  type ProcessesCollectorOptions,
-} from "../../src/collectors/processes.ts";
-import type { CgroupReading } from "../../src/sources/cgroup-tree.ts";
-import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
-import { OwnerNames } from "../../src/sources/owner-names.ts";
-import { ProcessTable } from "../../src/sources/process-table.ts";
-import { VictimRanking } from "../../src/victims/victim-ranking.ts";
+import { ProcessesCollector } from "../../src/collectors/processes.ts";
+import type { Meminfo } from "../../src/kernel/meminfo.ts";
+import type { CgroupReading } from "../../src/sources/cgroup-reading.ts";
+import { Snapshot } from "../../src/sources/snapshot.ts";
+import { openHost } from "../setup/opened-host.ts";
 import {
   addKthreadd,
   addProcess as addProcessFiles,
@@ -22,27 +18,28 @@ function addProcess(host: TemporaryTree, pid: number, shown: ProcessFiles = {}):
   addProcessFiles(host, pid, { swapKb: 8, ...shown });
 }
 
-function collectorOf(
-  host: TemporaryTree,
-  options: Partial<ProcessesCollectorOptions> = {},
-): ProcessesCollector {
-  const files = new HostFiles(host.roots);
-  const table = new ProcessTable({
-    files,
-    descriptors: new DescriptorBudget(0),
-    now: () => 0,
-    cgroupsByPid: () => new Map(),
-  });
-  return new ProcessesCollector({
-    table,
-    ranking: new VictimRanking({ files, table, pageBytes: 4096 }),
-    owners: new OwnerNames({ rootfs: host.roots.rootfs, now: () => 0 }),
-    top: 20,
-    hostMemory: () => ({ totalBytes: 8 * gib, swapTotalBytes: 0 }),
-    cgroups: () => [],
-    ...options,
-  });
+interface Scene {
+  top?: number;
+  cgroups?: readonly CgroupReading[];
+  looksAtCgroups?: boolean;
 }
+
+/** Collects from the host as it is now; its cgroups are as given. */
+function passesOver(tree: TemporaryTree, { top = 20, cgroups = [], looksAtCgroups = true }: Scene) {
+  const host = openHost(tree.roots);
+  const collector = new ProcessesCollector(host, { top, looksAtCgroups });
+  return () =>
+    samplesOf(
+      collector,
+      new Snapshot({
+        meminfo: () => ({ memTotalBytes: 8 * gib, memFreeBytes: 0 }) as Meminfo,
+        cgroups: () => ({ readings: [...cgroups], filtered: 0, beyondLimit: 0, unreadable: 0 }),
+        processes: () => host.table.read(top === 0 ? Number.POSITIVE_INFINITY : top),
+      }),
+    );
+}
+
+const collect = (tree: TemporaryTree, scene: Scene = {}) => passesOver(tree, scene)();
 
 function cgroup(path: string, currentBytes: number, maxBytes: number): CgroupReading {
   const limit = { maxBytes, effectiveMaxBytes: maxBytes, limitingCgroup: path };
@@ -66,7 +63,7 @@ describe("the processes collector", () => {
     addProcess(host, 10, { score: 900, scoreAdj: 300, residentKb: 50, cgroup: "/a.service" });
     addProcess(host, 11, { score: 700, residentKb: 70 });
     addProcess(host, 12);
-    const samples = samplesOf(collectorOf(host, { top: 2 }));
+    const samples = collect(host, { top: 2 });
     const labels = "{pid=10,comm=p10,cgroup=/a.service,unit=a.service}";
     expect(samples).toMatchObject({
       [`oom_process_score${labels}`]: 900,
@@ -80,7 +77,7 @@ describe("the processes collector", () => {
   it("shows all where top is 0", () => {
     const host = new TemporaryTree();
     for (let pid = 100; pid < 160; pid++) addProcess(host, pid);
-    const samples = samplesOf(collectorOf(host, { top: 0 }));
+    const samples = collect(host, { top: 0 });
     expect(seriesOf(samples, "oom_process_score").length).toBe(60);
   });
 
@@ -91,7 +88,7 @@ describe("the processes collector", () => {
     addProcess(host, 12, { scoreAdj: -999 });
     addProcess(host, 13);
     addKthreadd(host);
-    expect(samplesOf(collectorOf(host))).toMatchObject({
+    expect(collect(host)).toMatchObject({
       "oom_processes{protection=unkillable}": 2,
       "oom_processes{protection=protected}": 1,
       "oom_processes{protection=default}": 1,
@@ -110,20 +107,20 @@ describe("the next victim", () => {
     addProcess(host, 10, { score: 0, scoreAdj: -1000, residentKb: 9000 });
     addProcess(host, 11, { residentKb: 200 });
     addProcess(host, 12, { residentKb: 300 });
-    expect(victimsOf(samplesOf(collectorOf(host)))).toEqual({ host: 12 });
+    expect(victimsOf(collect(host))).toEqual({ host: 12 });
   });
 
   it("of the host among equal scores is who would free most, adjustments counted in", () => {
     const host = new TemporaryTree();
     addProcess(host, 11, { residentKb: 300 });
     addProcess(host, 12, { residentKb: 200, scoreAdj: 1 });
-    expect(victimsOf(samplesOf(collectorOf(host)))).toEqual({ host: 12 });
+    expect(victimsOf(collect(host))).toEqual({ host: 12 });
   });
 
   it("is nobody where there is nobody to kill", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { scoreAdj: -1000 });
-    expect(victimsOf(samplesOf(collectorOf(host)))).toEqual({});
+    expect(victimsOf(collect(host))).toEqual({});
   });
 
   it("is also told for each cgroup near its own limit, among the processes inside", () => {
@@ -132,29 +129,29 @@ describe("the next victim", () => {
     addProcess(host, 11, { residentKb: 40, cgroup: "/a" });
     addProcess(host, 12, { residentKb: 50, cgroup: "/a/below" });
     addProcess(host, 13, { residentKb: 99, cgroup: "/ab" });
-    const cgroups = () => [
+    const cgroups = [
       cgroup("/a", 90, 100),
       cgroup("/b", 70, 100),
       cgroup("/empty", 100, 100),
       { ...cgroup("/a/below", 90, 100), limitingCgroup: "/a" },
     ];
-    expect(victimsOf(samplesOf(collectorOf(host, { cgroups })))).toEqual({ host: 10, "/a": 12 });
+    expect(victimsOf(collect(host, { cgroups }))).toEqual({ host: 10, "/a": 12 });
   });
 
   it("of a cgroup is measured against that cgroup's limit", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { residentKb: 90 * 1024, cgroup: "/a" });
     addProcess(host, 11, { residentKb: 20 * 1024, cgroup: "/a", scoreAdj: 100 });
-    const cgroups = () => [cgroup("/a", 120 * 2 ** 20, 128 * 2 ** 20)];
-    expect(victimsOf(samplesOf(collectorOf(host, { cgroups })))).toEqual({ host: 11, "/a": 10 });
+    const cgroups = [cgroup("/a", 120 * 2 ** 20, 128 * 2 ** 20)];
+    expect(victimsOf(collect(host, { cgroups }))).toEqual({ host: 11, "/a": 10 });
   });
 
   it("of a container that sees only itself is found at the root", () => {
     const host = new TemporaryTree();
     addProcess(host, 1, { residentKb: 50 });
     addProcess(host, 7, { residentKb: 40, cgroup: "/sub" });
-    const cgroups = () => [cgroup("/", 90, 100)];
-    expect(victimsOf(samplesOf(collectorOf(host, { cgroups })))).toEqual({ host: 1, "/": 1 });
+    const cgroups = [cgroup("/", 90, 100)];
+    expect(victimsOf(collect(host, { cgroups }))).toEqual({ host: 1, "/": 1 });
   });
 
   it("of a cgroup is told from sizes of this very pass, though no score moved", () => {
@@ -162,13 +159,13 @@ describe("the next victim", () => {
     for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { residentKb: 9000 });
     addProcess(host, 50, { residentKb: 40, cgroup: "/a" });
     addProcess(host, 51, { residentKb: 41, cgroup: "/a" });
-    const cgroups = () => [cgroup("/a", 90, 100)];
-    const collector = collectorOf(host, { cgroups, top: 1 });
-    for (let pass = 0; pass < 6; pass++) {
-      expect(victimsOf(samplesOf(collector))["/a"]).toBe(51);
+    const cgroups = [cgroup("/a", 90, 100)];
+    const pass = passesOver(host, { cgroups, top: 1 });
+    for (let count = 0; count < 6; count++) {
+      expect(victimsOf(pass())["/a"]).toBe(51);
     }
     addProcess(host, 50, { residentKb: 99, cgroup: "/a" });
-    expect(victimsOf(samplesOf(collector))["/a"]).toBe(50);
+    expect(victimsOf(pass())["/a"]).toBe(50);
   });
 
   it("is told for the twenty cgroups nearest their limits", () => {
@@ -177,7 +174,7 @@ describe("the next victim", () => {
       addProcess(host, 100 + i, { cgroup: `/job-${i}` });
       return cgroup(`/job-${i}`, 900 + i, 1000);
     });
-    const scopes = Object.keys(victimsOf(samplesOf(collectorOf(host, { cgroups: () => cgroups }))));
+    const scopes = Object.keys(victimsOf(collect(host, { cgroups })));
     expect(scopes.length).toBe(21);
     expect(scopes).toContain("/job-29");
     expect(scopes).not.toContain("/job-9");
@@ -190,7 +187,32 @@ describe("the next victim", () => {
       const [currentBytes, fileBytes] = i === 7 ? [850, 0] : [1000, 900];
       return { ...cgroup(`/job-${i}`, currentBytes, 1000), fileBytes, shmemBytes: 0 };
     });
-    const scopes = Object.keys(victimsOf(samplesOf(collectorOf(host, { cgroups: () => cgroups }))));
+    const scopes = Object.keys(victimsOf(collect(host, { cgroups })));
     expect(scopes.slice(0, 2)).toEqual(["host", "/job-7"]);
+  });
+
+  it("is told for the host alone where nobody wants the cgroups read", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 10, { cgroup: "/a" });
+    const cgroups = [cgroup("/a", 90, 100)];
+    expect(victimsOf(collect(host, { cgroups, looksAtCgroups: false }))).toEqual({ host: 10 });
+  });
+
+  it("is ranked by the limits of this very scrape, though no other collector runs", () => {
+    const tree = new TemporaryTree();
+    tree.write("proc", { meminfo: "MemTotal: 8388608 kB\nMemFree: 4 kB" });
+    tree.write("sys/fs/cgroup", { "cgroup.controllers": "memory" });
+    addProcess(tree, 10, { cgroup: "/a" });
+    const current = (bytes: number) =>
+      tree.write("sys/fs/cgroup/a", { "memory.current": bytes, "memory.max": 1000 });
+    const host = openHost(tree.roots);
+    const collector = new ProcessesCollector(host, { top: 20, looksAtCgroups: true });
+    const scrape = () => victimsOf(samplesOf(collector, host.snapshot()));
+    current(100);
+    expect(scrape()).toEqual({ host: 10 });
+    current(900);
+    expect(scrape()).toEqual({ host: 10, "/a": 10 });
+    tree.remove("sys/fs/cgroup/a");
+    expect(scrape()).toEqual({ host: 10 });
   });
 });

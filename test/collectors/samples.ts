@@ -1,10 +1,8 @@
 import type { Collector, CollectorPass } from "../../src/collectors/collector.ts";
+import type { Snapshot } from "../../src/sources/snapshot.ts";
 
 /** What a collector adds in one pass, by `name{label=value,...}`; empty labels are left out. */
-export function samplesOf(
-  collector: Collector,
-  pass: Partial<CollectorPass> = {},
-): Record<string, number> {
+export function samplesOf(collector: Collector, snapshot: Snapshot): Record<string, number> {
   const samples: Record<string, number> = {};
   const sink: CollectorPass["sink"] = {
     add(metric, value, labels) {
@@ -15,6 +13,6 @@ export function samplesOf(
       samples[series] = value;
     },
   };
-  collector.collect({ deadlineMs: Number.POSITIVE_INFINITY, now: () => 0, ...pass, sink });
+  collector.collect({ snapshot, sink });
   return samples;
 }

@@ -6,7 +6,10 @@ import {
   type CollectorPass,
   NoData,
 } from "../../src/collectors/collector.ts";
-import { Scraper } from "../../src/collectors/scrape.ts";
+import { Scraper, type ScraperOptions } from "../../src/collectors/scrape.ts";
+import type { CgroupPass } from "../../src/sources/cgroup-tree.ts";
+import type { Snapshot } from "../../src/sources/snapshot.ts";
+import { snapshotOf } from "../setup/opened-host.ts";
 
 const plain = { format: "text", gzip: false } as const;
 
@@ -31,14 +34,21 @@ function collector(name: CollectorName, collect: (pass: CollectorPass) => void):
 }
 
 function scraperOf(...collectors: Collector[]): Scraper {
+  return scraperWith({ collectors });
+}
+
+function scraperWith(options: Partial<ScraperOptions>): Scraper {
   const say = (level: string) => (fields: object, message: string) => {
     logged.push(`${level} ${message} ${JSON.stringify(fields)}`);
   };
   return new Scraper({
-    collectors,
+    collectors: [],
+    snapshot: () => snapshotOf(),
+    keepers: [],
     addOwnSamples: (samples) => samples.add("process_open_fds", 7, {}),
     now: () => clockMs,
     log: { debug: say("debug"), info: say("info"), warn: say("warn"), error: say("error") },
+    ...options,
   });
 }
 
@@ -114,30 +124,58 @@ describe("a scrape", () => {
   });
 
   it("keeps its own samples' failure to itself", async () => {
-    const scraper = new Scraper({
+    const scraper = scraperWith({
       collectors: [host],
       addOwnSamples: () => {
         throw new Error("no /proc/self");
       },
-      now: () => clockMs,
-      log: { debug() {}, info() {}, warn() {}, error: (_, message) => logged.push(message) },
     });
     expect(await scrape(scraper)).toContain("oom_kernel_kills_total 1");
-    expect(logged).toEqual(["collector failed"]);
+    expect(logged).toEqual([
+      'error collector failed {"collector":"exporter","reason":"no /proc/self"}',
+    ]);
   });
 
-  it("begins no collector after its deadline, and tells the running one what it is", async () => {
-    let told = 0;
-    const slow = collector("cgroups", ({ deadlineMs, now }) => {
-      told = deadlineMs - now();
+  it("begins no collector after its deadline", async () => {
+    const slow = collector("cgroups", () => {
       clockMs += 950;
     });
     const lines = await scrape(scraperOf(slow, host), { budgetMs: 900 });
-    expect(told).toBe(900);
     expect(runs).toEqual(["cgroups"]);
     expect(lines).toContain('oom_scrape_collector_success{collector="cgroups"} 1');
     expect(lines).toContain('oom_scrape_collector_success{collector="host"} 0');
     expect(logged[0]).toContain("warn collector skipped");
+  });
+
+  it("hands one snapshot to all its collectors, which is to end by the deadline", async () => {
+    const seen = new Set<Snapshot>();
+    const deadlines: number[] = [];
+    const look = (name: CollectorName) => collector(name, ({ snapshot }) => seen.add(snapshot));
+    const scraper = scraperWith({
+      collectors: [look("host"), look("cgroups"), look("processes")],
+      snapshot: (deadlineMs) => {
+        deadlines.push(deadlineMs - clockMs);
+        return snapshotOf();
+      },
+    });
+    await scrape(scraper, { budgetMs: 900 });
+    expect(seen.size).toBe(1);
+    await scrape(scraper);
+    expect(seen.size).toBe(2);
+    expect(deadlines).toEqual([900, 10_000]);
+  });
+
+  it("hands what was read to the keepers once, before the next collector runs", async () => {
+    const pass: CgroupPass = { readings: [], filtered: 0, beyondLimit: 0, unreadable: 0 };
+    const cgroups = collector("cgroups", ({ snapshot }) => void snapshot.cgroups);
+    const kills = collector("kills", ({ snapshot }) => void snapshot.cgroups);
+    const scraper = scraperWith({
+      collectors: [cgroups, kills],
+      snapshot: () => snapshotOf({ cgroups: () => pass }),
+      keepers: [{ noteCgroups: (kept) => runs.push(kept === pass ? "kept" : "another") }],
+    });
+    await scrape(scraper);
+    expect(runs).toEqual(["cgroups", "kept", "kills"]);
   });
 
   it("runs only the collectors that are asked for", async () => {

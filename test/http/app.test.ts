@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Collector, collectorNames } from "../../src/collectors/collector.ts";
 import { Scraper } from "../../src/collectors/scrape.ts";
 import { type AppOptions, buildApp } from "../../src/http/app.ts";
+import { snapshotOf } from "../setup/opened-host.ts";
 import { aKill, aStatusView } from "./views.ts";
 
 const hostile = `<script>alert("1")</script>\u001b[31m\u202e\n'&`;
@@ -32,14 +33,20 @@ async function serve(overrides: Partial<AppOptions> = {}) {
     host: ({ sink }) => sink.add("oom_kernel_kills_total", 3, {}),
     kills: ({ sink }) => sink.add("oom_command_kills_total", 1, { comm: hostile }),
   };
+  let budgetMs = 0;
   const scraper = new Scraper({
     collectors: collectorNames.map((name) => ({
       name,
       collect(pass) {
-        passes.push(`${name} ${Math.round(pass.deadlineMs - pass.now())}`);
+        passes.push(`${name} ${budgetMs}`);
         add[name]?.(pass);
       },
     })),
+    snapshot: (deadlineMs) => {
+      budgetMs = Math.round(deadlineMs - passes.length * 1000);
+      return snapshotOf();
+    },
+    keepers: [],
     addOwnSamples: (samples) => samples.add("process_open_fds", 7, {}),
     // Steps so far with every collector that no request shares the pass of the one before.
     now: () => passes.length * 1000,

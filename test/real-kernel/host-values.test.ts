@@ -14,14 +14,15 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { HostCollector, type HostReading } from "../../src/collectors/host.ts";
 import { badnessRules } from "../../src/kernel/badness.ts";
-import { memoryUse } from "../../src/kernel/meminfo.ts";
+import { memoryUse, parseMeminfo } from "../../src/kernel/meminfo.ts";
+import { parseVmstat } from "../../src/kernel/vmstat.ts";
 import { CgroupTree, findMemoryHierarchy } from "../../src/sources/cgroup-tree.ts";
 import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
 import { ProcessTable } from "../../src/sources/process-table.ts";
 import { rankVictims } from "../../src/victims/next-victim.ts";
 import { makeMemoryCgroup, memoryCgroupObstacle } from "../setup/memory-cgroup.ts";
+import { openHost } from "../setup/opened-host.ts";
 
 /* The values of the machine that the tests run on, against other looks at the same files. */
 
@@ -60,7 +61,10 @@ async function end(child: ChildProcess): Promise<void> {
 }
 
 describe("the host's memory", () => {
-  const read = (): HostReading => new HostCollector(files, 4096).read();
+  const read = () => {
+    const meminfo = parseMeminfo(files.text(files.procfs("meminfo")));
+    return { meminfo, vmstat: parseVmstat(files.bytes, files.read(files.procfs("vmstat"))) };
+  };
 
   it("is what /proc/meminfo says in the same moment", () => {
     const before = fieldsOf("/proc/meminfo");
@@ -134,8 +138,7 @@ describe("the processes", () => {
   });
 
   it("rank by the badness as the kernel ranks them by oom_score, but for its rounding", () => {
-    const { meminfo } = new HostCollector(files, 4096).read();
-    const totalBytes = meminfo.memTotalBytes + (meminfo.swapTotalBytes ?? 0);
+    const { totalBytes } = openHost(files.roots).snapshot().totals;
     const table = processTable(4096);
     const { processes } = table.read(Number.POSITIVE_INFINITY);
     const scope = {

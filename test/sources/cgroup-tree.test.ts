@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import type { CgroupReading } from "../../src/sources/cgroup-reading.ts";
 import {
-  type CgroupReading,
   CgroupTree,
   type CgroupTreeOptions,
   findMemoryHierarchy,

@@ -1,13 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { CgroupsCollector } from "../../src/collectors/cgroups.ts";
-import { HostCollector } from "../../src/collectors/host.ts";
-import { ProcessesCollector } from "../../src/collectors/processes.ts";
-import { CgroupTree, findMemoryHierarchy } from "../../src/sources/cgroup-tree.ts";
-import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
-import { OwnerNames } from "../../src/sources/owner-names.ts";
-import { ProcessTable } from "../../src/sources/process-table.ts";
+import { HostHour } from "../../src/status/host-hour.ts";
 import { HostStatus } from "../../src/status/host-status.ts";
-import { VictimRanking } from "../../src/victims/victim-ranking.ts";
+import { openHost } from "../setup/opened-host.ts";
 import { addProcess } from "../setup/process-files.ts";
 import { TemporaryTree } from "../setup/temporary-tree.ts";
 
@@ -27,47 +21,14 @@ class WatchedHost extends TemporaryTree {
     this.memory({ usedMiB: 400 });
     this.write("proc", { vmstat: "pgmajfault 0" });
     this.write("sys/fs/cgroup", { "cgroup.controllers": "memory" });
-    const files = new HostFiles(this.roots);
-    const descriptors = new DescriptorBudget(0);
-    const hierarchy = findMemoryHierarchy(files);
-    const tree = hierarchy && new CgroupTree({ files, hierarchy, descriptors, max: 2000 });
-    const owners = new OwnerNames({ rootfs: this.roots.rootfs, now: () => this.monotonicMs });
-    const table = new ProcessTable({
-      files,
-      descriptors,
-      now: () => this.monotonicMs,
-      cgroupsByPid: () => new Map(),
-    });
-    const pageBytes = 4096;
-    const host = new HostCollector(files, pageBytes, (reading) => {
-      this.looks++;
-      this.status.noteHost(reading);
-    });
-    const cgroups = new CgroupsCollector({
-      tree,
-      owners,
-      hostTotalBytes: () => 1000 * MiB,
-      onRead: (readings, isWhole) => this.status.noteCgroups(readings, isWhole),
-    });
-    const processes = new ProcessesCollector({
-      table,
-      owners,
-      top: 20,
-      ranking: new VictimRanking({ files, table, tree, pageBytes }),
-      hostMemory: () => ({ totalBytes: 1000 * MiB, swapTotalBytes: 0 }),
-      cgroups: () => [],
-    });
+    const monotonicMs = () => this.monotonicMs;
+    const hour = new HostHour(monotonicMs);
     this.status = new HostStatus({
-      host,
-      cgroups,
-      processes,
-      files,
-      table,
-      tree,
-      owners,
-      pageBytes,
+      host: openHost(this.roots, { monotonicMs }),
+      hour,
+      keepers: [hour, { noteMeminfo: () => this.looks++ }],
       nowMs: () => this.wallMs,
-      monotonicMs: () => this.monotonicMs,
+      monotonicMs,
       kills: () => [],
       unaccounted: () => 0,
       sources: () => [],

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { CgroupReading } from "../../src/sources/cgroup-tree.ts";
+import type { CgroupReading } from "../../src/sources/cgroup-reading.ts";
 import { limitsIn, limitsInForce } from "../../src/status/limits-in-force.ts";
 
 const unlimited = Number.POSITIVE_INFINITY;

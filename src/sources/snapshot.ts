@@ -1,0 +1,110 @@
+import type { Meminfo } from "../kernel/meminfo.ts";
+import type { CgroupPass } from "./cgroup-tree.ts";
+import { FileUnavailable } from "./host-files.ts";
+import type { ProcessPass } from "./process-table.ts";
+
+/** How the parts of a snapshot are read. */
+export interface SnapshotReaders {
+  /** @throws {FileUnavailable} where /proc/meminfo cannot be read */
+  meminfo(): Meminfo;
+  /** `undefined` where the machine has no memory controller. */
+  cgroups(): CgroupPass | undefined;
+  /** @throws {FileUnavailable} where procfs cannot be listed */
+  processes(): ProcessPass;
+}
+
+/** The memory that processes are measured against; 0 where /proc/meminfo cannot be read. */
+export interface HostTotals {
+  /** MemTotal plus SwapTotal. */
+  totalBytes: number;
+  swapTotalBytes: number;
+}
+
+/** Keeps what it needs of the snapshots that others take. */
+export interface SnapshotKeeper {
+  noteMeminfo?(meminfo: Meminfo): void;
+  noteCgroups?(pass: CgroupPass): void;
+}
+
+/**
+ * The host at one moment. A part is read when it is first asked for, and only then.
+ *
+ * Invariant: whoever is handed the same snapshot sees the same host - a part is never read a second
+ * time, and one that failed fails for all with the same error.
+ */
+export class Snapshot {
+  readonly #meminfo: Part<Meminfo>;
+  readonly #cgroups: Part<CgroupPass | undefined>;
+  readonly #processes: Part<ProcessPass>;
+
+  constructor({ meminfo, cgroups, processes }: SnapshotReaders) {
+    this.#meminfo = new Part(meminfo);
+    this.#cgroups = new Part(cgroups);
+    this.#processes = new Part(processes);
+  }
+
+  /** @throws {FileUnavailable} where /proc/meminfo cannot be read */
+  get meminfo(): Meminfo {
+    return this.#meminfo.reading;
+  }
+
+  /** `undefined` where the machine has no memory controller. */
+  get cgroups(): CgroupPass | undefined {
+    return this.#cgroups.reading;
+  }
+
+  /** @throws {FileUnavailable} where procfs cannot be listed */
+  get processes(): ProcessPass {
+    return this.#processes.reading;
+  }
+
+  get totals(): HostTotals {
+    try {
+      const { memTotalBytes, swapTotalBytes = 0 } = this.meminfo;
+      return { totalBytes: memTotalBytes + swapTotalBytes, swapTotalBytes };
+    } catch (error) {
+      if (error instanceof FileUnavailable) return { totalBytes: 0, swapTotalBytes: 0 };
+      throw error;
+    }
+  }
+
+  /** Hands each part to the keepers once, as soon as it has been read. */
+  handTo(keepers: readonly SnapshotKeeper[]): void {
+    const meminfo = this.#meminfo.takeUnkept();
+    const cgroups = this.#cgroups.takeUnkept();
+    for (const keeper of keepers) {
+      if (meminfo !== undefined) keeper.noteMeminfo?.(meminfo);
+      if (cgroups !== undefined) keeper.noteCgroups?.(cgroups);
+    }
+  }
+}
+
+class Part<Reading> {
+  readonly #read: () => Reading;
+  #outcome: { reading: Reading } | { error: unknown } | undefined;
+  #isKept = false;
+
+  constructor(read: () => Reading) {
+    this.#read = read;
+  }
+
+  get reading(): Reading {
+    this.#outcome ??= this.#attempt();
+    if ("error" in this.#outcome) throw this.#outcome.error;
+    return this.#outcome.reading;
+  }
+
+  takeUnkept(): Reading | undefined {
+    if (this.#isKept || this.#outcome === undefined || "error" in this.#outcome) return undefined;
+    this.#isKept = true;
+    return this.#outcome.reading;
+  }
+
+  #attempt() {
+    try {
+      return { reading: this.#read() };
+    } catch (error) {
+      return { error };
+    }
+  }
+}

@@ -1,0 +1,76 @@
+import type { Meminfo } from "../kernel/meminfo.ts";
+import type { CgroupPass } from "../sources/cgroup-tree.ts";
+import type { SnapshotKeeper } from "../sources/snapshot.ts";
+import { LastHour, type Moment } from "./last-hour.ts";
+import { type LimitReading, limitsIn } from "./limits-in-force.ts";
+import type { UsePoint } from "./time-left.ts";
+
+/** The last hour is kept of so many limits, the nearest ones: 2 MiB at most. */
+const limitsKept = 500;
+
+/** The last hour of the host's memory and of each limit, from the snapshots of scrapes and pages. */
+export class HostHour implements SnapshotKeeper {
+  readonly #monotonicMs: () => number;
+  readonly #memory = new LastHour(2);
+  readonly #limits = new LastHour(limitsKept);
+
+  constructor(monotonicMs: () => number) {
+    this.#monotonicMs = monotonicMs;
+  }
+
+  noteMeminfo(meminfo: Meminfo): void {
+    // Before 3.14 the kernel does not tell page cache from what is in use for good.
+    if (meminfo.memAvailableBytes === undefined) return;
+    const { usedBytes, swapUsedBytes } = memoryInUse(meminfo);
+    this.#memory.note(this.#monotonicMs(), [
+      ["memory", usedBytes],
+      ["swap", swapUsedBytes],
+    ]);
+  }
+
+  noteCgroups({ readings, beyondLimit }: CgroupPass): void {
+    const uses = limitsIn(readings)
+      .sort((a, b) => ratio(b) - ratio(a))
+      .flatMap(({ reading, unreclaimableBytes }) =>
+        unreclaimableBytes === undefined ? [] : [[reading.path, unreclaimableBytes] as const],
+      );
+    this.#limits.note(this.#monotonicMs(), uses, beyondLimit === 0);
+  }
+
+  /** What nobody has looked at for so long that a look should be made for this alone. */
+  isDue(part: "host" | "cgroups"): boolean {
+    return (part === "host" ? this.#memory : this.#limits).isDue(this.#monotonicMs());
+  }
+
+  /** Oldest first. */
+  ofHost(now: Moment): (UsePoint & { swapUsedBytes: number })[] {
+    const swap = this.#memory.points("swap", now);
+    return this.#memory.points("memory", now).map((point, index) => ({
+      ...point,
+      swapUsedBytes: (swap[index] as UsePoint).usedBytes,
+    }));
+  }
+
+  /** Oldest first. */
+  ofCgroup(path: string, now: Moment): UsePoint[] {
+    return this.#limits.points(path, now);
+  }
+}
+
+/** Sizes of the host's memory and swap, and how much of each is in use for good. */
+export function memoryInUse(meminfo: Meminfo) {
+  const { memTotalBytes: totalBytes, swapTotalBytes = 0, swapFreeBytes = 0 } = meminfo;
+  const availableBytes = meminfo.memAvailableBytes ?? meminfo.memFreeBytes;
+  return {
+    totalBytes,
+    availableBytes,
+    usedBytes: totalBytes - availableBytes,
+    swapTotalBytes,
+    swapFreeBytes,
+    swapUsedBytes: swapTotalBytes - swapFreeBytes,
+  };
+}
+
+function ratio({ unreclaimableBytes = 0, limitBytes }: LimitReading): number {
+  return unreclaimableBytes / limitBytes;
+}

@@ -1,0 +1,21 @@
+import { Host, type HostOptions } from "../../src/sources/host.ts";
+import type { HostRoots } from "../../src/sources/host-files.ts";
+import { Snapshot, type SnapshotReaders } from "../../src/sources/snapshot.ts";
+
+/** A host opened as the exporter does, on which time stands still unless a clock is given. */
+export function openHost(roots: HostRoots, options: Partial<HostOptions> = {}): Host {
+  return new Host({ roots, monotonicMs: () => 0, pageBytes: 4096, ...options });
+}
+
+/** A snapshot of which a test gives some parts itself; to read any other fails. */
+export function snapshotOf(parts: Partial<SnapshotReaders> = {}): Snapshot {
+  const unread = (part: string) => () => {
+    throw new Error(`${part}: the test has none`);
+  };
+  return new Snapshot({
+    meminfo: unread("meminfo"),
+    cgroups: unread("cgroups"),
+    processes: unread("processes"),
+    ...parts,
+  });
+}
