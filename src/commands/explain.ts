@@ -1,16 +1,14 @@
 /** `oom-exporter explain [FILE... or -] [--json] [--since T]`: tells the kills that a log holds. */
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { pipeline, Readable } from "node:stream";
-import { createGunzip } from "node:zlib";
 import { type FlagTable, helpText, parseFlags, UsageError } from "../flags.ts";
-import { EntryLines, entryFormOf } from "../kernel-log/entry-lines.ts";
 import { parseKmsgRecord } from "../kernel-log/kernel-message.ts";
+import { quotedKill } from "../kernel-log/kill-line.ts";
 import { KillScanner } from "../kernel-log/kill-scanner.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
+import type { OomFragment } from "../kernel-log/oom-fragment.ts";
 import type { KernelLogEvent, OomKillReport } from "../kernel-log/oom-report.ts";
-import { isReversed, turned } from "../kernel-log/reversed-log.ts";
-import { WrappedLines, wrapWidthOf } from "../kernel-log/wrapped-lines.ts";
+import { type Chunks, readWholeLog, type WholeLog } from "../kernel-log/whole-log.ts";
 import { killOfReport } from "../kills/kill.ts";
 import { SameKill } from "../kills/kill-deduplicator.ts";
 import { incidentOf, sightingOf } from "../kills/kill-ledger.ts";
@@ -19,6 +17,7 @@ import { openKmsg, readRing } from "../log-sources/kmsg-device.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { killStory, tally } from "./kill-story.ts";
+import { compressionOf, UnpackError, unpacked } from "./packed-log.ts";
 import { printable, type Style, styleFor } from "./terminal.ts";
 
 export interface ExplainIo {
@@ -35,7 +34,7 @@ export interface ExplainIo {
 
 const usage = "oom-exporter explain [FILE... or -] [FLAGS]";
 const about =
-  "Tells the out-of-memory kills in kernel logs: kern.log, syslog, messages, dmesg, journalctl -k, /dev/kmsg records, .gz too; - is standard input. Without FILE this machine's own log.";
+  "Tells the out-of-memory kills in kernel logs: kern.log, syslog, messages, dmesg, journalctl -k, /dev/kmsg records, compressed too, and what log stores export of them; - is standard input. Without FILE this machine's own log.";
 
 export const explainFlags = {
   json: { type: "boolean", default: false, help: "Print one kill as JSON on each line." },
@@ -77,7 +76,7 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
   }
 
   const clock: LogClock = { nowMs: io.clock, zone: hostTimeZone(io.rootfs) };
-  const teller = new Teller(io.stdout, { json, sinceMs, style: styleFor(io.stdout, io.env) });
+  const teller = new Teller(io, { json, sinceMs, style: styleFor(io.stdout, io.env) });
   const names = files.length > 0 ? files : [ownSource(io)];
   let failed = false;
   for (const name of names) {
@@ -85,7 +84,8 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
       if (name === undefined) throw new Failure(noSource);
       await explainOne(name, io, clock, teller);
     } catch (error) {
-      if (!(error instanceof Failure) && !isSystemError(error)) throw error;
+      const isKnown = error instanceof Failure || error instanceof UnpackError;
+      if (!isKnown && !isSystemError(error)) throw error;
       failed = true;
       io.stderr.write(`oom-exporter explain: ${failureOf(error, name)}\n`);
     }
@@ -101,6 +101,7 @@ function failureOf(error: Error, name: string | undefined): string {
   if (error instanceof Failure) return error.message;
   const { code, message } = error as NodeJS.ErrnoException;
   const where = name === "-" ? "standard input" : name;
+  if (error instanceof UnpackError) return `${where}: ${message}`;
   if (code === "ENOENT")
     return `${where}: no such file; name a kernel log or give it on standard input (-)`;
   if (code === "EACCES" || code === "EPERM")
@@ -155,52 +156,10 @@ async function explainOne(
   const input = await openInput(name === "-" ? io.stdin : fileChunks(name));
   if (input === undefined) return;
   try {
-    const lines = linesOf(input.head, clock);
-    const chunks = lines === undefined ? input.chunks : converted(lines, input.chunks);
-    const head = linesOf(input.head, clock)?.push(input.head) ?? input.head;
-    const numberOf = (line: number): number => lines?.lineNumber(line) ?? line;
-    const scannerOf = (lineNumber: (line: number) => number): KillScanner =>
-      new KillScanner({ clock, firstLine: 1, copied: true }, (event) => {
-        if (event.kind === "kill" && event.report.lineNumber !== undefined) {
-          event.report.lineNumber = lineNumber(event.report.lineNumber);
-        }
-        teller.take(event, shown);
-      });
-    if (isReversed(head, clock)) {
-      for await (const piece of turned(chunks)) {
-        const scanner = scannerOf((line) => numberOf(piece.lineNumber(line)));
-        scanner.push(piece.bytes);
-        scanner.endOfInput();
-      }
-      return;
-    }
-    const scanner = scannerOf(numberOf);
-    try {
-      // A file's chunks are there at once: waiting for each would cost a tenth of the time.
-      if (Symbol.iterator in chunks) for (const chunk of chunks) scanner.push(chunk);
-      else for await (const chunk of chunks) scanner.push(chunk);
-    } finally {
-      scanner.endOfInput();
-    }
+    await readWholeLog(input, clock, (event) => teller.take(event, shown));
   } finally {
     teller.endOfSource();
   }
-}
-
-/** Makes of a log, by how it begins, one line of each message; `undefined` where it is so already. */
-function linesOf(head: Buffer, clock: LogClock): EntryLines | WrappedLines | undefined {
-  const form = entryFormOf(head);
-  if (form !== undefined) return new EntryLines(form);
-  const width = wrapWidthOf(head, clock);
-  return width === undefined ? undefined : new WrappedLines(width, clock);
-}
-
-async function* converted(
-  lines: EntryLines | WrappedLines,
-  chunks: Chunks,
-): AsyncGenerator<Uint8Array> {
-  for await (const chunk of chunks) yield lines.push(chunk);
-  yield lines.end();
 }
 
 /** Reads what the ring holds now. Its stamps count from boot: the wall clock is worked out from uptime. */
@@ -247,16 +206,8 @@ function* fileChunks(path: string): Generator<Uint8Array> {
   }
 }
 
-type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
-
-interface Input {
-  /** The first bytes, to tell by which way a log runs. */
-  head: Buffer;
-  chunks: Chunks;
-}
-
 /** Opens a log, compressed or not: told by its first bytes, not by its name. `undefined` where it is empty. */
-async function openInput(source: Chunks): Promise<Input | undefined> {
+async function openInput(source: Chunks): Promise<WholeLog | undefined> {
   const iterator: AsyncIterator<Uint8Array> | Iterator<Uint8Array> =
     Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
   const first = await iterator.next();
@@ -275,17 +226,10 @@ async function openInput(source: Chunks): Promise<Input | undefined> {
   };
   const isUtf16 = first.value[0] === 0xff && first.value[1] === 0xfe;
   if (isUtf16) return openInput(utf8Of(chunks()));
-  const isGzip = first.value[0] === 0x1f && first.value[1] === 0x8b;
-  if (!isGzip) {
-    const head = Buffer.from(first.value.subarray(0, headBytes));
-    return { head, chunks: Symbol.iterator in source ? withFirst(first.value, source) : chunks() };
-  }
-
-  const copies = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const chunk of chunks()) yield Buffer.from(chunk);
-  };
-  const compressed = Readable.from(copies(), { objectMode: false, highWaterMark: headBytes });
-  return openInput(pipeline(compressed, createGunzip({ chunkSize: headBytes }), () => {}));
+  const compression = compressionOf(first.value);
+  if (compression !== undefined) return openInput(unpacked(chunks(), compression));
+  const head = Buffer.from(first.value.subarray(0, headBytes));
+  return { head, chunks: Symbol.iterator in source ? withFirst(first.value, source) : chunks() };
 }
 
 /** What Windows tools write where output is sent to a file. */
@@ -306,18 +250,34 @@ interface TellerOptions {
   style: Style;
 }
 
+interface Waiting {
+  report: OomKillReport;
+  name: string;
+}
+
+interface Fragment {
+  fragment: OomFragment;
+  name: string;
+}
+
 /** Prints each kill once, however often and in however many files its line stands. */
 class Teller {
   readonly #stdout: ExplainIo["stdout"];
+  readonly #stderr: ExplainIo["stderr"];
   readonly #options: TellerOptions;
   readonly #known = new SameKill();
   readonly #names = new Map<string, number>();
-  #waiting: { report: OomKillReport; name: string } | undefined;
+  #waiting: Waiting | undefined;
   #told = 0;
   #unparsed: string[] = [];
+  #fragments: Fragment[] = [];
+  /** Kills of which somebody else tells, until all sources are read: the kernel's own line may follow. */
+  #secondHand: Waiting[] = [];
+  readonly #firstHand = new Set<string>();
 
-  constructor(stdout: ExplainIo["stdout"], options: TellerOptions) {
+  constructor({ stdout, stderr }: Pick<ExplainIo, "stdout" | "stderr">, options: TellerOptions) {
     this.#stdout = stdout;
+    this.#stderr = stderr;
     this.#options = options;
   }
 
@@ -326,7 +286,10 @@ class Teller {
     if (event.kind === "kill") {
       if (event.report.repeatsVictim) return;
       this.#tellWaiting();
-      this.#waiting = { report: event.report, name };
+      if (event.report.killLine.isQuoted) this.#secondHand.push({ report: event.report, name });
+      else this.#waiting = { report: event.report, name };
+    } else if (event.kind === "fragment") {
+      this.#fragments.push({ fragment: event.fragment, name });
     } else if (event.kind === "unparsed") {
       this.#unparsed.push(`${name}:${event.lineNumber ?? "?"}`);
     }
@@ -338,8 +301,26 @@ class Teller {
 
   /** The last words for people: what there was in all, and what could not be read. */
   end(names: readonly string[]): void {
-    if (this.#options.json) return;
-    if (this.#told === 0) {
+    for (const quoted of this.#secondHand) {
+      const key = quotedKey(quoted.report);
+      if (this.#firstHand.has(key)) continue;
+      this.#firstHand.add(key);
+      this.#waiting = quoted;
+      this.#tellWaiting();
+    }
+    if (this.#options.json) {
+      for (const { fragment, name } of this.#fragments) {
+        const { pid, comm, cgroup, limitCgroup, trigger, lineNumber } = fragment;
+        const source = { name, line: lineNumber ?? null };
+        const shown = { pid, comm, cgroup, limitCgroup, trigger, source };
+        this.#stderr.write(`${JSON.stringify({ fragment: shown })}\n`);
+      }
+      return;
+    }
+    for (const { fragment, name } of this.#fragments) {
+      this.#stdout.write(`${fragmentStory(fragment, name)}\n`);
+    }
+    if (this.#told === 0 && this.#fragments.length === 0) {
       this.#stdout.write(`No out-of-memory kill in ${names.map(printable).join(", ")}.\n`);
     } else if (this.#told > 1) {
       this.#stdout.write(tally(this.#names, this.#options.style));
@@ -348,7 +329,7 @@ class Teller {
     const places = this.#unparsed.slice(0, 5).map(printable).join(", ");
     const count = this.#unparsed.length;
     this.#stdout.write(
-      `${count} ${count === 1 ? "line begins" : "lines begin"} like a kill and fit no kernel's format: ${places}\n`,
+      `${count} ${count === 1 ? "line looks like a kill and fits" : "lines look like a kill and fit"} no kernel's format: ${places}\n`,
     );
   }
 
@@ -356,6 +337,7 @@ class Teller {
     if (this.#waiting === undefined) return;
     const { report, name } = this.#waiting;
     this.#waiting = undefined;
+    this.#firstHand.add(quotedKey(report));
     const sighting = sightingOf(report, { reread: false });
     if (this.#known.recognise(sighting).as !== "new") return;
     this.#known.add(this.#known.identify(sighting));
@@ -373,4 +355,23 @@ class Teller {
     this.#told += 1;
     this.#names.set(kill.comm, (this.#names.get(kill.comm) ?? 0) + 1);
   }
+}
+
+/** What a kill's own line and its quotation have in common. */
+function quotedKey({ pid, comm, killLine }: OomKillReport): string {
+  return `${pid} ${comm} ${quotedKill(killLine.text) ?? killLine.text}`;
+}
+
+/** What is left of a report whose kill line is missing. */
+function fragmentStory({ pid, comm, ...rest }: OomFragment, name: string): string {
+  const victim = comm === undefined ? "a process" : printable(comm);
+  const who = pid === undefined ? "" : `: ${victim} (pid ${pid})`;
+  const place = rest.cgroup ?? rest.limitCgroup;
+  const { container, unit } = ownerOfCgroup(place);
+  const owner = container ?? unit;
+  const where =
+    place === undefined ? "" : ` in ${owner === null ? `cgroup ${printable(place)}` : owner}`;
+  const by = rest.trigger === undefined ? "" : `, asked for by ${printable(rest.trigger)}`;
+  const line = rest.lineNumber === undefined ? "" : `:${rest.lineNumber}`;
+  return `An OOM report without its kill line${who}${where}${by}; the rest was filtered out or lost [${printable(name)}${line}]`;
 }

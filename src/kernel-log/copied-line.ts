@@ -9,24 +9,10 @@
  *
  * Nothing here is tried on a log that is followed: whoever writes into that wants to be believed.
  */
+import { envelopeStart } from "./envelope-start.ts";
 
 const anyOf = (patterns: readonly RegExp[]): string =>
-  `(?:${patterns.map((pattern) => pattern.source).join("|")})`;
-
-/** How the envelopes begin that say for themselves that they are one. */
-const envelope = anyOf([
-  /<\d{1,3}>/,
-  /\[ *\d+\.\d{3,6}[\] ]/,
-  /\[ *\+\d+\.\d{6}\]/,
-  /\[[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d\]/,
-  /\[(?:\S{1,12} +){3}\d\d:\d\d:\d\d \d{4}[\] ]/,
-  /[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d/,
-  /\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d/,
-  /kern *:[a-z]+ *: /,
-  /\d{1,4},\d+,\d+,/,
-  /kernel: /,
-  /\{"/,
-]);
+  `(?:${patterns.map(({ source }) => source).join("|")})`;
 
 const mark = anyOf([
   /\xef\xbb\xbf/,
@@ -38,11 +24,15 @@ const mark = anyOf([
   / *\d{1,9}[\t ] ?/,
   /\S{1,60} (?=kernel: )/,
 ]);
-const marks = new RegExp(`^${mark}{1,2}?(?=${envelope})`);
+const marks = new RegExp(`^${mark}{1,2}?(?=${envelopeStart})`);
 
-/** What a virtual machine's log or a relay puts between its stamp and the line. */
-const carriers = anyOf([/In\(\d+\) \S+ - Guest: /, /\| \S+\| \S+ Guest: /, /\S*[^\s:] /]);
-const carrier = new RegExp(`^${carriers}??(?=${envelope})`);
+/** The labels that logcli and Promtail's output put before a line: `{host="web1", job="journal"} `. */
+const labels = /\{(?:[\w.]{1,80}="(?:[^"\\]|\\.){0,200}"(?:, ?)?){1,40}\}[ \t]+/;
+const leadingLabels = new RegExp(`^${labels.source}`);
+
+/** What a virtual machine's log, a relay or a log store puts between its stamp and the line. */
+const carriers = anyOf([labels, /In\(\d+\) \S+ - Guest: /, /\| \S+\| \S+ Guest: /, /\S*[^\s:] /]);
+const carrier = new RegExp(`^${carriers}??(?=${envelopeStart})`);
 
 const indentation = /^(?:\xef\xbb\xbf)?[\s>|*]+/;
 /** A terminal's colours, as dmesg and journalctl set them. */
@@ -76,6 +66,43 @@ export function withoutEmphasis(text: string): string {
 
 export function withoutColours(text: string): string {
   return text.replace(colours, "");
+}
+
+/** The labels of a log store before a line, and what stands behind them; `undefined` where there are none. */
+export function takeLabels(
+  text: string,
+): { labels: Record<string, string>; rest: string } | undefined {
+  const whole = leadingLabels.exec(text)?.[0];
+  if (whole === undefined) return undefined;
+  const pairs = [...whole.matchAll(/([\w.]+)="((?:[^"\\]|\\.)*)"/g)];
+  const named = Object.fromEntries(pairs.map(([, name = "", value = ""]) => [name, value]));
+  return { labels: named, rest: text.slice(whole.length) };
+}
+
+/**
+ * The object of a line that a log shipper prints behind its time and its tag, as JSON;
+ * `undefined` for any other line. `time` is what stands before it.
+ *
+ *     [0] kmsg.0: [[1795181030.671745000, {}], {"priority"=>3, "sequence"=>9, "msg"=>"Out of ..."}]
+ *     2026-11-20 13:23:50.671745000 +0000 kernel.info: {"message":"Out of memory: ..."}
+ */
+export function shippedObject(line: string): { time: string; json: string } | undefined {
+  const match = shippedHead.exec(line);
+  const end = line.lastIndexOf("}");
+  if (match === null || end < match[0].length) return undefined;
+  const json = line.slice(match[0].length, end + 1);
+  const isRuby = /^\{"[^"]{1,80}"=>/.test(json);
+  return { time: match[1] ?? match[2] ?? "", json: isRuby ? jsonOfRuby(json) : json };
+}
+
+const shippedHead =
+  /^(?:\[\d+\] [\w.*-]{1,80}: \[\[?(\d{9,11}\.\d{1,9})(?:, \{\}\])?, |(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})? ?(?:Z|[+-]\d\d:?\d\d)?)[ \t]+[\w.*-]{1,80}(?::[ \t]|\t))(?=\{")/;
+
+/** Fluent Bit and Ruby write `"key"=>value` and `nil`. */
+function jsonOfRuby(text: string): string {
+  return text.replace(/("(?:[^"\\]|\\.)*")(=>)?|\bnil\b/g, (whole, string?: string, arrow?: string) =>
+    string === undefined ? "null" : arrow === undefined ? whole : `${string}:`,
+  );
 }
 
 /** What stands behind a stamp where that is another stamp and its line; `undefined` for anything else. */

@@ -7,9 +7,12 @@
  *     MESSAGE=Out of memory: ...                  "MESSAGE" : "Out ...        MESSAGE=Out of memory: ...
  *     (blank line)                        }
  *
- * `dmesg --json` is an object of such objects. Format: systemd's "Journal Export Formats".
+ * `dmesg --json` is an object of such objects, an export of a log store an object or a list of them.
+ * Format: systemd's "Journal Export Formats".
  */
-import type { EntryFields } from "./journal-entry.ts";
+import { isOneRecord, JsonRecords } from "./json-records.ts";
+
+type EntryFields = Record<string, unknown>;
 
 export type EntryForm = "export" | "json" | "verbose";
 
@@ -17,10 +20,17 @@ const verboseHead = /^\S+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}(?: \S+)?) \[s=/
 
 /** How the entries at the beginning of a log are written; `undefined` where each is one line. */
 export function entryFormOf(head: Uint8Array): EntryForm | undefined {
-  const text = Buffer.from(head.subarray(0, 4096)).toString("latin1");
+  const text = Buffer.from(head).toString("latin1").replace(/^\xef\xbb\xbf/, "");
   if (text.startsWith("__CURSOR=")) return "export";
-  if (/^\s*[[{]\s*\n/.test(text)) return "json";
-  return text.split("\n", 3).some((line) => verboseHead.test(line)) ? "verbose" : undefined;
+  if (/^\s*\[\s*[[{]/.test(text)) return "json";
+  if (/^\s*\{/.test(text)) {
+    const [first = ""] = text.trimStart().split("\n", 1);
+    return first.startsWith('{"') && first.length < 16_384 && isOneRecord(first)
+      ? undefined
+      : "json";
+  }
+  const lines = text.slice(0, 4096).split("\n", 3);
+  return lines.some((line) => verboseHead.test(line)) ? "verbose" : undefined;
 }
 
 /** An entry without end must not be waited for. */
@@ -33,6 +43,7 @@ const maxHeldLength = 4 * 1024 * 1024;
  */
 export class EntryLines {
   readonly #form: EntryForm;
+  readonly #records = new JsonRecords();
   #held = "";
   /** Lines of the log before what is held. */
   #linesBefore = 0;
@@ -45,6 +56,7 @@ export class EntryLines {
 
   /** Takes bytes of the log. Gives the lines of the entries that have come whole. */
   push(bytes: Uint8Array): Buffer {
+    if (this.#form === "json") return this.#takeRecords(Buffer.from(bytes).toString("latin1"));
     this.#held += Buffer.from(bytes).toString("latin1");
     const end =
       this.#held.length > maxHeldLength ? this.#held.length : endOfEntries(this.#form, this.#held);
@@ -53,12 +65,21 @@ export class EntryLines {
 
   /** The log ends here: gives the line of the last entry. */
   end(): Buffer {
-    return this.#take(this.#held.length);
+    return this.#form === "json" ? this.#takeRecords("\n\n") : this.#take(this.#held.length);
   }
 
   /** In which line of the log the message of a line (both 1-based) stands. */
   lineNumber(line: number): number {
     return this.#numbers[line - 1] ?? line;
+  }
+
+  #takeRecords(text: string): Buffer {
+    const lines: string[] = [];
+    for (const { json, line } of this.#records.push(text)) {
+      this.#numbers.push(line);
+      lines.push(json, "\n");
+    }
+    return Buffer.from(lines.join(""), "latin1");
   }
 
   #take(length: number): Buffer {
@@ -86,42 +107,13 @@ interface Entry {
 /** Behind the last entry that is whole: where the next begins. */
 function endOfEntries(form: EntryForm, text: string): number {
   if (form === "export") return Math.max(0, text.lastIndexOf("\n__CURSOR=") + 1);
-  if (form === "json") return startsOfObjects(text).at(-1) ?? 0;
   let end = 0;
   for (const match of text.matchAll(/\n(?=\S)/g)) end = match.index + 1;
   return end;
 }
 
-/** A bare brace begins an entry, perhaps behind the one that ends the entry before. */
-function startsOfObjects(text: string): number[] {
-  return [...text.matchAll(/^[ \t]*(?:\},)?[ \t]*\{$/gm)].map(
-    (match) => match.index + match[0].length - 1,
-  );
-}
-
 function entriesOf(form: EntryForm, text: string): Iterable<Entry> {
-  if (form === "export") return exportEntries(text);
-  return form === "json" ? jsonEntries(text) : verboseEntries(text);
-}
-
-/** Objects on many lines, perhaps in an array or an object. */
-function* jsonEntries(text: string): Generator<Entry> {
-  const starts = startsOfObjects(text);
-  for (const [index, start] of starts.entries()) {
-    const object = wholeObject(text.slice(start, starts[index + 1]));
-    if (object === undefined) continue;
-    const member = /^[ \t]*"(?:msg|MESSAGE)"/m.exec(object);
-    yield { json: object.replace(/\n\s*/g, ""), at: start + (member?.index ?? 0) };
-  }
-}
-
-/** Up to the brace that closes the first: the last object is followed by those around it. */
-function wholeObject(text: string): string | undefined {
-  const indentation = /\n(\s*)"/.exec(text)?.[1]?.length ?? 0;
-  for (const match of text.matchAll(/\n(\s*)\}/g)) {
-    if ((match[1]?.length ?? 0) < indentation) return text.slice(0, match.index + match[0].length);
-  }
-  return undefined;
+  return form === "export" ? exportEntries(text) : verboseEntries(text);
 }
 
 /** `KEY=value` lines, or `KEY`, 8 bytes of length and the value; a blank line ends the entry. */

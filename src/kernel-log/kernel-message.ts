@@ -32,10 +32,10 @@ export interface KernelMessage {
   sequence?: number;
   /** `CONFIG_PRINTK_CALLER`: `T123` for a task, `C0` for a processor. */
   callerId?: string;
-  /** printk level 0 (emerg) to 7 (debug). */
-  level?: number;
   /** True for a line without an envelope of its own: the rest of the record before it (embedded newline). */
   continues?: boolean;
+  /** Not the kernel's log itself: somebody else's report that quotes it (an event of Kubernetes). */
+  isQuoted?: boolean;
 }
 
 /** All fields at once and in one order: engines are slow with objects that grow each in its own way. */
@@ -48,19 +48,16 @@ export function messageOf(text: string, origin: MessageOrigin): KernelMessage {
     bootId: undefined,
     sequence: undefined,
     callerId: undefined,
-    level: undefined,
     continues: undefined,
+    isQuoted: undefined,
   };
 }
 
-const levelNames = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
+const levelName = /^(?:emerg|panic|alert|crit|err|warn|notice|info|debug)/;
 
-/** 0 to 7 of a level as dmesg -x, busybox and others write it. */
-export function levelOfName(name: string): number | undefined {
-  const index = levelNames.findIndex((level) => name.startsWith(level));
-  if (index >= 0) return index;
-  if (name === "error") return 3;
-  return name === "panic" ? 0 : undefined;
+/** Whether a word names a level, as dmesg -x, busybox and others write it. */
+export function isLevelName(name: string): boolean {
+  return levelName.test(name);
 }
 
 /** A facility other than 0 was written by user space: no writer but the kernel can use 0 on /dev/kmsg. */
@@ -82,7 +79,6 @@ export function parseKmsgRecord(record: string): KernelMessage | undefined {
   const message = messageOf(unescapeHex(text), originOfPriority(Number(priority)));
   message.printkMicros = Number(micros);
   message.sequence = Number(sequence);
-  message.level = Number(priority) & 7;
   const caller = /(?:^|,)caller=([TC]\d+)/.exec(flags);
   if (caller?.[1] !== undefined) message.callerId = caller[1];
   return message;
@@ -94,10 +90,4 @@ const lessThanAPage = /Killed process (?:(?!Killed process ).)* total-vm:[1-3]kB
 /** Root may write into the ring, and plain dmesg output does not tell its lines from the kernel's. */
 export function plausible(text: string): MessageOrigin {
   return lessThanAPage.test(text) ? "user" : "unverified";
-}
-
-/** Takes the level from its name: `err`, `warning`, ... */
-export function setLevel(message: KernelMessage, name: string | undefined): void {
-  const level = levelOfName(name ?? "");
-  if (level !== undefined) message.level = level;
 }

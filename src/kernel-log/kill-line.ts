@@ -7,21 +7,59 @@
  *     Out of Memory: Killed process 2592 (mysql).                                          (2.4)
  *     Killed process 13 (a) total-vm:50304kB, anon-rss:48516kB, file-rss:4kB               (2.6.36)
  *     Killed process 13, UID 27, (mysqld) total-vm:47388kB, anon-rss:3744kB, file-rss:80kB (RHEL 6)
+ *     Out of memory in UB 317592: OOM killed process 2946 (npm) score 0 vm:1506164kB, rss:237752kB, swap:120052kB (OpenVZ 6)
  *     Memory cgroup out of memory: Killed process 226 (greedy) total-vm:50304kB, anon-rss:48516kB, file-rss:4kB, shmem-rss:708kB, UID:0 pgtables:132kB oom_score_adj:0
  */
+import type { OomConstraint } from "./constraint-line.ts";
 import { decodeUtf8 } from "./kernel-text.ts";
 
-const prefixes =
-  "Memory cgroup out of memory(?: \\([a-z_]+\\))?|Out of [mM]emory(?: \\([a-z_]+\\))?|No available memory (?:\\(MPOL_BIND\\)|in cpuset)";
-/** How such a line begins. */
-export const killHead = new RegExp(`^(?:(${prefixes}): )?Killed process (\\d+)\\b`);
+const raw = String.raw;
+const prefixes = raw`Memory cgroup out of memory(?: \([a-z_]+\))?|Out of [mM]emory(?: in UB \d{1,10}| \([a-z_]+\))?|No available memory (?:\(MPOL_BIND\)|in cpuset)`;
+/** How such a line begins. A mail may break it at a blank. */
+export const killHead = new RegExp(
+  raw`^\s*(?:(${prefixes}):\s{1,4})?(?:OOM\s{1,4}k|K)illed\s{1,4}process\s{1,4}(\d+)\b`,
+);
+/** What vendors' kernels put between the name and the sizes: `, UID 27,`, ` score 0`, ` in VE "7"`. */
+const extras = raw`((?:,? (?:UID|adj|score|prio) -?\d{1,10},?| in VE "?[\w-]{1,64}"?)*)`;
+const sizes = raw`(\.|(?:,?\s+(?:[A-Za-z][A-Za-z_-]*:\d+kB|(?:UID|oom_[a-z_]+):-?\d+))+|)`;
+// Fluent Bit may leave a control character behind the end.
 const killGrammar = new RegExp(
-  `^(?:(${prefixes}): )?Killed process (\\d+)(?:, UID (\\d+),)?\\s\\((.*)\\)(?:, UID (\\d+),)?` +
-    "(\\.|(?:,?\\s+(?:[A-Za-z][A-Za-z_-]*:\\d+kB|(?:UID|oom_[a-z_]+):-?\\d+))+|)\\s*$",
+  raw`${killHead.source}(?:, UID (\d+),)?\s\((.*)\)${extras}${sizes}[\s\x00-\x1f]*$`,
   "s",
 );
 /** The line before it until 5.0: whom the kernel chose, who may live on while a child dies. */
-export const announcement = new RegExp(`^(${prefixes}): [Kk]ill process (\\d+) \\(`);
+export const announcement = new RegExp(raw`^(${prefixes}): [Kk]ill process (\d+) \((.*)\)`, "s");
+
+/** A kill line that a mail broke before its pid. */
+const brokenHead = new RegExp(
+  raw`^\s*(?:(?:${prefixes}):\s*)?(?:(?:OOM|(?:OOM\s+k|K)illed)(?:\s+process)?)?\s*$`,
+);
+
+/** Whether a text is the beginning of a kill line and ends before the pid. */
+export function beginsKill(text: string): boolean {
+  if (text.length > 100 || !/(?:OOM|illed|process|emory:|UB \d{1,10}:)\s*$/.test(text)) return false;
+  return brokenHead.test(text);
+}
+
+/** A line of a kernel that says in words of its own that it killed; the console's secure attention key kills too. */
+const likeKill = /^(?!SAK\b)[\w .()[\]:-]{0,60}?\b[Kk]illed process \d+,? ?(?:UID \d+,? ?)?\(/;
+
+/** Whether a kernel's text looks like a kill, in a form that may be no kernel's known one. */
+export function looksLikeKill(text: string): boolean {
+  return likeKill.test(text);
+}
+
+const anyKill = new RegExp(raw`(?:(?:${prefixes}): )?(?:OOM k|K)illed process \d{1,10}\b.{1,400}`, "s");
+const announced = new RegExp(raw`(${prefixes}): [Kk]ill process \d{1,10} \(`);
+
+/** The kill line that a text quotes, by itself; `undefined` where it quotes none. */
+export function quotedKill(text: string): string | undefined {
+  const kill = anyKill.exec(text.slice(0, 4096))?.[0];
+  const whole = kill === undefined ? undefined : /^.*(?:\dkB|oom_score_adj:-?\d{1,5})/s.exec(kill)?.[0];
+  if (whole === undefined) return undefined;
+  const prefix = whole.startsWith("Killed") ? announced.exec(text.slice(0, 4096))?.[1] : undefined;
+  return prefix === undefined ? whole : `${prefix}: ${whole}`;
+}
 
 /** A task's name has at most 15 bytes; longer ones stand in text that only looks like the kernel's. */
 export const commMaxBytes = 15;
@@ -33,12 +71,25 @@ export interface KillLine {
   pid: number;
   comm: string;
   uid?: number;
+  /** OpenVZ and Virtuozzo: the container whose limit was hit, or that the victim ran in. */
+  veId?: string;
   totalVmBytes?: number;
   anonRssBytes?: number;
   fileRssBytes?: number;
   shmemRssBytes?: number;
   pageTablesBytes?: number;
   oomScoreAdj?: number;
+}
+
+/**
+ * The pool of tasks that the prefix names: `Memory cgroup...` and OpenVZ's `in UB 7` a cgroup,
+ * `Out of memory` the host. `unknown` without a prefix.
+ */
+export function constraintOfPrefix(prefix: string | undefined): OomConstraint {
+  if (prefix === undefined) return "unknown";
+  if (prefix.startsWith("Memory cgroup") || prefix.includes(" in UB ")) return "memcg";
+  if (prefix.startsWith("Out of")) return "none";
+  return prefix.endsWith("in cpuset") ? "cpuset" : "memory_policy";
 }
 
 /**
@@ -49,19 +100,24 @@ export interface KillLine {
 export function parseKillLine(text: string): KillLine | undefined {
   const match = killGrammar.exec(text);
   if (match === null) return undefined;
-  const [, prefix, pid, uidBefore, comm = "", uidAfter, tail = ""] = match;
+  const [, prefix, pid, uidBefore, comm = "", extra = "", tail = ""] = match;
   if (comm.length > commMaxBytes) return undefined;
   const kill: KillLine = { pid: Number(pid), comm: decodeUtf8(comm) };
   if (prefix !== undefined) kill.prefix = prefix;
-  const uid = uidBefore ?? uidAfter;
+  const uid = uidBefore ?? /UID (\d+)/.exec(extra)?.[1];
   if (uid !== undefined) kill.uid = Number(uid);
+  const adj = /adj (-?\d+)/.exec(extra)?.[1];
+  if (adj !== undefined) kill.oomScoreAdj = Number(adj);
+  const veId = / in UB (\d+)$/.exec(prefix ?? "")?.[1] ?? / in VE "?([\w-]+)/.exec(extra)?.[1];
+  if (veId !== undefined) kill.veId = veId;
   if (tail === "" || tail === ".") {
     // Until 2.6.23 the line has a prefix and ends with a full stop, from 2.6.24 on neither.
     return (prefix === undefined) === (tail === "") ? kill : undefined;
   }
-  const sizes = killSizes(tail);
-  if (sizes.totalVmBytes === undefined || sizes.anonRssBytes === undefined) return undefined;
-  return { ...sizes, ...kill };
+  const held = killSizes(tail);
+  const hasRss = held.anonRssBytes !== undefined || /\brss:\d/.test(tail);
+  if (held.totalVmBytes === undefined || !hasRss) return undefined;
+  return { ...held, ...kill };
 }
 
 /**
@@ -70,7 +126,7 @@ export function parseKillLine(text: string): KillLine | undefined {
  */
 export function parseCutKillLine(text: string): KillLine | undefined {
   const head = killHead.exec(text);
-  const name = /\((.{0,15}?)\)(?:, UID \d+,)?\s+(?:total-vm|vsz):/s.exec(text);
+  const name = /\((.{0,15}?)\)(?:,? (?:UID|adj|score) -?\d+,?)*\s+(?:total-vm|vsz|vm):/s.exec(text);
   if (head === null || name === null) return undefined;
   const kill: KillLine = { pid: Number(head[2]), comm: decodeUtf8(name[1] ?? "") };
   if (head[1] !== undefined) kill.prefix = head[1];
@@ -87,7 +143,7 @@ function killSizes(tail: string): Partial<KillLine> {
     const kilobytes = values.get(key);
     return kilobytes === undefined ? undefined : kilobytes * 1024;
   };
-  const totalVmBytes = bytes("total-vm") ?? bytes("vsz");
+  const totalVmBytes = bytes("total-vm") ?? bytes("vsz") ?? bytes("vm");
   const sizes: Partial<KillLine> = {
     totalVmBytes,
     anonRssBytes: bytes("anon-rss"),

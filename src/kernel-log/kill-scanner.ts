@@ -2,16 +2,18 @@
  * Finds out-of-memory kills in the bytes of a log, in bulk or as they come in.
  *
  * A log is almost nothing but lines that do not matter, so none of them is parsed: the bytes are
- * searched for `Killed ` (a needle of 7 bytes, which `Buffer.indexOf` looks for at memory speed), and
- * only around a hit are lines read, from the header of its dump to the end of its line.
+ * searched for `Killed ` (`Buffer.indexOf` looks for a rare first letter at memory speed), and only
+ * around a hit are lines read, from the header of its dump to the end of its line.
  *
  * Invariant: the events are the same however the bytes are cut into chunks.
  */
 import type { KernelMessage } from "./kernel-message.ts";
+import { splitGlued } from "./envelope-start.ts";
 import type { LogClock } from "./local-time.ts";
 import type { ReaderOptions } from "./log-line.ts";
 import { KernelMessageReader } from "./log-line.ts";
 import { parseLoss } from "./log-loss.ts";
+import { FragmentFinder } from "./oom-fragment.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
 import { OomReportAssembler } from "./oom-report.ts";
 
@@ -31,10 +33,19 @@ const keptBytes = lookBackBytes + 2 * maxLineBytes;
 
 const newline = 0x0a;
 const killNeedle = Buffer.from("Killed ");
-const killRest = Buffer.from("process ");
+/** A mail may break the line behind the word. */
+const killNeedleOfCopies = Buffer.from("Killed");
+const killInCopy = /^Killed(?: |\s{1,4}[>|\s]{0,8})process\s/;
+/** OpenVZ. */
+const vendorNeedle = Buffer.from("OOM");
+const vendorKill = /^OOM killed process /;
+const vendorKillInCopy = /^OOM(?: |\s{1,4}[>|\s]{0,8})killed\s{1,4}[>|\s]{0,8}process\s/;
+const longestHeadBytes = 48;
+const killHead = /^Killed process /;
 /** `Ki` of a MESSAGE that journald wrote as an array of bytes. */
 const arrayNeedle = Buffer.from("75,105,");
-const arrayRest = Buffer.from("108,108,101,100,32,112,114,111,99,101,115,115,32,");
+const arrayHead = /^75,105,108,108,101,100,32,112,114,111,99,101,115,115,32,/;
+const arrayHeadBytes = "75,105,108,108,101,100,32,112,114,111,99,101,115,115,32,".length;
 const headerNeedles = [Buffer.from("oom-killer:")];
 const headerNeedlesWithArrays = [
   ...headerNeedles,
@@ -88,6 +99,7 @@ export class KillScanner {
   #line: number | undefined;
   #counted = 0;
   #mayHaveArrays: boolean | undefined;
+  #toldKill = false;
   #isReading = false;
   #tornStart = 0;
   #reader: KernelMessageReader;
@@ -101,7 +113,9 @@ export class KillScanner {
     this.#tell = tell;
     this.#assembler = new OomReportAssembler((event) => {
       // Losses are searched for everywhere, not only in the lines around a kill.
-      if (event.kind !== "loss" || !this.#isReading) tell(event);
+      if (event.kind === "loss" && this.#isReading) return;
+      if (event.kind === "kill" || event.kind === "unparsed") this.#toldKill = true;
+      tell(event);
     });
   }
 
@@ -136,6 +150,22 @@ export class KillScanner {
   endOfInput(): void {
     this.#scan(true);
     this.#assembler.end();
+    if (this.#copied && !this.#toldKill) this.#tellFragments();
+  }
+
+  /** A text that was filtered is short: what is still at hand of the log is all of it, or its end. */
+  #tellFragments(): void {
+    const window = this.#bytes();
+    if (!window.includes("oom") && !window.includes("Out of memory")) return;
+    const finder = new FragmentFinder();
+    const reader = this.#newReader();
+    let line = this.#lineAt(0);
+    for (const text of window.toString("latin1").split("\n")) {
+      const message = reader.read(text.slice(0, maxLineBytes));
+      if (message !== undefined) finder.push(message, line);
+      if (line !== undefined) line += 1;
+    }
+    for (const fragment of finder.end()) this.#tell({ kind: "fragment", fragment });
   }
 
   /**
@@ -221,31 +251,36 @@ export class KillScanner {
     if (this.#losses) this.#readLosses(final);
   }
 
-  /** Position of the next `Killed process ` that has not been looked at; -1 if there is none yet. */
+  /** Position of the next kill line's words that has not been looked at; -1 if there is none yet. */
   #nextKill(final: boolean): number {
     const window = this.#bytes();
+    const needle = this.#copied ? killNeedleOfCopies : killNeedle;
+    let first = window.indexOf(needle, this.#searched);
+    let vendor = window.indexOf(vendorNeedle, this.#searched);
+    let array = this.#mayHaveArrays ? window.indexOf(arrayNeedle, this.#searched) : -1;
     for (;;) {
-      const hit = window.indexOf(killNeedle, this.#searched);
-      const arrayHit = this.#mayHaveArrays ? window.indexOf(arrayNeedle, this.#searched) : -1;
-      const isArray = arrayHit >= 0 && (hit < 0 || arrayHit < hit);
-      const at = isArray ? arrayHit : hit;
-      if (at < 0) {
+      const at = Math.min(...[first, vendor, array].filter((hit) => hit >= 0));
+      if (at === Number.POSITIVE_INFINITY) {
         this.#searched = Math.max(this.#searched, this.#length - killNeedle.length + 1);
         return -1;
       }
-      const rest = isArray ? arrayRest : killRest;
-      const restAt = at + killNeedle.length;
-      const isTorn = restAt + rest.length > this.#length;
-      if (isTorn && !final) {
-        this.#searched = at;
-        return -1;
-      }
-      if (!isTorn && window.compare(rest, 0, rest.length, restAt, restAt + rest.length) === 0) {
-        this.#searched = at;
-        return at;
-      }
-      this.#searched = restAt;
+      this.#searched = at;
+      const needed = at === array ? arrayHeadBytes : longestHeadBytes;
+      const head = window.toString("latin1", at, at + needed);
+      if (this.#headAt(at === array, at === vendor).test(head)) return at;
+      // A newline ends the words, but for a copy in which a mail may have put it there.
+      const mayGoOn = at + needed > this.#length && (this.#copied || !head.includes("\n"));
+      if (mayGoOn && !final) return -1;
+      if (at === first) first = window.indexOf(needle, at + 1);
+      else if (at === vendor) vendor = window.indexOf(vendorNeedle, at + 1);
+      else array = window.indexOf(arrayNeedle, at + 1);
     }
+  }
+
+  #headAt(isArray: boolean, isVendor: boolean): RegExp {
+    if (isArray) return arrayHead;
+    if (isVendor) return this.#copied ? vendorKillInCopy : vendorKill;
+    return this.#copied ? killInCopy : killHead;
   }
 
   #lineStart(position: number): number {
@@ -440,7 +475,7 @@ function* recordsOf(text: string, reader: KernelMessageReader): Generator<ReadRe
   for (let start = 0; start < text.length; ) {
     const newlineAt = text.indexOf("\n", start);
     const end = newlineAt < 0 ? text.length : newlineAt;
-    for (const part of unglue(text.slice(start, end))) {
+    for (const part of linesIn(text.slice(start, end))) {
       const message = reader.read(part);
       if (message !== undefined) yield { message, start, end: Math.min(end + 1, text.length) };
     }
@@ -448,15 +483,9 @@ function* recordsOf(text: string, reader: KernelMessageReader): Generator<ReadRe
   }
 }
 
-const gluedEnvelope =
-  /(?<=[^\s"'([<>])(?=\[ *\d+\.\d{6}\] |<\d{1,2}>\[ *\d+\.\d{6}\] |[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: |\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* \S+ kernel: )/;
-const anyEnvelope = /\[ *\d+\.\d{6}\]|\bkernel: /;
-const anyKill = /Killed process \d+/;
+const anyKill = /[Kk]illed process \d+/;
 
-/** Two records on one line, the newline between them lost. Only a line with a kill is looked at. */
-function unglue(line: string): string[] {
-  if (!anyKill.test(line)) return [line];
-  const parts = line.split(gluedEnvelope);
-  // Before the first envelope stands no record, only what came of copying.
-  return anyEnvelope.test(parts[0] ?? "") ? parts : [parts.slice(0, 2).join(""), ...parts.slice(2)];
+/** The records of a line. Only a line with a kill is looked at for a second one. */
+function linesIn(line: string): string[] {
+  return anyKill.test(line) ? splitGlued(line) : [line];
 }

@@ -13,24 +13,26 @@
  */
 import {
   carriedLine,
+  shippedObject,
+  takeLabels,
   withoutColours,
   withoutCopyMarks,
   withoutEmphasis,
   withoutIndentation,
   withoutQuoteMarks,
 } from "./copied-line.ts";
-import { fieldsOfJson, messageOfFields, wrappedLine } from "./journal-entry.ts";
 import type { KernelMessage } from "./kernel-message.ts";
 import {
-  levelOfName,
+  isLevelName,
   messageOf,
   originOfPriority,
   parseKmsgRecord,
   plausible,
-  setLevel,
 } from "./kernel-message.ts";
-import { unescapeDmesg, unescapeSyslog } from "./kernel-text.ts";
+import { decodeUtf8, unescapeDmesg, unescapeSyslog } from "./kernel-text.ts";
+import { looksLikeKill, quotedKill } from "./kill-line.ts";
 import type { LogClock } from "./local-time.ts";
+import { messageOfObject, parseJson } from "./log-object.ts";
 import {
   takeCtimeStamp,
   takeFullStamp,
@@ -75,6 +77,9 @@ const untagged = /^\S+ (?=\[ *\d+\.\d{6}\])/;
 const monotonicTag = /^[A-Za-z0-9][\w.-]* kernel: /;
 const kmsgProperty = /^ [A-Z][A-Z0-9_]*=/;
 
+const zoneStepMs = 1_800_000;
+const stampWithZone = /^\S{0,40}[T ]?\d\d:\d\d:\d\d(?:[.,]\d{1,9})? ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d)\b/;
+
 export interface ReaderOptions {
   /** The log may be a copy that people made: quoted, indented, from grep or a terminal. */
   copied?: boolean;
@@ -93,6 +98,9 @@ export class KernelMessageReader {
   #previousIsKmsg = false;
   #needsContext = false;
   #previousIsCopy = false;
+  /** The last line stood for itself: an event that quotes a kill, or a stamp and nothing else. */
+  #quotes = false;
+  #headingMs: number | undefined;
   /** The minute that dmesg -H has printed last. */
   #minuteMs: number | undefined;
   /** The stamp, host and tag of the last syslog line and what they mean: the lines of a dump share them. */
@@ -124,22 +132,56 @@ export class KernelMessageReader {
     if (line.length > maxLineLength && line[0] !== "{") line = line.slice(0, maxLineLength);
     if (this.#previousIsKmsg && kmsgProperty.test(line)) return undefined;
 
+    const quoting = this.#quotes;
+    this.#quotes = false;
+    const shipped = this.#copied ? this.#readShipped(line) : undefined;
+    if (shipped !== undefined) return shipped;
     let message = this.#readEnvelope(line);
     const isCopy = message === undefined && this.#copied;
     if (isCopy) message = this.#readCopy(line);
     if (message !== undefined) {
-      this.#previous = message;
+      this.#previous = this.#headingMs === undefined ? message : undefined;
       this.#previousIsCopy = isCopy;
       return message;
     }
+    if (quoting && looksLikeKill(line)) return this.#quoted(line, undefined);
     if (this.#previous === undefined) {
       const text = this.#copied ? withoutIndentation(line).replace(taskStamp, "") : line;
-      return messageOf(text, plausible(text));
+      const bare = messageOf(text, plausible(text));
+      bare.timeMs = this.#headingMs;
+      return bare;
     }
     if (this.#previousIsCopy) line = withoutQuoteMarks(line);
     const indent = " ".repeat(this.#envelopeLength);
     const text = line.startsWith(indent) ? line.slice(indent.length) : line;
     return { ...this.#previous, text: unescapeDmesg(text), continues: true };
+  }
+
+  /** What a log shipper prints behind its own stamp and tag, and events of Kubernetes. */
+  #readShipped(line: string): KernelMessage | undefined {
+    const object = line.startsWith("{") ? undefined : shippedObject(line);
+    if (object !== undefined) {
+      const message = this.#readObject(parseJson(object.json), object.time);
+      if (message !== undefined) {
+        this.#previousIsKmsg = false;
+        this.#previous = message;
+        this.#previousIsCopy = false;
+        return message;
+      }
+    }
+    const at = line.startsWith("{") ? -1 : line.indexOf("OOMKilling");
+    if (at < 0) return undefined;
+    this.#quotes = true;
+    const stamp = takeIsoStamp(line, this.#clock) ?? takeSyslogStamp(line, this.#clock);
+    const text = line.slice(at + "OOMKilling".length);
+    return quotedKill(text) === undefined ? undefined : this.#quoted(text, stamp?.timeMs);
+  }
+
+  #quoted(text: string, timeMs: number | undefined): KernelMessage {
+    const message = messageOf(quotedKill(text) ?? text, "unverified");
+    message.timeMs = timeMs;
+    message.isQuoted = true;
+    return message;
   }
 
   /** A line that a person or a tool copied. Behind a program's line it is what that program quotes. */
@@ -155,8 +197,9 @@ export class KernelMessageReader {
 
   #readEnvelope(line: string): KernelMessage | undefined {
     this.#previousIsKmsg = false;
+    this.#headingMs = undefined;
     const first = line.charCodeAt(0);
-    if (first === 0x7b /* { */) return this.#readJson(line);
+    if (first === 0x7b /* { */) return this.#readObject(parseJson(line));
     if (first >= 0x30 && first <= 0x39) {
       const record = parseKmsgRecord(line);
       if (record !== undefined) {
@@ -177,7 +220,6 @@ export class KernelMessageReader {
     const priority = first === 0x3c /* < */ ? /^<(\d{1,3})>/.exec(rest) : null;
     if (priority !== null) {
       message.origin = originOfPriority(Number(priority[1]));
-      message.level = Number(priority[1]) & 7;
       rest = rest.slice(priority[0].length);
       const head = rfc5424Head.exec(rest);
       if (head !== null) {
@@ -189,9 +231,8 @@ export class KernelMessageReader {
     }
 
     const column = facilityColumn.exec(rest);
-    if (column !== null && levelOfName(column[2] ?? "") !== undefined) {
+    if (column !== null && isLevelName(column[2] ?? "")) {
       message.origin = column[1] === "kern" ? "kernel" : "user";
-      setLevel(message, column[2]);
       rest = rest.slice(column[0].length);
       const stamp = takeIsoStamp(rest, this.#clock) ?? takeCtimeStamp(rest, this.#clock);
       if (stamp !== undefined) {
@@ -211,7 +252,6 @@ export class KernelMessageReader {
     const talos = talosStamp.exec(rest);
     if (talos !== null) {
       message.origin = talos[1] === "kern" ? "kernel" : "user";
-      setLevel(message, talos[2]);
       const stamp = takeIsoStamp(talos[3] ?? "", this.#clock);
       if (stamp?.timeMs !== undefined) message.timeMs = stamp.timeMs;
       return this.#finish(message, line, rest.slice(talos[0].length), (text) => text);
@@ -289,28 +329,20 @@ export class KernelMessageReader {
   #readTag(message: KernelMessage, line: string, rest: string): KernelMessage {
     const tag = kernelTag.exec(rest) ?? untagged.exec(rest);
     if (tag === null) return this.#readCarried(message, line, rest);
-    const [, , , facility, level] = tag;
-    if (facility !== undefined) {
-      message.origin = facility === "kern" ? "kernel" : "user";
-      setLevel(message, level);
-    }
+    const facility = tag[3];
+    if (facility !== undefined) message.origin = facility === "kern" ? "kernel" : "user";
     let text = rest.slice(tag[0].length);
     // An empty message leaves the tag without the blank that the next ones have.
     if (text !== "") {
       this.#prefix = { text: line.slice(0, line.length - text.length), message: { ...message } };
     }
-    const number = /^<([0-7])>/.exec(text);
-    if (number !== null) {
-      message.level = Number(number[1]);
-      text = text.slice(3);
-    }
+    if (/^<[0-7]>/.test(text)) text = text.slice(3);
     return this.#finish(message, line, text, unescapeSyslog);
   }
 
   /** A line with another tag than the kernel's, or in a copy the line that something else stamped again. */
   #readCarried(message: KernelMessage, line: string, rest: string): KernelMessage {
-    const carried = this.#copied ? carriedLine(rest) : undefined;
-    const inner = carried === undefined ? undefined : this.#readEnvelope(carried);
+    const inner = this.#copied ? this.#readInner(rest) : undefined;
     if (inner !== undefined) {
       inner.timeMs ??= message.timeMs;
       return inner;
@@ -318,22 +350,54 @@ export class KernelMessageReader {
     message.origin = "user";
     message.text = rest;
     this.#envelopeLength = line.length - rest.length;
+    if (this.#copied && /^[\s=*#_-]*$/.test(rest)) this.#headingMs = message.timeMs;
     return message;
   }
 
-  #readJson(line: string): KernelMessage | undefined {
-    const fields = fieldsOfJson(line);
-    if (fields === undefined) return undefined;
-    const message = messageOfFields(fields, this.#clock);
-    if (message !== undefined) return message;
-    const wrapped = wrappedLine(fields, this.#clock);
-    if (wrapped === undefined) return undefined;
-    const options = { copied: this.#copied };
-    const inner = new KernelMessageReader(this.#clock, options).read(wrapped.line);
-    if (inner === undefined) return undefined;
-    if (wrapped.isUsers) inner.origin = "user";
-    inner.timeMs ??= wrapped.timeMs;
-    return inner;
+  #readInner(rest: string): KernelMessage | undefined {
+    const labelled = takeLabels(rest);
+    if (labelled !== undefined) {
+      return this.#readObject({ ...labelled.labels, message: decodeUtf8(labelled.rest) });
+    }
+    const carried = carriedLine(rest);
+    return carried === undefined ? undefined : this.#readEnvelope(carried);
+  }
+
+  /** The message of a record that is an object; `time` is what its writer put before it. */
+  #readObject(value: unknown, time = ""): KernelMessage | undefined {
+    const object = messageOfObject(value, this.#clock, { anyDepth: this.#copied });
+    if (object === undefined) return undefined;
+    const before = Number(time) * 1000 || takeIsoStamp(time.trim(), this.#clock)?.timeMs;
+    const timeMs = object.timeMs ?? before;
+    const text = object.isQuoted ? quotedKill(object.text) : object.text;
+    if (text === undefined) return undefined;
+    const message = object.isKernelText
+      ? messageOf(text, object.origin)
+      : this.#readCarriedByObject(text, timeMs);
+    if (message === undefined) return undefined;
+    if (object.origin === "user") message.origin = "user";
+    message.timeMs ??= timeMs;
+    message.printkMicros ??= object.printkMicros;
+    message.bootId ??= object.bootId;
+    message.callerId ??= object.callerId;
+    if (object.isQuoted) message.isQuoted = true;
+    return message;
+  }
+
+  /**
+   * A line that an object carries. The object's time says in which year and zone the line's own stamp
+   * is, where that lacks them.
+   */
+  #readCarriedByObject(line: string, timeMs: number | undefined): KernelMessage | undefined {
+    const { zone, nowMs } = this.#clock;
+    const clock: LogClock = { zone, nowMs: () => timeMs ?? nowMs() };
+    const message = new KernelMessageReader(clock, { copied: this.#copied }).read(line);
+    if (message?.timeMs === undefined || timeMs === undefined) return message;
+    const ahead = message.timeMs - timeMs;
+    const zones = Math.round(ahead / zoneStepMs);
+    const isOtherZone = zones !== 0 && Math.abs(zones) <= 28 && !stampWithZone.test(line);
+    if (isOtherZone && Math.abs(ahead - zones * zoneStepMs) < 60_000) message.timeMs = timeMs;
+    return message;
   }
 
   #finish(
@@ -345,6 +409,7 @@ export class KernelMessageReader {
     message.text = text;
     takePrintkStamp(message);
     if (this.#copied) {
+      if (message.text.startsWith(" ")) message.text = message.text.trimStart();
       const first = message.text.charCodeAt(0);
       if (first === 0x1b) message.text = withoutColours(message.text);
       else if (first <= 0x28 || first === 0x5b) message.text = message.text.replace(taskStamp, "");

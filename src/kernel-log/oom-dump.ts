@@ -33,7 +33,6 @@ export interface OomTrigger {
 export interface MemcgUsage {
   usageBytes: number;
   limitBytes?: number;
-  failcnt: number;
 }
 
 /** The memory cgroup part of a dump (`memory: usage ...` and its memory.stat). */
@@ -43,8 +42,8 @@ export interface MemcgDump {
   memorySwap?: MemcgUsage;
   /** cgroup v1: kernel memory. */
   kernelMemory?: MemcgUsage;
-  /** cgroup v2. */
-  swap?: MemcgUsage;
+  /** The cgroup that `Memory cgroup stats for` names first: the one whose limit was hit. */
+  cgroup?: string;
   /** memory.stat of the limit's cgroup in bytes, keys as printed (`anon` on v2, `rss` on v1). */
   stat: ReadonlyMap<string, number>;
 }
@@ -160,7 +159,7 @@ export class OomDumpReader {
   #memory: MemcgUsage | undefined;
   #memorySwap: MemcgUsage | undefined;
   #kernelMemory: MemcgUsage | undefined;
-  #swap: MemcgUsage | undefined;
+  #cgroup: string | undefined;
   #stat: Map<string, number> | undefined;
   #memInfo: MemInfoLines | undefined;
   #columns: TaskColumns | undefined;
@@ -175,6 +174,7 @@ export class OomDumpReader {
     return (
       this.#trigger === undefined &&
       this.#memory === undefined &&
+      this.#cgroup === undefined &&
       this.#memInfo === undefined &&
       this.#rows.length === 0
     );
@@ -232,12 +232,12 @@ export class OomDumpReader {
     if (this.#trigger !== undefined) {
       dump.trigger = { ...this.#trigger, comm: triggerComm(this.#trigger, kill) };
     }
-    if (this.#memory !== undefined) {
+    if (this.#memory !== undefined || this.#cgroup !== undefined) {
       dump.memcg = {
         memory: this.#memory,
         memorySwap: this.#memorySwap,
         kernelMemory: this.#kernelMemory,
-        swap: this.#swap,
+        cgroup: this.#cgroup,
         stat: this.#stat ?? new Map(),
       };
     }
@@ -255,20 +255,21 @@ export class OomDumpReader {
 
   #readUsage(text: string): void {
     const match =
-      /^(memory|memory\+swap|kmem|swap): usage (\d+)kB, limit (\d+)kB, failcnt (\d+)/.exec(text);
+      /^(memory|memory\+swap|kmem): usage (\d+)kB, limit (\d+)kB, failcnt \d/.exec(text);
     if (match === null) return;
-    const usage: MemcgUsage = { usageBytes: Number(match[2]) * 1024, failcnt: Number(match[4]) };
+    const usage: MemcgUsage = { usageBytes: Number(match[2]) * 1024 };
     if (Number(match[3]) < unlimitedKilobytes) usage.limitBytes = Number(match[3]) * 1024;
     if (match[1] === "memory") this.#memory ??= usage;
     else if (match[1] === "memory+swap") this.#memorySwap ??= usage;
-    else if (match[1] === "kmem") this.#kernelMemory ??= usage;
-    else this.#swap ??= usage;
+    else this.#kernelMemory ??= usage;
   }
 
   #startStat(text: string): boolean {
     // <= 4.20 prints one line for each cgroup of the tree; the first is the one with the limit.
     if (this.#stat !== undefined) return false;
     this.#stat = new Map();
+    const cgroup = /^Memory cgroup stats for (\/.*?):(?=\s|$)/s.exec(text)?.[1];
+    if (cgroup !== undefined) this.#cgroup = decodeUtf8(cgroup);
     const inline = /:((?: ?[a-z_]+:\d+KB)+)\s*$/.exec(text);
     for (const [, key = "", value] of (inline?.[1] ?? "").matchAll(/([a-z_]+):(\d+)KB/g)) {
       this.#stat.set(key, Number(value) * 1024);

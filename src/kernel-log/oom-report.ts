@@ -20,11 +20,20 @@ import { parseConstraintLine, taskIn } from "./constraint-line.ts";
 import type { KernelMessage } from "./kernel-message.ts";
 import { decodeUtf8 } from "./kernel-text.ts";
 import type { KillLine } from "./kill-line.ts";
-import { announcement, killHead, parseCutKillLine, parseKillLine } from "./kill-line.ts";
+import {
+  announcement,
+  beginsKill,
+  constraintOfPrefix,
+  killHead,
+  looksLikeKill,
+  parseCutKillLine,
+  parseKillLine,
+} from "./kill-line.ts";
 import type { LogLoss } from "./log-loss.ts";
 import { parseLoss } from "./log-loss.ts";
 import type { OomDump } from "./oom-dump.ts";
 import { isOfDump, isOfMemInfo, OomDumpReader, parseHeader } from "./oom-dump.ts";
+import type { OomFragment } from "./oom-fragment.ts";
 
 /**
  * What the kernel says of one kill, in the kernel's own terms. Absent = the log does not say.
@@ -60,8 +69,10 @@ export type KernelLogEvent =
   /** The group line comes after its first victim: `report` is that victim's, `groupCgroup` now filled in. */
   | { kind: "group"; report: OomKillReport; cgroup: string }
   | { kind: "loss"; loss: LogLoss }
-  /** A line that begins as a kill line and fits no grammar of any kernel. */
+  /** A line that looks like a kill and fits no grammar of any kernel. */
   | { kind: "unparsed"; message: KernelMessage; lineNumber?: number }
+  /** A report of which the kill line is missing, in a text that holds no kill line. */
+  | { kind: "fragment"; fragment: OomFragment }
   /** `Out of memory and no killable processes...`: an event without a victim. */
   | { kind: "no_victim" };
 
@@ -88,7 +99,7 @@ interface PastEvent {
 }
 
 /** What comes after memory.stat in a dump. */
-const isBehindStat = /^(?:Tasks state|\[ *pid|oom-kill:)|Killed process |invoked oom-killer:/;
+const isBehindStat = /^(?:Tasks state|\[ *pid|oom-kill:)|[Kk]illed process |invoked oom-killer:/;
 
 const maxOpenEvents = 8;
 /** A dump goes out over the slowest console in less than this. */
@@ -178,20 +189,31 @@ export class OomReportAssembler {
 
   #read(message: KernelMessage, lineNumber?: number, endOffset?: number): void {
     const { text } = message;
+    const start = text.trimStart();
     if (this.#stat?.readStat(text)) return;
     // Other messages may come between the lines of memory.stat (a record each since 6.5).
     if (this.#stat !== undefined && isBehindStat.test(text)) this.#stat = undefined;
 
-    if (text.includes("Killed process ") && killHead.test(text)) {
+    if (text.includes("illed") && killHead.test(text)) {
       const kill = parseKillLine(text);
       this.#previousText = undefined;
       if (kill !== undefined) this.#kill(kill, message, lineNumber, endOffset);
       else this.#torn = { message, lineNumber, endOffset, text, lines: 1 };
       return;
     }
-    if (text.startsWith("oom-kill:constraint=")) {
+    if (beginsKill(text)) {
       this.#previousText = undefined;
-      this.#readConstraint(text, message);
+      this.#torn = { message, lineNumber, endOffset, text, lines: 1 };
+      return;
+    }
+    if (start.startsWith("oom-kill:constraint=")) {
+      this.#previousText = undefined;
+      this.#readConstraint(start, message);
+      return;
+    }
+    if (looksLikeKill(text)) {
+      this.#previousText = undefined;
+      this.#tell({ kind: "unparsed", message, lineNumber });
       return;
     }
     if (text.includes("invoked oom-killer: ") || text.startsWith("oom-killer: gfp_mask=")) {
@@ -380,9 +402,9 @@ export class OomReportAssembler {
         return false;
       }
       if (event.constraint?.pid === kill.pid) return true;
-      const isMemcg = kill.prefix?.startsWith("Memory cgroup");
-      if (isMemcg === true && event.dump.isOfHost) return false;
-      if (isMemcg === false && event.dump.isOfCgroup) return false;
+      const isMemcg = constraintOfPrefix(kill.prefix) === "memcg";
+      if (isMemcg && event.dump.isOfHost) return false;
+      if (!isMemcg && kill.prefix !== undefined && event.dump.isOfCgroup) return false;
       return microsBetween(event.startedAt, message) <= dumpMaxMicros;
     };
     const candidates = this.#open.filter(fits);
@@ -445,8 +467,11 @@ export class OomReportAssembler {
       }
       return true;
     }
-    // A name may hold a newline; what a pager breaks, it breaks anywhere.
-    const kill = parseKillLine(text) ?? parseKillLine(text.replaceAll("\n", ""));
+    // A name may hold a newline; a pager breaks anywhere, a mail at a blank.
+    const kill =
+      parseKillLine(text) ??
+      parseKillLine(text.replaceAll("\n", "")) ??
+      parseKillLine(text.replaceAll(/ ?\n ?/g, " "));
     if (kill === undefined) {
       this.#torn = { ...torn, text, lines: torn.lines + 1 };
       return true;
@@ -459,7 +484,7 @@ export class OomReportAssembler {
   /** A cut kill line counts where its first size is whole, or its event's other lines name the victim. */
   #giveUpTorn(torn: Torn): void {
     this.#torn = undefined;
-    if (torn.constraintOf !== undefined) return;
+    if (torn.constraintOf !== undefined || beginsKill(torn.text.split("\n", 1)[0] ?? "")) return;
     const kill = parseCutKillLine(torn.text);
     const isNamed = (event: OpenEvent): boolean =>
       event.constraint?.pid === kill?.pid || (kill !== undefined && event.dump.names(kill.pid));
@@ -527,7 +552,8 @@ function reportOf(
     oomScoreAdj: kill.oomScoreAdj ?? row?.oomScoreAdj,
     constraint: constraintOf(event, prefix),
     victimCgroup: isNamed ? (line?.victimCgroup ?? event?.taskIn?.victim) : undefined,
-    limitCgroup: line?.limitCgroup ?? event?.taskIn?.limit,
+    // The statistics of a cgroup's report begin with the cgroup whose limit was hit.
+    limitCgroup: line?.limitCgroup ?? event?.taskIn?.limit ?? dump?.memcg?.cgroup,
     repeatsVictim: false,
     suppressed: dump === undefined,
     dump,
@@ -544,10 +570,8 @@ function dumpOf(event: OpenEvent, kill: KillLine): OomDump | undefined {
 function constraintOf(event: OpenEvent | undefined, prefix: string | undefined): OomConstraint {
   const line = event?.constraint;
   // 5.0 to 5.2 print CONSTRAINT_NONE whatever it was; only a cgroup's limit shows all the same.
-  const isMemcg = line?.limitCgroup !== undefined || (prefix?.startsWith("Memory cgroup") ?? false);
+  const ofPrefix = constraintOfPrefix(prefix);
+  const isMemcg = line?.limitCgroup !== undefined || ofPrefix === "memcg";
   if (line !== undefined) return line.constraint === "none" && isMemcg ? "memcg" : line.constraint;
-  if (event?.taskIn !== undefined || isMemcg) return "memcg";
-  if (prefix === undefined) return "unknown";
-  if (prefix.startsWith("Out of")) return "none";
-  return prefix.endsWith("in cpuset") ? "cpuset" : "memory_policy";
+  return event?.taskIn !== undefined || isMemcg ? "memcg" : ofPrefix;
 }

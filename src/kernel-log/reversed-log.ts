@@ -43,7 +43,7 @@ export function isReversed(head: Uint8Array, clock: LogClock): boolean {
 }
 
 function stampsOfLines(text: string, clock: LogClock): Stamp[] {
-  const reader = new KernelMessageReader(clock);
+  const reader = new KernelMessageReader(clock, { copied: true });
   return text.split("\n").flatMap((line) => {
     const message = reader.read(line);
     if (message === undefined || message.continues) return [];

@@ -2,12 +2,11 @@ import { describe, expect, it } from "vitest";
 import { parseKmsgRecord } from "../../src/kernel-log/kernel-message.ts";
 
 describe("a record of /dev/kmsg", () => {
-  it("has level, sequence, time and caller before its text, and properties behind it", () => {
+  it("has sequence, time and caller before its text, and properties behind it", () => {
     const record = "3,426,8640407,-,caller=T226;Out of memory: ...\n SUBSYSTEM=cpu\n";
     expect(parseKmsgRecord(record)).toMatchObject({
       text: "Out of memory: ...",
       origin: "kernel",
-      level: 3,
       sequence: 426,
       printkMicros: 8_640_407,
       callerId: "T226",

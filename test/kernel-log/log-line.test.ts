@@ -42,7 +42,7 @@ describe("the envelope of a kernel message", () => {
     [
       "RFC 5424",
       `<3>1 2026-11-20T13:23:50.663053+00:00 web1 kernel - - - [12345.678901] ${kill}`,
-      { printkMicros: stamp, timeMs: november + 663, origin: "kernel", level: 3 },
+      { printkMicros: stamp, timeMs: november + 663, origin: "kernel" },
     ],
     [
       "a host with a domain",
@@ -58,12 +58,12 @@ describe("the envelope of a kernel message", () => {
     [
       "busybox syslogd",
       `Nov 20 13:23:50 router kern.err kernel: [12345.678901] ${kill}`,
-      { origin: "kernel", level: 3 },
+      { origin: "kernel" },
     ],
     [
       "OpenWrt logread",
       `Fri Nov 20 13:23:50 2026 kern.err kernel: [12345.678901] ${kill}`,
-      { origin: "kernel", level: 3, timeMs: november },
+      { origin: "kernel", timeMs: november },
     ],
     ["dmesg", `[12345.678901] ${kill}`, { printkMicros: stamp }],
     ["dmesg of an old boot", `[    0.000000] ${kill}`, { printkMicros: 0 }],
@@ -73,7 +73,7 @@ describe("the envelope of a kernel message", () => {
     [
       "dmesg -x",
       `kern  :err   : [12345.678901] ${kill}`,
-      { origin: "kernel", level: 3, printkMicros: stamp },
+      { origin: "kernel", printkMicros: stamp },
     ],
     ["dmesg -x -T", `kern  :err   : [Fri Nov 20 13:23:50 2026] ${kill}`, { timeMs: november }],
     [
@@ -84,14 +84,14 @@ describe("the envelope of a kernel message", () => {
     [
       "dmesg -x --time-format iso",
       `kern  :err   : 2026-11-20T13:23:50,626944+00:00 ${kill}`,
-      { timeMs: november + 626, level: 3 },
+      { timeMs: november + 626 },
     ],
     [
       "dmesg -r and /proc/kmsg",
       `<3>[12345.678901] ${kill}`,
-      { origin: "kernel", level: 3, printkMicros: stamp },
+      { origin: "kernel", printkMicros: stamp },
     ],
-    ["dmesg -r without time", `<3>${kill}`, { origin: "kernel", level: 3 }],
+    ["dmesg -r without time", `<3>${kill}`, { origin: "kernel" }],
     ["dmesg -d", `[12345.678901 <    0.000002>] ${kill}`, { printkMicros: stamp }],
     ["dmesg -T -d", `[Fri Nov 20 13:23:50 2026 <    0.000002>] ${kill}`, { timeMs: november }],
     ["dmesg -H", `[  +0.002367] ${kill}`, {}],
@@ -111,7 +111,7 @@ describe("the envelope of a kernel message", () => {
     [
       "/dev/kmsg",
       `3,426,8640407,-,caller=T226;${kill}`,
-      { origin: "kernel", level: 3, sequence: 426, printkMicros: 8_640_407, callerId: "T226" },
+      { origin: "kernel", sequence: 426, printkMicros: 8_640_407, callerId: "T226" },
     ],
     ["journalctl short in Russian", `ноя 20 13:23:50 web1 kernel: ${kill}`, { timeMs: november }],
     [
@@ -146,7 +146,7 @@ describe("the envelope of a kernel message", () => {
     [
       "Talos",
       `172.25.100.11: kern:     err: [2026-11-20T13:23:50.637727155Z]: ${kill}`,
-      { origin: "kernel", level: 3, timeMs: november + 637 },
+      { origin: "kernel", timeMs: november + 637 },
     ],
     [
       "Talos, of one node",
@@ -180,7 +180,7 @@ describe("the envelope of a kernel message", () => {
         jsonPayload: { MESSAGE: kill, _TRANSPORT: "kernel", PRIORITY: "3" },
         timestamp: "2026-11-20T13:23:50.671Z",
       }),
-      { origin: "kernel", level: 3, timeMs: november + 671 },
+      { origin: "kernel", timeMs: november + 671 },
     ],
   ])("%s", (_name, line, fields) => {
     const bytes = Buffer.from(line).toString("latin1");
@@ -209,7 +209,6 @@ describe("the envelope of a kernel message", () => {
     expect(read(JSON.stringify(entry))).toEqual({
       text: "a\xff",
       origin: "kernel",
-      level: 3,
       printkMicros: 8_626_944,
       timeMs: november + 659,
       bootId: "0a33fd95056e4f23b0aa878af2266e64",

@@ -29,7 +29,7 @@ function memcg(
   stat: [string, number][] = [],
 ) {
   const limited = report("memcg", {
-    memcg: { memory: { usageBytes: gib, limitBytes: gib, failcnt: 7 }, stat: new Map(stat) },
+    memcg: { memory: { usageBytes: gib, limitBytes: gib }, stat: new Map(stat) },
     ...dump,
   });
   return { ...limited, victimCgroup: "/job", limitCgroup: "/job", ...more };

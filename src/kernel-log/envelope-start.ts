@@ -1,0 +1,47 @@
+/**
+ * How envelopes begin: the one list of it. `log-line.ts` takes an envelope off; a copy is searched
+ * for its beginning behind the marks of copying, and a line with a kill for a second one in it.
+ */
+
+interface EnvelopeStart {
+  pattern: RegExp;
+  /** How it looks in the middle of a line, where the newline before it was lost; absent: nobody's does. */
+  glued?: RegExp;
+}
+
+const starts: readonly EnvelopeStart[] = [
+  { pattern: /<\d{1,3}>/, glued: /<\d{1,2}>\[ *\d+\.\d{6}\] / },
+  { pattern: /\[ *\d+\.\d{3,6}[\] ]/, glued: /\[ *\d+\.\d{6}\] / },
+  { pattern: /\[ *\+\d+\.\d{6}\]/ },
+  { pattern: /\[[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d\]/ },
+  { pattern: /\[(?:\S{1,12} +){3}\d\d:\d\d:\d\d \d{4}[\] ]/ },
+  {
+    pattern: /[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d/,
+    glued: /[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: /,
+  },
+  {
+    pattern: /\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d/,
+    glued: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* \S+ kernel: /,
+  },
+  { pattern: /kern *:[a-z]+ *: / },
+  { pattern: /\d{1,4},\d+,\d+,/ },
+  { pattern: /kernel: / },
+  { pattern: /\{"/ },
+];
+
+const anyOf = (patterns: readonly RegExp[]): string =>
+  `(?:${patterns.map(({ source }) => source).join("|")})`;
+
+/** The beginning of any envelope that says for itself that it is one, as the source of a pattern. */
+export const envelopeStart = anyOf(starts.map(({ pattern }) => pattern));
+
+const glued = anyOf(starts.flatMap((start) => start.glued ?? []));
+const gluedEnvelope = new RegExp(`(?<=[^\\s"'([<>])(?=${glued})`);
+const anyEnvelope = /\[ *\d+\.\d{6}\]|\bkernel: /;
+
+/** The records of one line: two where the newline between them was lost. */
+export function splitGlued(line: string): string[] {
+  const parts = line.split(gluedEnvelope);
+  // Before the first envelope stands no record, only what came of copying.
+  return anyEnvelope.test(parts[0] ?? "") ? parts : [parts.slice(0, 2).join(""), ...parts.slice(2)];
+}

@@ -1,0 +1,318 @@
+/**
+ * A record that is an object: an entry of journald or of dmesg --json, or what shippers and stores of
+ * logs make of a line. One rule for objects of any shape finds the message, the time and the writer
+ * by the names that the field uses, at whatever depth they stand.
+ *
+ *     {"MESSAGE":"Out of memory: ...","_TRANSPORT":"kernel","_SOURCE_MONOTONIC_TIMESTAMP":"8640407"}
+ *     {"pri":3,"time":8.640407,"msg":"Out of memory: ..."}
+ *     {"@timestamp":"2026-11-20T13:23:50.671Z","log":{"offset":7},"message":"Nov 20 13:23:50 web1 kernel: ..."}
+ *     {"timeUnixNano":"1795181030671745000","body":{"stringValue":"Out of memory: ..."}}
+ *
+ * Fields with a leading underscore are journald's own word and cannot be forged.
+ */
+import type { MessageOrigin } from "./kernel-message.ts";
+import { isLevelName, plausible } from "./kernel-message.ts";
+import { bytesOfString, unescapeDmesg, unescapeHex } from "./kernel-text.ts";
+import type { LogClock } from "./local-time.ts";
+import { takeCtimeStamp, takeFullStamp, takeIsoStamp } from "./log-stamp.ts";
+
+/** What an object says of one message. */
+export interface ObjectMessage {
+  /** One character per byte. */
+  text: string;
+  /** The text is the kernel's own; else it may be a line with an envelope. */
+  isKernelText: boolean;
+  origin: MessageOrigin;
+  timeMs?: number;
+  printkMicros?: number;
+  bootId?: string;
+  callerId?: string;
+  /** The object is a report of somebody else that quotes the kernel: an event of Kubernetes. */
+  isQuoted: boolean;
+}
+
+/** Names that a message goes by, the surest first; in lower case, without leading `_` and `@`. */
+const messageNames = [
+  ...["message", "msg", "log", "line", "textpayload", "raw", "body", "original", "short_message"],
+  ...["full_message", "syslogmessage", "logmessage", "renderedmessage", "rawmessage", "rawdata"],
+  ...["text", "content", "event", "note", "logline", "entry"],
+];
+/** Names of the time at which something was written, then of that at which it was noticed or stored. */
+const timeNames = [
+  ...["realtime_timestamp", "source_realtime_timestamp", "timestamp", "time", "timeunixnano"],
+  ...["eventtime", "timegenerated", "timereported", "isodate", "ts", "date", "datetime", "created"],
+  ...["lasttimestamp", "firsttimestamp", "observedtimeunixnano", "receivetimestamp"],
+  ...["ingestiontime", "creationtimestamp"],
+];
+/** Names of the program that wrote, which is the kernel or anybody else. */
+const writerNames = [
+  ...["syslog_identifier", "ident", "program", "programname", "appname", "app_name", "app-name"],
+  ...["procname", "processname", "process.name", "syslogtag", "identifier"],
+];
+/** Members that hold a value and do not name it. */
+const valueNames = new Set(["stringvalue", "intvalue", "value", "bytesvalue", "$", "#text"]);
+
+const maxDepth = 16;
+const maxFields = 1000;
+const maxJsonInText = 3;
+const kernelLike = /[Kk]illed\s+process|oom-kill/;
+
+interface Field {
+  /** Lower case, without leading `_` and `@`. */
+  name: string;
+  /** As it stands in the object. */
+  key: string;
+  depth: number;
+  value: string | number;
+  /** The text is one character per byte already: journald writes an array for what is not UTF-8. */
+  isBytes?: boolean;
+}
+
+/**
+ * The message of a parsed JSON value; `undefined` where there is none, or only a program's echo.
+ * `anyDepth`: objects in it are looked into; else only its own members and those of `jsonPayload`,
+ * which is enough for a log that is followed and gives whoever writes into it less to play with.
+ */
+export function messageOfObject(
+  value: unknown,
+  clock: LogClock,
+  { anyDepth }: { anyDepth: boolean },
+): ObjectMessage | undefined {
+  const object = recordOf(value);
+  if (object === undefined) return undefined;
+  if (typeof object.msg === "string" && "pri" in object) return messageOfDmesgJson(object, clock);
+  return messageOfFields(fieldsOf(object, anyDepth), clock, anyDepth ? maxJsonInText : 0);
+}
+
+/** The value of a JSON text in bytes; `undefined` for text that is none. */
+export function parseJson(bytes: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes, "latin1").toString("utf8").replace(/[,\s]+$/, ""));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A value as an object that may be a record: itself, `[{"field":"@message","value":"..."}, ...]`,
+ * `["1795181030671745000","line"]` of Loki, or `[time, {...}]` of Fluent Bit.
+ */
+export function recordOf(value: unknown): Record<string, unknown> | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  if (!Array.isArray(value)) {
+    return isPair(value as Record<string, unknown>)
+      ? undefined
+      : (value as Record<string, unknown>);
+  }
+  const pairs = objectOfPairs(value);
+  if (pairs !== undefined) return pairs;
+  const [time, line] = value;
+  if (value.length < 2 || value.length > 3) return undefined;
+  if (typeof time === "string" && /^\d{10,19}$/.test(time) && typeof line === "string") {
+    return { timestamp: time, line };
+  }
+  const stamp = Array.isArray(time) ? time[0] : time;
+  return typeof stamp === "number" && typeof line === "object" && !Array.isArray(line)
+    ? { timestamp: stamp, ...line }
+    : undefined;
+}
+
+const pairKeys = ["key", "field", "name"];
+
+/** `{"key":"MESSAGE","value":...}`: one member of an object that is written as a list. */
+function isPair(object: Record<string, unknown>): boolean {
+  return keyOfPair(object) !== undefined;
+}
+
+function keyOfPair(object: Record<string, unknown>): string | undefined {
+  if (!("value" in object) || Object.keys(object).length > 3) return undefined;
+  for (const key of pairKeys) if (typeof object[key] === "string") return object[key];
+  return undefined;
+}
+
+function objectOfPairs(list: readonly unknown[]): Record<string, unknown> | undefined {
+  if (list.length === 0 || list.length > maxFields) return undefined;
+  const entries: [string, unknown][] = [];
+  for (const item of list) {
+    if (typeof item !== "object" || item === null || Array.isArray(item)) return undefined;
+    const key = keyOfPair(item as Record<string, unknown>);
+    if (key === undefined) return undefined;
+    entries.push([key, (item as { value: unknown }).value]);
+  }
+  return Object.fromEntries(entries);
+}
+
+/** All texts and numbers in an object, with the names that they go by; nearer ones first. */
+function fieldsOf(object: Record<string, unknown>, anyDepth: boolean): Field[] {
+  const fields: Field[] = [];
+  const visit = (value: unknown, key: string, depth: number): void => {
+    if (fields.length >= maxFields || depth > maxDepth) return;
+    if (typeof value === "string" || typeof value === "number") {
+      fields.push({ name: nameOf(key), key, depth, value });
+    } else if (Array.isArray(value)) {
+      const bytes = bytesOfArray(value);
+      const pairs = bytes === undefined && anyDepth ? objectOfPairs(value) : undefined;
+      if (bytes !== undefined) {
+        fields.push({ name: nameOf(key), key, depth, value: bytes, isBytes: true });
+      }
+      else if (pairs !== undefined) members(pairs, key, depth);
+      else for (const item of value.slice(0, maxFields)) visit(item, key, depth + 1);
+    } else if (typeof value === "object" && value !== null) {
+      if (anyDepth || depth === 0 || key === "jsonPayload") members(value as object, key, depth);
+    }
+  };
+  const members = (value: object, parent: string, depth: number): void => {
+    for (const [key, member] of Object.entries(value)) {
+      const name = key.toLowerCase();
+      const isNameless = valueNames.has(name);
+      const isProcess = name === "name" && nameOf(parent) === "process";
+      visit(member, isNameless ? parent : isProcess ? "process.name" : key, depth + 1);
+    }
+  };
+  members(object, "", 0);
+  return fields.sort((a, b) => a.depth - b.depth);
+}
+
+/** `log.syslog.appname` goes by its last part. */
+function nameOf(key: string): string {
+  const name = key.toLowerCase();
+  if (name.endsWith("process.name")) return "process.name";
+  return name.slice(name.lastIndexOf(".") + 1).replace(/^[_@]+/, "");
+}
+
+function bytesOfArray(list: readonly unknown[]): string | undefined {
+  if (list.length === 0 || typeof list[0] !== "number") return undefined;
+  return list.every((byte) => typeof byte === "number" && byte >= 0 && byte < 256)
+    ? Buffer.from(list as number[]).toString("latin1")
+    : undefined;
+}
+
+function messageOfFields(
+  fields: readonly Field[],
+  clock: LogClock,
+  jsonInText: number,
+): ObjectMessage | undefined {
+  const message = messageField(fields, jsonInText > 0);
+  if (message === undefined) return undefined;
+  const isQuoted = fields.some(({ name, value }) => name === "reason" && /OOM/.test(`${value}`));
+  const stream = textOf(fields, "stream");
+  const timeMs = timeOfFields(fields, clock);
+  const bytes = message.isBytes === true ? `${message.value}` : bytesOfString(`${message.value}`);
+  const text = bytes.replace(/\n$/, "");
+  // An object in a text: what ships the output of containers does not look into their lines.
+  if (/^\s*\{/.test(text)) {
+    const object = jsonInText > 0 ? recordOf(parseJson(text)) : undefined;
+    if (object === undefined) return undefined;
+    const inner = messageOfFields(fieldsOf(object, true), clock, jsonInText - 1);
+    // What a container writes to its own output is an echo, whatever it says.
+    if (inner === undefined || (stream !== undefined && !inner.isQuoted)) return undefined;
+    return { ...inner, timeMs: inner.timeMs ?? timeMs };
+  }
+  if ((stream === "stdout" || stream === "stderr") && !isQuoted) return undefined;
+  const isJournal = message.key === "MESSAGE";
+  const isKmsg = message.name === "msg" && fields.some(({ name }) => name === "sequence");
+  const transport = textOf(fields, "transport");
+  return {
+    text: isKmsg ? unescapeHex(text) : text,
+    isKernelText: isJournal || isKmsg || isQuoted || transport === "kernel",
+    origin: originOf(fields),
+    timeMs,
+    printkMicros: printkMicrosOf(fields, isKmsg),
+    bootId: textOf(fields, "boot_id")?.replaceAll("-", ""),
+    isQuoted,
+  };
+}
+
+/** The field that holds the message: by its name; where it may be anywhere, also by what it says. */
+function messageField(fields: readonly Field[], anyDepth: boolean): Field | undefined {
+  let best: Field | undefined;
+  let bestRank = Number.POSITIVE_INFINITY;
+  for (const field of fields) {
+    if (typeof field.value !== "string") continue;
+    const named = messageNames.indexOf(field.name);
+    const isKernelLike = anyDepth && kernelLike.test(field.value);
+    if (named < 0 && !isKernelLike) continue;
+    const rank =
+      (named < 0 ? messageNames.length : named) + (isKernelLike ? 0 : 2 * messageNames.length);
+    if (rank < bestRank) [best, bestRank] = [field, rank];
+  }
+  return best;
+}
+
+/** The text of the nearest field of a name, without what stands around it by mistake. */
+function textOf(fields: readonly Field[], name: string): string | undefined {
+  const value = fields.find((field) => field.name === name)?.value;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: Fluent Bit leaves them behind
+  return value === undefined ? undefined : `${value}`.replace(/[\x00-\x1f]+$/, "");
+}
+
+function originOf(fields: readonly Field[]): MessageOrigin {
+  const trusted = fields.find(({ key }) => key === "_TRANSPORT")?.value;
+  const transport = trusted ?? textOf(fields, "transport");
+  // journald passes on what root wrote to /dev/kmsg with the facility it came with.
+  if ((textOf(fields, "syslog_facility") ?? "0") !== "0") return "user";
+  if (transport !== undefined && transport !== "kernel") return "user";
+  if (trusted === "kernel") return "kernel";
+  if (fields.some(({ key }) => key === "_SYSTEMD_UNIT")) return "user";
+  for (const name of writerNames) {
+    const writer = textOf(fields, name)?.replace(/:$/, "");
+    if (writer !== undefined && writer !== "" && writer !== "kernel") return "user";
+  }
+  return "unverified";
+}
+
+function timeOfFields(fields: readonly Field[], clock: LogClock): number | undefined {
+  for (const name of timeNames) {
+    for (const field of fields) {
+      if (field.name !== name) continue;
+      const timeMs = timeOfValue(field.value, clock);
+      if (timeMs !== undefined) return timeMs;
+    }
+  }
+  return undefined;
+}
+
+/** A time as text, or as a number of seconds, milli-, micro- or nanoseconds since the epoch. */
+function timeOfValue(value: string | number, clock: LogClock): number | undefined {
+  if (typeof value === "string" && !/^\d{9,19}(?:\.\d{1,9})?$/.test(value)) {
+    return (takeFullStamp(value, clock) ?? takeIsoStamp(value, clock))?.timeMs;
+  }
+  const number = Number(value);
+  // Between 1973 and 5138 the number of digits says which unit it is.
+  if (number < 1e8 || !(number < 1e20)) return undefined;
+  if (number < 1e11) return Math.floor(number * 1000);
+  if (number < 1e14) return Math.floor(number);
+  return Math.floor(number < 1e17 ? number / 1000 : number / 1e6);
+}
+
+function printkMicrosOf(fields: readonly Field[], isKmsg: boolean): number | undefined {
+  const micros = textOf(fields, "source_monotonic_timestamp");
+  // More digits are no time that a date could tell.
+  if (micros !== undefined && /^\d{1,18}$/.test(micros)) return Number(micros);
+  if (!isKmsg) return undefined;
+  const [seconds, rest] = [Number(textOf(fields, "sec")), Number(textOf(fields, "usec") ?? 0)];
+  return seconds >= 0 && seconds < 1e9 && rest < 1e6 ? seconds * 1e6 + rest : undefined;
+}
+
+function messageOfDmesgJson(
+  { msg, pri, fac, time, caller }: Record<string, unknown>,
+  clock: LogClock,
+): ObjectMessage {
+  const text = unescapeDmesg(bytesOfString(`${msg}`));
+  const message: ObjectMessage = {
+    text,
+    isKernelText: true,
+    origin: plausible(text),
+    isQuoted: false,
+  };
+  if (typeof pri === "number" ? pri > 7 : !isLevelName(`${pri}`)) message.origin = "user";
+  if (typeof fac === "string" || typeof fac === "number") {
+    message.origin = fac === "kern" || fac === 0 ? "kernel" : "user";
+  }
+  if (typeof time === "number") message.printkMicros = Math.round(time * 1_000_000);
+  if (typeof time === "string") {
+    message.timeMs = (takeIsoStamp(time, clock) ?? takeCtimeStamp(`[${time}]`, clock))?.timeMs;
+  }
+  if (typeof caller === "string" && /^[TC]\d+$/.test(caller)) message.callerId = caller;
+  return message;
+}

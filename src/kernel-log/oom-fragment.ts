@@ -1,0 +1,83 @@
+/**
+ * What is left of an out-of-memory report whose kill line is missing: a text that somebody filtered
+ * (`grep oom-kill`), or a log that lost it. It says that the kernel chose a victim, and counts as no
+ * kill.
+ *
+ *     oom-kill:constraint=CONSTRAINT_MEMCG,...,oom_memcg=/docker/0074,task_memcg=/docker/0074,task=java,pid=7134,uid=0
+ *     oom_reaper: reaped process 7134 (java), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB
+ */
+import { parseConstraintLine } from "./constraint-line.ts";
+import type { KernelMessage } from "./kernel-message.ts";
+import { decodeUtf8 } from "./kernel-text.ts";
+import { announcement } from "./kill-line.ts";
+import { parseHeader } from "./oom-dump.ts";
+
+/** Absent = the text does not say. */
+export interface OomFragment {
+  /** The victim. */
+  pid?: number;
+  comm?: string;
+  cgroup?: string;
+  limitCgroup?: string;
+  /** Who asked for memory. */
+  trigger?: string;
+  timeMs?: number;
+  lineNumber?: number;
+}
+
+const maxFragments = 1000;
+const reaped = /^oom_reaper: reaped process (\d+) \((.*)\), now /s;
+
+/** Collects the fragments of a text in which no kill line was found. */
+export class FragmentFinder {
+  #found: OomFragment[] = [];
+  /** A header whose victim is still to come. */
+  #header: OomFragment | undefined;
+
+  push(message: KernelMessage, lineNumber?: number): void {
+    const { text, origin, timeMs } = message;
+    if (origin === "user" || message.isQuoted || !/oom|Out of|ut of memory/.test(text)) return;
+    if (text.startsWith("Out of memory and no killable")) this.#header = undefined;
+    const trigger = text.includes("oom-killer: ") ? parseHeader(text)?.comm : undefined;
+    if (trigger !== undefined) {
+      this.#flushHeader();
+      this.#header = { trigger, timeMs, lineNumber };
+      return;
+    }
+    const victim = victimIn(text.trimStart());
+    if (victim === undefined) return;
+    const known = this.#found.find(({ pid }) => pid === victim.pid);
+    if (known !== undefined) {
+      known.comm ??= victim.comm;
+      known.cgroup ??= victim.cgroup;
+      known.limitCgroup ??= victim.limitCgroup;
+    } else if (this.#found.length < maxFragments) {
+      this.#found.push({ ...victim, trigger: this.#header?.trigger, timeMs, lineNumber });
+    }
+    this.#header = undefined;
+  }
+
+  end(): OomFragment[] {
+    this.#flushHeader();
+    return this.#found;
+  }
+
+  #flushHeader(): void {
+    if (this.#header !== undefined && this.#found.length < maxFragments)
+      this.#found.push(this.#header);
+    this.#header = undefined;
+  }
+}
+
+function victimIn(text: string): OomFragment | undefined {
+  const constraint = parseConstraintLine(text);
+  if (constraint !== undefined) {
+    const { pid, task, victimCgroup, limitCgroup } = constraint;
+    return { pid, comm: task, cgroup: victimCgroup, limitCgroup };
+  }
+  const announced = announcement.exec(text);
+  if (announced !== null)
+    return { pid: Number(announced[2]), comm: decodeUtf8(announced[3] ?? "") };
+  const match = reaped.exec(text);
+  return match === null ? undefined : { pid: Number(match[1]), comm: decodeUtf8(match[2] ?? "") };
+}

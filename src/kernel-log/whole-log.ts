@@ -1,0 +1,97 @@
+/**
+ * Reads a log that is there as a whole, in whatever form: its bytes become lines in the order of
+ * time, the scanner finds the reports in them. What follows a log (`log-sources`) knows its form and
+ * uses the scanner itself.
+ *
+ *     form (by the head) -> lines -> scanner -> reports, numbered as in the log
+ */
+import { EntryLines, entryFormOf } from "./entry-lines.ts";
+import { KillScanner } from "./kill-scanner.ts";
+import type { LogClock } from "./local-time.ts";
+import type { KernelLogEvent } from "./oom-report.ts";
+import { isReversed, turned } from "./reversed-log.ts";
+import { hasWideBlanks, PlainBlanks } from "./wide-blanks.ts";
+import { WrappedLines, wrapWidthOf } from "./wrapped-lines.ts";
+
+export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+
+/** Makes of a log one line of each message, in pieces as its bytes come. */
+interface LineMaker {
+  push(bytes: Uint8Array): Buffer;
+  end(): Buffer;
+  /** In which line of the log a line (both 1-based) begins. */
+  lineNumber?(line: number): number;
+}
+
+export interface WholeLog {
+  /** The first bytes, which tell the form: 64 KiB if there are as many. */
+  head: Uint8Array;
+  /** All bytes, the head's too. */
+  chunks: Chunks;
+}
+
+/**
+ * Tells what a log holds. Reports carry their line in the log. Rejects with what `chunks` throws,
+ * after everything before that has been told.
+ */
+export async function readWholeLog(
+  { head, chunks }: WholeLog,
+  clock: LogClock,
+  tell: (event: KernelLogEvent) => void,
+): Promise<void> {
+  const makers = lineMakers(head, clock);
+  const lines = makers.reduce<Chunks>((bytes, maker) => made(bytes, maker), chunks);
+  const beginning = lineMakers(head, clock).reduce((bytes, maker) => maker.push(bytes), head);
+  const numberOf = (line: number): number =>
+    makers.reduceRight((number, maker) => maker.lineNumber?.(number) ?? number, line);
+  const scannerOf = (lineNumber: (line: number) => number): KillScanner =>
+    new KillScanner({ clock, firstLine: 1, copied: true }, (event) =>
+      tell(renumbered(event, lineNumber)),
+    );
+  if (isReversed(beginning, clock)) {
+    for await (const piece of turned(lines)) {
+      const scanner = scannerOf((line) => numberOf(piece.lineNumber(line)));
+      scanner.push(piece.bytes);
+      scanner.endOfInput();
+    }
+    return;
+  }
+  const scanner = scannerOf(numberOf);
+  try {
+    // A file's chunks are there at once: waiting for each would cost a tenth of the time.
+    if (Symbol.iterator in lines) for (const chunk of lines) scanner.push(chunk);
+    else for await (const chunk of lines) scanner.push(chunk);
+  } finally {
+    scanner.endOfInput();
+  }
+}
+
+/** What has to be done to a log, by how it begins. */
+function lineMakers(head: Uint8Array, clock: LogClock): LineMaker[] {
+  const makers: LineMaker[] = [];
+  let first = head;
+  if (hasWideBlanks(head)) {
+    makers.push(new PlainBlanks());
+    first = new PlainBlanks().push(head);
+  }
+  const form = entryFormOf(first);
+  if (form !== undefined) return [...makers, new EntryLines(form)];
+  const width = wrapWidthOf(first, clock);
+  return width === undefined ? makers : [...makers, new WrappedLines(width, clock)];
+}
+
+async function* made(chunks: Chunks, maker: LineMaker): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) yield maker.push(chunk);
+  yield maker.end();
+}
+
+function renumbered(event: KernelLogEvent, lineNumber: (line: number) => number): KernelLogEvent {
+  if (event.kind === "kill") {
+    const { report } = event;
+    if (report.lineNumber !== undefined) report.lineNumber = lineNumber(report.lineNumber);
+    return event;
+  }
+  return "lineNumber" in event && event.lineNumber !== undefined
+    ? { ...event, lineNumber: lineNumber(event.lineNumber) }
+    : event;
+}

@@ -1,0 +1,34 @@
+/**
+ * Text that was copied from a page or a chat, where blanks had become blanks of other kinds (UTF-8):
+ * no-break, narrow, full-width, and some without any width.
+ */
+
+const wide = /\xc2\xa0|\xe2\x80[\x80-\x8a\xaf]|\xe3\x80\x80/g;
+const zeroWidth = /\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0/g;
+/** Where the kernel writes a blank; a task's name may hold whatever it likes. */
+const inKernelText =
+  /(?:illed|invoked|oom-killer:|Out|kernel:|\])(?:\xc2\xa0|\xe2\x80[\x80-\x8f\xaf]|\xe3\x80\x80)/;
+
+/** Whether such blanks stand where the kernel writes its own. */
+export function hasWideBlanks(head: Uint8Array): boolean {
+  if (!head.includes(0xc2) && !head.includes(0xe2) && !head.includes(0xe3)) return false;
+  return inKernelText.test(Buffer.from(head).toString("latin1"));
+}
+
+/** Puts plain blanks in their place, in pieces as the bytes come. */
+export class PlainBlanks {
+  #rest = "";
+
+  push(bytes: Uint8Array): Buffer {
+    const text = this.#rest + Buffer.from(bytes).toString("latin1");
+    // The beginning of such a blank waits for its rest.
+    const cut = /(?:\xc2|\xe2[\x80\x81]?|\xe3\x80?)$/.exec(text)?.index ?? text.length;
+    this.#rest = text.slice(cut);
+    const plain = text.slice(0, cut).replace(wide, " ").replace(zeroWidth, "");
+    return Buffer.from(plain, "latin1");
+  }
+
+  end(): Buffer {
+    return Buffer.from(this.#rest, "latin1");
+  }
+}
