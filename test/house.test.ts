@@ -143,7 +143,10 @@ describe("the house", () => {
 
   it("starts no other program, and reads files without the thread pool's detour", () => {
     for (const { path, imports, code } of files) {
-      expect(imports, path).not.toContain("node:child_process");
+      // Node.js unpacks no xz or bzip2: explain asks the system's program, the exporter never does.
+      if (path !== "commands/packed-log.ts") {
+        expect(imports, path).not.toContain("node:child_process");
+      }
       expect(imports, path).not.toContain("node:fs/promises");
       expect(code.match(/\bfs\.promises|\bpromises\b.*from ""/), path).toBeNull();
     }

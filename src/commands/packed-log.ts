@@ -1,4 +1,5 @@
 /** Compressed logs, told by their first bytes: what Node.js unpacks itself, else the system's program. */
+// biome-ignore lint/style/noRestrictedImports: explain unpacks what Node.js cannot; the exporter never does
 import { spawn } from "node:child_process";
 import { pipeline, Readable, type Transform } from "node:stream";
 import * as zlib from "node:zlib";

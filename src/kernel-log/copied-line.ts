@@ -100,8 +100,10 @@ const shippedHead =
 
 /** Fluent Bit and Ruby write `"key"=>value` and `nil`. */
 function jsonOfRuby(text: string): string {
-  return text.replace(/("(?:[^"\\]|\\.)*")(=>)?|\bnil\b/g, (whole, string?: string, arrow?: string) =>
-    string === undefined ? "null" : arrow === undefined ? whole : `${string}:`,
+  return text.replace(
+    /("(?:[^"\\]|\\.)*")(=>)?|\bnil\b/g,
+    (whole, string?: string, arrow?: string) =>
+      string === undefined ? "null" : arrow === undefined ? whole : `${string}:`,
   );
 }
 

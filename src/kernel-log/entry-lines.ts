@@ -20,7 +20,9 @@ const verboseHead = /^\S+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}(?: \S+)?) \[s=/
 
 /** How the entries at the beginning of a log are written; `undefined` where each is one line. */
 export function entryFormOf(head: Uint8Array): EntryForm | undefined {
-  const text = Buffer.from(head).toString("latin1").replace(/^\xef\xbb\xbf/, "");
+  const text = Buffer.from(head)
+    .toString("latin1")
+    .replace(/^\xef\xbb\xbf/, "");
   if (text.startsWith("__CURSOR=")) return "export";
   if (/^\s*\[\s*[[{]/.test(text)) return "json";
   if (/^\s*\{/.test(text)) {

@@ -37,7 +37,8 @@ const brokenHead = new RegExp(
 
 /** Whether a text is the beginning of a kill line and ends before the pid. */
 export function beginsKill(text: string): boolean {
-  if (text.length > 100 || !/(?:OOM|illed|process|emory:|UB \d{1,10}:)\s*$/.test(text)) return false;
+  if (text.length > 100 || !/(?:OOM|illed|process|emory:|UB \d{1,10}:)\s*$/.test(text))
+    return false;
   return brokenHead.test(text);
 }
 
@@ -49,13 +50,17 @@ export function looksLikeKill(text: string): boolean {
   return likeKill.test(text);
 }
 
-const anyKill = new RegExp(raw`(?:(?:${prefixes}): )?(?:OOM k|K)illed process \d{1,10}\b.{1,400}`, "s");
+const anyKill = new RegExp(
+  raw`(?:(?:${prefixes}): )?(?:OOM k|K)illed process \d{1,10}\b.{1,400}`,
+  "s",
+);
 const announced = new RegExp(raw`(${prefixes}): [Kk]ill process \d{1,10} \(`);
 
 /** The kill line that a text quotes, by itself; `undefined` where it quotes none. */
 export function quotedKill(text: string): string | undefined {
   const kill = anyKill.exec(text.slice(0, 4096))?.[0];
-  const whole = kill === undefined ? undefined : /^.*(?:\dkB|oom_score_adj:-?\d{1,5})/s.exec(kill)?.[0];
+  const whole =
+    kill === undefined ? undefined : /^.*(?:\dkB|oom_score_adj:-?\d{1,5})/s.exec(kill)?.[0];
   if (whole === undefined) return undefined;
   const prefix = whole.startsWith("Killed") ? announced.exec(text.slice(0, 4096))?.[1] : undefined;
   return prefix === undefined ? whole : `${prefix}: ${whole}`;

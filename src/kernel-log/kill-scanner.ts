@@ -7,8 +7,9 @@
  *
  * Invariant: the events are the same however the bytes are cut into chunks.
  */
-import type { KernelMessage } from "./kernel-message.ts";
+
 import { splitGlued } from "./envelope-start.ts";
+import type { KernelMessage } from "./kernel-message.ts";
 import type { LogClock } from "./local-time.ts";
 import type { ReaderOptions } from "./log-line.ts";
 import { KernelMessageReader } from "./log-line.ts";

@@ -77,8 +77,11 @@ const untagged = /^\S+ (?=\[ *\d+\.\d{6}\])/;
 const monotonicTag = /^[A-Za-z0-9][\w.-]* kernel: /;
 const kmsgProperty = /^ [A-Z][A-Z0-9_]*=/;
 
+/** A task may be called ` `. */
+const strayBlanks = /^ +(?!invoked oom-killer)/;
 const zoneStepMs = 1_800_000;
-const stampWithZone = /^\S{0,40}[T ]?\d\d:\d\d:\d\d(?:[.,]\d{1,9})? ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d)\b/;
+const stampWithZone =
+  /^\S{0,40}[T ]?\d\d:\d\d:\d\d(?:[.,]\d{1,9})? ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d)\b/;
 
 export interface ReaderOptions {
   /** The log may be a copy that people made: quoted, indented, from grep or a terminal. */
@@ -342,7 +345,7 @@ export class KernelMessageReader {
 
   /** A line with another tag than the kernel's, or in a copy the line that something else stamped again. */
   #readCarried(message: KernelMessage, line: string, rest: string): KernelMessage {
-    const inner = this.#copied ? this.#readInner(rest) : undefined;
+    const inner = this.#copied ? this.#readInner(rest, message.timeMs) : undefined;
     if (inner !== undefined) {
       inner.timeMs ??= message.timeMs;
       return inner;
@@ -354,10 +357,11 @@ export class KernelMessageReader {
     return message;
   }
 
-  #readInner(rest: string): KernelMessage | undefined {
+  #readInner(rest: string, timeMs: number | undefined): KernelMessage | undefined {
     const labelled = takeLabels(rest);
     if (labelled !== undefined) {
-      return this.#readObject({ ...labelled.labels, message: decodeUtf8(labelled.rest) });
+      const record = { ...labelled.labels, message: decodeUtf8(labelled.rest) };
+      return this.#readObject(timeMs === undefined ? record : { timestamp: timeMs, ...record });
     }
     const carried = carriedLine(rest);
     return carried === undefined ? undefined : this.#readEnvelope(carried);
@@ -409,7 +413,7 @@ export class KernelMessageReader {
     message.text = text;
     takePrintkStamp(message);
     if (this.#copied) {
-      if (message.text.startsWith(" ")) message.text = message.text.trimStart();
+      if (message.text.startsWith(" ")) message.text = message.text.replace(strayBlanks, "");
       const first = message.text.charCodeAt(0);
       if (first === 0x1b) message.text = withoutColours(message.text);
       else if (first <= 0x28 || first === 0x5b) message.text = message.text.replace(taskStamp, "");

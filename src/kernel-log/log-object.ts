@@ -70,7 +70,8 @@ interface Field {
 
 /**
  * The message of a parsed JSON value; `undefined` where there is none, or only a program's echo.
- * `anyDepth`: objects in it are looked into; else only its own members and those of `jsonPayload`,
+ * `anyDepth`: objects in it are looked into; else only its own members and those of `jsonPayload` and
+ * `process`,
  * which is enough for a log that is followed and gives whoever writes into it less to play with.
  */
 export function messageOfObject(
@@ -87,7 +88,11 @@ export function messageOfObject(
 /** The value of a JSON text in bytes; `undefined` for text that is none. */
 export function parseJson(bytes: string): unknown {
   try {
-    return JSON.parse(Buffer.from(bytes, "latin1").toString("utf8").replace(/[,\s]+$/, ""));
+    return JSON.parse(
+      Buffer.from(bytes, "latin1")
+        .toString("utf8")
+        .replace(/[,\s]+$/, ""),
+    );
   } catch {
     return undefined;
   }
@@ -154,11 +159,11 @@ function fieldsOf(object: Record<string, unknown>, anyDepth: boolean): Field[] {
       const pairs = bytes === undefined && anyDepth ? objectOfPairs(value) : undefined;
       if (bytes !== undefined) {
         fields.push({ name: nameOf(key), key, depth, value: bytes, isBytes: true });
-      }
-      else if (pairs !== undefined) members(pairs, key, depth);
+      } else if (pairs !== undefined) members(pairs, key, depth);
       else for (const item of value.slice(0, maxFields)) visit(item, key, depth + 1);
     } else if (typeof value === "object" && value !== null) {
-      if (anyDepth || depth === 0 || key === "jsonPayload") members(value as object, key, depth);
+      if (anyDepth || depth === 0 || /^(?:jsonPayload|process)$/.test(key))
+        members(value as object, key, depth);
     }
   };
   const members = (value: object, parent: string, depth: number): void => {

@@ -254,8 +254,9 @@ export class OomDumpReader {
   }
 
   #readUsage(text: string): void {
-    const match =
-      /^(memory|memory\+swap|kmem): usage (\d+)kB, limit (\d+)kB, failcnt \d/.exec(text);
+    const match = /^(memory|memory\+swap|kmem): usage (\d+)kB, limit (\d+)kB, failcnt \d/.exec(
+      text,
+    );
     if (match === null) return;
     const usage: MemcgUsage = { usageBytes: Number(match[2]) * 1024 };
     if (Number(match[3]) < unlimitedKilobytes) usage.limitBytes = Number(match[3]) * 1024;

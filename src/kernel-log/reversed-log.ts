@@ -83,14 +83,19 @@ function countNewlines(bytes: Buffer): number {
   return count;
 }
 
+/** Where each record has such a stamp, a line without one is the rest of the record before it. */
+const stamped = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/;
+const isIndented = (line: string): boolean => /^\s{4}/.test(line);
+
 function turn(bytes: Buffer, firstLine: number): TurnedPiece {
   const text = bytes.toString("latin1");
   const lines = (text.endsWith("\n") ? text.slice(0, -1) : text).split("\n");
   const order: number[] = [];
   const turnedLines: string[] = [];
+  const isRest = stamped.test(lines[0] ?? "") ? (line: string) => !stamped.test(line) : isIndented;
   let end = lines.length;
   for (let start = lines.length - 1; start >= 0; start -= 1) {
-    if (start > 0 && /^\s{4}/.test(lines[start] ?? "")) continue;
+    if (start > 0 && isRest(lines[start] ?? "")) continue;
     for (let at = start; at < end; at += 1) {
       order.push(firstLine + at);
       turnedLines.push(lines[at] ?? "");

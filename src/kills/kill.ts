@@ -91,7 +91,8 @@ export interface Kill {
   group: string | null;
   /** True where the kernel printed no dump for this kill. */
   suppressed: boolean;
-  source: { name: string; line: number | null };
+  /** `secondHand`: somebody else's report that quotes the kernel's line; only `explain` reads such. */
+  source: { name: string; line: number | null; secondHand?: true };
 }
 
 /** What the report does not hold itself. */
@@ -119,7 +120,7 @@ export function killOfReport(report: OomKillReport, context: KillContext): Kill 
     constraint: report.constraint,
     limitCgroup: report.limitCgroup ?? null,
     cgroup: report.victimCgroup ?? null,
-    owner: context.ownerOf(report.victimCgroup ?? report.groupCgroup ?? report.limitCgroup),
+    owner: ownerOfReport(report, context),
     trigger: triggerOf(dump?.trigger),
     memory: {
       totalVmBytes: report.totalVmBytes ?? null,
@@ -136,8 +137,19 @@ export function killOfReport(report: OomKillReport, context: KillContext): Kill 
     tasks: largestTasks(report),
     group: report.groupCgroup ?? null,
     suppressed: report.suppressed,
-    source: { name: context.sourceName, line: report.lineNumber ?? null },
+    source: {
+      name: context.sourceName,
+      line: report.lineNumber ?? null,
+      ...(killLine.isQuoted && { secondHand: true as const }),
+    },
   };
+}
+
+/** OpenVZ names the container in the kill line, and knows no cgroups. */
+function ownerOfReport(report: OomKillReport, { ownerOf }: KillContext): Owner {
+  const { veId, victimCgroup, groupCgroup, limitCgroup } = report;
+  const owner = ownerOf(victimCgroup ?? groupCgroup ?? limitCgroup);
+  return veId === undefined ? owner : { ...owner, container: veId, runtime: "openvz" };
 }
 
 function triggerOf(trigger: OomTrigger | undefined): KillTrigger | null {

@@ -295,7 +295,7 @@ describe("explain for people", () => {
     expect(stdout).toBe(
       "No out-of-memory kill in " +
         join(directory, "forged") +
-        ".\n1 line begins like a kill and fit no kernel's format: forged:4\n",
+        ".\n1 line looks like a kill and fits no kernel's format: forged:4\n",
     );
   });
 

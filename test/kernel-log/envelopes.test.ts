@@ -70,14 +70,7 @@ const fieldsOf = (message: KernelMessage) => ({
 
 const envelopes: [name: string, write: (records: readonly KernelMessage[]) => string][] = [
   ["dmesg -r", (all) => indented(all, (message) => `<${level}>${printk(message)}`)],
-  [
-    "dmesg -x -T",
-    (all) =>
-      indented(
-        all,
-        (message) => `kern  :warn  : ${ctime(message)}`,
-      ),
-  ],
+  ["dmesg -x -T", (all) => indented(all, (message) => `kern  :warn  : ${ctime(message)}`)],
   [
     "dmesg -d",
     (all) => indented(all, (message) => printk(message).replace("]", " <    0.000002>]")),

@@ -136,7 +136,7 @@ describe("a storm", () => {
 });
 
 describe("forms made from a recording", () => {
-  const killed = (bytes: Buffer): (number | string | undefined)[][] => {
+  const killed = async (bytes: Buffer): Promise<(number | string | undefined)[][]> => {
     return killsOf(await scanned(bytes)).map(({ pid, victimCgroup, groupCgroup }) => [
       pid,
       victimCgroup,
@@ -158,12 +158,12 @@ describe("forms made from a recording", () => {
     const pretty = entries.map((line) =>
       JSON.stringify(JSON.parse(line), null, "\t").replaceAll('": ', '" : '),
     );
-    expect(killed(Buffer.from(`${pretty.join("\n")}\n`))).toEqual(truth);
+    expect(await killed(Buffer.from(`${pretty.join("\n")}\n`))).toEqual(truth);
   });
 
   it("Windows line ends", async () => {
     for (const form of ["kern.log", "dmesg", "kmsg", "journal-json"]) {
-      expect(killed(Buffer.from(recording(form).replaceAll("\n", "\r\n"), "latin1"))).toEqual(
+      expect(await killed(Buffer.from(recording(form).replaceAll("\n", "\r\n"), "latin1"))).toEqual(
         truth,
       );
     }
@@ -173,7 +173,9 @@ describe("forms made from a recording", () => {
     const errors = recording("dmesg-raw")
       .split("\n")
       .filter((line) => line.startsWith("<3>"));
-    const pids = killed(Buffer.from(`${errors.join("\n")}\n`, "latin1")).map(([pid]) => pid);
+    const pids = (await killed(Buffer.from(`${errors.join("\n")}\n`, "latin1"))).map(
+      ([pid]) => pid,
+    );
     expect(pids).toEqual([226, 208, 210, 214, 226]);
   });
 });
