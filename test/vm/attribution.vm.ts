@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Kill } from "../../src/kills/kill.ts";
 import { expectCountedAsDead, namingOf, wronglyTold } from "./expectations.ts";
-import { runInGuest } from "./lab.ts";
+import { runInGuest } from "./scenario.ts";
 
 /** Seconds from the first to the last of the kills, by the kernel's stamps. */
 function spanOf(kills: readonly Kill[]): string {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { expectCountedAsDead } from "./expectations.ts";
-import { runInGuest } from "./lab.ts";
+import { runInGuest } from "./scenario.ts";
 
 it("a kern.log that goes blind is noticed: the ring is read as well, also after a kill -9, and no kill is missing or counted twice", async () => {
   const guest = await runInGuest(`

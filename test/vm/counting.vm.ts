@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { expectCountedAsDead } from "./expectations.ts";
-import { runInGuest } from "./lab.ts";
+import { runInGuest } from "./scenario.ts";
 
 it("a group kill counts its four dead once, though the kernel prints and counts the first one twice", async () => {
   const guest = await runInGuest(`

@@ -1,10 +1,6 @@
-# Sourced by every scenario inside the guest, beside the lab's own lib.sh (mkcg, run, hog, burst,
-# wait_ready, wait_exits; $LAB_TRUTH says who was started and how each one ended).
-. /lab/lib.sh
-# The harness outlives what it does to the machine.
-echo -1000 >/proc/self/oom_score_adj
-: >"$LAB_TRUTH"
-chmod 666 "$LAB_TRUTH"
+# Sourced by every scenario inside the guest. Brings /kit/lib.sh too: mkcg, wait_ready, wait_exits, ...; the
+# programs hog, run, burst, storm and probe are described in test/vm/kit/guest/tools.c.
+. /kit/lib.sh
 
 # exporter NAME PORT [FLAG...]: starts one and waits until it has caught up with the log.
 # Its pid is in /run/NAME.pid; what it prints goes to /results/NAME.log.
@@ -12,7 +8,7 @@ exporter() {
   local name=$1 port=$2 tries=0
   shift 2
   sh -c 'echo -999 >/proc/self/oom_score_adj; exec "$@"' sh \
-    node /share/dist/oom-exporter.mjs --web.listen-address="127.0.0.1:$port" \
+    node --single-threaded /share/dist/oom-exporter.mjs --web.listen-address="127.0.0.1:$port" \
     --state.directory="/results/state-$name" "$@" >>"/results/$name.log" 2>&1 &
   echo $! >"/run/$name.pid"
   until get "$port" /-/ready; do
@@ -48,8 +44,6 @@ counted() {
 
 # The exporter does not trust its first reading of the kernel's count in its first two seconds.
 settle() { sleep 3; }
-
-uptime_now() { cut -d' ' -f1 /proc/uptime; }
 
 # syslog: rsyslogd with Debian's kern.log; its pid is in $rsyslogd
 syslog() {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { runInGuest } from "./lab.ts";
+import { runInGuest } from "./scenario.ts";
 
 const rounds = 10;
 

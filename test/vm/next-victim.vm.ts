@@ -1,23 +1,19 @@
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { beforeAll, expect, it } from "vitest";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, expect, inject, it } from "vitest";
 import type { Outcome } from "../../bench/next-victim-stage.ts";
-import { guestShare, runInGuest } from "./lab.ts";
+import { runInGuest } from "./scenario.ts";
 
 /** The bench, as plain JavaScript, and its processes, beside the exporter. */
 beforeAll(() => {
-  const directory = join(guestShare, "next-victim");
+  const directory = join(inject("guestShare"), "next-victim");
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, "package.json"), '{"type":"module"}');
-  const compiled = resolve("node_modules/.cache/bench");
   try {
-    execFileSync("node_modules/.bin/tsc", ["--noEmit", "false", "--outDir", compiled]);
+    execFileSync("node_modules/.bin/tsc", ["--noEmit", "false", "--outDir", directory]);
   } catch {
     // Type errors are the type check's to report; what was written can be run.
-  }
-  for (const part of ["bench", "src"]) {
-    cpSync(join(compiled, part), join(directory, part), { recursive: true });
   }
   const program = join(directory, "stage");
   execFileSync("cc", ["-O2", "-static", "-pthread", "-o", program, "bench/next-victim.c"]);

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { expectCountedAsDead } from "./expectations.ts";
-import { runInGuest } from "./lab.ts";
+import { runInGuest } from "./scenario.ts";
 
 /** As hog's --comm takes them. */
 const names = [

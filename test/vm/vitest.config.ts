@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     root: fileURLToPath(new URL("../..", import.meta.url)),
     include: ["test/vm/*.vm.ts"],
-    globalSetup: "./test/vm/require-lab.ts",
+    globalSetup: "./test/vm/require-machine.ts",
     // An emulated machine takes a processor for itself.
     fileParallelism: false,
     testTimeout: 600_000,

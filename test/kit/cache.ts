@@ -1,0 +1,55 @@
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { basename, dirname, join } from "node:path";
+
+/** Where kernels, images and unpacked packages stay from run to run; all checkouts of a user share it. */
+export const cacheDirectory =
+  process.env.OOM_EXPORTER_TEST_CACHE ??
+  join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "oom-exporter-tests");
+
+/**
+ * The path of a cached file or directory, which `make` makes at the path it gets where it does not exist yet.
+ * A process that needs the same at the same time waits; what an interrupted one left behind is removed.
+ */
+export async function cached(
+  name: string,
+  make: (building: string) => Promise<void>,
+): Promise<string> {
+  const path = join(cacheDirectory, name);
+  if (existsSync(path)) return path;
+  await mkdir(dirname(path), { recursive: true });
+  const unlock = await lock(`${path}.lock`);
+  try {
+    if (existsSync(path)) return path;
+    const prefix = `${basename(path)}.building-`;
+    for (const entry of await readdir(dirname(path))) {
+      if (entry.startsWith(prefix)) await remove(join(dirname(path), entry));
+    }
+    const building = join(dirname(path), `${prefix}${process.pid}`);
+    try {
+      await make(building);
+      await rename(building, path);
+    } finally {
+      await remove(building);
+    }
+    return path;
+  } finally {
+    unlock();
+  }
+}
+
+const remove = (path: string) => rm(path, { recursive: true, force: true });
+
+/** flock(1) holds the lock until its standard input closes, which the end of this process does too. */
+export function lock(path: string): Promise<() => void> {
+  const holder = spawn("flock", [path, "sh", "-c", "echo; exec cat"], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  return new Promise((settle, reject) => {
+    holder.once("error", reject);
+    holder.once("close", (status) => reject(new Error(`flock ${path} ended with ${status}`)));
+    holder.stdout.once("data", () => settle(() => holder.stdin.end()));
+  });
+}
