@@ -1,42 +1,47 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-
-/** Where an engine can be had on a machine that has none; it stands outside this repository. */
-const lab = join(resolve(process.env.OOM_EXPORTER_LAB ?? "../shared/lab"), "docker");
+import { readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { cacheDirectory, lock } from "../kit/cache.ts";
+import { type Engine, startEngine } from "./kit/engine.ts";
+import { makeStandIn } from "./kit/stand-in-images.ts";
 
 /**
- * A Docker engine and the images that the stack is made of; an engine that was started for it is
- * stopped at the end. Ends the run with one line where that is impossible; with CI=true that is a failure.
+ * A Docker engine and the images that the stack is made of; an engine that was started for it is stopped at the
+ * end. Ends the run with one line where that is impossible; with CI=true that is a failure.
  */
-export default async function requireEngine(): Promise<(() => void) | undefined> {
-  const isOurs = !hasEngine();
-  const obstacle = isOurs ? startEngine() : undefined;
-  if (obstacle !== undefined) {
-    console.log(`cannot run: ${obstacle}`);
+export default async function requireEngine(): Promise<() => Promise<void>> {
+  let engine: Engine | undefined;
+  let unlock = () => {};
+  try {
+    await mkdir(cacheDirectory, { recursive: true });
+    // The stack's ports are this machine's: a second run waits.
+    unlock = await lock(join(cacheDirectory, "docker.lock"));
+    if (!hasEngine()) {
+      if (process.getuid?.() !== 0) {
+        throw new Error("no Docker engine with Compose answers, and starting one needs root");
+      }
+      engine = await startEngine();
+      Object.assign(process.env, engine.env);
+    }
+    for (const name of images()) await makeAvailable(name);
+  } catch (error) {
+    await engine?.stop();
+    unlock();
+    console.log(`cannot run: ${(error as Error).message}`);
     process.exit(process.env.CI === "true" ? 1 : 0);
   }
-  const missing = images().filter((name) => !succeeds("docker", "image", "inspect", name));
-  // Stand-ins made of packages where there is a lab; elsewhere Docker pulls them.
-  const standIns = join(lab, "docker-local-images");
-  if (missing.length > 0 && existsSync(standIns)) {
-    execFileSync(standIns, missing, { stdio: "inherit" });
-  }
-  return isOurs ? () => stopEngine() : undefined;
+  return async () => {
+    await engine?.stop();
+    unlock();
+  };
 }
 
-function startEngine(): string | undefined {
-  const start = join(lab, "docker-engine-up");
-  if (!existsSync(start)) {
-    return `no Docker engine answers, and ${start} is not there (OOM_EXPORTER_LAB names another place)`;
-  }
-  if (process.getuid?.() !== 0) return "no Docker engine answers, and starting one needs root";
-  execFileSync(start, { stdio: "inherit" });
-  return hasEngine() ? undefined : "the Docker engine does not start";
-}
-
-function stopEngine(): void {
-  execFileSync(join(lab, "docker-engine-up"), ["stop"], { stdio: "inherit" });
+async function makeAvailable(name: string): Promise<void> {
+  if (succeeds("docker", "image", "inspect", name)) return;
+  if (succeeds("timeout", "120", "docker", "pull", "--quiet", name)) return;
+  console.log(`${name} cannot be pulled: a stand-in is made of packages`);
+  await makeStandIn(name);
 }
 
 /** What Dockerfile and compose.yaml name, but for Grafana, which no page needs. */
@@ -48,7 +53,11 @@ function images(): string[] {
 }
 
 function hasEngine(): boolean {
-  return succeeds("docker", "version") && succeeds("docker", "compose", "version");
+  return (
+    succeeds("docker", "version") &&
+    succeeds("docker", "compose", "version") &&
+    succeeds("docker", "buildx", "version")
+  );
 }
 
 function succeeds(program: string, ...args: string[]): boolean {

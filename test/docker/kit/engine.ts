@@ -1,0 +1,124 @@
+import { spawn } from "node:child_process";
+import { existsSync, openSync } from "node:fs";
+import { mkdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { cacheDirectory, cached } from "../../kit/cache.ts";
+import { debianPrograms } from "../../kit/debian-programs.ts";
+import { DebianSuite } from "../../kit/debian-suite.ts";
+import { run } from "../../kit/run.ts";
+
+export interface Engine {
+  /** What the docker command needs to find it. */
+  env: Record<string, string>;
+  stop(): Promise<void>;
+}
+
+const home = join(cacheDirectory, "docker");
+const forwarding = "/proc/sys/net/ipv4/ip_forward";
+
+/**
+ * Starts Debian's Docker engine, unpacked into the cache, with a directory and a socket of its own.
+ * @throws {Error} where it does not start
+ */
+export async function startEngine(): Promise<Engine> {
+  const { root, env: programs } = await debianPrograms(["docker.io", "iptables"]);
+  const env: NodeJS.ProcessEnv = {
+    ...programs,
+    PATH: `${await iptablesDirectory(root)}:${programs.PATH}`,
+    XTABLES_LIBDIR: join(root, "usr/lib/x86_64-linux-gnu/xtables"),
+  };
+  await mkdir(home, { recursive: true });
+  const socket = `unix://${join(home, "docker.sock")}`;
+  const before = await networkSettings(env);
+  const log = openSync(join(home, "dockerd.log"), "w");
+  const daemon = spawn(
+    "dockerd",
+    [
+      ...["--host", socket, "--pidfile", join(home, "dockerd.pid")],
+      ...["--data-root", join(home, "data"), "--exec-root", join(home, "exec")],
+      ...["--exec-opt", "native.cgroupdriver=cgroupfs"],
+    ],
+    { env, stdio: ["ignore", log, log], detached: true },
+  );
+  const ended = new Promise<void>((settle) => {
+    daemon.once("error", () => settle());
+    daemon.once("close", () => settle());
+  });
+  const clientEnv = {
+    DOCKER_HOST: socket,
+    DOCKER_CONFIG: await pluginDirectory(),
+    PATH: `${env.PATH}`,
+  };
+  const engine: Engine = {
+    env: clientEnv,
+    async stop() {
+      daemon.kill("SIGTERM");
+      await ended;
+      await restore(before, env);
+    },
+  };
+  let hasEnded = false;
+  ended.then(() => {
+    hasEnded = true;
+  });
+  for (;;) {
+    const isUp = await run("docker", ["info"], { env: { ...process.env, ...clientEnv } }).then(
+      (text) => text.includes("Server Version"),
+      () => false,
+    );
+    if (isUp) return engine;
+    if (hasEnded) {
+      await restore(before, env);
+      const lines = (await readFile(join(home, "dockerd.log"), "utf8")).trim().split("\n");
+      throw new Error(`the Docker engine does not start: ${lines.at(-1)}`);
+    }
+    await new Promise((settle) => setTimeout(settle, 300));
+  }
+}
+
+/** Debian makes these links when it installs the package. */
+function iptablesDirectory(root: string): Promise<string> {
+  return cached("docker-iptables", async (building) => {
+    await mkdir(building);
+    for (const name of ["iptables", "ip6tables", "iptables-restore", "ip6tables-restore"]) {
+      await symlink(join(root, "usr/sbin/xtables-nft-multi"), join(building, name));
+    }
+  });
+}
+
+/** A configuration of the docker command with compose and buildx, which Debian packages since 13. */
+function pluginDirectory(): Promise<string> {
+  return cached("docker-config", async (building) => {
+    const suite = await DebianSuite.open(["trixie"], "nothing");
+    try {
+      await suite.unpack(["docker-compose", "docker-buildx"], join(building, "packages"));
+    } finally {
+      await suite.close();
+    }
+    const plugins = join(building, "packages/usr/libexec/docker/cli-plugins");
+    await rename(plugins, join(building, "cli-plugins"));
+  });
+}
+
+interface NetworkSettings {
+  forwarding: string;
+  /** Such as `-P FORWARD ACCEPT`. */
+  policy: string;
+  hasBridge: boolean;
+}
+
+/** What dockerd changes on this machine and leaves behind. */
+async function networkSettings(env: NodeJS.ProcessEnv): Promise<NetworkSettings> {
+  const rules = await run("iptables", ["-S", "FORWARD"], { env }).catch(() => "");
+  return {
+    forwarding: await readFile(forwarding, "utf8"),
+    policy: rules.split("\n")[0] ?? "",
+    hasBridge: existsSync("/sys/class/net/docker0"),
+  };
+}
+
+async function restore(before: NetworkSettings, env: NodeJS.ProcessEnv): Promise<void> {
+  await writeFile(forwarding, before.forwarding);
+  if (before.policy !== "") await run("iptables", before.policy.split(" "), { env });
+  if (!before.hasBridge) await run("ip", ["link", "delete", "docker0"]).catch(() => undefined);
+}
