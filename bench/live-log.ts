@@ -29,7 +29,7 @@ const ours: Follow = (path, killed) => {
   });
   const log = new LogFile({
     path,
-    from: "end",
+    from: "start",
     now: () => performance.now(),
     listener: {
       bytes: (chunk) => scanner.push(chunk),

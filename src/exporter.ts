@@ -9,27 +9,17 @@ import { Scraper } from "./collectors/scrape.ts";
 import type { ServeFlags } from "./flags.ts";
 import { buildApp } from "./http/app.ts";
 import { type Listeners, listen } from "./http/listeners.ts";
-import { parseVmstat } from "./kernel/vmstat.ts";
-import { Attribution } from "./kills/attribution.ts";
-import { killOfReport } from "./kills/kill.ts";
-import {
-  isOnlyPositions,
-  KillLedger,
-  type LedgerChange,
-  type SavedLedger,
-} from "./kills/kill-ledger.ts";
-import { KernelKillCount, type KillCountBaseline } from "./kills/kill-reconciler.ts";
-import { KillIntake } from "./kills/kill-recorder.ts";
-import { LiveWorkloads } from "./kills/live-workloads.ts";
+import { KillCounting } from "./kills/kill-counting.ts";
+import type { SavedLedger } from "./kills/kill-ledger.ts";
 import { KernelLog } from "./log-sources/kernel-log.ts";
 import type { KmsgReader } from "./log-sources/kmsg-device.ts";
 import type { Logger } from "./logger.ts";
 import { addOwnSamples, type OwnProcess } from "./own-process.ts";
+import { bootIdIn } from "./sources/boot-id.ts";
 import { bootTimeMs } from "./sources/boot-time.ts";
 import { Host } from "./sources/host.ts";
-import type { HostFiles } from "./sources/host-files.ts";
+import { kernelKills } from "./sources/kernel-kills.ts";
 import { ownProcfs } from "./sources/own-proc.ts";
-import type { SnapshotKeeper } from "./sources/snapshot.ts";
 import type { OpenedState } from "./sources/state-directory.ts";
 import { hostTimeZone } from "./sources/time-zone.ts";
 import { HostHour } from "./status/host-hour.ts";
@@ -52,30 +42,21 @@ export interface ExporterOptions {
 }
 
 const tickMs = 1000;
-/** Positions alone are saved now and then: what is read again holds no kill that was counted. */
-const positionsEveryTicks = 5;
 
 /** Everything joined: one host's files read, its kills counted, served over HTTP. */
 export class Exporter {
   readonly #options: ExporterOptions;
   readonly #host: Host;
-  readonly #files: HostFiles;
-  readonly #boot: string;
-  readonly #ledger: KillLedger;
-  readonly #kernelCount: KernelKillCount;
-  readonly #intake: KillIntake;
   readonly #kernelLog: KernelLog;
+  readonly #counting: KillCounting;
   readonly #scraper: Scraper;
   readonly #status: HostStatus;
   #listeners: Listeners | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #ticks = 0;
-  #hasCaughtUp = false;
   #refusedRequests = 0;
 
   constructor(options: ExporterOptions) {
-    const { flags, state, log, nowMs, monotonicMs, kmsg } = options;
-    this.#options = options;
+    const { flags, state, own, log, nowMs, monotonicMs, printkClockMs, kmsg } = options;
     const host = new Host({
       roots: {
         procfs: flags["path.procfs"],
@@ -91,79 +72,78 @@ export class Exporter {
       },
       keepsDescriptors: true,
     });
-    this.#host = host;
-    this.#files = host.files;
-    this.#boot = this.#bootId();
-    const ownerOf = (cgroup: string | null | undefined) => host.owners.ownerOf(cgroup ?? "");
-    this.#ledger = new KillLedger({
-      save: (change) => this.#save(change),
-      saved: state?.saved as SavedLedger | undefined,
-      nowMs: nowMs(),
-    });
-    this.#kernelCount = new KernelKillCount(
-      this.#ledger.note("kernelCount") as KillCountBaseline | undefined,
-    );
-    this.#intake = new KillIntake({
-      ledger: this.#ledger,
-      attribution: new Attribution(),
-      kernelCount: this.#kernelCount,
-      witness: {
-        lookUp: (pid) => host.table.lookUp(pid),
-        remembered: (pid) => host.table.remembered(pid),
-        readYoung: () => host.table.readYoung(),
-        killCounts: () => host.tree?.killCounts() ?? new Map(),
-        kernelKills: () => this.#kernelKills(),
-      },
-      boot: this.#boot,
-      ownerOf,
-      tell: (report, context) => killOfReport(report, { ...context, ownerOf }),
-      nowMs,
-      monotonicMs,
-      positions: () => this.#kernelLog.positions(),
-      drainSources: () => this.#kernelLog.drain(),
-      log,
-    });
-    this.#kernelLog = new KernelLog({
+    const { files, owners, table, tree } = host;
+    const boot = bootIdIn(flags["path.procfs"]) ?? "";
+    const kernelLog = new KernelLog({
       mode: flags.collectors.includes("kills") ? flags["kernel-log.source"] : "none",
       filePath: flags["kernel-log.file"],
       kmsg,
-      files: this.#files,
-      ledger: this.#ledger,
-      intake: this.#intake,
+      files,
       clock: { nowMs, zone: hostTimeZone(flags["path.rootfs"]) },
       monotonicMs,
-      boot: this.#boot,
-      bootTimeMs: () => bootTimeMs(this.#files, nowMs()),
+      boot,
+      bootTimeMs: () => bootTimeMs(files, nowMs()),
       log,
-      onCaughtUp: () => this.#onCaughtUp(),
+    });
+    const counting = new KillCounting({
+      log: kernelLog,
+      lookup: {
+        lookUp: (pid) => table.lookUp(pid),
+        remembered: (pid) => table.remembered(pid),
+        readYoung: () => table.readYoung(),
+        killCounts: () => tree?.killCounts() ?? new Map(),
+        kernelKills: () => kernelKills(files),
+      },
+      store: state?.directory,
+      saved: state?.saved as SavedLedger | undefined,
+      boot,
+      ownerOf: (cgroup) => owners.ownerOf(cgroup ?? ""),
+      nowMs,
+      monotonicMs,
+      printkMs: printkClockMs,
+      logger: log,
     });
     const hour = new HostHour(monotonicMs);
-    const keepers: SnapshotKeeper[] = [
-      new LiveWorkloads({ ledger: this.#ledger, ownerOf, nowMs }),
-      hour,
-    ];
+    const keepers = [counting, hour];
     const ownProc = ownProcfs();
-    this.#scraper = new Scraper({
-      collectors: this.#collectors().filter(({ name }) => flags.collectors.includes(name)),
+    const collectors: Collector[] = [
+      new HostCollector(host),
+      new CgroupsCollector(host),
+      new ProcessesCollector(host, {
+        top: flags["collector.processes.top"],
+        looksAtCgroups: flags.collectors.includes("cgroups"),
+      }),
+      new KillsCollector({ counting, state: state?.directory }),
+      new LogCollector(kernelLog),
+    ];
+    const scraper = new Scraper({
+      collectors: collectors.filter(({ name }) => flags.collectors.includes(name)),
       snapshot: (deadlineMs) => host.snapshot(deadlineMs),
       keepers,
-      addOwnSamples: (sink) => addOwnSamples(sink, options.own, ownProc, this.#refusedRequests),
+      addOwnSamples: (sink) => addOwnSamples(sink, own, ownProc, this.#refusedRequests),
       now: monotonicMs,
       log,
     });
-    this.#status = new HostStatus({
+    const status = new HostStatus({
       host,
       hour,
       keepers,
       nowMs,
       monotonicMs,
-      kills: () => this.#kills(),
-      unaccounted: () => this.#unaccounted(),
-      sources: () => this.#kernelLog.states,
-      troubles: () => this.#scraper.troubles,
+      kills: () => counting.kills(),
+      unaccounted: () => counting.unaccounted,
+      sources: () => kernelLog.states,
+      troubles: () => scraper.troubles,
       watches: (collector) => flags.collectors.includes(collector),
-      own: options.own,
+      own,
     });
+
+    this.#options = options;
+    this.#host = host;
+    this.#kernelLog = kernelLog;
+    this.#counting = counting;
+    this.#scraper = scraper;
+    this.#status = status;
   }
 
   /**
@@ -171,10 +151,11 @@ export class Exporter {
    * @throws {ListenError} where an address cannot be had
    */
   async start(): Promise<string> {
-    const { flags, monotonicMs, nowMs } = this.#options;
+    const { flags, hostName, log, nowMs } = this.#options;
+    const [scraper, counting, status] = [this.#scraper, this.#counting, this.#status];
     const app = buildApp({
-      scraper: this.#scraper,
-      hostName: this.#options.hostName,
+      scraper,
+      hostName,
       telemetryPath: flags["web.telemetry-path"],
       maxRequests: flags["web.max-requests"],
       basePath: new URL(flags["web.external-url"] ?? "http://localhost").pathname.replace(
@@ -182,17 +163,17 @@ export class Exporter {
         "",
       ),
       ui: flags["web.ui"],
-      isReady: () => this.#hasCaughtUp && this.#scraper.hasRun,
-      kills: () => this.#kills(),
-      victims: (query) => this.#status.victims(query),
-      status: () => this.#status.status(),
-      statusView: () => this.#status.view(),
+      isReady: () => counting.hasCaughtUp && scraper.hasRun,
+      kills: () => counting.kills(),
+      victims: (query) => status.victims(query),
+      status: () => status.status(),
+      statusView: () => status.view(),
       now: nowMs,
       onRefused: () => {
         this.#refusedRequests++;
       },
       onError: (error, path) => {
-        this.#options.log.error({ path, reason: String(error) }, "a request failed");
+        log.error({ path, reason: String(error) }, "a request failed");
       },
     });
     await app.ready();
@@ -201,10 +182,12 @@ export class Exporter {
     );
     // Before the first line: workloads are born at 0, and pids known, before a kill can count.
     const first = { collectors: ["cgroups", "processes"] as const };
-    await this.#scraper.scrape(first, { format: "text", gzip: false });
-    this.#kernelLog.start();
-    this.#kernelCount.read(this.#countReading(monotonicMs()));
-    this.#timer = setInterval(() => this.#tick(), tickMs);
+    await scraper.scrape(first, { format: "text", gzip: false });
+    counting.start();
+    this.#timer = setInterval(() => {
+      counting.tick();
+      status.look();
+    }, tickMs);
     // A file's reader finds out in its first turn that it may not read it.
     await nextTurn();
     return this.#startUpLine(this.#listeners.urls);
@@ -214,114 +197,14 @@ export class Exporter {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#listeners?.close();
-    this.#kernelLog.stop();
-    this.#intake.stop();
+    this.#counting.stop();
     this.#options.state?.directory.close();
     this.#host.close();
   }
 
-  #collectors(): Collector[] {
-    const { flags, nowMs, state } = this.#options;
-    const host = new HostCollector(this.#host);
-    const cgroups = new CgroupsCollector(this.#host);
-    const processes = new ProcessesCollector(this.#host, {
-      top: flags["collector.processes.top"],
-      looksAtCgroups: flags.collectors.includes("cgroups"),
-    });
-    const kills = new KillsCollector({
-      ledger: this.#ledger,
-      nowMs,
-      unaccounted: () => this.#unaccounted(),
-      state: state?.directory,
-    });
-    const log = new LogCollector({
-      sources: () => this.#kernelLog.states,
-      tally: () => this.#kernelLog.tally,
-    });
-    return [host, cgroups, processes, kills, log];
-  }
-
-  #onCaughtUp(): void {
-    const { nowMs, monotonicMs, printkClockMs } = this.#options;
-    this.#intake.commit();
-    if (!this.#ledger.isContinued) {
-      const printkMicros = Math.round(printkClockMs() * 1000);
-      this.#ledger.record({
-        atMs: nowMs(),
-        began: { boot: this.#boot, printkMicros },
-        notes: { firstStartMs: nowMs() },
-      });
-    }
-    this.#hasCaughtUp = true;
-    this.#ledger.showCounts();
-    this.#kernelCount.begin(this.#countReading(monotonicMs()), {
-      logHoldsBoot: this.#kernelLog.holdsBoot,
-    });
-    this.#intake.readCounters();
-    this.#intake.savePositions();
-    this.#saveBaseline();
-  }
-
-  #tick(): void {
-    const { state, monotonicMs } = this.#options;
-    if (this.#hasCaughtUp) {
-      this.#kernelCount.read(this.#countReading(monotonicMs()));
-      this.#saveBaseline();
-      this.#kernelLog.tick(this.#unaccounted());
-    }
-    this.#status.look();
-    if (++this.#ticks % positionsEveryTicks === 0) this.#intake.savePositions();
-    if (state?.directory.isSaving === false) {
-      state.directory.compact(() => this.#ledger.snapshot());
-    }
-    state?.directory.flush();
-  }
-
-  #countReading(nowMs: number) {
-    const rawLines = this.#intake.rawLines;
-    return { boot: this.#boot, rawLines, oomKill: this.#kernelKills(), nowMs };
-  }
-
-  #unaccounted(): number | undefined {
-    return this.#kernelLog.states.length === 0 ? undefined : this.#kernelCount.unaccounted;
-  }
-
-  #saveBaseline(): void {
-    const { baseline } = this.#kernelCount;
-    if (JSON.stringify(baseline) === JSON.stringify(this.#ledger.note("kernelCount"))) return;
-    this.#ledger.record({ atMs: this.#options.nowMs(), notes: { kernelCount: baseline ?? null } });
-  }
-
-  #save(change: LedgerChange): void {
-    const sync = !isOnlyPositions(change);
-    this.#options.state?.directory.append(change, () => this.#ledger.snapshot(), { sync });
-  }
-
-  #kills() {
-    return this.#ledger.list({ limit: Number.POSITIVE_INFINITY }).kills;
-  }
-
-  #kernelKills(): number | undefined {
-    const length = this.#readIfThere("vmstat");
-    return length === undefined ? undefined : parseVmstat(this.#files.bytes, length).oomKills;
-  }
-
-  #readIfThere(name: string): number | undefined {
-    try {
-      return this.#files.read(this.#files.procfs(name));
-    } catch {
-      return undefined;
-    }
-  }
-
-  #bootId(): string {
-    const path = this.#files.procfs("sys/kernel/random/boot_id");
-    return this.#files.textIfReadable(path)?.trim().replaceAll("-", "") ?? "";
-  }
-
   #startUpLine(urls: readonly string[]): string {
     const { flags, own, state } = this.#options;
-    const states = this.#kernelLog.states;
+    const { states, passedOver } = this.#kernelLog;
     const read = states.filter(({ up }) => up).map(({ path }) => path);
     const parts = [
       `oom-exporter ${own.version} serves ${urls.join(" and ")}`,
@@ -330,7 +213,6 @@ export class Exporter {
       `collectors: ${flags.collectors.join(", ")}`,
       `state: ${state?.directory.path ?? "not kept over a restart"}`,
     ];
-    const { passedOver } = this.#kernelLog;
     const unread = [
       ...passedOver.map(({ source, obstacle }) => `${source.path}: ${obstacle}`),
       ...states
@@ -343,12 +225,13 @@ export class Exporter {
   }
 
   #missing(): string[] {
+    const { files, tree } = this.#host;
     const missing: string[] = [];
-    if (this.#files.textIfReadable(this.#files.procfs("pressure/memory")) === undefined) {
+    if (files.textIfReadable(files.procfs("pressure/memory")) === undefined) {
       missing.push("memory pressure: needs Linux 4.20 with CONFIG_PSI, on some with psi=1");
     }
-    if (this.#host.tree === undefined) missing.push("cgroups: no memory controller is mounted");
-    if (this.#kernelKills() === undefined) {
+    if (tree === undefined) missing.push("cgroups: no memory controller is mounted");
+    if (kernelKills(files) === undefined) {
       missing.push("the kernel's own kill count: needs Linux 4.13");
     }
     return missing;

@@ -45,10 +45,7 @@ const mayUse: [room: string, allowed: string[]][] = [
   ["text/", ["text/"]],
   ["kills/", ["kills/", "kernel-log/", "text/"]],
   ["sources/", ["sources/", "kernel/", "kernel-log/local-time", "kills/owner"]],
-  [
-    "log-sources/",
-    ["log-sources/", "kernel-log/", "sources/", "kills/", "collectors/log", "collectors/collector"],
-  ],
+  ["log-sources/", ["log-sources/", "kernel-log/", "sources/", "kills/kill-log"]],
   ["victims/", ["victims/", "kernel/", "sources/", "kills/owner"]],
   ["metrics/catalog", []],
   ["metrics/exposition", ["metrics/catalog"]],

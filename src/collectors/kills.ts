@@ -1,13 +1,9 @@
-import type { KillLedger } from "../kills/kill-ledger.ts";
+import type { KillCounting } from "../kills/kill-counting.ts";
 import type { Collector, CollectorPass } from "./collector.ts";
 
 export interface KillsCollectorOptions {
-  ledger: KillLedger;
-  /** Wall clock, milliseconds since the epoch. */
-  nowMs: () => number;
-  /** Kills that the kernel counted and the log did not show; absent where that cannot be told. */
-  unaccounted: () => number | undefined;
-  /** How the ledger is kept; absent where it is not. */
+  counting: Pick<KillCounting, "counts" | "recent" | "lastKills" | "unaccounted" | "noVictims">;
+  /** How the counts are kept; absent where they are not. */
   state?: {
     readonly isSaving: boolean;
     readonly saveFailures: number;
@@ -15,7 +11,7 @@ export interface KillsCollectorOptions {
   };
 }
 
-/** The kills, as the ledger has counted them. */
+/** The kills, as they have been counted. */
 export class KillsCollector implements Collector {
   readonly name = "kills";
   readonly #options: KillsCollectorOptions;
@@ -25,9 +21,8 @@ export class KillsCollector implements Collector {
   }
 
   collect({ sink }: CollectorPass): void {
-    const { ledger, nowMs, unaccounted, state } = this.#options;
-    const now = nowMs();
-    const counts = ledger.counts(now);
+    const { counting, state } = this.#options;
+    const counts = counting.counts();
     for (const [constraint, kills] of counts?.kills ?? []) {
       sink.add("oom_kills_total", kills, { constraint });
     }
@@ -37,16 +32,17 @@ export class KillsCollector implements Collector {
     for (const { comm, kills } of counts?.commands ?? []) {
       sink.add("oom_command_kills_total", kills, { comm });
     }
-    const recent = ledger.recent(now);
+    const recent = counting.recent();
     for (const { timestampMs, labels } of recent.kills) {
       sink.add("oom_kill_timestamp_seconds", timestampMs / 1000, labels);
     }
     sink.add("oom_kill_timestamps_left_out", recent.leftOut, {});
-    for (const [constraint, lastMs] of ledger.lastKills()) {
+    for (const [constraint, lastMs] of counting.lastKills()) {
       sink.add("oom_last_kill_timestamp_seconds", lastMs / 1000, { constraint });
     }
-    const gap = unaccounted();
-    if (gap !== undefined) sink.add("oom_kills_unaccounted", gap, {});
+    const { unaccounted, noVictims } = counting;
+    if (unaccounted !== undefined) sink.add("oom_kills_unaccounted", unaccounted, {});
+    sink.add("oom_no_victim_total", noVictims, {});
     sink.add("oom_state_persistent", state?.isSaving === true ? 1 : 0, {});
     sink.add("oom_state_save_failures_total", state?.saveFailures ?? 0, {});
     sink.add("oom_state_damaged_total", state?.damagedFiles ?? 0, {});

@@ -1,33 +1,10 @@
+import type { LogSourceState, LogTally } from "../log-sources/log-source.ts";
 import type { Collector, CollectorPass } from "./collector.ts";
 
-export type LogSourceName = "file" | "kmsg";
-
-/** One source of the kernel log, as it stands. */
-export interface LogSourceState {
-  name: LogSourceName;
-  path: string;
-  up: boolean;
-  /** Why it is not up, and what to do; one line. */
-  reason?: string;
-}
-
-/** What was read from the kernel log since this process started. */
-export interface LogTally {
-  lines: number;
-  bytes: number;
-  rotations: number;
-  truncations: number;
-  lostRecords: number;
-  suppressedDumps: number;
-  unparsedKills: number;
-  readErrors: number;
-  /** Wall clock, milliseconds since the epoch; absent before the first record. */
-  lastRecordMs?: number;
-}
-
+/** As `KernelLog` has them. */
 export interface LogCollectorOptions {
-  sources: () => readonly LogSourceState[];
-  tally: () => LogTally;
+  readonly states: readonly LogSourceState[];
+  readonly tally: LogTally;
 }
 
 /** The kernel log itself: whether it is read, and what of it was lost. */
@@ -40,11 +17,11 @@ export class LogCollector implements Collector {
   }
 
   collect({ sink }: CollectorPass): void {
-    for (const { name, path, up } of this.#options.sources()) {
+    for (const { name, path, up } of this.#options.states) {
       sink.add("oom_log_source_up", up ? 1 : 0, { source: name });
       sink.add("oom_log_source_info", 1, { source: name, path });
     }
-    const tally = this.#options.tally();
+    const { tally } = this.#options;
     sink.add("oom_log_lines_total", tally.lines, {});
     sink.add("oom_log_bytes_total", tally.bytes, {});
     sink.add("oom_log_rotations_total", tally.rotations, {});

@@ -10,10 +10,13 @@ import type { OomFragment } from "../kernel-log/oom-fragment.ts";
 import type { KernelLogEvent, OomKillReport } from "../kernel-log/oom-report.ts";
 import { type Chunks, readWholeLog, type WholeLog } from "../kernel-log/whole-log.ts";
 import { killOfReport } from "../kills/kill.ts";
-import { SameKill } from "../kills/kill-deduplicator.ts";
-import { incidentOf, sightingOf } from "../kills/kill-ledger.ts";
+import { incidentOf, KillDeduplicator, sightingOf } from "../kills/kill-deduplicator.ts";
 import { ownerOfCgroup } from "../kills/owner.ts";
 import { openKmsg, readRing } from "../log-sources/kmsg-device.ts";
+import { chooseLogSource } from "../log-sources/log-choice.ts";
+import { bootIdIn } from "../sources/boot-id.ts";
+import { bootTimeMs } from "../sources/boot-time.ts";
+import { HostFiles } from "../sources/host-files.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { killStory, tally } from "./kill-story.ts";
@@ -127,19 +130,15 @@ function sinceOf(text: string, nowMs: number): number {
   return ms;
 }
 
-/** This machine's kernel log: kern.log, else the ring, else the files that mix in users' lines. */
-function ownSource({ rootfs, kmsgPath = "/dev/kmsg" }: ExplainIo): string | undefined {
-  const file = (name: string): string => join(rootfs, "var/log", name);
-  const candidates = [file("kern.log"), kmsgPath, file("messages"), file("syslog")];
-  return candidates.find((path) => {
-    try {
-      if (path === kmsgPath) openKmsg(path).close();
-      else closeSync(openSync(path, "r"));
-      return true;
-    } catch {
-      return false;
-    }
+/** This machine's kernel log, chosen as the exporter chooses it. */
+function ownSource({ rootfs, clock, kmsgPath = "/dev/kmsg" }: ExplainIo): string | undefined {
+  const files = new HostFiles({
+    procfs: join(rootfs, "proc"),
+    sysfs: join(rootfs, "sys"),
+    rootfs,
   });
+  const kmsg = { path: kmsgPath, open: () => openKmsg(kmsgPath) };
+  return chooseLogSource({ files, kmsg, bootTimeMs: bootTimeMs(files, clock()) }).source?.path;
 }
 
 async function explainOne(
@@ -174,7 +173,7 @@ function explainRing(path: string, io: ExplainIo, clock: LogClock, teller: Telle
   };
   const uptimeSeconds = Number(procfs("uptime")?.split(" ")[0]);
   const bootMs = io.clock() - uptimeSeconds * 1000;
-  const bootId = procfs("sys/kernel/random/boot_id")?.replaceAll("-", "");
+  const bootId = bootIdIn(join(io.rootfs, "proc"));
   for (const { raw } of readRing(() => openKmsg(path))) {
     const message = parseKmsgRecord(raw.toString("latin1"));
     if (message === undefined) continue;
@@ -265,7 +264,7 @@ class Teller {
   readonly #stdout: ExplainIo["stdout"];
   readonly #stderr: ExplainIo["stderr"];
   readonly #options: TellerOptions;
-  readonly #known = new SameKill();
+  readonly #known = new KillDeduplicator();
   readonly #names = new Map<string, number>();
   #waiting: Waiting | undefined;
   #told = 0;
@@ -339,7 +338,7 @@ class Teller {
     this.#waiting = undefined;
     this.#firstHand.add(quotedKey(report));
     const sighting = sightingOf(report, { reread: false });
-    if (this.#known.recognise(sighting).as !== "new") return;
+    if (this.#known.classify(sighting).as !== "new") return;
     this.#known.add(this.#known.identify(sighting));
     const { sinceMs, json, style } = this.#options;
     const { timeMs } = report.killLine;

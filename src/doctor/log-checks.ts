@@ -6,9 +6,9 @@ import {
   bootTimeSlackMs,
   chooseLogSource,
   type LogChoice,
-  type LogSource,
   openError,
 } from "../log-sources/log-choice.ts";
+import type { LogSource } from "../log-sources/log-source.ts";
 import { openLog, readAt } from "../log-sources/open-log.ts";
 import { statsOf } from "../log-sources/rotated-logs.ts";
 import type { HostFiles } from "../sources/host-files.ts";

@@ -16,7 +16,7 @@ import { KernelMessageReader } from "./log-line.ts";
 import { parseLoss } from "./log-loss.ts";
 import { FragmentFinder } from "./oom-fragment.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
-import { OomReportAssembler } from "./oom-report.ts";
+import { foundNobody, OomReportAssembler } from "./oom-report.ts";
 
 const kilobyte = 1024;
 /** How far before a kill its dump may begin. */
@@ -58,15 +58,15 @@ const partNeedles = [
   ...["Task in ", "oom-kill:c", "ill process ", "llocation failure"],
 ].map((text) => Buffer.from(text));
 const groupNeedle = Buffer.from("Tasks i");
-const lossNeedles = ["callbacks su", "messages dr", "Missed ", " lost "].map((text) =>
-  Buffer.from(text),
+const asideNeedles = ["callbacks su", "messages dr", "Missed ", " lost ", "killable pr"].map(
+  (text) => Buffer.from(text),
 );
 
 export interface KillScannerOptions extends ReaderOptions {
   clock: LogClock;
   /** Number of the first line; without it lines are not counted, and reports carry none. */
   firstLine?: number;
-  /** Also tell of messages that the log says it lost. */
+  /** Also report messages that the log says it lost, and events without a victim. */
   losses?: boolean;
 }
 
@@ -89,9 +89,9 @@ export class KillScanner {
   #base = 0;
   /** Of the stream: where the current file's offset 0 lies. */
   #origin = 0;
-  /** Window positions: up to where kills, group lines and losses have been looked for and lines read. */
+  /** Window positions: up to where kills, group lines and lines without a kill have been searched and lines read. */
   #searched = 0;
-  #lossesSearched = 0;
+  #asideSearched = 0;
   #read = 0;
   #groupUntil = 0;
   #groupSearched = 0;
@@ -113,8 +113,9 @@ export class KillScanner {
     this.#line = options.firstLine;
     this.#tell = tell;
     this.#assembler = new OomReportAssembler((event) => {
-      // Losses are searched for everywhere, not only in the lines around a kill.
-      if (event.kind === "loss" && this.#isReading) return;
+      // What has no kill is searched for everywhere, not only in the lines around a kill.
+      const isAside = event.kind === "loss" || event.kind === "no_victim";
+      if (isAside && this.#isReading) return;
       if (event.kind === "kill" || event.kind === "unparsed") this.#toldKill = true;
       tell(event);
     });
@@ -222,7 +223,7 @@ export class KillScanner {
     this.#length -= dropped;
     const move = (position: number): number => Math.max(0, position - dropped);
     this.#searched = move(this.#searched);
-    this.#lossesSearched = move(this.#lossesSearched);
+    this.#asideSearched = move(this.#asideSearched);
     this.#read = move(this.#read);
     this.#groupUntil = move(this.#groupUntil);
     this.#groupSearched = move(this.#groupSearched);
@@ -249,7 +250,7 @@ export class KillScanner {
       this.#readReport(hit, end);
     }
     if (!this.#assembler.isTorn) this.#readGroupLine(this.#searched, final);
-    if (this.#losses) this.#readLosses(final);
+    if (this.#losses) this.#readAside(final);
   }
 
   /** Position of the next kill line's words that has not been looked at; -1 if there is none yet. */
@@ -403,23 +404,24 @@ export class KillScanner {
     }
   }
 
-  #readLosses(final: boolean): void {
+  #readAside(final: boolean): void {
     const window = this.#bytes();
     for (;;) {
-      const hit = firstOf(window, lossNeedles, this.#lossesSearched, this.#length);
+      const hit = firstOf(window, asideNeedles, this.#asideSearched, this.#length);
       if (hit < 0) {
-        this.#lossesSearched = Math.max(this.#lossesSearched, this.#length - 16);
+        this.#asideSearched = Math.max(this.#asideSearched, this.#length - 16);
         return;
       }
       const end = this.#lineEnd(hit, final);
       if (end < 0) {
-        this.#lossesSearched = hit;
+        this.#asideSearched = hit;
         return;
       }
-      this.#lossesSearched = end;
+      this.#asideSearched = end;
       const line = this.#window.toString("latin1", this.#lineStart(hit), end).replace(/\n$/, "");
       const message = this.#newReader().read(line);
       if (message === undefined) continue;
+      if (foundNobody(message)) this.#tell({ kind: "no_victim" });
       const loss = parseLoss(message);
       if (loss !== undefined) this.#tell({ kind: "loss", loss });
     }

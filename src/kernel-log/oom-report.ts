@@ -98,6 +98,11 @@ interface PastEvent {
   nextPrintsDump: boolean;
 }
 
+/** `Out of memory and no killable processes...`: the kernel looked for a victim and found none. */
+export function foundNobody({ text, origin }: KernelMessage): boolean {
+  return origin !== "user" && text.startsWith("Out of memory and no killable processes");
+}
+
 /** What comes after memory.stat in a dump. */
 const isBehindStat = /^(?:Tasks state|\[ *pid|oom-kill:)|[Kk]illed process |invoked oom-killer:/;
 
@@ -306,7 +311,7 @@ export class OomReportAssembler {
       if (event.taskIn.limit === undefined) event.tornTaskIn = text;
       return true;
     }
-    if (text.startsWith("Out of memory and no killable processes")) {
+    if (foundNobody(message)) {
       const event = this.#eventOf(message);
       if (event !== undefined) this.#open.splice(this.#open.indexOf(event), 1);
       this.#tell({ kind: "no_victim" });

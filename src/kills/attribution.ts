@@ -1,6 +1,6 @@
-/** How long a kill is held back for want of its cgroup. */
+/** How long a kill without a known cgroup is held back. */
 export const heldAtMostMs = 500;
-/** So many lines and counter rises are weighed against each other; older ones are given up. */
+/** Lines and counter rises weighed against each other; older ones are given up. */
 const lineLimit = 2048;
 const riseLimit = 256;
 /** Rises are weighed as long as one of so many last lines may still gain by it. */
@@ -30,16 +30,11 @@ export interface VictimFacts {
   remembered?: SeenProcess;
 }
 
-export type Evidence = "constraint_line" | "process" | "remembered" | "counter" | "none";
-
 export interface Attributed {
   /** What `take` was given to know the kill by. */
   key: string;
   /** The victim's own cgroup; absent where nothing proves one. */
   cgroup?: string;
-  by: Evidence;
-  /** The kill has been given out as unknown before: for page and API only. */
-  isLate: boolean;
 }
 
 interface Line {
@@ -62,7 +57,7 @@ interface Rise {
 }
 
 /**
- * Which cgroup was a victim in? In this order: its constraint line, /proc/PID/cgroup if the pid
+ * Finds the cgroup a victim was in. In this order: its constraint line, /proc/PID/cgroup if the pid
  * still has the same comm, what was remembered of the pid with the same comm and uid, the counters.
  *
  * The counters: the kernel raises `oom_kill` of the victim's own cgroup (`memory.events.local`, v1
@@ -92,9 +87,9 @@ export class Attribution {
    * Returns its cgroup, or `undefined`: then `allLinesRead` or `due` will.
    */
   take(key: string, facts: VictimFacts, nowMs: number): Attributed | undefined {
-    const { cgroup, by } = directEvidence(facts);
+    const cgroup = directEvidence(facts);
     this.#addLine({ key, within: facts.within, cgroup });
-    if (cgroup !== undefined) return { key, cgroup, by, isLate: false };
+    if (cgroup !== undefined) return { key, cgroup };
     this.#heldSince.set(key, nowMs);
     return undefined;
   }
@@ -127,13 +122,13 @@ export class Attribution {
   allLinesRead(lostLines: number): Attributed[] {
     for (let lost = this.#lostLines; lost < lostLines; lost++) this.#addLine({});
     this.#lostLines = lostLines;
-    let isNews = false;
+    let hasNewRise = false;
     for (const rise of this.#rises) {
       if (rise.through !== undefined) continue;
       rise.through = this.#lineCount;
-      isNews = true;
+      hasNewRise = true;
     }
-    if (!isNews) return [];
+    if (!hasNewRise) return [];
     const firstOpen = this.#firstOpenLine();
     this.#rises = this.#rises.filter(
       ({ after, through }) => after >= this.#forgotten && (through as number) >= firstOpen,
@@ -143,20 +138,20 @@ export class Attribution {
       for (const line of lines) {
         line.cgroup = cgroup;
         if (line.key === undefined) continue;
-        const isLate = !this.#heldSince.delete(line.key);
-        settled.push({ key: line.key, cgroup, by: "counter", isLate });
+        this.#heldSince.delete(line.key);
+        settled.push({ key: line.key, cgroup });
       }
     }
     return settled;
   }
 
-  /** Kills that have been held back as long as may be. They are given out as unknown. */
+  /** Kills that have been held back as long as may be. Their cgroup stays unknown. */
   due(nowMs: number): Attributed[] {
     const due: Attributed[] = [];
     for (const [key, sinceMs] of this.#heldSince) {
       if (nowMs - sinceMs < heldAtMostMs) break;
       this.#heldSince.delete(key);
-      due.push({ key, by: "none", isLate: false });
+      due.push({ key });
     }
     return due;
   }
@@ -177,18 +172,18 @@ export class Attribution {
   }
 }
 
-function directEvidence(facts: VictimFacts): { cgroup?: string; by: Evidence } {
+function directEvidence(facts: VictimFacts): string | undefined {
   const { comm, uid, victimCgroup, stillThere, remembered } = facts;
-  if (victimCgroup !== undefined) return { cgroup: victimCgroup, by: "constraint_line" };
+  if (victimCgroup !== undefined) return victimCgroup;
   if (stillThere?.comm === comm) {
     const cgroup = stillThere.cgroup.replace(/ \(deleted\)$/, "");
     // On v1 the kernel shows `/` for a task that is exiting; a victim in `/` has no other trace.
-    if (cgroup !== "/" && isWithin(cgroup, facts)) return { cgroup, by: "process" };
+    if (cgroup !== "/" && isWithin(cgroup, facts)) return cgroup;
   }
   if (remembered?.comm === comm && (uid ?? remembered.uid) === remembered.uid) {
-    if (isWithin(remembered.cgroup, facts)) return { cgroup: remembered.cgroup, by: "remembered" };
+    if (isWithin(remembered.cgroup, facts)) return remembered.cgroup;
   }
-  return { by: "none" };
+  return undefined;
 }
 
 /** The root has no limit: no memory cgroup kill has its victim there. */

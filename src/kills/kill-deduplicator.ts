@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
+import type { OomKillReport } from "../kernel-log/oom-report.ts";
+import { BoundedMap } from "./bounded-map.ts";
 
-/** So many kills are remembered one by one; of older ones only the newest printk time per boot. */
+/** Kills remembered one by one; of older ones only the newest printk time per boot is kept. */
 export const identityLimit = 10_000;
 /** A group event names its first victim again within this time. */
 const groupEventMs = 60_000;
@@ -8,9 +10,9 @@ const groupEventMs = 60_000;
 const unknownBootMs = 60_000;
 const bootLimit = 16;
 
-/** What one `Killed process` line tells about which kill it is. */
+/** What identifies the kill of one `Killed process` line. */
 export interface KillSighting {
-  /** Boot id, 32 hex digits without dashes; absent where nothing tells which boot the line is of. */
+  /** Boot id, 32 hex digits without dashes; absent where the boot of the line is unknown. */
   boot?: string;
   pid: number;
   comm: string;
@@ -57,7 +59,7 @@ export interface SavedIdentities {
   watermarks: [boot: string, printkMicros: number][];
 }
 
-export type Recognised =
+export type Classified =
   /** A kill never seen before. */
   | { as: "new" }
   /** A line that the kernel printed once and that has been read before. */
@@ -65,7 +67,7 @@ export type Recognised =
   /** A further line of a known kill: the group event's second naming of its victim. */
   | { as: "further_line"; identity: KillIdentity };
 
-/** What a copy or a further line teaches about a known kill. */
+/** What a copy or a further line adds to a known kill. */
 export interface IdentityUpdate {
   serial: number;
   printkMicros?: number;
@@ -74,7 +76,7 @@ export interface IdentityUpdate {
 }
 
 /**
- * Tells whether a line is of a kill already seen.
+ * Decides whether a line belongs to a kill already seen.
  *
  * Invariant: two lines are of the same kill if and only if they have the same boot and pid and
  * equal printk time; or, where either lacks it, equal text; or the later one repeats the earlier
@@ -84,18 +86,18 @@ export interface IdentityUpdate {
  * small machine in seconds, and its victims have one name. After a restart in the middle of the
  * event the evidence is with the first line, not with the repeated one.
  *
- * Where the boot of either is not known, more is asked for: equal text besides the equal printk
- * time, wall clocks that agree besides the equal text, and the scanner's word for a repeat. A second
+ * Where the boot of either is not known, more is required: equal text besides the equal printk
+ * time, wall clocks that agree besides the equal text, and the scanner's mark for a repeat. A second
  * boot gives the same pids at nearly the same times to the same programs.
  */
-export class SameKill {
+export class KillDeduplicator {
   #serial = 0;
   /** By serial. */
   readonly #known = new Map<number, KillIdentity>();
   readonly #byPid = new Map<number, KillIdentity[]>();
-  readonly #watermarks = new Map<string, number>();
+  readonly #watermarks = new BoundedMap<string, number>(bootLimit);
 
-  recognise(sighting: KillSighting): Recognised {
+  classify(sighting: KillSighting): Classified {
     const digest = digestOf(sighting.text);
     const candidates = this.#byPid.get(sighting.pid) ?? [];
     const copy = candidates.findLast((known) => isCopy(known, sighting, digest));
@@ -111,7 +113,7 @@ export class SameKill {
 
   /**
    * Whether a line that is read again is older than the kills still remembered one by one. Lines
-   * behind a saved position are never judged so: they count whatever their time stamps say.
+   * after a saved position are never judged so: they count whatever their time stamps say.
    */
   isBelowWatermark({ reread, boot, printkMicros }: KillSighting): boolean {
     if (!reread || boot === undefined || printkMicros === undefined) return false;
@@ -149,14 +151,14 @@ export class SameKill {
     };
   }
 
-  /** What a line that is no new kill teaches; `undefined` where it teaches nothing. */
-  lesson(recognised: Recognised, sighting: KillSighting): IdentityUpdate | undefined {
-    if (recognised.as === "new") return undefined;
-    const { serial, printks, lines, bareLines } = recognised.identity;
+  /** What a line that is no new kill adds to its identity; `undefined` where it adds nothing. */
+  updateFor(classified: Classified, sighting: KillSighting): IdentityUpdate | undefined {
+    if (classified.as === "new") return undefined;
+    const { serial, printks, lines, bareLines } = classified.identity;
     const { printkMicros, reread } = sighting;
     if (printkMicros !== undefined) {
       if (printks.includes(printkMicros)) return undefined;
-      const known = recognised.as === "copy" ? lines : lines + 1;
+      const known = classified.as === "copy" ? lines : lines + 1;
       return { serial, printkMicros, lines: Math.max(known, printks.length + 1), bareLines };
     }
     if (reread || (bareLines !== undefined && !isSecondNaming(sighting))) return undefined;
@@ -164,7 +166,7 @@ export class SameKill {
     return { serial, lines: Math.max(lines, seen), bareLines: seen };
   }
 
-  learn({ serial, printkMicros, lines, bareLines }: IdentityUpdate): void {
+  update({ serial, printkMicros, lines, bareLines }: IdentityUpdate): void {
     const identity = this.#known.get(serial);
     if (identity === undefined) return;
     if (printkMicros !== undefined) identity.printks.push(printkMicros);
@@ -190,11 +192,7 @@ export class SameKill {
     else this.#byPid.set(identity.pid, others);
     const { boot, printks } = identity;
     if (boot === undefined || printks.length === 0) return;
-    const watermark = Math.max(this.#watermarks.get(boot) ?? -1, ...printks);
-    this.#watermarks.delete(boot);
-    this.#watermarks.set(boot, watermark);
-    const [oldestBoot] = this.#watermarks.keys();
-    if (this.#watermarks.size > bootLimit) this.#watermarks.delete(oldestBoot as string);
+    this.#watermarks.set(boot, Math.max(this.#watermarks.get(boot) ?? -1, ...printks));
   }
 }
 
@@ -252,4 +250,29 @@ function timeApartMs(known: KillIdentity, sighting: KillSighting): number | unde
 
 function digestOf(text: string): string {
   return createHash("sha1").update(text.trimEnd(), "latin1").digest("base64url").slice(0, 12);
+}
+
+/** The identity that a report's kill line carries. `boot`: what the source knows of it. */
+export function sightingOf(
+  report: OomKillReport,
+  { boot, reread }: { boot?: string; reread: boolean },
+): KillSighting {
+  const { killLine, pid, comm, repeatsVictim, groupCgroup } = report;
+  return {
+    boot: killLine.bootId ?? boot,
+    pid,
+    comm,
+    printkMicros: killLine.printkMicros,
+    timeMs: killLine.timeMs,
+    text: killLine.text,
+    repeatsVictim,
+    inGroup: groupCgroup !== undefined,
+    reread,
+  };
+}
+
+/** `<boot id, 8 hex, or 0>-<printk µs or epoch s>-<pid>` */
+export function incidentOf({ boot, printkMicros, timeMs, pid }: KillSighting): string {
+  const time = printkMicros ?? Math.floor((timeMs ?? 0) / 1000);
+  return `${boot?.slice(0, 8) ?? "0"}-${time}-${pid}`;
 }

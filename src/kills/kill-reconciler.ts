@@ -1,11 +1,11 @@
 /** How long a gap must stand before it is believed: the log may lag behind the counter. */
 const gapStandsMs = 10_000;
-/** How long the log must lead before the baseline is taken to have been too high. */
+/** How long the log must lead before the baseline counts as too high. */
 const leadStandsMs = 2_000;
 /** One reading is kept per this time. */
 const readingEveryMs = 250;
 
-/** Where counting against the kernel began in a boot; kept with the ledger. */
+/** Where reconciliation began in a boot; kept with the ledger. */
 export interface KillCountBaseline {
   boot: string;
   /** `oom_kill` of /proc/vmstat at that moment. */
@@ -37,7 +37,7 @@ interface PastReading {
 }
 
 /**
- * Holds the log against the kernel's own count of kills.
+ * Reconciles the log with the kernel's own count of kills.
  *
  * Invariants:
  * - a kill whose line comes within 10 s is never unaccounted, whatever else is killed meanwhile;
@@ -45,7 +45,7 @@ interface PastReading {
  *   baseline without a line;
  * - a lead of the log (a baseline taken while lines were under way) hides no later gap.
  */
-export class KernelKillCount {
+export class KillReconciler {
   #current: KillCountBaseline | undefined;
   #past: PastReading[] = [];
   #lost = 0;

@@ -1,39 +1,21 @@
 import type { KernelMessage } from "../kernel-log/kernel-message.ts";
 import type { OomKillReport } from "../kernel-log/oom-report.ts";
-import type { Attributed, Attribution, SeenProcess } from "./attribution.ts";
-import type { Kill } from "./kill.ts";
-import type { KillSighting } from "./kill-deduplicator.ts";
-import { incidentOf, type KillEntry, type KillLedger, sightingOf } from "./kill-ledger.ts";
-import type { KernelKillCount } from "./kill-reconciler.ts";
+import { type Attributed, Attribution, type SeenProcess } from "./attribution.ts";
+import { BoundedMap } from "./bounded-map.ts";
+import type { Kill, KillContext } from "./kill.ts";
+import { incidentOf, type KillSighting, sightingOf } from "./kill-deduplicator.ts";
+import type { KillEntry, KillLedger } from "./kill-ledger.ts";
+import type { KillLineRead, KillLog } from "./kill-log.ts";
+import type { KillReconciler } from "./kill-reconciler.ts";
 import type { Owner } from "./owner.ts";
 
-/** One `Killed process` line as a source brings it. */
-export interface Arrival {
-  report: OomKillReport;
-  /** Under which key the ledger keeps the position of its source. */
-  source: string;
-  sourcePath: string;
-  /** Just written, as against found in the log. */
-  isLive: boolean;
-  /** The boot that the line is of, as far as the source can tell. */
-  boot?: string;
-  /** The source goes over lines again that it cannot prove to be new. */
-  isReread: boolean;
-  /** Older than the first start: shown, never counted. */
-  isHistory: boolean;
-  /** Where reading goes on right behind this line; absent where the source has no positions. */
-  position?: unknown;
-  /** Tells the source that this line could not be taken in after all. */
-  fail: (error: unknown) => void;
-}
-
-/** The host's own knowledge of who is where: what is left when the log does not say. */
-export interface HostWitness {
+/** What the host knows of its processes and cgroups: all there is where the log names no cgroup. */
+export interface VictimLookup {
   /** The process as it stands now, if it is still there. */
   lookUp(pid: number): Partial<SeenProcess> | undefined;
   /** The process as it was last seen. */
   remembered(pid: number): Partial<SeenProcess> | undefined;
-  /** Looks who the new processes are. */
+  /** Reads the processes that are new. */
   readYoung(): void;
   /** Kills counted at each cgroup itself. */
   killCounts(): Map<string, number>;
@@ -41,98 +23,102 @@ export interface HostWitness {
   kernelKills(): number | undefined;
 }
 
-export interface KillIntakeOptions {
+export interface KillRecorderOptions {
   ledger: KillLedger;
-  attribution: Attribution;
-  kernelCount: KernelKillCount;
-  witness: HostWitness;
+  reconciler: KillReconciler;
+  log: Pick<KillLog, "positions" | "drain" | "failed">;
+  lookup: VictimLookup;
   /** Boot id of the running kernel. */
   boot: string;
   ownerOf: (cgroup: string | null | undefined) => Owner;
-  /** Makes a story of a report. */
-  tell: (report: OomKillReport, context: { incident: string; sourceName: string }) => Kill;
+  /** Makes a kill of a report. */
+  describe: (report: OomKillReport, context: KillContext) => Kill;
   nowMs: () => number;
   monotonicMs: () => number;
-  /** Where each source stands when no kill of it is held back. */
-  positions: () => Record<string, unknown>;
-  /** Reads what the sources have at this moment. */
-  drainSources: () => Promise<void>;
-  log: { warn(fields: object, message: string): void };
+  logger: { warn(fields: object, message: string): void };
 }
 
-/** While kills come in, processes and counters are looked at this often, and for so long after the last. */
-const closeLookEveryMs = 10;
-const closeLookForMs = 10_000;
+/** While kills come in, processes and counters are read this often, and for so long after the last. */
+const lookEveryMs = 10;
+const lookForMs = 10_000;
 /** A look that takes long, on a host with many cgroups, is followed by as long a rest, at most this. */
 const longestRestMs = 50;
-/** So long after the last kill the looks go on, but take a tenth of the time at most. */
+/** From then on after the last kill, looking takes a tenth of the time at most. */
 const stormMs = 1000;
 const quietRestShare = 9;
 const longestQuietRestMs = 500;
-const givenOutLimit = 1024;
-const witnessFailed =
-  "the host could not be asked whose cgroup a kill was in, by a mistake of this program; please report it. Kills count all the same, some without their cgroup; this is not told again";
+const publishedLimit = 1024;
+const lookupFailed =
+  "failed to look up the cgroup of a victim (bug, please report). Kills count all the same, some without their cgroup; further failures are not logged";
 
 interface Held {
   key: string;
-  arrival: Arrival;
+  read: KillLineRead;
+  isHistory: boolean;
   sighting: KillSighting;
-  line: ReturnType<KillLedger["sight"]>;
+  line: ReturnType<KillLedger["classify"]>;
   report: OomKillReport;
   isSettled: boolean;
 }
 
 /**
- * Takes kills from the sources into the ledger, in the order of their lines, each held back at most
- * 500 ms until it is known whose cgroup it was.
+ * Records kill lines in the ledger, in the order of the log, each held back at most 500 ms until the
+ * victim's cgroup is known.
  *
  * Invariants:
- * - a position is never saved that lies behind a line which the ledger does not have, but for one
- *   whose source was told that it failed;
+ * - a position is never saved that lies after a line which the ledger does not have, but for one
+ *   that was reported to the log as failed;
  * - nothing that the host answers, or fails to, keeps a kill from being counted.
  */
-export class KillIntake {
-  readonly #options: KillIntakeOptions;
+export class KillRecorder {
+  readonly #options: KillRecorderOptions;
+  readonly #attribution = new Attribution();
   readonly #held: Held[] = [];
-  /** The last kills given out, by key: more may yet be learnt of them. */
-  readonly #givenOut = new Map<string, { killLine: KernelMessage; incident: string }>();
+  /** The last kills published, by key: more may yet be found out about them. */
+  readonly #published = new BoundedMap<string, { killLine: KernelMessage; incident: string }>(
+    publishedLimit,
+  );
   readonly #counts = new Map<string, number>();
   #countsKnown = false;
   #lastKillMs = 0;
   #isQuiet = false;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
-  #hasSaidFailed = false;
+  #hasLoggedFailure = false;
   #serial = 0;
 
-  constructor(options: KillIntakeOptions) {
+  constructor(options: KillRecorderOptions) {
     this.#options = options;
   }
 
-  /** Takes one line; `commit` is to be called when the source has no more at hand. */
-  take(arrival: Arrival): void {
-    const { ledger, attribution, monotonicMs } = this.#options;
-    const { report, isLive, boot, isReread } = arrival;
+  /**
+   * Takes one line; `commit` is to be called when the source has no more at hand.
+   * `isHistory`: older than the first start, so shown but never counted.
+   */
+  take(read: KillLineRead, isHistory: boolean): void {
+    const { ledger, monotonicMs } = this.#options;
+    const { report, isLive, boot, isReread } = read;
     const sighting = sightingOf(report, { boot, reread: isReread });
-    const line = ledger.sight(sighting);
-    const held = { key: `${++this.#serial}`, arrival, sighting, line, report, isSettled: true };
+    const line = ledger.classify(sighting);
+    const key = `${++this.#serial}`;
+    const held = { key, read, isHistory, sighting, line, report, isSettled: true };
     this.#held.push(held);
-    if (!isLive || arrival.isHistory || line === "copy") return;
+    if (!isLive || isHistory || line === "copy") return;
     if (line === "further_line") {
-      attribution.takeFurtherLine({ within: scopeOf(report) });
+      this.#attribution.takeFurtherLine({ within: scopeOf(report) });
       return;
     }
-    const attributed = attribution.take(held.key, this.#factsOf(report), monotonicMs());
+    const attributed = this.#attribution.take(held.key, this.#factsOf(report), monotonicMs());
     if (attributed === undefined) held.isSettled = false;
     else this.#settle(held, attributed);
-    this.#lookClosely();
+    this.#lookSoon();
   }
 
-  /** The group line came after its first victim: the story learns of it. */
+  /** The group line came after its first victim: adds the group to the story. */
   amend(report: OomKillReport): void {
-    const held = this.#held.find((candidate) => candidate.arrival.report === report);
+    const held = this.#held.find((candidate) => candidate.read.report === report);
     if (held !== undefined) held.report = { ...held.report, groupCgroup: report.groupCgroup };
-    else this.#amendGivenOut(report.killLine, { group: report.groupCgroup ?? null });
+    else this.#amendPublished(report.killLine, { group: report.groupCgroup ?? null });
   }
 
   /**
@@ -146,25 +132,21 @@ export class KillIntake {
     try {
       this.#record(ready);
     } catch (error) {
-      for (const { arrival } of ready) arrival.fail(error);
+      for (const { read } of ready) this.#options.log.failed(read, error);
       return;
     }
     for (const { key, sighting, report } of ready) {
-      this.#givenOut.set(key, { killLine: report.killLine, incident: incidentOf(sighting) });
-    }
-    for (const key of this.#givenOut.keys()) {
-      if (this.#givenOut.size <= givenOutLimit) break;
-      this.#givenOut.delete(key);
+      this.#published.set(key, { killLine: report.killLine, incident: incidentOf(sighting) });
     }
   }
 
   #record(ready: readonly Held[]): void {
-    const positions = this.#options.positions();
-    for (const source of new Set(this.#held.map(({ arrival }) => arrival.source))) {
+    const positions = this.#options.log.positions();
+    for (const source of new Set(this.#held.map(({ read }) => read.source))) {
       // It has been read further than may be saved.
-      const last = ready.findLast(({ arrival }) => arrival.source === source);
-      if (last?.arrival.position === undefined) delete positions[source];
-      else positions[source] = last.arrival.position;
+      const last = ready.findLast(({ read }) => read.source === source);
+      if (last?.read.position === undefined) delete positions[source];
+      else positions[source] = last.read.position;
     }
     const entries = ready.flatMap((held) => this.#entryOf(held));
     this.#options.ledger.record({ atMs: this.#options.nowMs(), entries, positions });
@@ -174,7 +156,7 @@ export class KillIntake {
   savePositions(): void {
     if (this.#held.length > 0) return;
     const { ledger, nowMs } = this.#options;
-    const positions = Object.entries(this.#options.positions()).filter(
+    const positions = Object.entries(this.#options.log.positions()).filter(
       ([source, position]) => JSON.stringify(position) !== JSON.stringify(ledger.position(source)),
     );
     if (positions.length === 0) return;
@@ -185,13 +167,12 @@ export class KillIntake {
   get rawLines(): number {
     const { ledger, boot } = this.#options;
     const waiting = this.#held.filter(
-      ({ sighting, arrival, line }) =>
-        !arrival.isHistory && sighting.boot === boot && line !== "copy",
+      ({ sighting, isHistory, line }) => !isHistory && sighting.boot === boot && line !== "copy",
     );
     return ledger.rawLines(boot) + waiting.length;
   }
 
-  /** Gives out what is held back, as it is, and saves everything. */
+  /** Publishes what is held back, as it is, and saves everything. */
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
@@ -202,16 +183,16 @@ export class KillIntake {
 
   /** Reads the counters once, so that the first rise of a storm has something to rise from. */
   readCounters(): void {
-    const { witness, attribution } = this.#options;
-    const counts = this.#ask(() => witness.killCounts());
+    const { lookup } = this.#options;
+    const counts = this.#ask(() => lookup.killCounts());
     if (counts === undefined) return;
     for (const [cgroup, count] of counts) {
       // A cgroup that was not there at the last look was made since, with its counter at 0.
       const before = this.#counts.get(cgroup) ?? (this.#countsKnown ? 0 : count);
-      attribution.counterRead(cgroup, count - before);
+      this.#attribution.counterRead(cgroup, count - before);
     }
     for (const cgroup of this.#counts.keys()) {
-      if (!counts.has(cgroup)) attribution.counterGone(cgroup);
+      if (!counts.has(cgroup)) this.#attribution.counterGone(cgroup);
     }
     this.#counts.clear();
     for (const [cgroup, count] of counts) this.#counts.set(cgroup, count);
@@ -219,9 +200,9 @@ export class KillIntake {
   }
 
   #factsOf(report: OomKillReport) {
-    const { witness } = this.#options;
+    const { lookup } = this.#options;
     const { pid, comm, uid, victimCgroup, prefix } = report;
-    const needsWitness = victimCgroup === undefined;
+    const isUnnamed = victimCgroup === undefined;
     return {
       pid,
       comm,
@@ -229,32 +210,31 @@ export class KillIntake {
       victimCgroup,
       within: scopeOf(report),
       isMemcgKill: prefix === "Memory cgroup out of memory" || report.constraint === "memcg",
-      stillThere: needsWitness ? this.#ask(() => seen(witness.lookUp(pid))) : undefined,
-      remembered: needsWitness ? this.#ask(() => seen(witness.remembered(pid))) : undefined,
+      stillThere: isUnnamed ? this.#ask(() => seen(lookup.lookUp(pid))) : undefined,
+      remembered: isUnnamed ? this.#ask(() => seen(lookup.remembered(pid))) : undefined,
     };
   }
 
-  #lookClosely(): void {
+  #lookSoon(): void {
     this.#lastKillMs = this.#options.monotonicMs();
     if (this.#isQuiet) {
       clearTimeout(this.#timer);
       this.#timer = undefined;
       this.#isQuiet = false;
     }
-    this.#timer ??= setTimeout(() => void this.#closeLook(), 0);
+    this.#timer ??= setTimeout(() => void this.#look(), 0);
   }
 
-  async #closeLook(): Promise<void> {
-    const { attribution, monotonicMs } = this.#options;
-    const startMs = monotonicMs();
+  async #look(): Promise<void> {
+    const startMs = this.#options.monotonicMs();
     this.#isQuiet = false;
     try {
       await this.#gatherEvidence(startMs);
     } catch (error) {
-      this.#sayFailed(error);
+      this.#logFailure(error);
     }
     if (this.#isStopped) return;
-    this.#settleAll(attribution.due(startMs));
+    this.#settleAll(this.#attribution.due(startMs));
     this.commit();
     this.#planNextLook(startMs);
   }
@@ -264,11 +244,11 @@ export class KillIntake {
    * fewer lines a rise may belong to.
    */
   async #gatherEvidence(nowMs: number): Promise<void> {
-    const { witness, drainSources } = this.#options;
-    witness.readYoung();
-    await drainSources();
+    const { lookup, log } = this.#options;
+    lookup.readYoung();
+    await log.drain();
     this.readCounters();
-    await drainSources();
+    await log.drain();
     if (!this.#isStopped) this.#compareCounts(nowMs);
   }
 
@@ -276,7 +256,7 @@ export class KillIntake {
     const tookMs = this.#options.monotonicMs() - startMs;
     const sinceKillMs = startMs - this.#lastKillMs;
     const isBusy = this.#held.length > 0 || sinceKillMs <= stormMs;
-    if (!isBusy && sinceKillMs > closeLookForMs) {
+    if (!isBusy && sinceKillMs > lookForMs) {
       this.#timer = undefined;
       return;
     }
@@ -285,8 +265,8 @@ export class KillIntake {
       : [tookMs * quietRestShare, longestQuietRestMs];
     this.#isQuiet = !isBusy;
     this.#timer = setTimeout(
-      () => void this.#closeLook(),
-      Math.min(longestMs, Math.max(closeLookEveryMs, restMs)),
+      () => void this.#look(),
+      Math.min(longestMs, Math.max(lookEveryMs, restMs)),
     );
   }
 
@@ -294,24 +274,24 @@ export class KillIntake {
     try {
       return question();
     } catch (error) {
-      this.#sayFailed(error);
+      this.#logFailure(error);
       return undefined;
     }
   }
 
-  #sayFailed(error: unknown): void {
-    if (this.#hasSaidFailed) return;
-    this.#hasSaidFailed = true;
+  #logFailure(error: unknown): void {
+    if (this.#hasLoggedFailure) return;
+    this.#hasLoggedFailure = true;
     const reason = error instanceof Error ? error.stack : String(error);
-    this.#options.log.warn({ reason }, witnessFailed);
+    this.#options.logger.warn({ reason }, lookupFailed);
   }
 
   #compareCounts(nowMs: number): void {
-    const { witness, attribution, kernelCount, boot } = this.#options;
+    const { lookup, reconciler, boot } = this.#options;
     const rawLines = this.rawLines;
-    kernelCount.read({ boot, rawLines, oomKill: witness.kernelKills(), nowMs });
-    if (kernelCount.outstanding !== 0) return;
-    this.#settleAll(attribution.allLinesRead(kernelCount.unaccounted ?? 0));
+    reconciler.read({ boot, rawLines, oomKill: lookup.kernelKills(), nowMs });
+    if (reconciler.outstanding !== 0) return;
+    this.#settleAll(this.#attribution.allLinesRead(reconciler.unaccounted ?? 0));
   }
 
   #settleAll(all: readonly Attributed[]): void {
@@ -327,28 +307,28 @@ export class KillIntake {
     if (cgroup !== undefined) held.report = { ...held.report, victimCgroup: cgroup };
   }
 
-  /** The labels are out; page and API may still learn whose it was. */
+  /** The labels are published; page and API may still learn whose it was. */
   #settleLate({ key, cgroup }: Attributed): void {
-    const given = this.#givenOut.get(key);
-    if (given === undefined || cgroup === undefined) return;
-    this.#amendGivenOut(given.killLine, { cgroup, owner: this.#options.ownerOf(cgroup) });
+    const published = this.#published.get(key);
+    if (published === undefined || cgroup === undefined) return;
+    this.#amendPublished(published.killLine, { cgroup, owner: this.#options.ownerOf(cgroup) });
   }
 
-  #amendGivenOut(killLine: KernelMessage, changes: Partial<Kill>): void {
+  #amendPublished(killLine: KernelMessage, changes: Partial<Kill>): void {
     const { ledger, nowMs } = this.#options;
-    const given = [...this.#givenOut.values()].find((known) => known.killLine === killLine);
-    const kill = given === undefined ? undefined : ledger.kill(given.incident);
+    const published = [...this.#published.values()].find((known) => known.killLine === killLine);
+    const kill = published === undefined ? undefined : ledger.kill(published.incident);
     if (kill !== undefined) ledger.record({ atMs: nowMs(), amended: [{ ...kill, ...changes }] });
   }
 
-  /** None where its story cannot be told: the kills around it are not to be lost with it. */
-  #entryOf({ report, sighting, arrival }: Held): KillEntry[] {
-    const context = { incident: incidentOf(sighting), sourceName: arrival.sourcePath };
+  /** None where this program fails to describe it: the kills around it are not to be lost with it. */
+  #entryOf({ report, sighting, read, isHistory }: Held): KillEntry[] {
+    const { describe, ownerOf, log } = this.#options;
+    const context = { incident: incidentOf(sighting), sourceName: read.sourcePath, ownerOf };
     try {
-      const kill = this.#options.tell(report, context);
-      return [{ sighting, kill, history: arrival.isHistory }];
+      return [{ sighting, kill: describe(report, context), history: isHistory }];
     } catch (error) {
-      arrival.fail(error);
+      log.failed(read, error);
       return [];
     }
   }

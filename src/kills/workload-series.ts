@@ -7,9 +7,9 @@ export const killedStaysMs = 24 * 3_600_000;
 /** Any series stays this long after its cgroup is gone, for the last scrapes to see it. */
 export const goneStaysMs = 600_000;
 
-/** Where kills count whose cgroup nothing could tell. */
+/** Where kills of an unknown cgroup count. */
 export const unattributed: OwnerLabels = Object.freeze(labelled(""));
-/** Where kills count that found no room for a series of their own. No cgroup path lacks the `/`. */
+/** Where kills count when there is no room for another series. Every cgroup path has a `/`. */
 export const overflow: OwnerLabels = Object.freeze(labelled("other"));
 
 export interface WorkloadCount {
@@ -54,9 +54,10 @@ export class WorkloadSeries {
     if (this.#makeRoom(nowMs, false)) this.#add(labels);
   }
 
-  gone(cgroup: string, nowMs: number): void {
-    const series = this.#byKey.get(cgroup);
-    if (series !== undefined) series.goneMs ??= nowMs;
+  /** All workloads that live are these: the cgroups of the others are gone. */
+  goneBut(live: readonly OwnerLabels[], nowMs: number): void {
+    const keys = new Set(live.map(keyOf));
+    for (const [key, series] of this.#byKey) if (!keys.has(key)) series.goneMs ??= nowMs;
   }
 
   /** The labels under which a kill of this workload is to be counted. */

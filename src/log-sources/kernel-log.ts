@@ -1,18 +1,19 @@
-import type { LogSourceState, LogTally } from "../collectors/log.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
 import type { KernelLogEvent, OomKillReport } from "../kernel-log/oom-report.ts";
-import type { KillLedger } from "../kills/kill-ledger.ts";
-import type { KillIntake } from "../kills/kill-recorder.ts";
+import type { KillLineRead, KillLog, KillLogListener, SavedFollowing } from "../kills/kill-log.ts";
 import type { HostFiles } from "../sources/host-files.ts";
 import type { KmsgPosition, KmsgReader } from "./kmsg-device.ts";
-import { chooseLogSource, type LogChoice, type LogSource, openError } from "./log-choice.ts";
+import { chooseLogSource, type LogChoice, openError } from "./log-choice.ts";
 import type { LogPosition } from "./log-identity.ts";
+import { FileReader, KmsgDeviceReader, type LogReader } from "./log-readers.ts";
 import {
-  FileReader,
-  KmsgDeviceReader,
-  type LogReader,
-  type ReaderListener,
-} from "./log-readers.ts";
+  emptyTally,
+  type LogSource,
+  type LogSourceState,
+  type LogTally,
+  type ReadState,
+  sumOfTallies,
+} from "./log-source.ts";
 
 export interface KernelLogOptions {
   mode: "auto" | "file" | "kmsg" | "none";
@@ -20,8 +21,6 @@ export interface KernelLogOptions {
   filePath?: string;
   kmsg: { path: string; open: () => KmsgReader };
   files: HostFiles;
-  ledger: KillLedger;
-  intake: KillIntake;
   clock: LogClock;
   monotonicMs: () => number;
   /** Boot id of the running kernel, 32 hex digits. */
@@ -30,59 +29,59 @@ export interface KernelLogOptions {
   log: Record<"info" | "warn", (fields: object, message: string) => void>;
   /** False: no timers and watches, `drain()` does everything (tests). Default true. */
   watch?: boolean;
-  /** Called once: every source that was chosen at the start has been read to its end. */
-  onCaughtUp: () => void;
-}
-
-/** Log files in which kills of a boot were missing, as the ledger keeps them. */
-interface BlindFiles {
-  boot: string;
-  paths: string[];
 }
 
 /** A file that is gone longer than rotation takes. */
 const blindAfterMs = 10_000;
-/** syslogd may start after us; so long after our start its log is looked for once more. */
+/** syslogd may start after the exporter: its log is looked for once more this long after the start. */
 const secondChoiceMs = 60_000;
 const failedOnce =
-  "a line of the kernel log could not be taken in, which is a mistake of this program; please report it. Such lines count in oom_log_unparsed_kills_total and are not told again";
-/** A stamp and a clock that was set meanwhile may disagree so far about when the boot was. */
-const bootSlackMs = 120_000;
+  "failed to process a kernel log line (bug, please report); such lines count in oom_log_unparsed_kills_total, further ones are not logged";
+/** Tolerance when the clock was stepped between the stamp of a line and now. */
+const clockStepMs = 120_000;
+
+/** Who follows the log, and what it knows from before. */
+interface Follower {
+  listener: KillLogListener;
+  saved: SavedFollowing;
+}
 
 interface Source {
   reader: LogReader;
-  state: { up: boolean; reason?: string; sinceMs: number };
+  state: ReadState & { sinceMs: number };
   isReread: boolean;
-  /** What the operator was last told. The first finding is for the start-up line, or the message of a switch. */
-  isReportedUp?: boolean;
+  /** As last logged. The first finding is for the start-up line, or the message of a switch. */
+  isLoggedUp?: boolean;
 }
 
 /**
- * Which sources of the kernel log are read, and from where on.
+ * The sources of the kernel log: which are read, and from where on.
  *
- * With a saved position reading goes on there. On the first start what stands in the log is history.
- * A source that is taken up later brings lines that may be known already: the ledger knows them.
+ * With a saved position reading goes on there. A source that is taken up later brings lines that may
+ * be known already: they are marked as read again.
  */
-export class KernelLog {
+export class KernelLog implements KillLog {
   /** Why the sources that come first in order are not read. */
   passedOver: LogChoice["passedOver"] = [];
   readonly #options: KernelLogOptions;
   readonly #sources: Source[] = [];
+  /** Of sources that are no longer read. */
   readonly #closed: LogTally[] = [];
   readonly #startedMs: number;
-  readonly #firstStart: boolean;
+  #follower: Follower | undefined;
   #hasChosenAgain = false;
   #hasCaughtUp = false;
   #switchedForGap = false;
-  #hasSaidFailed = false;
+  #hasLoggedFailure = false;
+  #failedLines = 0;
 
   constructor(options: KernelLogOptions) {
     this.#options = options;
     this.#startedMs = options.monotonicMs();
-    this.#firstStart = !options.ledger.isContinued;
   }
 
-  start(): void {
+  start(listener: KillLogListener, saved: SavedFollowing): void {
+    this.#follower = { listener, saved };
     const { mode, filePath, files, kmsg } = this.#options;
     if (mode === "file") {
       this.#open({ kind: "file", path: filePath ?? files.rootfs("var/log/kern.log") });
@@ -96,7 +95,7 @@ export class KernelLog {
       const readsBoth = isBlind && openError(kmsg.open) === undefined;
       if (readsBoth) this.#open({ kind: "kmsg", path: kmsg.path });
     }
-    for (const { reader } of this.#sources) reader.start();
+    for (const source of this.#sources) this.#start(source);
     this.#reportCaughtUp();
   }
 
@@ -104,7 +103,6 @@ export class KernelLog {
     for (const { reader } of this.#sources) reader.stop();
   }
 
-  /** To be called about once a second. `unaccounted`: kills that the log has not shown for 10 s. */
   tick(unaccounted: number | undefined): void {
     if (this.#options.mode !== "auto") return;
     const nowMs = this.#options.monotonicMs();
@@ -117,9 +115,12 @@ export class KernelLog {
     if (isBlind || isSecondChoice) this.#chooseAgain(isBlind);
   }
 
-  /** Reads what the sources have at this moment, instead of when they next wake. */
   async drain(): Promise<void> {
     await Promise.all(this.#sources.map(({ reader }) => reader.drain()));
+  }
+
+  get isOn(): boolean {
+    return this.#options.mode !== "none";
   }
 
   /** Every source that is read, or should be: where none can be, those that come first. */
@@ -142,35 +143,26 @@ export class KernelLog {
   }
 
   get tally(): LogTally {
-    const tallies = [...this.#closed, ...this.#sources.map(({ reader }) => reader.tally)];
-    const sum = (field: Exclude<keyof LogTally, "lastRecordMs">) =>
-      tallies.reduce((total, tally) => total + tally[field], 0);
-    const last = Math.max(0, ...tallies.map(({ lastRecordMs }) => lastRecordMs ?? 0));
-    return {
-      lines: sum("lines"),
-      bytes: sum("bytes"),
-      rotations: sum("rotations"),
-      truncations: sum("truncations"),
-      lostRecords: sum("lostRecords"),
-      suppressedDumps: sum("suppressedDumps"),
-      unparsedKills: sum("unparsedKills"),
-      readErrors: sum("readErrors"),
-      lastRecordMs: last === 0 ? undefined : last,
-    };
+    return sumOfTallies([
+      ...this.#closed,
+      ...this.#sources.map(({ reader }) => reader.tally),
+      { ...emptyTally(), unparsedKills: this.#failedLines },
+    ]);
   }
 
-  /** Where each source stands, by its key in the ledger. */
   positions(): Record<string, unknown> {
     const positions = this.#sources.map(({ reader }) => [reader.key, reader.position()] as const);
     return Object.fromEntries(positions.filter(([, position]) => position !== undefined));
   }
 
-  /**
-   * True where a file is followed on from a saved position, so that no line since is missing. The ring
-   * proves nothing of the kind: it may have dropped its first records.
-   */
+  /** Only a file proves that no line is missing: the ring may have dropped its first records. */
   get holdsBoot(): boolean {
     return this.#sources.some(({ reader, isReread }) => reader.name === "file" && !isReread);
+  }
+
+  failed({ sourcePath }: Pick<KillLineRead, "sourcePath">, error: unknown): void {
+    this.#failedLines++;
+    this.#logFailure(sourcePath, error);
   }
 
   #choose(): LogSource | undefined {
@@ -185,20 +177,20 @@ export class KernelLog {
     if (source === undefined || this.#find(source) !== undefined) return;
     this.#options.log.info({ path: source.path }, "reading the kernel log from another source");
     const before = isBlind ? [] : [...this.#sources];
-    this.#open(source).reader.start();
+    this.#start(this.#open(source));
     // A better source takes over; one that went blind is kept, for it may come back.
     for (const old of before) this.#close(old);
   }
 
   #readRingForGap(unaccounted: number): void {
     if (this.#switchedForGap) return;
-    const { kmsg, log, ledger, boot, clock } = this.#options;
+    const { kmsg, log } = this.#options;
     if (this.#find({ kind: "kmsg", path: kmsg.path }) !== undefined) return;
     this.#switchedForGap = true;
     const blind = this.#sources.map(({ reader }) => reader.path);
     const ring = this.#open({ kind: "kmsg", path: kmsg.path });
-    ring.reader.start();
-    ledger.record({ atMs: clock.nowMs(), notes: { blindFiles: { boot, paths: blind } } });
+    this.#start(ring);
+    this.#follower?.listener.blindFiles(blind);
     const isUp = ring.state.up;
     const message = isUp
       ? "the kernel counted kills that the log does not show: reading /dev/kmsg as well from now on"
@@ -208,9 +200,7 @@ export class KernelLog {
 
   /** Kills of this boot are missing in it, as this process or one before it found. */
   #isBlind(path: string): boolean {
-    const { ledger, boot } = this.#options;
-    const known = ledger.note("blindFiles") as BlindFiles | undefined;
-    return known?.boot === boot && known.paths.includes(path);
+    return this.#follower?.saved.blindFiles().includes(path) ?? false;
   }
 
   #find({ kind, path }: LogSource): Source | undefined {
@@ -218,10 +208,11 @@ export class KernelLog {
   }
 
   #open(source: LogSource): Source {
-    const { ledger, clock, monotonicMs, boot, bootTimeMs, kmsg, watch } = this.#options;
-    const options = { listener: this.#listener, clock, monotonicMs, watch };
-    const key = source.kind === "file" ? `file:${source.path}` : "kmsg";
-    const saved = ledger.position(key);
+    const { clock, monotonicMs, boot, bootTimeMs, kmsg, watch } = this.#options;
+    const options = { clock, monotonicMs, watch };
+    const saved = this.#follower?.saved.position(
+      source.kind === "file" ? `file:${source.path}` : "kmsg",
+    );
     const reader =
       source.kind === "file"
         ? new FileReader(source.path, (saved as LogPosition | undefined) ?? "start", options)
@@ -250,66 +241,65 @@ export class KernelLog {
     this.#sources.splice(this.#sources.indexOf(source), 1);
   }
 
-  readonly #listener: ReaderListener = {
-    event: (reader, event, position) => this.#take(reader, event, position),
-    drained: () => this.#options.intake.commit(),
-    caughtUp: () => this.#reportCaughtUp(),
-    stateChanged: (reader, { up, reason }) => {
-      const source = this.#sources.find((candidate) => candidate.reader === reader);
-      if (source === undefined) return;
-      const sinceMs = up === source.state.up ? source.state.sinceMs : this.#options.monotonicMs();
-      source.state = { up, reason, sinceMs };
-      const { isReportedUp } = source;
-      source.isReportedUp = up;
-      if (isReportedUp === undefined || up === isReportedUp) return;
-      const { log } = this.#options;
-      if (up) log.info({ path: reader.path }, "the kernel log is being read");
-      else log.warn({ path: reader.path, reason }, "the kernel log cannot be read");
-    },
-    lost: (reader, reason) => {
-      this.#options.log.warn({ path: reader.path, reason }, "part of the kernel log is lost");
-    },
-    failed: (reader, error) => {
-      if (this.#hasSaidFailed) return;
-      this.#hasSaidFailed = true;
-      const reason = error instanceof Error ? error.stack : String(error);
-      this.#options.log.warn({ path: reader.path, reason }, failedOnce);
-    },
-  };
+  #start(source: Source): void {
+    const { reader } = source;
+    reader.start({
+      event: (event, position) => this.#take(source, event, position),
+      batchEnd: () => this.#follower?.listener.batchEnd(),
+      caughtUp: () => this.#reportCaughtUp(),
+      stateChanged: (state) => this.#noteState(source, state),
+      lost: (reason) => {
+        this.#options.log.warn({ path: reader.path, reason }, "part of the kernel log is lost");
+      },
+      failed: (error) => this.#logFailure(reader.path, error),
+    });
+  }
+
+  #noteState(source: Source, { up, reason }: ReadState): void {
+    const { log, monotonicMs } = this.#options;
+    const sinceMs = up === source.state.up ? source.state.sinceMs : monotonicMs();
+    source.state = { up, reason, sinceMs };
+    const { isLoggedUp } = source;
+    source.isLoggedUp = up;
+    if (isLoggedUp === undefined || up === isLoggedUp) return;
+    const { path } = source.reader;
+    if (up) log.info({ path }, "the kernel log is being read");
+    else log.warn({ path, reason }, "the kernel log cannot be read");
+  }
+
+  #logFailure(path: string, error: unknown): void {
+    if (this.#hasLoggedFailure) return;
+    this.#hasLoggedFailure = true;
+    const reason = error instanceof Error ? error.stack : String(error);
+    this.#options.log.warn({ path, reason }, failedOnce);
+  }
 
   #reportCaughtUp(): void {
     if (this.#hasCaughtUp || !this.#sources.every(({ reader }) => reader.isCaughtUp)) return;
     this.#hasCaughtUp = true;
-    this.#options.onCaughtUp();
+    this.#follower?.listener.caughtUp();
   }
 
-  #take(reader: LogReader, event: KernelLogEvent, position: unknown): void {
-    const { intake } = this.#options;
-    if (event.kind === "group") intake.amend(event.report);
+  #take(source: Source, event: KernelLogEvent, position: unknown): void {
+    const { reader } = source;
+    const listener = this.#follower?.listener;
+    if (event.kind === "group") listener?.groupLine(event.report);
+    if (event.kind === "no_victim" && this.#isMain(source)) listener?.noVictim();
     if (event.kind !== "kill") return;
-    const source = this.#sources.find((candidate) => candidate.reader === reader);
-    const isBacklog = !reader.isCaughtUp;
-    const isReread = isBacklog && (source?.isReread ?? true);
-    intake.take({
+    listener?.killLine({
       report: event.report,
       source: reader.key,
       sourcePath: reader.path,
       isLive: reader.isCaughtUp,
       boot: this.#bootOf(reader, event.report),
-      isReread,
-      isHistory: isBacklog && this.#isOlderThanFirstStart(event.report, isReread),
+      isReread: !reader.isCaughtUp && source.isReread,
       position,
-      fail: (error) => reader.fail(error),
     });
   }
 
-  /** On the first start all that stands in the log; later, in a source new to us, what is older than that start. */
-  #isOlderThanFirstStart({ killLine }: OomKillReport, isReread: boolean): boolean {
-    if (this.#firstStart && !this.#hasCaughtUp) return true;
-    if (!isReread) return false;
-    const firstStartMs = this.#options.ledger.note("firstStartMs") as number | undefined;
-    const { timeMs } = killLine;
-    return firstStartMs !== undefined && timeMs !== undefined && timeMs < firstStartMs;
+  /** Of several sources read side by side, one brings what has no identity: the one opened last. */
+  #isMain(source: Source): boolean {
+    return source === this.#sources.findLast(({ reader }) => reader.isCaughtUp);
   }
 
   /**
@@ -322,7 +312,7 @@ export class KernelLog {
     const { timeMs, printkMicros } = killLine;
     if (timeMs === undefined) return undefined;
     const sinceBootMs = printkMicros === undefined ? 0 : printkMicros / 1000;
-    const slackMs = printkMicros === undefined ? 0 : bootSlackMs;
-    return timeMs - sinceBootMs >= bootTimeMs() - slackMs ? boot : undefined;
+    const toleranceMs = printkMicros === undefined ? 0 : clockStepMs;
+    return timeMs - sinceBootMs >= bootTimeMs() - toleranceMs ? boot : undefined;
   }
 }

@@ -12,6 +12,7 @@
  */
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { isSystemError } from "../sources/system-error.ts";
+import type { ReadState, SourceListener } from "./log-source.ts";
 
 /** The last record that was delivered; a boot counts from 0. Plain JSON. */
 export interface KmsgPosition {
@@ -34,14 +35,8 @@ export interface KmsgReader {
   close(): void;
 }
 
-export interface KmsgListener {
+export interface KmsgListener extends SourceListener {
   record(record: KmsgRecord): void;
-  /** Once: the ring has been read to its end, from now on records are live. */
-  caughtUp(): void;
-  /** Called on change only, and once with the first finding. `reason` is one line that says what to do. */
-  stateChanged(state: { up: boolean; reason?: string }): void;
-  /** The ring was overwritten before `records` of it were read. */
-  lost(loss: { reason: string; records: number }): void;
 }
 
 export interface KmsgDeviceOptions {
@@ -50,7 +45,7 @@ export interface KmsgDeviceOptions {
   /** The id of the running boot: /proc/sys/kernel/random/boot_id. */
   bootId: string;
   /** `start`: all that the ring holds, as backlog. A position: what came after it, all where it is of another boot. */
-  from: KmsgPosition | "start" | "end";
+  from: KmsgPosition | "start";
   listener: KmsgListener;
   /** False: no timer, `poll()` does everything (tests). Default true. */
   watch?: boolean;
@@ -74,7 +69,7 @@ export class KmsgDevice {
   #caughtUp = false;
   /** Of the last record read, now or before a restart; -1 = none of this boot; undefined = not known where to begin. */
   #sequence: number | undefined;
-  #state: { up: boolean; reason?: string } | undefined;
+  #state: ReadState | undefined;
 
   constructor(options: KmsgDeviceOptions) {
     this.#options = options;
@@ -135,7 +130,7 @@ export class KmsgDevice {
   }
 
   #take(raw: Buffer): void {
-    const { from, listener } = this.#options;
+    const { listener } = this.#options;
     const sequence = sequenceOf(raw);
     if (sequence === undefined) return;
     const before = this.#sequence;
@@ -144,9 +139,8 @@ export class KmsgDevice {
     if (before !== undefined && sequence > before + 1) {
       const records = sequence - before - 1;
       const reason = `the kernel's log ring was overwritten: ${records} records were not read`;
-      listener.lost({ reason, records });
+      listener.lost(reason, records);
     }
-    if (from === "end" && !this.#caughtUp) return;
     listener.record({ sequence, raw, backlog: !this.#caughtUp });
   }
 
@@ -155,7 +149,7 @@ export class KmsgDevice {
     this.#reader = undefined;
   }
 
-  #setState(state: { up: boolean; reason?: string }): void {
+  #setState(state: ReadState): void {
     if (this.#state?.up === state.up && this.#state.reason === state.reason) return;
     this.#state = state;
     this.#options.listener.stateChanged(state);

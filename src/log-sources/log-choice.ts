@@ -1,11 +1,9 @@
 import type { HostFiles } from "../sources/host-files.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import type { KmsgReader } from "./kmsg-device.ts";
+import type { LogSource } from "./log-source.ts";
 import { openLog } from "./open-log.ts";
 import { statsOf } from "./rotated-logs.ts";
-
-/** A kernel log that can be read. `/dev/kmsg` is never prefixed by `--path.rootfs`. */
-export type LogSource = { kind: "file"; path: string } | { kind: "kmsg"; path: string };
 
 export interface LogChoice {
   /** Absent where nothing can be read. */

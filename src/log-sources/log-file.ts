@@ -15,12 +15,13 @@ import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { isSystemError } from "../sources/system-error.ts";
 import { readCompressed } from "./compressed-log.ts";
 import type { LogPosition } from "./log-identity.ts";
+import type { ReadState, SourceListener } from "./log-source.ts";
 import { LogTail } from "./log-tail.ts";
-import { type ContentGone, OpenLog, openLog } from "./open-log.ts";
-import { positionBefore, statsOf, type UnreadParts, unreadParts } from "./rotated-logs.ts";
+import { type ContentGone, OpenLog } from "./open-log.ts";
+import { positionBefore, type UnreadParts, unreadParts } from "./rotated-logs.ts";
 
 /** What a `LogFile` tells its reader. Everything is called in order, never re-entrantly. */
-export interface LogFileListener {
+export interface LogFileListener extends SourceListener {
   /**
    * Bytes of the log in order, each exactly once, split anywhere. `chunk` is valid only during the
    * call. `at` is the position of its first byte.
@@ -34,24 +35,16 @@ export interface LogFileListener {
    * once where there is no file yet.
    */
   caughtUp(): void;
-  /** Called on change only, and once with the first finding. `reason` is one line that says what to do. */
-  stateChanged(state: { up: boolean; reason?: string }): void;
   rotated(kind: "rename" | "truncate"): void;
-  /**
-   * Bytes were in the log and will not be delivered. `reason` is one line for people: what, where
-   * and, where there is something to do, what.
-   */
-  lost(reason: string): void;
 }
 
 export interface LogFileOptions {
   path: string;
   /**
-   * `start`: the beginning of the file that is there now. `end`: only what is written from now on
-   * (a file that does not exist yet is read whole once it appears). A position: the rest of that
-   * file, wherever rotation has put it, then every newer one.
+   * `start`: the beginning of the file that is there now. A position: the rest of that file,
+   * wherever rotation has put it, then every newer one.
    */
-  from: LogPosition | "start" | "end";
+  from: LogPosition | "start";
   listener: LogFileListener;
   /** False: neither watches nor timers, `poll()` does everything (tests). Default true. */
   watch?: boolean;
@@ -75,7 +68,7 @@ interface Step {
   /** Open already and only looked at for late lines. */
   isLeftBehind: boolean;
   /** Has bytes that are a reason to leave the file that is being followed. */
-  isNews: boolean;
+  hasUnread: boolean;
 }
 
 const pollMs = 1000;
@@ -89,7 +82,7 @@ const maxLeftBehind = 4;
 
 export class LogFile {
   readonly #path: string;
-  readonly #from: LogPosition | "start" | "end";
+  readonly #from: LogPosition | "start";
   readonly #listener: LogFileListener;
   readonly #watching: boolean;
   readonly #now: () => number;
@@ -98,26 +91,24 @@ export class LogFile {
   /** The file that is followed: the one at the path, or the one before it while its writer is still there. */
   #current: OpenLog | undefined;
   #tail: LogTail | undefined;
-  /** What the last bytes came from, or where the reader was told to begin. */
-  #stand: OpenLog | LogPosition | undefined;
-  /** Stands inside a file that `endOfFile()` has not been called for. */
+  /** The file that the last bytes came from, or the position to begin at. */
+  #position: OpenLog | LogPosition | undefined;
+  /** Inside a file that `endOfFile()` has not been called for. */
   #insideFile = false;
   #leftBehind: { log: OpenLog; untilMs: number }[] = [];
-  /** With `from: "end"`: a file that could not be opened at the start, and its size then. */
-  #skip: { inode: number; size: number } | undefined;
   /** Compressed files read to their end. */
   readonly #readWhole = new Set<string>();
   readonly #reported = new Set<string>();
 
   #caughtUp = false;
   #stopped = false;
-  #state: { up: boolean; reason?: string } | undefined;
+  #state: ReadState | undefined;
   #missingSinceMs: number | undefined;
   #interval: NodeJS.Timeout | undefined;
   #awaiting: FSWatcher | undefined;
   #awaitedAt: string | undefined;
   #turns: Promise<void> | undefined;
-  #again: { thorough: boolean } | undefined;
+  #pending: { thorough: boolean } | undefined;
 
   constructor(options: LogFileOptions) {
     this.#path = options.path;
@@ -128,10 +119,9 @@ export class LogFile {
     this.#buffer = Buffer.allocUnsafeSlow(options.maxChunkBytes ?? 128 * 1024);
   }
 
-  /** Takes its bearings (what `end` means is settled when this returns), then reads. */
+  /** Fixes what `start` means before it returns, then reads. */
   start(): void {
-    if (this.#from === "start") this.#stand = positionBefore(this.#path);
-    else this.#stand = this.#from === "end" ? this.#endNow() : this.#from;
+    this.#position = this.#from === "start" ? positionBefore(this.#path) : this.#from;
     if (this.#watching) this.#interval = setInterval(() => void this.poll(), pollMs);
     void this.poll();
   }
@@ -149,11 +139,11 @@ export class LogFile {
 
   /** Where to go on after all that has been delivered; undefined before `start()`. */
   position(): LogPosition | undefined {
-    const stand = this.#stand instanceof OpenLog ? this.#stand.position() : this.#stand;
+    const stand = this.#position instanceof OpenLog ? this.#position.position() : this.#position;
     if (stand === undefined) return undefined;
     const besides = [this.#current, ...this.#leftBehind.map(({ log }) => log)]
       .filter((log) => log !== undefined)
-      .filter((log) => log !== this.#stand && log.offset > 0)
+      .filter((log) => log !== this.#position && log.offset > 0)
       .map((log) => log.position());
     return besides.length === 0 ? stand : { ...stand, besides };
   }
@@ -164,7 +154,7 @@ export class LogFile {
   }
 
   #wake(thorough: boolean): Promise<void> {
-    this.#again = { thorough: thorough || (this.#again?.thorough ?? false) };
+    this.#pending = { thorough: thorough || (this.#pending?.thorough ?? false) };
     this.#turns ??= this.#takeTurns().finally(() => {
       this.#turns = undefined;
     });
@@ -172,9 +162,9 @@ export class LogFile {
   }
 
   async #takeTurns(): Promise<void> {
-    while (this.#again !== undefined && !this.#stopped) {
-      const { thorough } = this.#again;
-      this.#again = undefined;
+    while (this.#pending !== undefined && !this.#stopped) {
+      const { thorough } = this.#pending;
+      this.#pending = undefined;
       try {
         while (!this.#stopped && (await this.#takeTurn(thorough))) {}
       } catch (error) {
@@ -224,7 +214,7 @@ export class LogFile {
         this.#setState({ up: true });
       }
       const held = this.#current;
-      if (this.#caughtUp && kind === "rename" && !steps.some(({ isNews }) => isNews)) {
+      if (this.#caughtUp && kind === "rename" && !steps.some(({ hasUnread }) => hasUnread)) {
         if (held !== undefined || atPath === undefined) return false;
       }
       if (held !== undefined) opened.add(held);
@@ -236,7 +226,6 @@ export class LogFile {
       this.#leftBehind = this.#leftBehind.filter(({ log }) => log !== this.#current);
       if (!this.#caughtUp) {
         this.#caughtUp = true;
-        this.#skip = undefined;
         this.#listener.caughtUp();
       }
       return true;
@@ -256,16 +245,15 @@ export class LogFile {
         const left = this.#leftBehind.find(({ log }) => isSameFile(part.log, log))?.log;
         if (left !== undefined) {
           const { offset, size } = left;
-          return { log: left, path, gzip, offset, end: size, isLeftBehind: true, isNews: false };
+          return { log: left, path, gzip, offset, end: size, isLeftBehind: true, hasUnread: false };
         }
         // A file that was empty when opened is known by what it was when all the others were looked at.
         const isHeld = held !== undefined && held.offset > 0 && isSameFile(part.log, held);
         if (isHeld) return stepOf(held, path);
-        const { size, inode } = part.log;
-        const from = inode === this.#skip?.inode ? Math.min(size, this.#skip.size) : offset;
-        if (!gzip) part.log.seek(from);
-        const isNews = gzip || size > from;
-        return { log: part.log, path, gzip, offset: from, end: size, isLeftBehind: false, isNews };
+        const { size } = part.log;
+        if (!gzip) part.log.seek(offset);
+        const hasUnread = gzip || size > offset;
+        return { log: part.log, path, gzip, offset, end: size, isLeftBehind: false, hasUnread };
       });
     // Deleted, and yet there may be something in it.
     if (held !== undefined && !steps.some(({ log }) => isSameFile(log, held))) {
@@ -364,7 +352,7 @@ export class LogFile {
   }
 
   #deliver(log: OpenLog, chunk: Buffer): void {
-    this.#stand = log;
+    this.#position = log;
     const at = this.position() as LogPosition;
     log.advance(chunk);
     this.#listener.bytes(chunk, at);
@@ -373,7 +361,7 @@ export class LogFile {
   async #deliverCompressed({ log, offset, path }: Step): Promise<void> {
     const deliver = (chunk: Buffer, at: LogPosition): boolean => {
       if (this.#stopped) return false;
-      this.#stand = { ...at, offset: at.offset + chunk.length };
+      this.#position = { ...at, offset: at.offset + chunk.length };
       this.#listener.bytes(chunk, at);
       return true;
     };
@@ -381,7 +369,7 @@ export class LogFile {
       await readCompressed(log, offset, deliver);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      this.#listener.lost(`cannot unpack the rest of ${path}: ${error.message}`);
+      this.#lost(`cannot unpack the rest of ${path}: ${error.message}`);
     }
     if (!this.#stopped) this.#readWhole.add(fileKey(log));
   }
@@ -393,33 +381,17 @@ export class LogFile {
     kind: RotationKind,
   ): void {
     for (const reason of unread.unreadable) {
-      if (!this.#reported.has(reason)) this.#listener.lost(reason);
+      if (!this.#reported.has(reason)) this.#lost(reason);
       this.#reported.add(reason);
     }
     if (unread.found) return;
     if (!this.#caughtUp && position.headLength > 0) {
-      this.#listener.lost(
+      this.#lost(
         `the file read last is no longer beside ${this.#path}: what was added to it is missing`,
       );
     } else if (kind === "truncate" && held !== undefined && held.knownSize > held.offset) {
       const bytes = held.knownSize - held.offset;
-      this.#listener.lost(`${this.#path} was truncated before its last ${bytes} bytes were read`);
-    }
-  }
-
-  #endNow(): LogPosition {
-    const before = positionBefore(this.#path);
-    try {
-      const log = openLog(this.#path);
-      log.seek(log.size);
-      const end = log.position();
-      log.close();
-      return end.offset > 0 ? end : before;
-    } catch {
-      // Not readable now, it may be later; what it holds today is not to be read then.
-      const stats = statsOf(this.#path);
-      if (stats !== undefined) this.#skip = { inode: stats.ino, size: stats.size };
-      return before;
+      this.#lost(`${this.#path} was truncated before its last ${bytes} bytes were read`);
     }
   }
 
@@ -497,7 +469,11 @@ export class LogFile {
     this.#setState({ up: false, reason });
   }
 
-  #setState(state: { up: boolean; reason?: string }): void {
+  #lost(reason: string): void {
+    this.#listener.lost(reason, 1);
+  }
+
+  #setState(state: ReadState): void {
     if (this.#state?.up === state.up && this.#state.reason === state.reason) return;
     this.#state = state;
     this.#listener.stateChanged(state);
@@ -507,8 +483,8 @@ export class LogFile {
 function stepOf(log: OpenLog, path: string): Step {
   const { offset } = log;
   const end = log.look();
-  const isNews = offset === 0 && end > 0;
-  return { log, path, gzip: false, offset, end, isLeftBehind: false, isNews };
+  const hasUnread = offset === 0 && end > 0;
+  return { log, path, gzip: false, offset, end, isLeftBehind: false, hasUnread };
 }
 
 /**

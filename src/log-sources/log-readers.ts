@@ -1,4 +1,3 @@
-import type { LogSourceName, LogTally } from "../collectors/log.ts";
 import { parseKmsgRecord } from "../kernel-log/kernel-message.ts";
 import { KillScanner } from "../kernel-log/kill-scanner.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
@@ -7,23 +6,24 @@ import { type KernelLogEvent, OomReportAssembler } from "../kernel-log/oom-repor
 import { KmsgDevice, type KmsgPosition, type KmsgReader, type KmsgRecord } from "./kmsg-device.ts";
 import { LogFile } from "./log-file.ts";
 import type { LogPosition } from "./log-identity.ts";
+import {
+  emptyTally,
+  type LogSourceName,
+  type LogTally,
+  type ReadState,
+  type SourceListener,
+} from "./log-source.ts";
 
-/** What a reader tells while it reads. */
-export interface ReaderListener {
-  /** `position`: where reading goes on right behind the event. */
-  event(reader: LogReader, event: KernelLogEvent, position: unknown): void;
-  /** All that was at hand has been told. */
-  drained(reader: LogReader): void;
-  caughtUp(reader: LogReader): void;
-  stateChanged(reader: LogReader, state: { up: boolean; reason?: string }): void;
-  /** One line for people. */
-  lost(reader: LogReader, reason: string): void;
-  /** A line could not be taken in, by a mistake of this program; reading goes on behind it. */
-  failed(reader: LogReader, error: unknown): void;
+export interface ReaderListener extends SourceListener {
+  /** `position`: where reading goes on right after the event. */
+  event(event: KernelLogEvent, position: unknown): void;
+  /** All that was at hand has been delivered. */
+  batchEnd(): void;
+  /** This program failed to process a line; reading goes on after it. */
+  failed(error: unknown): void;
 }
 
-export interface ReaderOptions {
-  listener: ReaderListener;
+export interface LogReaderOptions {
   clock: LogClock;
   monotonicMs: () => number;
   /** False: no timers and watches, `drain()` does everything (tests). Default true. */
@@ -33,63 +33,53 @@ export interface ReaderOptions {
 /**
  * One source of the kernel log, read from bytes to reports.
  *
- * Invariant: whatever a line holds, the lines behind it are read. One that makes this program throw
- * is counted as a kill that could not be understood.
+ * Invariant: whatever a line holds, the lines after it are read. One that makes this program throw
+ * is counted as a kill that could not be parsed.
  */
 export abstract class LogReader {
   abstract readonly name: LogSourceName;
   readonly path: string;
-  /** Under which the ledger keeps its position. */
+  /** Key of its position in the ledger. */
   abstract readonly key: string;
-  readonly tally: LogTally = {
-    lines: 0,
-    bytes: 0,
-    rotations: 0,
-    truncations: 0,
-    lostRecords: 0,
-    suppressedDumps: 0,
-    unparsedKills: 0,
-    readErrors: 0,
-  };
+  readonly tally: LogTally = emptyTally();
   isCaughtUp = false;
-  protected readonly options: ReaderOptions;
+  protected readonly options: LogReaderOptions;
+  #listener: ReaderListener | undefined;
 
-  constructor(path: string, options: ReaderOptions) {
+  constructor(path: string, options: LogReaderOptions) {
     this.path = path;
     this.options = options;
   }
 
-  abstract start(): void;
+  start(listener: ReaderListener): void {
+    this.#listener = listener;
+    this.begin();
+  }
+
+  protected abstract begin(): void;
   abstract stop(): void;
   /** Reads what is there at this moment. */
   abstract drain(): Promise<void>;
   /** From where reading on loses nothing and repeats no kill; absent while nothing has been read. */
   abstract position(): unknown;
 
-  /** A kill that was told could not be taken in after all. */
-  fail(error: unknown): void {
-    this.tally.unparsedKills++;
-    this.options.listener.failed(this, error);
-  }
-
-  /** What every source tells of itself in the same words. */
-  protected readonly ofSource = {
-    caughtUp: (): void => {
+  /** Of the followed file or device, the same for both. */
+  protected readonly ofSource: SourceListener = {
+    caughtUp: () => {
       this.isCaughtUp = true;
-      this.options.listener.caughtUp(this);
+      this.#listener?.caughtUp();
     },
-    stateChanged: (state: { up: boolean; reason?: string }): void => {
+    stateChanged: (state: ReadState) => {
       if (!state.up) this.tally.readErrors++;
-      this.options.listener.stateChanged(this, state);
+      this.#listener?.stateChanged(state);
+    },
+    lost: (reason, records) => {
+      this.tally.lostRecords += records;
+      this.#listener?.lost(reason, records);
     },
   };
 
-  protected lost(reason: string, records: number): void {
-    this.tally.lostRecords += records;
-    this.options.listener.lost(this, reason);
-  }
-
-  protected tell(event: KernelLogEvent, position: unknown): void {
+  protected deliver(event: KernelLogEvent, position: unknown): void {
     if (event.kind === "unparsed") this.tally.unparsedKills++;
     if (event.kind === "loss") {
       const { what, count } = event.loss;
@@ -97,11 +87,11 @@ export abstract class LogReader {
       if (what === "callbacks_suppressed") this.tally.suppressedDumps += count;
       else this.tally.lostRecords += count;
     }
-    this.attempt(() => this.options.listener.event(this, event, position));
+    this.attempt(() => this.#listener?.event(event, position));
   }
 
-  protected tellDrained(): void {
-    this.attempt(() => this.options.listener.drained(this));
+  protected endBatch(): void {
+    this.attempt(() => this.#listener?.batchEnd());
   }
 
   /** False where it threw. */
@@ -110,7 +100,8 @@ export abstract class LogReader {
       read();
       return true;
     } catch (error) {
-      this.fail(error);
+      this.tally.unparsedKills++;
+      this.#listener?.failed(error);
       return false;
     }
   }
@@ -125,11 +116,11 @@ export class FileReader extends LogReader {
   readonly #lastLine = new LastLine();
   #at: LogPosition | undefined;
 
-  constructor(path: string, from: LogPosition | "start" | "end", options: ReaderOptions) {
+  constructor(path: string, from: LogPosition | "start", options: LogReaderOptions) {
     super(path, options);
     this.key = `file:${path}`;
     const { clock, monotonicMs, watch } = options;
-    this.#scanner = new KillScanner({ clock, losses: true }, (event) => this.#told(event));
+    this.#scanner = new KillScanner({ clock, losses: true }, (event) => this.#deliver(event));
     this.#file = new LogFile({
       path,
       from,
@@ -146,12 +137,11 @@ export class FileReader extends LogReader {
           if (kind === "rename") this.tally.rotations++;
           else this.tally.truncations++;
         },
-        lost: (reason) => this.lost(reason, 1),
       },
     });
   }
 
-  start(): void {
+  protected begin(): void {
     this.#file.start();
   }
 
@@ -178,10 +168,10 @@ export class FileReader extends LogReader {
     this.tally.lines += linesIn(chunk);
     this.#scan(() => this.#scanner.push(chunk.subarray(this.#scanner.offset - at.offset)));
     this.attempt(() => this.#noteLastRecord(chunk));
-    this.tellDrained();
+    this.endBatch();
   }
 
-  /** Where the scanner throws it stands behind the line in question, and goes on from there. */
+  /** Where the scanner throws it is past the line in question, and goes on from there. */
   #scan(step: () => void): void {
     while (!this.attempt(step)) {}
   }
@@ -193,10 +183,10 @@ export class FileReader extends LogReader {
     this.tally.lastRecordMs = new KernelMessageReader(clock).read(line)?.timeMs ?? clock.nowMs();
   }
 
-  #told(event: KernelLogEvent): void {
+  #deliver(event: KernelLogEvent): void {
     const offset = event.kind === "kill" ? event.report.endOffset : undefined;
     const isHere = this.#at !== undefined && offset !== undefined;
-    this.tell(event, isHere ? { ...this.#at, offset } : undefined);
+    this.deliver(event, isHere ? { ...this.#at, offset } : undefined);
   }
 }
 
@@ -221,24 +211,23 @@ export class KmsgDeviceReader extends LogReader {
       from: KmsgPosition | "start";
       bootTimeMs: () => number;
     },
-    options: ReaderOptions,
+    options: LogReaderOptions,
   ) {
     super(path, options);
     this.#bootId = device.bootId;
     this.#bootTimeMs = device.bootTimeMs;
-    this.#assembler = new OomReportAssembler((event) => this.#told(event));
+    this.#assembler = new OomReportAssembler((event) => this.#deliver(event));
     this.#device = new KmsgDevice({
       ...device,
       watch: options.watch,
       listener: {
         ...this.ofSource,
         record: (record) => this.#take(record),
-        lost: ({ reason, records }) => this.lost(reason, records),
       },
     });
   }
 
-  start(): void {
+  protected begin(): void {
     this.#device.start();
   }
 
@@ -268,7 +257,7 @@ export class KmsgDeviceReader extends LogReader {
     // One poll delivers all that is at hand before anything else runs.
     queueMicrotask(() => {
       this.#isDraining = false;
-      this.tellDrained();
+      this.endBatch();
     });
   }
 
@@ -281,8 +270,8 @@ export class KmsgDeviceReader extends LogReader {
     this.#assembler.push(message, this.#sequence);
   }
 
-  #told(event: KernelLogEvent): void {
-    this.tell(event, { bootId: this.#bootId, sequence: this.#sequence });
+  #deliver(event: KernelLogEvent): void {
+    this.deliver(event, { bootId: this.#bootId, sequence: this.#sequence });
   }
 }
 

@@ -49,8 +49,8 @@ export class LogTail extends TailClass {
   readonly #log: OpenLog;
   readonly #owner: TailOwner;
   readonly #watching: boolean;
-  #resting: NodeJS.Timeout | undefined;
-  #stirred = false;
+  #restTimer: NodeJS.Timeout | undefined;
+  #isThrottled = false;
   #stopped = false;
 
   /** Call `begin()` to begin. `watching` false: looks only when told to. */
@@ -75,19 +75,19 @@ export class LogTail extends TailClass {
     if (!this.#watching) return;
     try {
       super.watch(cursor, flush);
-      this.watcher?.on("error", () => this.#beat());
+      this.watcher?.on("error", () => this.#poll());
     } catch {
       // No inotify watch to be had (max_user_watches): look on the beat instead.
       this.unwatch();
-      this.#beat();
+      this.#poll();
     }
   }
 
   override change(): void {
-    if (this.#resting === undefined) {
+    if (this.#restTimer === undefined) {
       this.look();
-    } else if (!this.#stirred) {
-      this.#stirred = true;
+    } else if (!this.#isThrottled) {
+      this.#isThrottled = true;
       this.unwatch();
     }
   }
@@ -123,20 +123,20 @@ export class LogTail extends TailClass {
 
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#resting);
+    clearTimeout(this.#restTimer);
     this.unwatch();
   }
 
   #rest(): void {
-    clearTimeout(this.#resting);
-    this.#resting = setTimeout(() => {
-      this.#resting = undefined;
-      if (this.#stirred || this.#log.offset < this.#log.size) this.#lookOnTheBeat();
+    clearTimeout(this.#restTimer);
+    this.#restTimer = setTimeout(() => {
+      this.#restTimer = undefined;
+      if (this.#isThrottled || this.#log.offset < this.#log.size) this.#lookOnTheBeat();
     }, restMs);
   }
 
-  #beat(): void {
-    this.#stirred = true;
+  #poll(): void {
+    this.#isThrottled = true;
     this.#rest();
   }
 
@@ -144,7 +144,7 @@ export class LogTail extends TailClass {
     const before = this.#log.offset;
     this.look();
     if (this.#stopped || this.#log.offset !== before) return;
-    this.#stirred = false;
+    this.#isThrottled = false;
     this.begin();
   }
 }

@@ -367,6 +367,12 @@ export const catalog = {
     labels: [],
     help: "Kills the kernel counted in /proc/vmstat field oom_kill since following began that the log did not show; 0 until a gap has stood for 10 s.",
   },
+  oom_no_victim_total: {
+    type: "counter",
+    collector: "kills",
+    labels: [],
+    help: "Times the kernel found no process to kill, from its log lines 'no killable processes', since this process started. One limit can raise it hundreds of times.",
+  },
   oom_state_persistent: {
     type: "gauge",
     collector: "kills",

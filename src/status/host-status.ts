@@ -1,5 +1,4 @@
 import type { CollectorName } from "../collectors/collector.ts";
-import type { LogSourceState } from "../collectors/log.ts";
 import { nearLimits, type StatusAnswer, statusAnswer } from "../http/api.ts";
 import { type Meminfo, memoryUse } from "../kernel/meminfo.ts";
 import type { Kill } from "../kills/kill.ts";
@@ -14,7 +13,13 @@ import { dangerSeconds, secondsLeft } from "./findings.ts";
 import { type HostHour, memoryInUse } from "./host-hour.ts";
 import type { Moment } from "./last-hour.ts";
 import { type LimitReading, limitsIn, limitsInForce } from "./limits-in-force.ts";
-import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
+import {
+  type CgroupView,
+  type HostMemoryView,
+  heldBytes,
+  type LogSourceView,
+  type StatusView,
+} from "./status-view.ts";
 import { type TimeLeft, timeLeft } from "./time-left.ts";
 
 export interface HostStatusOptions {
@@ -28,7 +33,7 @@ export interface HostStatusOptions {
   monotonicMs: () => number;
   kills: () => readonly Kill[];
   unaccounted: () => number | undefined;
-  sources: () => readonly LogSourceState[];
+  sources: () => readonly (Omit<LogSourceView, "reason"> & { reason?: string })[];
   /** Collectors that did not work when they last ran, with the reason. */
   troubles: () => readonly { collector: string; reason: string }[];
   /** False for a collector that is switched off: it is read only for those who ask for the page. */

@@ -36,9 +36,9 @@ class Reading {
     return this.events.flatMap((event) => (event.kind === "loss" ? [event.loss] : []));
   }
 
-  /** What must not depend on how the bytes came: losses are found on a way of their own. */
+  /** What must not depend on how the bytes came: losses and events without a victim are found apart. */
   get told(): KernelLogEvent[] {
-    return this.events.filter((event) => event.kind !== "loss");
+    return this.events.filter(({ kind }) => kind !== "loss" && kind !== "no_victim");
   }
 }
 
@@ -223,6 +223,31 @@ describe("following a log", () => {
       groupCgroup: "/job",
       victimCgroup: "/job/b",
     });
+  });
+});
+
+describe("events without a victim", () => {
+  const nobody = "Out of memory and no killable processes...";
+  const line = (text: string, tag = "kernel: [    1.000000]") =>
+    `Nov 20 13:00:00 web1 ${tag} ${text}\n`;
+
+  it("are reported once each, among kills and far from them, but not what a user writes", () => {
+    const log =
+      noise(50) +
+      line(nobody) +
+      noise(50) +
+      header(1) +
+      line(nobody) +
+      kill(1, 42) +
+      line(nobody, "app[7]:") +
+      line(`he said: ${nobody}`) +
+      line(nobody);
+    const kinds = new Reading()
+      .push(log)
+      .end()
+      .events.map(({ kind }) => kind);
+    expect(kinds.filter((kind) => kind === "no_victim")).toHaveLength(3);
+    expect(kinds).toContain("kill");
   });
 });
 

@@ -1,12 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { identityLimit, type KillSighting, SameKill } from "../../src/kills/kill-deduplicator.ts";
+import {
+  identityLimit,
+  KillDeduplicator,
+  type KillSighting,
+} from "../../src/kills/kill-deduplicator.ts";
 import { bootB, sighting } from "./sample-kill.ts";
 
-/** How a second line is recognised after a first. */
+/** How a second line is classified after a first. */
 function second(first: Partial<KillSighting>, then: Partial<KillSighting>): string {
-  const sameKill = new SameKill();
-  sameKill.add(sameKill.identify(sighting(first)));
-  return sameKill.recognise(sighting(then)).as;
+  const known = new KillDeduplicator();
+  known.add(known.identify(sighting(first)));
+  return known.classify(sighting(then)).as;
 }
 
 describe("a copy", () => {
@@ -67,10 +71,10 @@ describe("a group event's second naming of its victim", () => {
   });
 
   it("is told by the next member when the restart came before the group line", () => {
-    const sameKill = new SameKill();
-    sameKill.add(sameKill.identify(sighting()));
-    sameKill.add(sameKill.identify(sighting({ pid: 43, inGroup: true })));
-    expect(sameKill.recognise(sighting(later)).as).toBe("further_line");
+    const known = new KillDeduplicator();
+    known.add(known.identify(sighting()));
+    known.add(known.identify(sighting({ pid: 43, inGroup: true })));
+    expect(known.classify(sighting(later)).as).toBe("further_line");
   });
 
   it("has the same comm", () => {
@@ -102,19 +106,19 @@ describe("a group event's second naming of its victim", () => {
 });
 
 describe("10,000 identities later", () => {
-  function full(): SameKill {
-    const sameKill = new SameKill();
+  function full(): KillDeduplicator {
+    const known = new KillDeduplicator();
     for (let kill = 0; kill <= identityLimit; kill++) {
-      sameKill.add(sameKill.identify(sighting({ pid: kill, printkMicros: 1000 + kill })));
+      known.add(known.identify(sighting({ pid: kill, printkMicros: 1000 + kill })));
     }
-    return sameKill;
+    return known;
   }
   const oldest = { pid: 0, printkMicros: 1000 };
 
   it("knows a line that is read again by the printk watermark of its boot", () => {
-    const sameKill = full();
-    expect(sameKill.recognise(sighting(oldest)).as).toBe("new");
-    expect(sameKill.isBelowWatermark(sighting({ ...oldest, reread: true }))).toBe(true);
+    const known = full();
+    expect(known.classify(sighting(oldest)).as).toBe("new");
+    expect(known.isBelowWatermark(sighting({ ...oldest, reread: true }))).toBe(true);
   });
 
   it("judges no line behind a saved position by its time stamp", () => {
@@ -122,11 +126,11 @@ describe("10,000 identities later", () => {
   });
 
   it("keeps the watermark over a restart", () => {
-    const restored = new SameKill();
+    const restored = new KillDeduplicator();
     restored.restore(JSON.parse(JSON.stringify(full().save())));
     expect(restored.isBelowWatermark(sighting({ ...oldest, reread: true }))).toBe(true);
     const other = sighting({ ...oldest, boot: bootB, reread: true });
     expect(restored.isBelowWatermark(other)).toBe(false);
-    expect(restored.recognise(sighting({ pid: 9, printkMicros: 1009 })).as).toBe("copy");
+    expect(restored.classify(sighting({ pid: 9, printkMicros: 1009 })).as).toBe("copy");
   });
 });

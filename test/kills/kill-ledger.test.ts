@@ -1,15 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { identityLimit, type KillSighting } from "../../src/kills/kill-deduplicator.ts";
+import { identityLimit, incidentOf, type KillSighting } from "../../src/kills/kill-deduplicator.ts";
+import { recentLimit, storyLimit } from "../../src/kills/kill-history.ts";
 import {
-  incidentOf,
-  isOnlyPositions,
   type KillEntry,
   KillLedger,
   type LedgerChange,
-  recentLimit,
+  type LedgerStore,
   type SavedLedger,
-  storyLimit,
 } from "../../src/kills/kill-ledger.ts";
 import { unknownOwner } from "../../src/kills/owner.ts";
 import { bootA, bootB, entry, killOf, sighting } from "./sample-kill.ts";
@@ -18,17 +16,28 @@ const hourMs = 3_600_000;
 const nowMs = 1_700_000_100_000;
 
 /** What a state directory would hold: JSON, and nothing that is not saved. */
-class Saved {
+class Saved implements LedgerStore {
   changes: string[] = [];
   snapshot: string | undefined;
+  /** Of each change, whether it has to reach the disk soon. */
+  syncs: boolean[] = [];
+  flushes = 0;
+  isSaving = true;
 
-  readonly save = (change: LedgerChange): void => {
+  append(change: LedgerChange, _snapshot: () => object, { sync }: { sync: boolean }): void {
+    if (!this.isSaving) return;
     this.changes.push(JSON.stringify(change));
-  };
+    this.syncs.push(sync);
+  }
 
-  compact(ledger: KillLedger): void {
-    this.snapshot = JSON.stringify(ledger.snapshot());
+  compact(snapshot: () => object): void {
+    this.snapshot = JSON.stringify(snapshot());
     this.changes = [];
+    this.isSaving = true;
+  }
+
+  flush(): void {
+    this.flushes++;
   }
 
   load(): SavedLedger {
@@ -41,7 +50,7 @@ class Saved {
 
 function open(saved = new Saved(), isFirstStart = true): KillLedger {
   const ledger = new KillLedger({
-    save: saved.save,
+    store: saved,
     saved: isFirstStart ? undefined : saved.load(),
     nowMs,
   });
@@ -79,10 +88,9 @@ describe("counting", () => {
     expect(counts?.commands).toMatchObject([{ comm: "other", kills: 0 }]);
   });
 
-  it("counts a kill by constraint, workload and command, and says that it is new", () => {
+  it("counts a kill by constraint, workload and command", () => {
     const ledger = open();
-    const fresh = ledger.record({ atMs: nowMs, entries: [entry()] });
-    expect(fresh.map(({ kill }) => kill.pid)).toEqual([42]);
+    ledger.record({ atMs: nowMs, entries: [entry()] });
     const counts = ledger.counts(nowMs);
     expect(counts?.kills.get("memcg")).toBe(1);
     expect(counts?.workloads).toContainEqual(
@@ -116,10 +124,10 @@ describe("counting", () => {
     ]);
   });
 
-  it("shows no counts before everything behind the saved position has been read", () => {
+  it("shows no counts before everything after the saved position has been read", () => {
     const saved = new Saved();
     open(saved).record({ atMs: nowMs, entries: [entry()] });
-    const ledger = new KillLedger({ save: saved.save, saved: saved.load(), nowMs });
+    const ledger = new KillLedger({ store: saved, saved: saved.load(), nowMs });
     expect(ledger.counts(nowMs)).toBeUndefined();
     ledger.record({ atMs: nowMs, entries: [entry({ pid: 43 })] });
     ledger.showCounts();
@@ -132,7 +140,7 @@ describe("counting", () => {
     ledger.record({ atMs: nowMs, entries: [entry({ reread: true }), entry()] });
     expect(total(ledger)).toBe(0);
     expect(ledger.rawLines(bootA)).toBe(0);
-    expect(ledger.list({ limit: 10 }).kills).toHaveLength(1);
+    expect(ledger.kills()).toHaveLength(1);
     expect(ledger.lastKills().get("memcg")).toBe(sighting().timeMs);
   });
 
@@ -144,10 +152,10 @@ describe("counting", () => {
     );
     ledger.record({ atMs: nowMs, entries: [before as KillEntry, after as KillEntry] });
     expect(total(ledger)).toBe(1);
-    expect(ledger.list({ limit: 10 }).kills).toHaveLength(2);
+    expect(ledger.kills()).toHaveLength(2);
   });
 
-  it("counts no line read again that is older than what it remembers, but any line behind the saved position", () => {
+  it("counts no line read again that is older than what it remembers, but any line after the saved position", () => {
     const ledger = open();
     ledger.record({ atMs: nowMs, entries: kills(identityLimit + 1) });
     const [oldest] = kills(1);
@@ -169,18 +177,18 @@ describe("counting", () => {
     expect(restored.position("kern.log")).toEqual({ offset: 300 });
   });
 
-  it("knows which changes are nothing but positions, to be found again by reading", () => {
-    const changes: LedgerChange[] = [];
-    const ledger = new KillLedger({ save: (change) => changes.push(change), nowMs });
+  it("lets the disk take its time for changes that are nothing but positions, to be found again by reading", () => {
+    const saved = new Saved();
+    const ledger = open(saved);
     const positions = { "kern.log": { offset: 300 } };
     ledger.record({ atMs: nowMs, positions });
     ledger.record({ atMs: nowMs, positions, entries: kills(1) });
     ledger.record({ atMs: nowMs, positions, notes: { kernelCount: null } });
     ledger.record({ atMs: nowMs, positions, amended: [] });
-    expect(changes.map(isOnlyPositions)).toEqual([true, false, false, false]);
+    expect(saved.syncs).toEqual([false, true, true, true]);
   });
 
-  it("saves nothing for lines that teach nothing", () => {
+  it("saves nothing for lines that add nothing", () => {
     const saved = new Saved();
     const ledger = open(saved);
     ledger.record({ atMs: nowMs, entries: [entry()] });
@@ -190,22 +198,33 @@ describe("counting", () => {
 
   it("keeps and forgets notes", () => {
     const saved = new Saved();
-    open(saved).record({ atMs: nowMs, notes: { "owner/a": "web", "owner/b": "db", kmsg: true } });
-    const ledger = open(saved, false);
-    ledger.record({ atMs: nowMs, notes: { "owner/b": null } });
+    open(saved).record({ atMs: nowMs, notes: { kept: { a: 1 }, forgotten: 2 } });
+    open(saved, false).record({ atMs: nowMs, notes: { forgotten: null } });
     const restored = open(saved, false);
-    expect([...restored.notesUnder("owner/")]).toEqual([["owner/a", "web"]]);
-    expect(restored.note("kmsg")).toBe(true);
+    expect(restored.note("kept")).toEqual({ a: 1 });
+    expect(restored.note("forgotten")).toBeUndefined();
+  });
+
+  it("writes everything once saving has failed, as soon as it works again", () => {
+    const saved = new Saved();
+    const ledger = open(saved);
+    saved.isSaving = false;
+    ledger.record({ atMs: nowMs, entries: kills(3) });
+    expect(saved.changes).toEqual([]);
+    ledger.flush();
+    expect(total(open(saved, false))).toBe(3);
+    ledger.flush();
+    expect(saved.flushes).toBe(2);
   });
 });
 
-describe("a line that waits to be recorded", () => {
+describe("a line that is held back", () => {
   it("makes known the other source's copy and the group's second naming", () => {
     const ledger = open();
     const bare = { printkMicros: undefined, text: sighting().text };
     const repeat = { printkMicros: 1_050_000, repeatsVictim: true };
-    const sight = (more: Partial<KillSighting>) => ledger.sight(sighting(more));
-    expect([{}, bare, {}, repeat, repeat, { pid: 43 }].map(sight)).toEqual([
+    const classify = (more: Partial<KillSighting>) => ledger.classify(sighting(more));
+    expect([{}, bare, {}, repeat, repeat, { pid: 43 }].map(classify)).toEqual([
       "new",
       "copy",
       "copy",
@@ -213,8 +232,9 @@ describe("a line that waits to be recorded", () => {
       "copy",
       "new",
     ]);
-    expect(ledger.record({ atMs: nowMs, entries: [entry(), entry(repeat)] })).toHaveLength(1);
-    expect([{}, repeat].map(sight)).toEqual(["copy", "copy"]);
+    ledger.record({ atMs: nowMs, entries: [entry(), entry(repeat)] });
+    expect(total(ledger)).toBe(1);
+    expect([{}, repeat].map(classify)).toEqual(["copy", "copy"]);
   });
 
   it("is told apart from its copies where the kill itself is recorded", () => {
@@ -222,15 +242,15 @@ describe("a line that waits to be recorded", () => {
     open(saved).record({ atMs: nowMs, entries: [entry()] });
     const ledger = open(saved, false);
     const repeat = sighting({ printkMicros: 1_050_000, repeatsVictim: true });
-    expect([repeat, repeat].map((line) => ledger.sight(line))).toEqual(["further_line", "copy"]);
+    expect([repeat, repeat].map((line) => ledger.classify(line))).toEqual(["further_line", "copy"]);
   });
 
   it("is no new kill where the ledger only keeps its watermark", () => {
     const ledger = open();
     ledger.record({ atMs: nowMs, entries: kills(identityLimit + 1) });
     const oldest = (kills(1)[0] as KillEntry).sighting;
-    expect(ledger.sight({ ...oldest, reread: true })).toBe("copy");
-    expect(ledger.sight(oldest)).toBe("new");
+    expect(ledger.classify({ ...oldest, reread: true })).toBe("copy");
+    expect(ledger.classify(oldest)).toBe("new");
   });
 });
 
@@ -302,7 +322,7 @@ describe("recent kills", () => {
     const storm = kills(storyLimit + 500).slice(3);
     ledger.record({ atMs: nowMs, entries: [...quiet, ...storm] });
     const journalled = open(saved, false);
-    saved.compact(ledger);
+    saved.compact(() => ledger.snapshot());
     for (const each of [ledger, journalled, open(saved, false)]) {
       const { kills: shown, leftOut } = each.recent(nowMs);
       expect(shown).toHaveLength(recentLimit);
@@ -317,30 +337,17 @@ describe("recent kills", () => {
   });
 });
 
-describe("the list", () => {
-  it("is newest first, in pages, from a time on", () => {
+describe("the stories", () => {
+  it("are shown newest first", () => {
     const ledger = open();
     ledger.record({ atMs: nowMs, entries: kills(5) });
-    const page = ledger.list({ limit: 2 });
-    expect(page.kills.map(({ pid }) => pid)).toEqual([104, 103]);
-    const next = ledger.list({ limit: 2, after: page.next });
-    expect(next.kills.map(({ pid }) => pid)).toEqual([102, 101]);
-    const last = ledger.list({ limit: 2, after: next.next });
-    expect(last.kills.map(({ pid }) => pid)).toEqual([100]);
-    expect(last.next).toBeUndefined();
-    const sinceMs = Date.parse(page.kills[1]?.time as string);
-    expect(ledger.list({ limit: 9, sinceMs }).kills).toHaveLength(2);
-    expect(ledger.list({ limit: 9, after: "unheard of" }).kills).toEqual([]);
+    expect(ledger.kills().map(({ pid }) => pid)).toEqual([104, 103, 102, 101, 100]);
   });
 
-  it("keeps a bounded number of stories with ten tasks each", () => {
+  it("are bounded; the counts are not", () => {
     const ledger = open();
-    const task = { pid: 1, comm: "t", rssBytes: 1, swapBytes: 0, oomScoreAdj: 0, cgroup: null };
-    const tasks = Array.from({ length: 500 }, () => task);
-    ledger.record({ atMs: nowMs, entries: kills(5000, () => ({ tasks })) });
-    const all = ledger.list({ limit: 1e9 }).kills;
-    expect(all.length).toBeLessThan(storyLimit + 100);
-    expect(all[0]?.tasks).toHaveLength(10);
+    ledger.record({ atMs: nowMs, entries: kills(5000) });
+    expect(ledger.kills().length).toBeLessThan(storyLimit + 100);
     expect(total(ledger)).toBe(5000);
   });
 });
@@ -468,7 +475,7 @@ class Machine {
     else if (step.do === "print_again") this.printAgain(step);
     else if (step.do === "reboot") this.reboot();
     else if (step.do === "read") this.read(step.lines, step.ends);
-    else this.saved.compact(this.ledger);
+    else this.saved.compact(() => this.ledger.snapshot());
   }
 
   read(count: number, ends: "well" | "killed" | "torn"): void {
@@ -496,7 +503,7 @@ class Machine {
     const old = new Set(read.filter(({ history }) => history).map(({ kill }) => kill));
     const counted = new Set(read.map(({ kill }) => kill).filter((kill) => !old.has(kill)));
     expect(total(this.ledger)).toBe(counted.size);
-    const stories = this.ledger.list({ limit: 1e9 }).kills.map(({ incident }) => incident);
+    const stories = this.ledger.kills().map(({ incident }) => incident);
     expect(stories.sort()).toEqual(incidents(read));
 
     const counts = this.ledger.counts(this.timeMs);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { KernelKillCount } from "../../src/kills/kill-reconciler.ts";
+import { KillReconciler } from "../../src/kills/kill-reconciler.ts";
 
 const boot = "a".repeat(32);
 
@@ -16,7 +16,7 @@ class Host {
   oomKill: number | undefined = 1000;
   rawLines = 0;
   nowMs = 0;
-  count = new KernelKillCount();
+  count = new KillReconciler();
 
   begin(logHoldsBoot = false): this {
     this.count.begin(this.reading(), { logHoldsBoot });
@@ -86,7 +86,7 @@ describe("oom_kills_unaccounted", () => {
     const host = new Host();
     host.oomKill = 1009;
     host.rawLines = 7;
-    host.count = new KernelKillCount(before.count.baseline);
+    host.count = new KillReconciler(before.count.baseline);
     host.begin();
     expect(host.second({ seconds: 11 })).toBe(2);
   });
@@ -96,7 +96,7 @@ describe("oom_kills_unaccounted", () => {
     const host = new Host();
     host.oomKill = 4;
     host.rawLines = 3;
-    host.count = new KernelKillCount(saved);
+    host.count = new KillReconciler(saved);
     host.begin(true);
     expect(host.second({ seconds: 11 })).toBe(1);
   });
@@ -104,10 +104,10 @@ describe("oom_kills_unaccounted", () => {
   it.each([
     [
       "the log does not hold this boot",
-      new KernelKillCount({ boot: "b", oomKill: 5, rawLines: 3 }),
+      new KillReconciler({ boot: "b", oomKill: 5, rawLines: 3 }),
       false,
     ],
-    ["it is the first start", new KernelKillCount(), true],
+    ["it is the first start", new KillReconciler(), true],
   ])("begins at the present count where %s", (_, count, logHoldsBoot) => {
     const host = new Host();
     host.count = count;

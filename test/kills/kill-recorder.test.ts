@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { OomKillReport } from "../../src/kernel-log/oom-report.ts";
-import { Attribution } from "../../src/kills/attribution.ts";
 import { killOfReport } from "../../src/kills/kill.ts";
 import { KillLedger, type LedgerChange } from "../../src/kills/kill-ledger.ts";
-import { KernelKillCount } from "../../src/kills/kill-reconciler.ts";
-import { type Arrival, KillIntake } from "../../src/kills/kill-recorder.ts";
+import type { KillLineRead } from "../../src/kills/kill-log.ts";
+import { KillReconciler } from "../../src/kills/kill-reconciler.ts";
+import { KillRecorder } from "../../src/kills/kill-recorder.ts";
 import { ownerOfCgroup } from "../../src/kills/owner.ts";
 
 const boot = "b".repeat(32);
@@ -12,17 +12,17 @@ const startMs = Date.parse("2026-11-21T04:00:00Z");
 
 let saved: LedgerChange[];
 let ledger: KillLedger;
-let intake: KillIntake;
+let recorder: KillRecorder;
 /** The kernel: which cgroup has counted how many kills, and how many there were in all. */
 let counters: Map<string, number>;
 let kernelKills: number;
 let read: Record<string, unknown>;
 let lookTakesMs: number;
 let looks: number;
-let said: string[];
+let logged: string[];
 /** What the host does when it is asked: nothing, or it throws. */
 let trouble: (question: string) => void;
-let tell: typeof killOfReport;
+let describeKill: typeof killOfReport;
 let failed: unknown[];
 
 beforeEach(() => {
@@ -36,17 +36,27 @@ beforeEach(() => {
   read = { ring: 0 };
   lookTakesMs = 0;
   looks = 0;
-  said = [];
+  logged = [];
   trouble = () => {};
-  tell = killOfReport;
+  describeKill = killOfReport;
   failed = [];
-  ledger = new KillLedger({ save: (change) => saved.push(change), nowMs: startMs });
-  const kernelCount = new KernelKillCount();
-  intake = new KillIntake({
+  const store = {
+    append: (change: LedgerChange) => saved.push(change),
+    isSaving: true,
+    compact: () => {},
+    flush: () => {},
+  };
+  ledger = new KillLedger({ store, nowMs: startMs });
+  const reconciler = new KillReconciler();
+  recorder = new KillRecorder({
     ledger,
-    attribution: new Attribution(),
-    kernelCount,
-    witness: {
+    reconciler,
+    log: {
+      positions: () => ({ ...read }),
+      drain: async () => trouble("drain"),
+      failed: (_line, error) => failed.push(error),
+    },
+    lookup: {
       lookUp: () => void trouble("lookUp"),
       remembered: () => void trouble("remembered"),
       readYoung: () => trouble("readYoung"),
@@ -63,28 +73,26 @@ beforeEach(() => {
     },
     boot,
     ownerOf: ownerOfCgroup,
-    tell: (report, context) => tell(report, { ...context, ownerOf: ownerOfCgroup }),
+    describe: (report, context) => describeKill(report, context),
     nowMs: () => Date.now(),
     monotonicMs: () => Date.now() - startMs,
-    positions: () => ({ ...read }),
-    drainSources: async () => trouble("drainSources"),
-    log: { warn: (_fields, message) => said.push(message) },
+    logger: { warn: (_fields, message) => logged.push(message) },
   });
   ledger.showCounts();
   // The baseline is trusted once it has stood for two seconds.
-  const reading = () => ({ boot, rawLines: intake.rawLines, oomKill: kernelKills });
-  kernelCount.begin({ ...reading(), nowMs: -5000 }, { logHoldsBoot: true });
-  for (let nowMs = -4000; nowMs < 0; nowMs += 1000) kernelCount.read({ ...reading(), nowMs });
-  intake.readCounters();
+  const reading = () => ({ boot, rawLines: recorder.rawLines, oomKill: kernelKills });
+  reconciler.begin({ ...reading(), nowMs: -5000 }, { logHoldsBoot: true });
+  for (let nowMs = -4000; nowMs < 0; nowMs += 1000) reconciler.read({ ...reading(), nowMs });
+  recorder.readCounters();
 });
 
 afterEach(() => {
-  intake.stop();
+  recorder.stop();
   vi.useRealTimers();
 });
 
 /** A line of the ring, as the kernel prints it after it has counted. */
-function arrival(sequence: number, facts: Partial<OomKillReport> = {}): Arrival {
+function line(sequence: number, facts: Partial<OomKillReport> = {}): KillLineRead {
   kernelKills = Math.max(kernelKills, sequence);
   read = { ring: sequence };
   const printkMicros = sequence * 1000;
@@ -105,9 +113,7 @@ function arrival(sequence: number, facts: Partial<OomKillReport> = {}): Arrival 
     isLive: true,
     boot,
     isReread: false,
-    isHistory: false,
     position: sequence,
-    fail: (error) => failed.push(error),
   };
 }
 
@@ -117,8 +123,8 @@ const positions = () => saved.flatMap(({ positions }) => positions?.ring ?? []);
 
 describe("a kill whose cgroup the log names", () => {
   it("is shown at once", () => {
-    intake.take(arrival(1, { victimCgroup: "/a" }));
-    intake.commit();
+    recorder.take(line(1, { victimCgroup: "/a" }), false);
+    recorder.commit();
     expect(shown()).toEqual([["1", "/a"]]);
     expect(positions()).toEqual([1]);
   });
@@ -127,8 +133,8 @@ describe("a kill whose cgroup the log names", () => {
 describe("a kill whose cgroup the log does not name", () => {
   it("is held back until a counter tells", async () => {
     counters.set("/b", 1);
-    intake.take(arrival(1));
-    intake.commit();
+    recorder.take(line(1), false);
+    recorder.commit();
     expect(shown()).toEqual([]);
     await vi.advanceTimersByTimeAsync(50);
     expect(shown()).toEqual([["1", "/b"]]);
@@ -137,30 +143,30 @@ describe("a kill whose cgroup the log does not name", () => {
   it("is shown as unknown after 500 ms, and what is learnt later reaches the story alone", async () => {
     counters.set("/a", 1).set("/b", 1);
     kernelKills = 2;
-    intake.take(arrival(1));
+    recorder.take(line(1), false);
     await vi.advanceTimersByTimeAsync(490);
     expect(shown()).toEqual([]);
     await vi.advanceTimersByTimeAsync(40);
     expect(shown()).toEqual([["1", ""]]);
 
     // The line of the other rise is late; it leaves one cgroup for the first.
-    intake.take(arrival(2, { victimCgroup: "/b" }));
+    recorder.take(line(2, { victimCgroup: "/b" }), false);
     await vi.advanceTimersByTimeAsync(50);
     expect(shown()).toEqual([
       ["2", "/b"],
       ["1", ""],
     ]);
-    expect(ledger.list({ limit: 2 }).kills[1]?.cgroup).toBe("/a");
+    expect(ledger.kills()[1]?.cgroup).toBe("/a");
   });
 
   it("is shown before the next one, whose cgroup is known, and no position behind it is saved till then", async () => {
-    intake.take(arrival(1, { victimCgroup: "/a" }));
-    intake.take(arrival(2));
-    intake.take(arrival(3, { victimCgroup: "/a" }));
-    intake.commit();
+    recorder.take(line(1, { victimCgroup: "/a" }), false);
+    recorder.take(line(2), false);
+    recorder.take(line(3, { victimCgroup: "/a" }), false);
+    recorder.commit();
     expect(shown()).toEqual([["1", "/a"]]);
     expect(positions()).toEqual([1]);
-    intake.savePositions();
+    recorder.savePositions();
     expect(positions()).toEqual([1]);
 
     await vi.advanceTimersByTimeAsync(600);
@@ -168,31 +174,31 @@ describe("a kill whose cgroup the log does not name", () => {
     expect(positions()).toEqual([1, 3]);
   });
 
-  it("is given out as it is when the exporter stops", () => {
-    intake.take(arrival(1));
-    intake.stop();
+  it("is published as it is when the exporter stops", () => {
+    recorder.take(line(1), false);
+    recorder.stop();
     expect(shown()).toEqual([["1", ""]]);
     expect(positions()).toEqual([1]);
   });
 });
 
 describe("the group line, which comes after its first victim", () => {
-  it("reaches a story that has been given out", () => {
-    const first = arrival(1, { victimCgroup: "/a/job" });
-    intake.take(first);
-    intake.commit();
-    intake.amend({ ...first.report, groupCgroup: "/a" });
-    expect(ledger.list({ limit: 1 }).kills[0]?.group).toBe("/a");
+  it("reaches a story that has been published", () => {
+    const first = line(1, { victimCgroup: "/a/job" });
+    recorder.take(first, false);
+    recorder.commit();
+    recorder.amend({ ...first.report, groupCgroup: "/a" });
+    expect(ledger.kills()[0]?.group).toBe("/a");
   });
 });
 
 describe("lines of this boot", () => {
   it("are counted from the moment they are read, held back or not", () => {
-    intake.take(arrival(1, { victimCgroup: "/a" }));
-    intake.take(arrival(2));
-    expect(intake.rawLines).toBe(2);
-    intake.commit();
-    expect(intake.rawLines).toBe(2);
+    recorder.take(line(1, { victimCgroup: "/a" }), false);
+    recorder.take(line(2), false);
+    expect(recorder.rawLines).toBe(2);
+    recorder.commit();
+    expect(recorder.rawLines).toBe(2);
   });
 });
 
@@ -200,8 +206,8 @@ describe("the close look on a host with many cgroups", () => {
   beforeEach(async () => {
     lookTakesMs = 45;
     looks = 0;
-    intake.take(arrival(1, { victimCgroup: "/a" }));
-    intake.commit();
+    recorder.take(line(1, { victimCgroup: "/a" }), false);
+    recorder.commit();
     await vi.advanceTimersByTimeAsync(2000);
   });
 
@@ -216,7 +222,7 @@ describe("the close look on a host with many cgroups", () => {
   it("comes at once for the next kill", async () => {
     looks = 0;
     counters.set("/b", 1);
-    intake.take(arrival(2));
+    recorder.take(line(2), false);
     await vi.advanceTimersByTimeAsync(1);
     expect(looks).toBe(1);
     expect(shown()[0]).toEqual(["2", "/b"]);
@@ -231,29 +237,22 @@ describe("the close look on a host with many cgroups", () => {
 });
 
 describe("a mistake of this program", () => {
-  const questions = [
-    "lookUp",
-    "remembered",
-    "readYoung",
-    "drainSources",
-    "killCounts",
-    "kernelKills",
-  ];
+  const questions = ["lookUp", "remembered", "readYoung", "drain", "killCounts", "kernelKills"];
 
   it.each(questions)(
-    "in %s costs a kill its cgroup, not its count, and is told once",
+    "in %s costs a kill its cgroup, not its count, and is logged once",
     async (bad) => {
       trouble = (question) => {
         if (question === bad) throw new TypeError("a mistake");
       };
-      intake.take(arrival(1));
-      intake.take(arrival(2, { victimCgroup: "/a" }));
+      recorder.take(line(1), false);
+      recorder.take(line(2, { victimCgroup: "/a" }), false);
       await vi.advanceTimersByTimeAsync(600);
       expect(shown()).toEqual([
         ["2", "/a"],
         ["1", ""],
       ]);
-      expect(said).toEqual([expect.stringMatching(/^the host could not be asked/)]);
+      expect(logged).toEqual([expect.stringMatching(/^failed to look up the cgroup/)]);
       expect(failed).toEqual([]);
     },
   );
@@ -262,7 +261,7 @@ describe("a mistake of this program", () => {
     trouble = () => {
       throw new TypeError("a mistake");
     };
-    intake.take(arrival(1));
+    recorder.take(line(1), false);
     await vi.advanceTimersByTimeAsync(100);
     trouble = () => {};
     counters.set("/b", 1);
@@ -270,29 +269,29 @@ describe("a mistake of this program", () => {
     expect(shown()).toEqual([["1", "/b"]]);
   });
 
-  it("in the story of one kill costs that kill alone, and its source is told", () => {
-    tell = (report, context) => {
+  it("in the description of one kill costs that kill alone, and the log is told of it", () => {
+    describeKill = (report, context) => {
       if (report.pid === 2) throw new RangeError("Invalid time value");
       return killOfReport(report, context);
     };
-    for (const pid of [1, 2, 3]) intake.take(arrival(pid, { victimCgroup: "/a" }));
-    intake.commit();
+    for (const pid of [1, 2, 3]) recorder.take(line(pid, { victimCgroup: "/a" }), false);
+    recorder.commit();
     expect(shown().map(([pid]) => pid)).toEqual(["3", "1"]);
     expect(failed).toEqual([new RangeError("Invalid time value")]);
     expect(positions()).toEqual([3]);
   });
 
-  it("in the ledger costs what it was given, and its source is told of each", async () => {
+  it("in the ledger costs what it was given, and the log is told of each", async () => {
     const record = vi.spyOn(ledger, "record").mockImplementation(() => {
       throw new TypeError("a mistake");
     });
-    intake.take(arrival(1));
-    intake.take(arrival(2));
+    recorder.take(line(1), false);
+    recorder.take(line(2), false);
     await vi.advanceTimersByTimeAsync(600);
     expect(failed).toHaveLength(2);
     record.mockRestore();
-    intake.take(arrival(3, { victimCgroup: "/a" }));
-    intake.commit();
+    recorder.take(line(3, { victimCgroup: "/a" }), false);
+    recorder.commit();
     expect(shown()).toEqual([["3", "/a"]]);
   });
 });

@@ -1,6 +1,6 @@
 import type { Kill } from "../../src/kills/kill.ts";
-import type { KillSighting } from "../../src/kills/kill-deduplicator.ts";
-import { incidentOf, type KillEntry } from "../../src/kills/kill-ledger.ts";
+import { incidentOf, type KillSighting } from "../../src/kills/kill-deduplicator.ts";
+import type { KillEntry } from "../../src/kills/kill-ledger.ts";
 import { unknownOwner } from "../../src/kills/owner.ts";
 
 export const bootA = "a".repeat(32);

@@ -114,8 +114,8 @@ describe.each(["file", "kmsg"] as const)("kills read from %s", (mode) => {
 
   it("are history as well to the start after a first one that died before it had read the log", async () => {
     host.kill(101);
-    const first = await host.follow({ mode, onCaughtUp: () => {} });
-    first.end();
+    const first = await host.follow({ mode });
+    first.endBeforeCaughtUp();
 
     host.kill(102);
     const second = await host.follow({ mode });
@@ -309,12 +309,12 @@ describe("a log without the kernel's own stamps", () => {
   });
 });
 
-describe("a kill whose story cannot be told", () => {
-  it("is counted as not understood, told once, and those after it are read", async () => {
+describe("a kill that the program fails to describe", () => {
+  it("is counted as unparsed, logged once, and those after it are read", async () => {
     host.print("syslogd starts");
     const following = await host.follow();
     for (const pid of [101, 102, 103]) {
-      following.cannotTell.add(pid);
+      following.indescribable.add(pid);
       host.kill(pid);
     }
     host.kill(104);
@@ -324,7 +324,7 @@ describe("a kill whose story cannot be told", () => {
     expect(host.logged).toEqual([
       {
         level: "warn",
-        message: expect.stringMatching(/^a line of the kernel log could not be taken in/),
+        message: expect.stringMatching(/^failed to process a kernel log line/),
       },
     ]);
     following.end();
@@ -359,6 +359,37 @@ describe("a second choice", () => {
     await following.live(2);
     expect(following.sources).toContain("kmsg up");
     expect(following.counted).toBe(2);
+    following.end();
+  });
+});
+
+describe("events without a victim", () => {
+  const nobody = "Out of memory and no killable processes...";
+
+  beforeEach(() => {
+    host.print("syslogd starts");
+    host.print(nobody);
+  });
+
+  it("count when they happen, not when they are found in the log", async () => {
+    const following = await host.follow({ mode: "file" });
+    expect(following.counting.noVictims).toBe(0);
+    host.print(nobody);
+    await following.read();
+    expect(following.counting.noVictims).toBe(1);
+    following.end();
+  });
+
+  it("count once where the file and the ring both show them", async () => {
+    const following = await host.follow();
+    host.syslogWorks = false;
+    host.kill(101);
+    await following.live(14);
+    host.syslogWorks = true;
+    host.print(nobody);
+    await following.live(2);
+    expect(following.sources).toEqual(["file down", "kmsg up"]);
+    expect(following.counting.noVictims).toBe(1);
     following.end();
   });
 });

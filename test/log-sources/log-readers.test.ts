@@ -23,7 +23,7 @@ let directory: string;
 let path: string;
 let pids: number[];
 let failures: unknown[];
-/** Whom the intake chokes on. */
+/** The pid at which the listener throws. */
 let poison: number;
 let listener: ReaderListener;
 
@@ -34,16 +34,18 @@ beforeEach(() => {
   failures = [];
   poison = 0;
   listener = {
-    event: (_reader, event: KernelLogEvent) => {
+    event: (event: KernelLogEvent) => {
       if (event.kind !== "kill") return;
       if (event.report.pid === poison) throw new TypeError("poison");
       pids.push(event.report.pid);
     },
-    drained: () => {},
+    batchEnd: () => {},
     caughtUp: () => {},
     stateChanged: () => {},
     lost: () => {},
-    failed: (_reader, error) => failures.push(error),
+    failed: (error) => {
+      failures.push(error);
+    },
   };
 });
 
@@ -54,9 +56,9 @@ afterEach(() => {
 const plainClock: LogClock = { nowMs: () => nowMs, zone: utcZone };
 
 function follow(clock = plainClock) {
-  const options = { listener, clock, monotonicMs: () => 0, watch: false };
+  const options = { clock, monotonicMs: () => 0, watch: false };
   const reader = new FileReader(path, "start", options);
-  reader.start();
+  reader.start(listener);
   return reader;
 }
 
@@ -80,16 +82,16 @@ function readRing(records: readonly string[]) {
       from: "start",
       bootTimeMs: () => nowMs - 3_600_000,
     },
-    { listener, clock: plainClock, monotonicMs: () => 0, watch: false },
+    { clock: plainClock, monotonicMs: () => 0, watch: false },
   );
-  reader.start();
+  reader.start(listener);
   return reader;
 }
 
 describe("a line that makes this program throw", () => {
   const pidsAround = [1, 2, 4, 5];
 
-  it("while its kill is taken in is counted and told, and those around it are read", async () => {
+  it("while its kill is processed is counted and reported, and those around it are read", async () => {
     poison = 3;
     const reader = await readFile([1, 2, 3, 4, 5].map((pid) => line(pid)).join(""));
     expect(pids).toEqual(pidsAround);
@@ -98,7 +100,7 @@ describe("a line that makes this program throw", () => {
     reader.stop();
   });
 
-  it("while it is parsed is counted and told, and those around it are read", async () => {
+  it("while it is parsed is counted and reported, and those around it are read", async () => {
     const zone = {
       offsetSeconds(utcSeconds: number) {
         if (utcSeconds < 0) throw new RangeError("poison");
@@ -139,7 +141,7 @@ describe("a line that makes this program throw", () => {
   });
 });
 
-describe("whatever a line holds, the lines behind it are read", () => {
+describe("whatever a line holds, the lines after it are read", () => {
   const number = fc.constantFrom(
     "0",
     "-1",
@@ -176,12 +178,12 @@ describe("whatever a line holds, the lines behind it are read", () => {
 
   beforeEach(() => {
     const { event } = listener;
-    listener.event = (reader, told, position) => {
+    listener.event = (told, position) => {
       if (told.kind === "kill") {
         const context = { incident: "", sourceName: "", ownerOf: () => unknownOwner };
         JSON.stringify(killOfReport(told.report, context));
       }
-      event(reader, told, position);
+      event(told, position);
     };
   });
 

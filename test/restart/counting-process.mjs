@@ -11,7 +11,7 @@ const { StateDirectory } = await import(`${source}/sources/state-directory.mjs`)
 const say = (message) => process.stderr.write(`${message}\n`);
 const state = StateDirectory.open(path, { nowMs: Date.now, warn: say, info: say, procfs: "/proc" });
 const ledger = new KillLedger({
-  save: (change) => state?.directory.append(change, () => ledger.snapshot()),
+  store: state?.directory,
   saved: state?.saved,
   nowMs: Date.now(),
 });

@@ -70,7 +70,6 @@ function saved(): { total: number; position: number; rawLines: number; workloads
     procfs: "/proc",
   });
   const ledger = new KillLedger({
-    save: () => {},
     saved: state?.saved as SavedLedger | undefined,
     nowMs: Date.now(),
   });

@@ -2,11 +2,9 @@ import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync 
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { utcZone } from "../../src/kernel-log/local-time.ts";
-import { Attribution } from "../../src/kills/attribution.ts";
 import { killOfReport } from "../../src/kills/kill.ts";
-import { KillLedger, type LedgerSnapshot } from "../../src/kills/kill-ledger.ts";
-import { KernelKillCount } from "../../src/kills/kill-reconciler.ts";
-import { KillIntake } from "../../src/kills/kill-recorder.ts";
+import { KillCounting } from "../../src/kills/kill-counting.ts";
+import type { LedgerChange, LedgerStore, SavedLedger } from "../../src/kills/kill-ledger.ts";
 import { ownerOfCgroup } from "../../src/kills/owner.ts";
 import { KernelLog, type KernelLogOptions } from "../../src/log-sources/kernel-log.ts";
 import { HostFiles } from "../../src/sources/host-files.ts";
@@ -28,7 +26,8 @@ export class LoggingHost {
   /** syslogd writes the kernel's own `[seconds]` before the text; RHEL and Ubuntu 24.04 do not. */
   hasPrintkStamps = true;
   kernelKills = 0;
-  #saved: LedgerSnapshot | undefined;
+  /** What the last exporter on this host has left. */
+  saved: SavedLedger | undefined;
 
   path(name: string): string {
     return join(this.rootfs, "var/log", name);
@@ -78,21 +77,11 @@ export class LoggingHost {
     renameSync(this.path(from), this.path(to));
   }
 
-  /** Starts following; what an earlier `follow` saved is continued. */
+  /** Starts counting; what an earlier exporter saved is continued. */
   async follow(options: Partial<KernelLogOptions> = {}): Promise<Following> {
-    const ledger = new KillLedger({
-      save: () => {},
-      saved: this.#saved === undefined ? undefined : { snapshot: this.#saved, changes: [] },
-      nowMs: this.nowMs,
-    });
-    const following = new Following(this, ledger, options);
+    const following = new Following(this, options);
     await following.start();
     return following;
-  }
-
-  /** What a restart finds: the state as the ledger has it now. */
-  save(ledger: KillLedger): void {
-    this.#saved = structuredClone(ledger.snapshot());
   }
 
   remove(): void {
@@ -100,127 +89,134 @@ export class LoggingHost {
   }
 }
 
-/** One life of the exporter's log side on a host. */
-export class Following {
-  readonly ledger: KillLedger;
-  readonly kernelLog: KernelLog;
-  /** Pids of kills whose story makes the program throw. */
-  readonly cannotTell = new Set<number>();
-  readonly #host: LoggingHost;
-  readonly #intake: KillIntake;
-  readonly #kernelCount: KernelKillCount;
+/** Keeps changes as JSON, as a state directory does. */
+class SavedChanges implements LedgerStore {
+  readonly isSaving = true;
+  readonly #snapshot: SavedLedger["snapshot"];
+  readonly #changes: string[];
 
-  constructor(host: LoggingHost, ledger: KillLedger, options: Partial<KernelLogOptions>) {
+  constructor(saved: SavedLedger | undefined) {
+    this.#snapshot = saved?.snapshot;
+    this.#changes = (saved?.changes ?? []).map((change) => JSON.stringify(change));
+  }
+
+  append(change: LedgerChange): void {
+    this.#changes.push(JSON.stringify(change));
+  }
+
+  compact(): void {}
+
+  flush(): void {}
+
+  load(): SavedLedger {
+    return { snapshot: this.#snapshot, changes: this.#changes.map((text) => JSON.parse(text)) };
+  }
+}
+
+/** One life of the exporter's counting on a host: the real thing, but for the host and the clocks. */
+export class Following {
+  readonly kernelLog: KernelLog;
+  readonly counting: KillCounting;
+  /** Pids of kills that the program fails to describe. */
+  readonly indescribable = new Set<number>();
+  readonly #host: LoggingHost;
+  readonly #store: SavedChanges;
+
+  constructor(host: LoggingHost, options: Partial<KernelLogOptions>) {
     this.#host = host;
-    this.ledger = ledger;
-    const say = (level: string) => (_fields: object, message: string) => {
+    this.#store = new SavedChanges(host.saved);
+    const log = (level: string) => (_fields: object, message: string) => {
       host.logged.push({ level, message });
     };
-    this.#kernelCount = new KernelKillCount();
-    this.#intake = new KillIntake({
-      ledger,
-      attribution: new Attribution(),
-      kernelCount: this.#kernelCount,
-      witness: {
+    this.kernelLog = new KernelLog({
+      mode: "auto",
+      kmsg: { path: "/dev/kmsg", open: () => openRing(host) },
+      files: new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: host.rootfs }),
+      clock: { nowMs: () => host.nowMs, zone: utcZone },
+      monotonicMs: () => host.monotonicMs,
+      boot: host.boot,
+      bootTimeMs: () => host.bootTimeMs,
+      log: { info: log("info"), warn: log("warn") },
+      watch: false,
+      ...options,
+    });
+    this.counting = new KillCounting({
+      log: this.kernelLog,
+      lookup: {
         lookUp: () => undefined,
         remembered: () => ({ comm: "worker", uid: 0, cgroup: "/work" }),
         readYoung: () => {},
         killCounts: () => new Map(),
         kernelKills: () => host.kernelKills,
       },
+      store: this.#store,
+      saved: host.saved,
       boot: host.boot,
       ownerOf: ownerOfCgroup,
-      tell: (report, context) => {
-        if (this.cannotTell.has(report.pid)) throw new TypeError("a mistake");
-        return killOfReport(report, { ...context, ownerOf: ownerOfCgroup });
-      },
       nowMs: () => host.nowMs,
       monotonicMs: () => host.monotonicMs,
-      positions: () => this.kernelLog.positions(),
-      drainSources: () => this.kernelLog.drain(),
-      log: { warn: say("warn") },
-    });
-    this.kernelLog = new KernelLog({
-      mode: "auto",
-      kmsg: { path: "/dev/kmsg", open: () => openRing(host) },
-      files: new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: host.rootfs }),
-      ledger,
-      intake: this.#intake,
-      clock: { nowMs: () => host.nowMs, zone: utcZone },
-      monotonicMs: () => host.monotonicMs,
-      boot: host.boot,
-      bootTimeMs: () => host.bootTimeMs,
-      log: { info: say("info"), warn: say("warn") },
-      watch: false,
-      onCaughtUp: () => this.#onCaughtUp(),
-      ...options,
+      printkMs: () => host.nowMs - host.bootTimeMs,
+      logger: { warn: log("warn") },
+      describe: (report, context) => {
+        if (this.indescribable.has(report.pid)) throw new TypeError("a mistake");
+        return killOfReport(report, context);
+      },
     });
   }
 
   async start(): Promise<void> {
-    this.kernelLog.start();
+    this.counting.start();
     await this.read();
   }
 
   /** Reads what the sources have. */
   async read(): Promise<void> {
     await this.kernelLog.drain();
-    this.#intake.commit();
   }
 
-  /** Lets time pass as the exporter does: once a second a look at the counters and the sources. */
+  /** Lets time pass: once a second the exporter reads and ticks. */
   async live(seconds: number): Promise<void> {
     for (let second = 0; second < seconds; second++) {
       this.#host.advance(1000);
       await this.read();
-      this.#kernelCount.read(this.#counts());
-      this.kernelLog.tick(this.#kernelCount.unaccounted);
+      this.counting.tick();
       await this.read();
     }
   }
 
   /** Ends as kill -9 does: nothing more is saved than was. */
   end(): void {
-    this.kernelLog.stop();
-    this.#host.save(this.ledger);
-    this.#intake.stop();
+    this.#host.saved = this.#store.load();
+    this.counting.stop();
+  }
+
+  /** Ends as if kill -9 had come before the log was read to its end. */
+  endBeforeCaughtUp(): void {
+    this.end();
+    const { snapshot, changes } = this.#host.saved as SavedLedger;
+    const caughtUp = changes.findIndex(({ began }) => began !== undefined);
+    this.#host.saved = { snapshot, changes: changes.slice(0, caughtUp) };
   }
 
   get counted(): number {
-    const kills = this.ledger.counts(this.#host.nowMs)?.kills.values() ?? [];
+    const kills = this.counting.counts()?.kills.values() ?? [];
     return [...kills].reduce((sum, count) => sum + count, 0);
   }
 
+  /** In the order in which they died. */
   get pids(): number[] {
-    return this.ledger
-      .list({ limit: 1000 })
-      .kills.map(({ pid }) => pid)
+    return this.counting
+      .kills()
+      .map(({ pid }) => pid)
       .reverse();
   }
 
   get unaccounted(): number | undefined {
-    return this.#kernelCount.unaccounted;
+    return this.counting.unaccounted;
   }
 
   get sources(): string[] {
     return this.kernelLog.states.map(({ name, up }) => `${name} ${up ? "up" : "down"}`);
-  }
-
-  #onCaughtUp(): void {
-    const { nowMs, boot, bootTimeMs } = this.#host;
-    this.#intake.commit();
-    if (!this.ledger.isContinued) {
-      const began = { boot, printkMicros: (nowMs - bootTimeMs) * 1000 };
-      this.ledger.record({ atMs: nowMs, began, notes: { firstStartMs: nowMs } });
-    }
-    this.ledger.showCounts();
-    this.#kernelCount.begin(this.#counts(), { logHoldsBoot: this.kernelLog.holdsBoot });
-    this.#intake.savePositions();
-  }
-
-  #counts() {
-    const { boot, kernelKills, monotonicMs } = this.#host;
-    return { boot, rawLines: this.#intake.rawLines, oomKill: kernelKills, nowMs: monotonicMs };
   }
 }
 

@@ -1,0 +1,232 @@
+import { type Kill, killOfReport } from "./kill.ts";
+import type { RecentKill } from "./kill-history.ts";
+import { type KillCounts, KillLedger, type LedgerStore, type SavedLedger } from "./kill-ledger.ts";
+import type { KillLineRead, KillLog, KillLogListener, SavedFollowing } from "./kill-log.ts";
+import { type KillCountBaseline, KillReconciler } from "./kill-reconciler.ts";
+import { KillRecorder, type VictimLookup } from "./kill-recorder.ts";
+import { hasOwner, type Owner, ownerLabels } from "./owner.ts";
+
+export interface KillCountingOptions {
+  log: KillLog;
+  lookup: VictimLookup;
+  /** Absent where nothing is kept over a restart. */
+  store?: LedgerStore;
+  /** What an earlier process kept; absent on the first start. */
+  saved?: SavedLedger;
+  /** Boot id of the running kernel, 32 hex digits. */
+  boot: string;
+  ownerOf: (cgroup: string | null | undefined) => Owner;
+  /** Wall clock, milliseconds since the epoch. */
+  nowMs: () => number;
+  /** A clock that never goes back, milliseconds. */
+  monotonicMs: () => number;
+  /** The clock of the kernel's own stamps, milliseconds since boot. */
+  printkMs: () => number;
+  logger: { warn(fields: object, message: string): void };
+  /** Makes a kill of a report; default `killOfReport`. */
+  describe?: typeof killOfReport;
+}
+
+/** The cgroups that one look found. */
+export interface CgroupsSeen {
+  readings: readonly { readonly path: string }[];
+  /** How many were left out for lack of time or room: what was not seen need not be gone. */
+  beyondLimit: number;
+}
+
+/** Log files in which kills of a boot were missing. */
+interface BlindFiles {
+  boot: string;
+  paths: readonly string[];
+}
+
+/** Facts that the ledger keeps beside the kills, by key. */
+const noteKeys = {
+  baseline: "kernelCount",
+  firstStartMs: "firstStartMs",
+  blindFiles: "blindFiles",
+} as const;
+
+/** Positions alone are saved this seldom: what is read again holds no kill that was counted. */
+const positionsEveryTicks = 5;
+
+/**
+ * Counts kills: from the lines of the kernel log to what is shown of them.
+ *
+ * How counting begins:
+ * 1. The log is read from the saved positions on, or from its beginning where there are none. On the
+ *    first start all that stands in it is history: shown, never counted.
+ * 2. Until every source has been read to its end no count is shown.
+ * 3. Then, on the first start, the moment is saved from which kills count. A process that dies before
+ *    leaves the first start to the next one.
+ * 4. The log is reconciled with the kernel's own count from this moment on, or from the baseline saved
+ *    earlier in this boot.
+ *
+ * What each part guarantees stands with `KillLedger`, `KillRecorder` and `KillReconciler`.
+ */
+export class KillCounting {
+  readonly #options: KillCountingOptions;
+  readonly #ledger: KillLedger;
+  readonly #reconciler: KillReconciler;
+  readonly #recorder: KillRecorder;
+  #hasCaughtUp = false;
+  #noVictims = 0;
+  #ticks = 0;
+
+  constructor(options: KillCountingOptions) {
+    const { store, saved, nowMs, describe = killOfReport } = options;
+    this.#options = options;
+    this.#ledger = new KillLedger({ store, saved, nowMs: nowMs() });
+    this.#reconciler = new KillReconciler(
+      this.#ledger.note(noteKeys.baseline) as KillCountBaseline | undefined,
+    );
+    this.#recorder = new KillRecorder({
+      ...options,
+      ledger: this.#ledger,
+      reconciler: this.#reconciler,
+      describe,
+    });
+  }
+
+  /** Begins to follow the log. Processes and cgroups should have been read once before. */
+  start(): void {
+    this.#options.log.start(this.#listener, this.#savedFollowing);
+    this.#reconcile();
+  }
+
+  /** About once a second. */
+  tick(): void {
+    if (this.#hasCaughtUp) {
+      this.#reconcile();
+      this.#saveBaseline();
+      this.#options.log.tick(this.unaccounted);
+    }
+    if (++this.#ticks % positionsEveryTicks === 0) this.#recorder.savePositions();
+    this.#ledger.flush();
+  }
+
+  /** Stops following and saves everything. */
+  stop(): void {
+    this.#options.log.stop();
+    this.#recorder.stop();
+  }
+
+  /** Whether counts are shown: everything after the saved positions has been read. */
+  get hasCaughtUp(): boolean {
+    return this.#hasCaughtUp;
+  }
+
+  /** The three counter families; absent until `hasCaughtUp`. */
+  counts(): KillCounts | undefined {
+    return this.#ledger.counts(this.#options.nowMs());
+  }
+
+  /** Kills that the kernel counted and the log did not show; absent where the two cannot be compared. */
+  get unaccounted(): number | undefined {
+    return this.#options.log.isOn ? this.#reconciler.unaccounted : undefined;
+  }
+
+  /** Times the kernel found nobody to kill, since this process started. */
+  get noVictims(): number {
+    return this.#noVictims;
+  }
+
+  /** All kills whose story is kept, newest first. */
+  kills(): Kill[] {
+    return this.#ledger.kills();
+  }
+
+  /** Kills of the last hour; see `KillHistory.recent`. */
+  recent(): { kills: RecentKill[]; leftOut: number } {
+    return this.#ledger.recent(this.#options.nowMs());
+  }
+
+  /** Unix milliseconds of the newest kill by constraint, history included; 0 where none is known. */
+  lastKills(): ReturnType<KillLedger["lastKills"]> {
+    return this.#ledger.lastKills();
+  }
+
+  /** Each live cgroup that has an owner gets its series, born at 0, before its first kill. */
+  noteCgroups({ readings, beyondLimit }: CgroupsSeen): void {
+    const { ownerOf, nowMs } = this.#options;
+    const live = readings.flatMap(({ path }) => {
+      const owner = ownerOf(path);
+      return hasOwner(owner) ? [ownerLabels(path, owner)] : [];
+    });
+    this.#ledger.noteWorkloads(live, { isWhole: beyondLimit === 0, nowMs: nowMs() });
+  }
+
+  readonly #listener: KillLogListener = {
+    killLine: (line) => this.#recorder.take(line, this.#isHistory(line)),
+    groupLine: (report) => this.#recorder.amend(report),
+    noVictim: () => {
+      this.#noVictims++;
+    },
+    batchEnd: () => this.#recorder.commit(),
+    caughtUp: () => this.#showCounts(),
+    blindFiles: (paths) => {
+      const blindFiles: BlindFiles = { boot: this.#options.boot, paths };
+      this.#note({ [noteKeys.blindFiles]: blindFiles });
+    },
+  };
+
+  readonly #savedFollowing: SavedFollowing = {
+    position: (source) => this.#ledger.position(source),
+    blindFiles: () => {
+      const known = this.#ledger.note(noteKeys.blindFiles) as BlindFiles | undefined;
+      return known?.boot === this.#options.boot ? known.paths : [];
+    },
+  };
+
+  /**
+   * Older than the first start: on the first start all that stood in the log; later, in a source that
+   * is new to this state, what is older than that start.
+   */
+  #isHistory({ report, isLive, isReread }: KillLineRead): boolean {
+    if (isLive) return false;
+    if (!this.#ledger.isContinued && !this.#hasCaughtUp) return true;
+    if (!isReread) return false;
+    const firstStartMs = this.#ledger.note(noteKeys.firstStartMs) as number | undefined;
+    const { timeMs } = report.killLine;
+    return firstStartMs !== undefined && timeMs !== undefined && timeMs < firstStartMs;
+  }
+
+  #showCounts(): void {
+    const { boot, nowMs, printkMs, log } = this.#options;
+    this.#recorder.commit();
+    if (!this.#ledger.isContinued) {
+      this.#ledger.record({
+        atMs: nowMs(),
+        began: { boot, printkMicros: Math.round(printkMs() * 1000) },
+        notes: { [noteKeys.firstStartMs]: nowMs() },
+      });
+    }
+    this.#hasCaughtUp = true;
+    this.#ledger.showCounts();
+    this.#reconciler.begin(this.#reading(), { logHoldsBoot: log.holdsBoot });
+    this.#recorder.readCounters();
+    this.#recorder.savePositions();
+    this.#saveBaseline();
+  }
+
+  #reconcile(): void {
+    this.#reconciler.read(this.#reading());
+  }
+
+  /** The lines before the kernel's count: see `KillCountReading`. */
+  #reading() {
+    const { boot, lookup, monotonicMs } = this.#options;
+    const { rawLines } = this.#recorder;
+    return { boot, rawLines, oomKill: lookup.kernelKills(), nowMs: monotonicMs() };
+  }
+
+  #saveBaseline(): void {
+    const { baseline } = this.#reconciler;
+    if (JSON.stringify(baseline) === JSON.stringify(this.#ledger.note(noteKeys.baseline))) return;
+    this.#note({ [noteKeys.baseline]: baseline ?? null });
+  }
+
+  #note(notes: Record<string, unknown>): void {
+    this.#ledger.record({ atMs: this.#options.nowMs(), notes });
+  }
+}

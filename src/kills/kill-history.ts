@@ -1,0 +1,144 @@
+import type { Kill } from "./kill.ts";
+import type { OwnerLabels } from "./owner.ts";
+
+/** Kills that keep their whole story; of older ones only each workload's newest does. */
+export const storyLimit = 1000;
+/** Eviction goes by this many at a time: it has to look at every story. */
+const evictionBatch = 100;
+export const recentLimit = 100;
+const recentMs = 3_600_000;
+const minuteMs = 60_000;
+
+/** The labels of `oom_kill_timestamp_seconds`. */
+export interface KillLabels extends OwnerLabels {
+  incident: string;
+  pid: string;
+  comm: string;
+  constraint: Kill["constraint"];
+  cause: Kill["cause"];
+  trigger: string;
+  protection: "unkillable" | "protected" | "default" | "sacrificial" | "unknown";
+  limit_cgroup: string;
+}
+
+export interface Story {
+  kill: Kill;
+  /** As they were first shown; they never change. */
+  labels: KillLabels;
+  /** When it was first read. */
+  atMs: number;
+  timeMs?: number;
+  /** Older than the first start: never counted. */
+  history: boolean;
+}
+
+export interface RecentKill {
+  timestampMs: number;
+  labels: KillLabels;
+}
+
+export interface SavedHistory {
+  stories: Story[];
+  evictedByMinute: [minute: number, kills: number][];
+}
+
+/** The stories of past kills: what page, API and `oom_kill_timestamp_seconds` show. Bounded. */
+export class KillHistory {
+  /** By incident, in the order of first reading. */
+  readonly #stories = new Map<string, Story>();
+  readonly #evictedByMinute = new Map<number, number>();
+
+  /** Where the log gives no boot or no printk time, two kills can share an incident: the first stays. */
+  add(story: Story): void {
+    if (!this.#stories.has(story.kill.incident)) this.#stories.set(story.kill.incident, story);
+    if (this.#stories.size >= storyLimit + evictionBatch) this.#evict();
+  }
+
+  /** Replaces a story by one that knows more; the labels stay. */
+  amend(kill: Kill): void {
+    const story = this.#stories.get(kill.incident);
+    if (story !== undefined) story.kill = kill;
+  }
+
+  kill(incident: string): Kill | undefined {
+    return this.#stories.get(incident)?.kill;
+  }
+
+  /** All stories, newest first. */
+  kills(): Kill[] {
+    return this.#newestFirst().map(({ kill }) => kill);
+  }
+
+  /**
+   * Kills of the last hour, and those first read in it after down time: at most 100, each
+   * workload's newest before any other, newest first. `leftOut` is how many more there were.
+   */
+  recent(nowMs: number): { kills: RecentKill[]; leftOut: number } {
+    const all = this.#newestFirst().filter((story) => nowMs - recentUntilMs(story) <= recentMs);
+    const workloads = new Set<string>();
+    const newest: Story[] = [];
+    const others: Story[] = [];
+    for (const story of all) {
+      (workloads.has(story.labels.cgroup) ? others : newest).push(story);
+      workloads.add(story.labels.cgroup);
+    }
+    const kept = [...newest, ...others].slice(0, recentLimit);
+    let evicted = 0;
+    for (const [minute, kills] of this.#evictedByMinute) {
+      if (nowMs - minute * minuteMs <= recentMs) evicted += kills;
+    }
+    return {
+      kills: kept.map((story) => ({ timestampMs: happenedMs(story), labels: story.labels })),
+      leftOut: all.length - kept.length + evicted,
+    };
+  }
+
+  save(): SavedHistory {
+    return {
+      stories: [...this.#stories.values()],
+      evictedByMinute: [...this.#evictedByMinute],
+    };
+  }
+
+  restore({ stories, evictedByMinute }: SavedHistory): void {
+    for (const story of stories) this.#stories.set(story.kill.incident, story);
+    for (const [minute, kills] of evictedByMinute) this.#evictedByMinute.set(minute, kills);
+  }
+
+  /** Drops the oldest, but not what `recent` shows first and pages link to. */
+  #evict(): void {
+    const newest = new Map<string, Story>();
+    for (const story of this.#newestFirst()) {
+      if (newest.size < recentLimit && !newest.has(story.labels.cgroup)) {
+        newest.set(story.labels.cgroup, story);
+      }
+    }
+    for (const [incident, story] of this.#stories) {
+      if (this.#stories.size <= storyLimit) break;
+      if (newest.get(story.labels.cgroup) === story) continue;
+      this.#stories.delete(incident);
+      const minute = Math.floor(recentUntilMs(story) / minuteMs);
+      if (!story.history) {
+        this.#evictedByMinute.set(minute, (this.#evictedByMinute.get(minute) ?? 0) + 1);
+      }
+    }
+    const oldestMinute = Math.max(...this.#evictedByMinute.keys()) - recentMs / minuteMs;
+    for (const minute of this.#evictedByMinute.keys()) {
+      if (minute < oldestMinute) this.#evictedByMinute.delete(minute);
+    }
+  }
+
+  #newestFirst(): Story[] {
+    return [...this.#stories.values()].reverse().sort((a, b) => happenedMs(b) - happenedMs(a));
+  }
+}
+
+function happenedMs({ timeMs, atMs }: Story): number {
+  return timeMs ?? atMs;
+}
+
+/** The moment from which the hour of `recent` runs. */
+function recentUntilMs({ timeMs, atMs, history }: Story): number {
+  if (history) return timeMs ?? 0;
+  return Math.max(timeMs ?? 0, atMs);
+}
