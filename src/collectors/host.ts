@@ -20,8 +20,11 @@ export class HostCollector implements Collector {
   collect({ sink, snapshot }: CollectorPass): void {
     const { files } = this.#host;
     const { meminfo } = snapshot;
-    const vmstat = parseVmstat(files.bytes, files.read(files.procfs("vmstat")));
-    const pressure = parsePressure(files.textIfReadable(files.procfs("pressure", "memory")) ?? "");
+    const length = files.read(files.procfs("vmstat"));
+    const vmstat = parseVmstat(files.bytes, length);
+    const pressure = parsePressure(
+      Buffer.from(files.textIfReadable(files.procfs("pressure", "memory")) ?? ""),
+    );
     const gauges = [
       ["oom_host_memory_total_bytes", meminfo.memTotalBytes],
       ["oom_host_memory_available_bytes", meminfo.memAvailableBytes],

@@ -19,52 +19,100 @@ const blank = 0x20;
 /**
  * Reads chosen keys of a flat keyed file straight from its bytes: a host with 2,000 cgroups has
  * 100,000 such lines a scrape, too many to turn into strings.
+ *
+ * The kernel prints a file's lines in the same order each time, so the lines at which a file last had all its
+ * keys are looked at first, and only they.
+ *
+ * Invariant: a value is given only for the key that its own line names, whatever the order of the lines.
  */
 export class FlatKeyedFile<Key extends string> {
   readonly #keys: readonly Key[];
   readonly #keyBytes: readonly Uint8Array[];
-  readonly #indexesByHash = new Map<number, number[]>();
+  /** What each line held when last all keys were found: the index of a key, or -1. */
+  #layout: Int8Array | undefined;
 
   constructor(keys: readonly Key[]) {
     this.#keys = keys;
     this.#keyBytes = keys.map((key) => Buffer.from(key, "latin1"));
-    this.#keyBytes.forEach((bytes, index) => {
-      const hash = hashOf(bytes, 0, bytes.length);
-      this.#indexesByHash.set(hash, [...(this.#indexesByHash.get(hash) ?? []), index]);
-    });
   }
 
   /** The values by key, in the file's own unit; a key that the file lacks is absent. */
   parse(bytes: Uint8Array, length: number = bytes.length): Partial<Record<Key, number>> {
+    const numbers: (number | undefined)[] = [];
+    this.parseInto(numbers, bytes, length);
     const values: Partial<Record<Key, number>> = {};
-    let at = 0;
-    while (at < length) {
-      const start = at;
-      let hash = 0;
-      while (at < length) {
-        const byte = bytes[at] as number;
-        if (byte === blank || byte === newline) break;
-        hash = (Math.imul(hash, 31) + byte) | 0;
-        at++;
-      }
-      const candidates = this.#indexesByHash.get(hash);
-      if (candidates !== undefined && bytes[at] === blank) {
-        const index = candidates.find((candidate) => this.#isKeyAt(candidate, bytes, start, at));
-        const value = index === undefined ? undefined : decimalAt(bytes, at + 1, length);
-        if (index !== undefined && value !== undefined) values[this.#keys[index] as Key] = value;
-      }
-      at = bytes.indexOf(newline, at);
-      if (at < 0) break;
-      at++;
-    }
+    this.#keys.forEach((key, index) => {
+      const value = numbers[index];
+      if (value !== undefined) values[key] = value;
+    });
     return values;
   }
 
-  #isKeyAt(index: number, bytes: Uint8Array, start: number, end: number): boolean {
-    const key = this.#keyBytes[index] as Uint8Array;
-    if (key.length !== end - start) return false;
-    for (let i = 0; i < key.length; i++) if (key[i] !== bytes[start + i]) return false;
+  /** As `parse`, into an array with one place for each key, in the order of the keys. */
+  parseInto(
+    values: (number | undefined)[],
+    bytes: Uint8Array,
+    length: number = bytes.length,
+  ): void {
+    if (this.#layout === undefined || !this.#parseAsBefore(this.#layout, values, bytes, length)) {
+      this.#layout = this.#parseAnyOrder(values, bytes, length);
+    }
+  }
+
+  /** False where a line is not what it was. */
+  #parseAsBefore(
+    layout: Int8Array,
+    values: (number | undefined)[],
+    bytes: Uint8Array,
+    length: number,
+  ): boolean {
+    let at = 0;
+    for (let line = 0; line < layout.length; line++) {
+      if (at >= length) return false;
+      const index = layout[line] as number;
+      if (index >= 0) {
+        const value = this.#valueAt(index, bytes, at, length);
+        if (value === undefined) return false;
+        values[index] = value;
+        at += (this.#keyBytes[index] as Uint8Array).length;
+      }
+      while (at < length && bytes[at] !== newline) at++;
+      at++;
+    }
     return true;
+  }
+
+  /** Returns the lines up to the last key; `undefined` where a key is missing. */
+  #parseAnyOrder(
+    values: (number | undefined)[],
+    bytes: Uint8Array,
+    length: number,
+  ): Int8Array | undefined {
+    for (let index = 0; index < this.#keys.length; index++) values[index] = undefined;
+    const layout: number[] = [];
+    let missing = this.#keys.length;
+    for (let at = 0; at < length && missing > 0; ) {
+      let found = -1;
+      for (let index = 0; index < this.#keys.length && found < 0; index++) {
+        if (values[index] !== undefined) continue;
+        values[index] = this.#valueAt(index, bytes, at, length);
+        if (values[index] !== undefined) found = index;
+      }
+      if (found >= 0) missing--;
+      layout.push(found);
+      while (at < length && bytes[at] !== newline) at++;
+      at++;
+    }
+    return missing === 0 ? Int8Array.from(layout) : undefined;
+  }
+
+  /** The value of the line that starts at `at`, if it is this key's. */
+  #valueAt(index: number, bytes: Uint8Array, at: number, length: number): number | undefined {
+    const key = this.#keyBytes[index] as Uint8Array;
+    const end = at + key.length;
+    if (end >= length || bytes[end] !== blank) return undefined;
+    for (let i = 0; i < key.length; i++) if (key[i] !== bytes[at + i]) return undefined;
+    return decimalAt(bytes, end + 1, length);
   }
 }
 
@@ -97,10 +145,4 @@ export function signedDecimalAt(
   if (bytes[at] !== 0x2d) return decimalAt(bytes, at, length);
   const magnitude = decimalAt(bytes, at + 1, length);
   return magnitude === undefined ? undefined : -magnitude;
-}
-
-function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  let hash = 0;
-  for (let i = start; i < end; i++) hash = (Math.imul(hash, 31) + (bytes[i] as number)) | 0;
-  return hash;
 }

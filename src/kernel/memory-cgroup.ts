@@ -61,6 +61,9 @@ export function parseLimit(bytes: Uint8Array, length: number): number | undefine
   return value !== undefined && value >= unlimitedFromBytes ? Number.POSITIVE_INFINITY : value;
 }
 
+/** Where the values of one file are put while it is read; a scrape reads thousands of them. */
+const numbers: (number | undefined)[] = [];
+
 const eventsFile = new FlatKeyedFile([
   "low",
   "high",
@@ -72,27 +75,26 @@ const eventsFile = new FlatKeyedFile([
 
 /** Parses v2 memory.events or memory.events.local. */
 export function parseMemoryEvents(bytes: Uint8Array, length: number): MemoryEvents {
-  return eventsFile.parse(bytes, length);
+  eventsFile.parseInto(numbers, bytes, length);
+  const [low, high, max, oom, oom_kill, oom_group_kill] = numbers;
+  return { low, high, max, oom, oom_kill, oom_group_kill };
 }
 
 const oomControlFile = new FlatKeyedFile(["oom_kill"] as const);
 
 /** The `oom_kill` line of v1 memory.oom_control: kills of this cgroup's own tasks. */
 export function parseOomControlKills(bytes: Uint8Array, length: number): number | undefined {
-  return oomControlFile.parse(bytes, length).oom_kill;
+  oomControlFile.parseInto(numbers, bytes, length);
+  return numbers[0];
 }
 
 const statFileV2 = new FlatKeyedFile(["anon", "file", "shmem", "inactive_file"] as const);
 
 /** Parses v2 memory.stat. */
 export function parseMemoryStatV2(bytes: Uint8Array, length: number): MemoryStat {
-  const values = statFileV2.parse(bytes, length);
-  return {
-    anonBytes: values.anon,
-    fileBytes: values.file,
-    shmemBytes: values.shmem,
-    inactiveFileBytes: values.inactive_file,
-  };
+  statFileV2.parseInto(numbers, bytes, length);
+  const [anonBytes, fileBytes, shmemBytes, inactiveFileBytes] = numbers;
+  return { anonBytes, fileBytes, shmemBytes, inactiveFileBytes };
 }
 
 const statFileV1 = new FlatKeyedFile([
@@ -106,14 +108,14 @@ const statFileV1 = new FlatKeyedFile([
 
 /** Parses v1 memory.stat; the `total_` lines include descendants, as usage and limit do. */
 export function parseMemoryStatV1(bytes: Uint8Array, length: number): MemoryStat {
-  const values = statFileV1.parse(bytes, length);
-  const limit = values.hierarchical_memory_limit;
+  statFileV1.parseInto(numbers, bytes, length);
+  const [anonBytes, fileBytes, shmemBytes, inactiveFileBytes, swapBytes, limit] = numbers;
   return {
-    anonBytes: values.total_rss,
-    fileBytes: values.total_cache,
-    shmemBytes: values.total_shmem,
-    inactiveFileBytes: values.total_inactive_file,
-    swapBytes: values.total_swap,
+    anonBytes,
+    fileBytes,
+    shmemBytes,
+    inactiveFileBytes,
+    swapBytes,
     hierarchicalLimitBytes:
       limit !== undefined && limit >= unlimitedFromBytes ? Number.POSITIVE_INFINITY : limit,
   };

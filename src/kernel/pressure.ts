@@ -1,3 +1,5 @@
+import { decimalAt } from "./flat-keyed.ts";
+
 /*
  * /proc/pressure/memory and cgroup v2 memory.pressure
  * https://docs.kernel.org/accounting/psi.html
@@ -19,13 +21,34 @@ export interface Pressure {
   fullSeconds?: number;
 }
 
-const total = /^(some|full) .*?\btotal=(\d+)/gm;
+const newline = 0x0a;
+const equals = 0x3d;
+const some = Buffer.from("some ", "latin1");
+const full = Buffer.from("full ", "latin1");
+const total = Buffer.from("total", "latin1");
 
-/** Parses a pressure file. Lines of other kinds are passed over. */
-export function parsePressure(text: string): Pressure {
+/** Parses the first `length` bytes of a pressure file. Lines of other kinds are passed over. */
+export function parsePressure(bytes: Uint8Array, length: number = bytes.length): Pressure {
   const pressure: Pressure = {};
-  for (const [, kind, micros] of text.matchAll(total)) {
-    pressure[kind === "some" ? "someSeconds" : "fullSeconds"] = Number(micros) / 1e6;
+  let start = 0;
+  while (start < length) {
+    let end = start;
+    let lastEquals = -1;
+    while (end < length && bytes[end] !== newline) {
+      if (bytes[end] === equals) lastEquals = end;
+      end++;
+    }
+    if (holdsAt(bytes, lastEquals - total.length, total)) {
+      const micros = decimalAt(bytes, lastEquals + 1, end);
+      if (micros !== undefined && holdsAt(bytes, start, some)) pressure.someSeconds = micros / 1e6;
+      if (micros !== undefined && holdsAt(bytes, start, full)) pressure.fullSeconds = micros / 1e6;
+    }
+    start = end + 1;
   }
   return pressure;
+}
+
+function holdsAt(bytes: Uint8Array, at: number, wanted: Uint8Array): boolean {
+  for (let i = 0; i < wanted.length; i++) if (bytes[at + i] !== wanted[i]) return false;
+  return true;
 }

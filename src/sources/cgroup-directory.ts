@@ -189,7 +189,7 @@ export class CgroupDirectory {
         this.#value(names.events, parseMemoryEvents) ??
         this.#value(names.hierarchicalEvents, parseMemoryEvents) ??
         {},
-      pressure: this.#value(names.pressure, pressureOf) ?? {},
+      pressure: this.#value(names.pressure, parsePressure) ?? {},
       effectiveMaxBytes: limit.bytes,
       limitingCgroup: limit.cgroup,
     };
@@ -276,10 +276,6 @@ function swapMaxOf(
   if (memoryAndSwapMaxBytes === undefined) return undefined;
   if (memoryAndSwapMaxBytes === Number.POSITIVE_INFINITY) return memoryAndSwapMaxBytes;
   return maxBytes === undefined ? undefined : Math.max(0, memoryAndSwapMaxBytes - maxBytes);
-}
-
-function pressureOf(bytes: Buffer, length: number): Pressure {
-  return parsePressure(bytes.toString("latin1", 0, length));
 }
 
 /** Link count of what stands at a path; `undefined` where nothing does. @throws {FileUnavailable} */

@@ -44,9 +44,28 @@ describe("a flat keyed file", () => {
             .split("\n")
             .map((line) => line.split(" "))
             .filter(([name]) => wanted.includes(name as string))
-            .map(([name, value]) => [name, Number(value)]),
+            .map(([name, value]) => [name, Number(value)])
+            // The kernel names a key once; of two the first counts.
+            .reverse(),
         );
         expect(new FlatKeyedFile(wanted).parse(bytes(text))).toEqual(naive);
+      }),
+    );
+  });
+
+  it("gives a value only for the key that its own line names, whatever the order of the lines", () => {
+    const names = ["anon", "file", "oom", "oom_kill", "oom_group_kill", "anon_thp", "max"];
+    const text = fc
+      .shuffledSubarray(names)
+      .chain((keys) => fc.tuple(...keys.map((key) => fc.nat().map((value) => `${key} ${value}\n`))))
+      .map((lines) => lines.join(""));
+    fc.assert(
+      fc.property(fc.array(text, { minLength: 2 }), (files) => {
+        const used = new FlatKeyedFile(["anon", "file", "oom", "oom_kill"] as const);
+        for (const each of files) {
+          const fresh = new FlatKeyedFile(["anon", "file", "oom", "oom_kill"] as const);
+          expect(used.parse(bytes(each))).toEqual(fresh.parse(bytes(each)));
+        }
       }),
     );
   });
