@@ -56,18 +56,20 @@ export interface ProcessTableOptions {
 /** A new process is read whole in its first passes: it may yet exec, or be moved to its own cgroup. */
 const youngPasses = 3;
 const youngMs = 1000;
-/** So many beyond the leaders are read whole too: sizes among equal scores move unseen. */
+/** So many beyond the leaders have their memory read too: sizes among equal scores move unseen. */
 const runnersUp = 32;
-/** Of all others so many have their turn in each pass. */
-const inTurnPerPass = 64;
+/** In each pass this share of all processes is read whole, in turn; at least, and at most, so many. */
+const turnShare = 1 / 32;
+const turnAtLeast = 16;
+const turnAtMost = 64;
 const rememberGoneForMs = 60_000;
 const findRootEveryMs = 10_000;
 const rememberGoneAtMost = 4096;
 
 /**
- * The host's processes, read again and again: one file of each (`oom_score`), and all details only
- * where they matter - new ones, those whose score moved, the unkillable, the highest ranked, and a
- * few others in turn.
+ * The host's processes, read again and again: one file of each (`oom_score`), the memory of the highest
+ * ranked and the unkillable, and all details only of new ones, of those whose score moved, and of a few
+ * others in turn.
  *
  * Invariant: a pid that another process has taken over is never taken for the old one - a kept
  * descriptor of a dead process says ESRCH, and where none is kept the inode of `oom_score` tells,
@@ -80,6 +82,8 @@ export class ProcessTable {
   /** As the last pass ranked them; some may be gone since. */
   #ranked: Entry[] = [];
   #turn = 0;
+  /** Counts the listings of procfs: an entry that the last one did not meet is gone. */
+  #listings = 0;
   #namespaceRoot: string | undefined;
   #findRootAtMs = Number.NEGATIVE_INFINITY;
 
@@ -95,17 +99,20 @@ export class ProcessTable {
   read(leaders: number): ProcessPass {
     this.#list();
     for (const entry of this.#entries.values()) {
-      if (!entry.isIdle) this.#guard(entry, () => this.#readScore(entry));
+      if (entry.isIdle) continue;
+      try {
+        this.#readScore(entry);
+        entry.isDenied = false;
+      } catch (error) {
+        this.#fail(entry, error);
+      }
     }
-    for (const entry of this.#dueForDetails(leaders)) {
-      this.#guard(entry, () => (entry.isIdle ? this.#wake(entry) : this.#readDetails(entry)));
-    }
-    const entries = [...this.#entries.values()];
-    this.#ranked = entries.filter(({ reading }) => reading !== undefined).sort(byRank);
-    return {
-      processes: this.#ranked.map(({ reading }) => reading as ProcessReading),
-      denied: entries.filter(({ isDenied }) => isDenied).length,
-    };
+    this.#readInTurn();
+    this.#readLeaders(leaders + runnersUp);
+    this.#rank();
+    let denied = 0;
+    for (const entry of this.#entries.values()) if (entry.isDenied) denied++;
+    return { processes: this.#ranked.map(({ reading }) => reading as ProcessReading), denied };
   }
 
   /**
@@ -180,7 +187,7 @@ export class ProcessTable {
   }
 
   close(): void {
-    for (const entry of this.#entries.values()) entry.scoreFile.close();
+    for (const entry of this.#entries.values()) closeFiles(entry);
     this.#entries.clear();
     this.#ranked = [];
   }
@@ -198,17 +205,29 @@ export class ProcessTable {
     const isFirst = this.#entries.size === 0;
     const passes = isFirst ? youngPasses - 1 : 0;
     const sinceMs = isFirst ? Number.NEGATIVE_INFINITY : this.#options.now();
-    const present = new Set<number>();
+    const listing = ++this.#listings;
     for (const name of names) {
       const pid = Number(name);
       if (!Number.isInteger(pid)) continue;
-      present.add(pid);
-      if (this.#entries.has(pid)) continue;
+      const known = this.#entries.get(pid);
+      if (known !== undefined) {
+        known.listing = listing;
+        continue;
+      }
       const scoreFile = new KeptFile(files.procfs(name, "oom_score"), files, descriptors);
-      const entry = { pid, scoreFile, score: 0, passes, sinceMs, isDenied: false, isIdle: false };
-      this.#entries.set(pid, entry);
+      this.#entries.set(pid, {
+        pid,
+        scoreFile,
+        score: 0,
+        passes,
+        sinceMs,
+        listing,
+        isDenied: false,
+        isIdle: false,
+        isRanked: false,
+      });
     }
-    for (const entry of this.#entries.values()) if (!present.has(entry.pid)) this.#drop(entry);
+    for (const entry of this.#entries.values()) if (entry.listing !== listing) this.#drop(entry);
     this.#forgetLongGone();
   }
 
@@ -222,7 +241,7 @@ export class ProcessTable {
     entry.score = score;
     this.#readDetails(entry);
     entry.isIdle = entry.reading === undefined && entry.passes >= youngPasses;
-    if (entry.isIdle) entry.scoreFile.close();
+    if (entry.isIdle) closeFiles(entry);
   }
 
   /** The pid of a kernel thread or zombie may have gone to a process since: a new one, then. */
@@ -240,22 +259,63 @@ export class ProcessTable {
     entry.inode = inode;
   }
 
-  #dueForDetails(leaders: number): Set<Entry> {
-    const due = new Set<Entry>();
-    const top = leaders + runnersUp;
-    this.#ranked.forEach((entry, rank) => {
-      if (rank < top || entry.reading?.scoreAdj === unkillableScoreAdj) due.add(entry);
+  /** Some of all, in the order of first sight: whoever moved or renamed itself is found out in time. */
+  #readInTurn(): void {
+    const size = this.#entries.size;
+    const count = Math.min(size, turnAtMost, Math.max(turnAtLeast, Math.ceil(size * turnShare)));
+    const from = this.#turn % Math.max(1, size);
+    this.#turn = from + count;
+    let at = 0;
+    for (const entry of this.#entries.values()) {
+      const isDue = (at >= from && at < from + count) || at < from + count - size;
+      at++;
+      if (!isDue || (!entry.isIdle && entry.passes <= youngPasses)) continue;
+      this.#guard(entry, () => (entry.isIdle ? this.#wake(entry) : this.#readDetails(entry)));
+    }
+  }
+
+  #readLeaders(count: number): void {
+    for (const [rank, entry] of this.#ranked.entries()) {
+      const isDue = rank < count || entry.reading?.scoreAdj === unkillableScoreAdj;
+      if (isDue && entry.passes > youngPasses && this.#entries.get(entry.pid) === entry) {
+        this.#guard(entry, () => this.#readMemory(entry));
+      } else {
+        entry.statusFile?.close();
+        entry.statusFile = undefined;
+      }
+    }
+  }
+
+  /** Sorts what the last pass had sorted: little has moved. */
+  #rank(): void {
+    for (const entry of this.#ranked) entry.isRanked = false;
+    const ranked = this.#ranked.filter((entry) => {
+      entry.isRanked = entry.reading !== undefined && this.#entries.get(entry.pid) === entry;
+      return entry.isRanked;
     });
-    const all = [...this.#entries.values()];
-    for (let i = 0; i < inTurnPerPass && i < all.length; i++) {
-      due.add(all[(this.#turn + i) % all.length] as Entry);
+    for (const entry of this.#entries.values()) {
+      if (entry.reading === undefined || entry.isRanked) continue;
+      entry.isRanked = true;
+      ranked.push(entry);
     }
-    this.#turn = (this.#turn + inTurnPerPass) % Math.max(1, all.length);
-    for (const entry of due) {
-      const isSettled = entry.isIdle || entry.passes > youngPasses;
-      if (!isSettled || this.#entries.get(entry.pid) !== entry) due.delete(entry);
+    this.#ranked = ranked.sort(byRank);
+  }
+
+  /** The memory alone, through a descriptor that stays open: leaders are read in each pass. */
+  #readMemory(entry: Entry): void {
+    const { reading, pid } = entry;
+    const { files, descriptors } = this.#options;
+    if (reading === undefined || reading.thread !== pid) {
+      this.#readDetails(entry);
+      return;
     }
-    return due;
+    entry.statusFile ??= new KeptFile(files.procfs(`${pid}`, "status"), files, descriptors);
+    const { comm, uid, parentPid, isAdmin, memory } = parseProcessStatus(
+      files.bytes,
+      entry.statusFile.read(),
+    );
+    if (memory === undefined) this.#readDetails(entry);
+    else entry.reading = { ...reading, comm, uid, parentPid, isAdmin, memory, stat: undefined };
   }
 
   #readDetails(entry: Entry): void {
@@ -371,15 +431,19 @@ export class ProcessTable {
       read();
       entry.isDenied = false;
     } catch (error) {
-      if (!(error instanceof FileUnavailable)) throw error;
-      entry.isDenied = error.reason === "denied" || error.reason === "failed";
-      if (entry.isDenied) entry.reading = undefined;
-      else this.#drop(entry);
+      this.#fail(entry, error);
     }
   }
 
+  #fail(entry: Entry, error: unknown): void {
+    if (!(error instanceof FileUnavailable)) throw error;
+    entry.isDenied = error.reason === "denied" || error.reason === "failed";
+    if (entry.isDenied) entry.reading = undefined;
+    else this.#drop(entry);
+  }
+
   #drop(entry: Entry): void {
-    entry.scoreFile.close();
+    closeFiles(entry);
     this.#entries.delete(entry.pid);
     this.#remember(entry);
   }
@@ -404,17 +468,29 @@ export class ProcessTable {
 interface Entry {
   readonly pid: number;
   readonly scoreFile: KeptFile;
+  /** Of a leader. */
+  statusFile?: KeptFile;
   /** Of `oom_score`; known where its descriptor is not kept. */
   inode?: number;
   score: number;
   passes: number;
   /** First seen, by the monotonic clock. */
   readonly sinceMs: number;
+  /** The last listing of procfs that met it. */
+  listing: number;
   isDenied: boolean;
   /** A kernel thread or a zombie: it has no memory, and is looked at again only in its turn. */
   isIdle: boolean;
+  /** Stands in the ranking. */
+  isRanked: boolean;
   /** Absent where it has no memory. */
   reading?: ProcessReading;
+}
+
+function closeFiles(entry: Entry): void {
+  entry.scoreFile.close();
+  entry.statusFile?.close();
+  entry.statusFile = undefined;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, readlinkSync, symlinkSync } from "node:fs";
+import { chmodSync, linkSync, readlinkSync, symlinkSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DescriptorBudget, FileUnavailable, HostFiles } from "../../src/sources/host-files.ts";
@@ -150,7 +150,7 @@ describe("the processes of a host", () => {
     for (let pass = 0; pass < 6; pass++) expect(pids(table.read(20).processes)).toEqual([10]);
   });
 
-  it("cost a descriptor each, kernel threads none once they are known", () => {
+  it("cost a descriptor each, the highest ranked two, kernel threads none once they are known", () => {
     const host = new TemporaryTree();
     addMemoryless(host, 2, "kthreadd");
     addProcess(host, 10);
@@ -159,7 +159,7 @@ describe("the processes of a host", () => {
     for (let pass = 0; pass < 3; pass++) table.read(20);
     let left = 0;
     while (descriptors.take()) left++;
-    expect(left).toBe(4);
+    expect(left).toBe(3);
   });
 
   it("include one whose first thread has ended: another holds its memory and is in its cgroup", () => {
@@ -261,7 +261,7 @@ describe("in each pass", () => {
     expect(residentOf(50)).toBe(6000 * 1024);
   });
 
-  it("all others have their turn within a few passes", () => {
+  it("all others have their turn, 16 at least in each pass", () => {
     const host = new TemporaryTree();
     for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { residentKb: pid });
     const table = settled(host);
@@ -269,7 +269,7 @@ describe("in each pass", () => {
     const stale = () =>
       table.read(1).processes.filter(({ memory }) => memory.residentBytes < 9000 * 1024).length;
     expect(stale()).toBeGreaterThan(0);
-    for (let pass = 0; pass < 6; pass++) table.read(1);
+    for (let pass = 0; pass < 10; pass++) table.read(1);
     expect(stale()).toBe(0);
   });
 
@@ -318,9 +318,9 @@ describe("a pid that another process took over", () => {
     addProcess(host, 50, { name: "old", cgroup: "/old", residentKb: 1 });
     const table = tableOf(host);
     for (let pass = 0; pass < 6; pass++) table.read(1);
+    // A disk gives a freed inode number to the next file, procfs does not: keep it taken.
+    linkSync(host.path("proc/50/oom_score"), host.path("taken"));
     host.remove("proc/50");
-    // A disk gives a freed inode number to the next file; procfs counts on.
-    addProcess(host, 49);
     addProcess(host, 50, { name: "new", cgroup: "/new", residentKb: 1 });
     const reused = table.read(1).processes.find(({ pid }) => pid === 50);
     expect(reused).toMatchObject({ comm: "new", cgroup: "/new" });
