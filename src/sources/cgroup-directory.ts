@@ -1,6 +1,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import {
+  type MemoryEvents,
   parseLimit,
   parseMemoryEvents,
   parseMemoryStatV1,
@@ -8,7 +9,7 @@ import {
   parseOomControlKills,
   parseValue,
 } from "../kernel/memory-cgroup.ts";
-import { type Pressure, parsePressure } from "../kernel/pressure.ts";
+import { parsePressure } from "../kernel/pressure.ts";
 import type { CgroupReading, CgroupVersion } from "./cgroup-reading.ts";
 import { type DescriptorBudget, FileUnavailable, type HostFiles, KeptFile } from "./host-files.ts";
 
@@ -24,29 +25,46 @@ export interface CgroupDirectoryOptions {
   descriptors: DescriptorBudget;
 }
 
+/** Each version's files by what they hold; a file's place here is its place among those kept open. */
 const fileNames = {
-  v2: {
-    current: "memory.current",
-    max: "memory.max",
-    high: "memory.high",
-    peak: "memory.peak",
-    swapCurrent: "memory.swap.current",
-    swapMax: "memory.swap.max",
-    stat: "memory.stat",
-    events: "memory.events.local",
-    hierarchicalEvents: "memory.events",
-    pressure: "memory.pressure",
-  },
-  v1: {
-    current: "memory.usage_in_bytes",
-    max: "memory.limit_in_bytes",
-    peak: "memory.max_usage_in_bytes",
-    memoryAndSwapMax: "memory.memsw.limit_in_bytes",
-    stat: "memory.stat",
-    failures: "memory.failcnt",
-    events: "memory.oom_control",
-  },
+  v2: [
+    "memory.current",
+    "memory.max",
+    "memory.peak",
+    "memory.stat",
+    "memory.events.local",
+    "memory.high",
+    "memory.swap.current",
+    "memory.swap.max",
+    "memory.events",
+    "memory.pressure",
+  ],
+  v1: [
+    "memory.usage_in_bytes",
+    "memory.limit_in_bytes",
+    "memory.max_usage_in_bytes",
+    "memory.stat",
+    "memory.oom_control",
+    "memory.memsw.limit_in_bytes",
+    "memory.failcnt",
+  ],
 } as const;
+
+/** Places in `fileNames`: those that both versions have, then each version's own. */
+const current = 0;
+const max = 1;
+const peak = 2;
+const stat = 3;
+const events = 4;
+const v2 = { high: 5, swapCurrent: 6, swapMax: 7, hierarchicalEvents: 8, pressure: 9 } as const;
+const v1 = { memoryAndSwapMax: 5, failures: 6 } as const;
+
+/** Limits change seldom: they are read in every fourth pass, each cgroup in its turn... */
+const limitPasses = 4;
+/** ...and in each pass where the limit is this near or has been met since. */
+const nearLimitShare = 0.8;
+
+let nextTurn = 0;
 
 /**
  * One cgroup's directory: its kept files and the cgroups right below it. Methods that read throw
@@ -56,14 +74,17 @@ export class CgroupDirectory {
   readonly path: string;
   readonly #options: CgroupDirectoryOptions;
   readonly #directory: string;
-  /** `null`: this cgroup has no such file. */
-  readonly #kept = new Map<string, KeptFile | null>();
-  #children = new Map<string, CgroupDirectory>();
+  /** By the place in `fileNames`. `null`: this cgroup has no such file. */
+  readonly #kept: (KeptFile | null | undefined)[] = [];
+  #children: CgroupDirectory[] = [];
   #listedWithLinks: number | undefined;
   #isAccounted = false;
   #isGone = false;
   #isUnreadable = false;
-  #maxBytes: number | undefined;
+  #passesUntilLimits = 0;
+  #limits: { maxBytes?: number; highBytes?: number; swapMaxBytes?: number } = {};
+  #currentBytes: number | undefined;
+  #events: MemoryEvents = {};
 
   constructor(options: CgroupDirectoryOptions, path: string, directory: string) {
     this.#options = options;
@@ -79,7 +100,7 @@ export class CgroupDirectory {
   /** False at v2's true root, which accounts nothing, and where the memory controller is off. */
   isAccounted(): boolean {
     this.#isAccounted ||=
-      linksOf(join(this.#directory, fileNames[this.#options.version].current)) !== undefined;
+      linksOf(join(this.#directory, fileNames[this.#options.version][current])) !== undefined;
     return this.#isAccounted;
   }
 
@@ -92,28 +113,81 @@ export class CgroupDirectory {
     }
   }
 
-  /** The tightest of this cgroup's own limit and the one above. */
+  /** The tightest of this cgroup's own limit and the one above, where nothing else is wanted of it. */
   readLimit(above: Limit): Limit {
     this.#isUnreadable = false;
-    this.#maxBytes = this.#value(fileNames[this.#options.version].max, parseLimit);
-    if (this.#maxBytes === undefined || this.#maxBytes >= above.bytes) return above;
-    return { bytes: this.#maxBytes, cgroup: this.path };
+    return this.#tightest(this.#value(max, parseLimit), above);
   }
 
   /**
    * Reads all that the metrics want.
-   * @param limit what `readLimit` gave just before
-   * @returns `undefined` where there is nothing to tell: unreadable, or v1's true root
+   * @returns the tightest limit, and what was read: `undefined` where there is nothing to tell, unreadable
+   *   or v1's true root
    */
-  read(limit: Limit): CgroupReading | undefined {
-    return this.#options.version === "v2" ? this.#readV2(limit) : this.#readV1(limit);
+  read(above: Limit): { limit: Limit; reading: CgroupReading | undefined } {
+    this.#isUnreadable = false;
+    const isV2 = this.#options.version === "v2";
+    this.#currentBytes = this.#value(current, parseValue);
+    // Every accounted cgroup has this file: without it the controller has been switched off.
+    if (this.#kept[current] === null) {
+      this.reset();
+      return { limit: above, reading: undefined };
+    }
+    const metBefore = this.#events.max;
+    this.#events = isV2 ? this.#eventsV2() : this.#eventsV1();
+    const { maxBytes } = this.#limits;
+    const isNear =
+      (this.#currentBytes ?? 0) >= nearLimitShare * Math.min(maxBytes ?? 0, above.bytes);
+    if (--this.#passesUntilLimits < 0 || isNear || this.#events.max !== metBefore) {
+      this.#readLimits();
+    }
+    const limit = this.#tightest(this.#limits.maxBytes, above);
+    return { limit, reading: isV2 ? this.#readV2(limit) : this.#readV1(limit) };
+  }
+
+  #tightest(maxBytes: number | undefined, above: Limit): Limit {
+    if (maxBytes === undefined || maxBytes >= above.bytes) return above;
+    return { bytes: maxBytes, cgroup: this.path };
+  }
+
+  #readLimits(): void {
+    // The first time the cgroups part ways, so that each pass has its share of them.
+    const isFirst = this.#limits.maxBytes === undefined;
+    this.#passesUntilLimits = isFirst ? nextTurn++ % limitPasses : limitPasses - 1;
+    const maxBytes = this.#value(max, parseLimit);
+    this.#limits =
+      this.#options.version === "v2"
+        ? {
+            maxBytes,
+            highBytes: this.#value(v2.high, parseLimit),
+            swapMaxBytes: this.#value(v2.swapMax, parseLimit),
+          }
+        : {
+            maxBytes,
+            swapMaxBytes: swapMaxOf(maxBytes, this.#value(v1.memoryAndSwapMax, parseLimit)),
+          };
+  }
+
+  #eventsV2(): MemoryEvents {
+    return (
+      this.#value(events, parseMemoryEvents) ??
+      this.#value(v2.hierarchicalEvents, parseMemoryEvents) ??
+      {}
+    );
+  }
+
+  #eventsV1(): MemoryEvents {
+    return {
+      max: this.#value(v1.failures, parseValue),
+      oom_kill: this.#value(events, parseOomControlKills),
+    };
   }
 
   /** Kills of this cgroup's own processes; `undefined` where the kernel counts only whole subtrees. */
   readKillCount(): number | undefined {
     return this.#options.version === "v2"
-      ? this.#value(fileNames.v2.events, parseMemoryEvents)?.oom_kill
-      : this.#value(fileNames.v1.events, parseOomControlKills);
+      ? this.#value(events, parseMemoryEvents)?.oom_kill
+      : this.#value(events, parseOomControlKills);
   }
 
   /** Pids of the processes right here. */
@@ -128,23 +202,37 @@ export class CgroupDirectory {
    * at that spares listing some 60 files a cgroup; one that went while another came shows when the
    * first is found gone. Other file systems say 1, and are listed each time.
    */
-  children(): CgroupDirectory[] {
+  children(): readonly CgroupDirectory[] {
     const links = linksOf(this.#directory);
     if (links === undefined) return [];
-    const known = [...this.#children.values()];
-    if (links >= 2 && links === this.#listedWithLinks && !known.some((child) => child.#isGone)) {
-      return known;
+    const isLeaf = links === 2 && this.#children.length === 0;
+    if (isLeaf || (links > 2 && links === this.#listedWithLinks && !this.#hasLostChild())) {
+      return this.#children;
     }
     this.#list(links);
-    return [...this.#children.values()];
+    return this.#children;
+  }
+
+  /** As `children` gave them last, where it is known that no cgroup has come or gone since. */
+  knownChildren(): readonly CgroupDirectory[] {
+    return this.#listedWithLinks === undefined || this.#hasLostChild()
+      ? this.children()
+      : this.#children;
+  }
+
+  #hasLostChild(): boolean {
+    for (const child of this.#children) if (child.#isGone) return true;
+    return false;
   }
 
   /** Closes and forgets all that was known, so that the next look is the first. */
   reset(): void {
-    for (const file of this.#kept.values()) file?.close();
-    this.#kept.clear();
-    for (const child of this.#children.values()) child.remove();
-    this.#children.clear();
+    for (const file of this.#kept) file?.close();
+    this.#kept.length = 0;
+    this.#limits = {};
+    this.#passesUntilLimits = 0;
+    for (const child of this.#children) child.remove();
+    this.#children = [];
     this.#listedWithLinks = undefined;
     this.#isAccounted = false;
   }
@@ -156,74 +244,73 @@ export class CgroupDirectory {
   }
 
   #list(links: number): void {
-    const before = this.#children;
-    const now = new Map<string, CgroupDirectory>();
-    for (const name of directoriesIn(this.#directory).sort()) {
-      const known = before.get(name);
-      const path = this.path === "/" ? `/${name}` : `${this.path}/${name}`;
-      const child =
-        known === undefined || known.#isGone
-          ? new CgroupDirectory(this.#options, path, join(this.#directory, name))
-          : known;
-      now.set(name, child);
-    }
-    for (const [name, child] of before) if (now.get(name) !== child) child.remove();
-    this.#children = now;
+    const before = new Map(this.#children.map((child) => [child.#directory, child]));
+    this.#children = directoriesIn(this.#directory)
+      .sort()
+      .map((name) => {
+        const directory = join(this.#directory, name);
+        const known = before.get(directory);
+        if (known !== undefined && !known.#isGone) {
+          before.delete(directory);
+          return known;
+        }
+        const path = this.path === "/" ? `/${name}` : `${this.path}/${name}`;
+        return new CgroupDirectory(this.#options, path, directory);
+      });
+    for (const child of before.values()) child.remove();
     this.#listedWithLinks = links;
   }
 
   #readV2(limit: Limit): CgroupReading | undefined {
-    const names = fileNames.v2;
-    const currentBytes = this.#current(names.current);
-    if (currentBytes === undefined) return undefined;
+    if (this.#currentBytes === undefined) return undefined;
+    const memory = this.#value(stat, parseMemoryStatV2);
     return {
       path: this.path,
-      currentBytes,
-      maxBytes: this.#maxBytes,
-      highBytes: this.#value(names.high, parseLimit),
-      peakBytes: this.#value(names.peak, parseValue),
-      swapCurrentBytes: this.#value(names.swapCurrent, parseValue),
-      swapMaxBytes: this.#value(names.swapMax, parseLimit),
-      ...this.#value(names.stat, parseMemoryStatV2),
-      events:
-        this.#value(names.events, parseMemoryEvents) ??
-        this.#value(names.hierarchicalEvents, parseMemoryEvents) ??
-        {},
-      pressure: this.#value(names.pressure, parsePressure) ?? {},
+      currentBytes: this.#currentBytes,
+      maxBytes: this.#limits.maxBytes,
+      highBytes: this.#limits.highBytes,
+      peakBytes: this.#value(peak, parseValue),
+      swapCurrentBytes: this.#value(v2.swapCurrent, parseValue),
+      swapMaxBytes: this.#limits.swapMaxBytes,
+      anonBytes: memory?.anonBytes,
+      fileBytes: memory?.fileBytes,
+      shmemBytes: memory?.shmemBytes,
+      inactiveFileBytes: memory?.inactiveFileBytes,
+      events: this.#events,
+      pressure: this.#value(v2.pressure, parsePressure) ?? {},
       effectiveMaxBytes: limit.bytes,
       limitingCgroup: limit.cgroup,
     };
   }
 
   #readV1(limit: Limit): CgroupReading | undefined {
-    // Only the hierarchy's true root has release_agent: what it counts is the host, not a cgroup.
-    if (this.path === "/" && linksOf(join(this.#directory, "release_agent")) !== undefined) {
-      return undefined;
-    }
-    const names = fileNames.v1;
-    const currentBytes = this.#current(names.current);
-    if (currentBytes === undefined) return undefined;
-    const { swapBytes, hierarchicalLimitBytes, ...stat } =
-      this.#value(names.stat, parseMemoryStatV1) ?? {};
-    const memoryAndSwapMaxBytes = this.#value(names.memoryAndSwapMax, parseLimit);
-    const effective = this.#effectiveV1(limit, hierarchicalLimitBytes);
+    if (this.#currentBytes === undefined || this.#isTrueRootV1()) return undefined;
+    const memory = this.#value(stat, parseMemoryStatV1);
+    const { maxBytes, swapMaxBytes } = this.#limits;
+    const effective = this.#effectiveV1(limit, memory?.hierarchicalLimitBytes);
     return {
       path: this.path,
-      currentBytes,
-      maxBytes: this.#maxBytes,
-      peakBytes: this.#value(names.peak, parseValue),
+      currentBytes: this.#currentBytes,
+      maxBytes,
+      highBytes: undefined,
+      peakBytes: this.#value(peak, parseValue),
       // Without swap accounting (swapaccount=0) the line is there and says nothing.
-      swapCurrentBytes: memoryAndSwapMaxBytes === undefined ? undefined : swapBytes,
-      swapMaxBytes: swapMaxOf(this.#maxBytes, memoryAndSwapMaxBytes),
-      ...stat,
-      events: {
-        max: this.#value(names.failures, parseValue),
-        oom_kill: this.#value(names.events, parseOomControlKills),
-      },
+      swapCurrentBytes: swapMaxBytes === undefined ? undefined : memory?.swapBytes,
+      swapMaxBytes,
+      anonBytes: memory?.anonBytes,
+      fileBytes: memory?.fileBytes,
+      shmemBytes: memory?.shmemBytes,
+      inactiveFileBytes: memory?.inactiveFileBytes,
+      events: this.#events,
       pressure: {},
       effectiveMaxBytes: effective.bytes,
       limitingCgroup: effective.cgroup,
     };
+  }
+
+  /** Only the hierarchy's true root has release_agent: what it counts is the host, not a cgroup. */
+  #isTrueRootV1(): boolean {
+    return this.path === "/" && linksOf(join(this.#directory, "release_agent")) !== undefined;
   }
 
   /**
@@ -234,24 +321,19 @@ export class CgroupDirectory {
     if (hierarchicalLimitBytes === undefined || hierarchicalLimitBytes === walked.bytes) {
       return walked;
     }
-    const own = this.#maxBytes === hierarchicalLimitBytes && Number.isFinite(this.#maxBytes);
+    const { maxBytes } = this.#limits;
+    const own = maxBytes === hierarchicalLimitBytes && Number.isFinite(maxBytes);
     return { bytes: hierarchicalLimitBytes, cgroup: own ? this.path : undefined };
   }
 
-  /** The one file that every accounted cgroup has: without it the controller has been switched off. */
-  #current(name: string): number | undefined {
-    const value = this.#value(name, parseValue);
-    if (this.#kept.get(name) === null) this.reset();
-    return value;
-  }
-
-  #value<Value>(name: string, parse: (bytes: Buffer, length: number) => Value): Value | undefined {
-    const { files, descriptors } = this.#options;
-    let file = this.#kept.get(name);
+  #value<Value>(place: number, parse: (bytes: Buffer, length: number) => Value): Value | undefined {
+    const { files, descriptors, version } = this.#options;
+    let file = this.#kept[place];
     if (file === null) return undefined;
     if (file === undefined) {
+      const name = fileNames[version][place] as string;
       file = new KeptFile(join(this.#directory, name), files, descriptors);
-      this.#kept.set(name, file);
+      this.#kept[place] = file;
     }
     try {
       const length = file.read();
@@ -262,7 +344,7 @@ export class CgroupDirectory {
       if (error.reason !== "missing") this.#isUnreadable = true;
       // A missing file may mean a missing cgroup: only a directory that is there lacks the file.
       else if (!this.exists()) throw error;
-      else this.#kept.set(name, null);
+      else this.#kept[place] = null;
       return undefined;
     }
   }

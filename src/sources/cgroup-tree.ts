@@ -79,6 +79,8 @@ export class CgroupTree {
   readonly hierarchy: CgroupHierarchy;
   readonly #options: CgroupTreeOptions;
   readonly #root: CgroupDirectory;
+  /** Descendants of the root at the last pass. */
+  #size: number | undefined;
 
   constructor(options: CgroupTreeOptions) {
     this.#options = options;
@@ -94,6 +96,20 @@ export class CgroupTree {
    * @param outOfTime asked now and then; once true, the walk ends
    */
   read(outOfTime: () => boolean = () => false): CgroupPass {
+    const size = this.#descendants();
+    const isKnown = size !== undefined && size === this.#size;
+    this.#size = size;
+    // Where one has gone though there are as many as before, another has come: anywhere.
+    return (isKnown ? this.#pass(true, outOfTime) : undefined) ?? this.#pass(false, outOfTime);
+  }
+
+  /**
+   * @param isKnown no cgroup has come or gone since the last pass, as far as their number tells
+   * @returns `undefined` where that proves wrong
+   */
+  #pass(isKnown: true, outOfTime: () => boolean): CgroupPass | undefined;
+  #pass(isKnown: false, outOfTime: () => boolean): CgroupPass;
+  #pass(isKnown: boolean, outOfTime: () => boolean): CgroupPass | undefined {
     const pass: CgroupPass = { readings: [], filtered: 0, beyondLimit: 0, unreadable: 0 };
     const queue: Visit[] = [{ directory: this.#root, above: { bytes: Number.POSITIVE_INFINITY } }];
     for (let next = 0; next < queue.length; next++) {
@@ -102,9 +118,19 @@ export class CgroupTree {
         pass.beyondLimit = queue.length - next;
         break;
       }
-      this.#visit(queue[next] as Visit, pass, queue);
+      const isThere = this.#visit(queue[next] as Visit, pass, queue, isKnown);
+      if (!isThere && isKnown) return undefined;
     }
     return pass;
+  }
+
+  /** How many cgroups there are below the root; `undefined` on v1, which counts dying ones as well. */
+  #descendants(): number | undefined {
+    if (this.hierarchy.version === "v1") return undefined;
+    const { files } = this.#options;
+    const text = files.textIfReadable(join(this.hierarchy.directory, "cgroup.stat")) ?? "";
+    const count = /^nr_descendants (\d+)$/m.exec(text)?.[1];
+    return count === undefined ? undefined : Number(count);
   }
 
   /**
@@ -135,40 +161,45 @@ export class CgroupTree {
     this.#root.reset();
   }
 
-  /** Reads one cgroup into `pass` and queues those below it. */
-  #visit(visit: Visit, pass: CgroupPass, queue: Visit[]): void {
+  /** Reads one cgroup into `pass` and queues those below it; false where it has gone. */
+  #visit(visit: Visit, pass: CgroupPass, queue: Visit[], isKnown: boolean): boolean {
     const { directory, above } = visit;
     try {
       const isAccounted = directory.isAccounted();
       // Where v2 has the controller off, all below have it off; the true root never has it.
       if (!isAccounted && directory !== this.#root) {
-        if (!directory.exists()) directory.remove();
-        return;
+        if (directory.exists()) return true;
+        directory.remove();
+        return false;
       }
-      const limit = isAccounted ? directory.readLimit(above) : above;
-      if (isAccounted) this.#read(directory, limit, pass);
-      for (const child of directory.children()) queue.push({ directory: child, above: limit });
+      const limit = isAccounted ? this.#read(directory, above, pass) : above;
+      const children = isKnown ? directory.knownChildren() : directory.children();
+      for (const child of children) queue.push({ directory: child, above: limit });
+      return true;
     } catch (error) {
       if (!(error instanceof FileUnavailable)) throw error;
       if (error.reason === "denied") {
         pass.unreadable++;
-        return;
+        return true;
       }
       directory.reset();
       if (!visit.again) queue.push({ ...visit, again: true });
+      return false;
     }
   }
 
-  #read(directory: CgroupDirectory, limit: Limit, pass: CgroupPass): void {
+  /** Returns the tightest limit from here on down. */
+  #read(directory: CgroupDirectory, above: Limit, pass: CgroupPass): Limit {
     const { include, exclude } = this.#options;
     const { path } = directory;
     if ((include !== undefined && !include.test(path)) || exclude?.test(path)) {
       pass.filtered++;
-      return;
+      return directory.readLimit(above);
     }
-    const reading = directory.read(limit);
+    const { limit, reading } = directory.read(above);
     if (reading !== undefined) pass.readings.push(reading);
     else if (directory.isUnreadable) pass.unreadable++;
+    return limit;
   }
 
   #walk(look: (directory: CgroupDirectory) => void): void {

@@ -306,6 +306,42 @@ describe("between two passes", () => {
     });
   });
 
+  it("a limit that is near or has been met is read in each pass, any other within four", () => {
+    const host = unifiedHost();
+    const events = (max: number) =>
+      `low 0\nhigh 0\nmax ${max}\noom 0\noom_kill 0\noom_group_kill 0`;
+    const far = { "memory.current": 10, "memory.max": 1000, "memory.events.local": events(0) };
+    addV2(host, "/far", far);
+    addV2(host, "/met", far);
+    addV2(host, "/near", { ...far, "memory.current": 800 });
+    const tree = treeOf(host);
+    for (let pass = 0; pass < 5; pass++) tree.read();
+    for (const path of ["/far", "/met", "/near"]) {
+      host.write(`${v2}${path}`, { "memory.max": 2000 });
+    }
+    host.write(`${v2}/met`, { "memory.events.local": events(1) });
+    const { readings } = tree.read();
+    const limitOf = (path: string) => readings.find((reading) => reading.path === path)?.maxBytes;
+    expect([limitOf("/met"), limitOf("/near")]).toEqual([2000, 2000]);
+    const farLimits = [limitOf("/far")];
+    while (farLimits.length < 4) farLimits.push(readingOf(tree, "/far")?.maxBytes);
+    expect(farLimits.at(-1)).toBe(2000);
+  });
+
+  it("one that comes as another goes is found where the number of cgroups stays the same", () => {
+    const host = unifiedHost();
+    host.write(v2, { "cgroup.stat": "nr_descendants 3\nnr_dying_descendants 0" });
+    addV2(host, "/a");
+    addV2(host, "/b");
+    addV2(host, "/b/c");
+    const tree = treeOf(host);
+    tree.read();
+    tree.read();
+    host.remove(`${v2}/b/c`);
+    addV2(host, "/a/d");
+    expect(paths(tree.read().readings)).toEqual(["/a", "/b", "/a/d"]);
+  });
+
   it("a cgroup may be made anew under its name", () => {
     const host = unifiedHost();
     addV2(host, "/a", { "memory.max": 500, "memory.swap.max": 1 });
