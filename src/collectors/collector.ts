@@ -1,4 +1,5 @@
 import type { LabelsOf, MetricName } from "../metrics/catalog.ts";
+import type { PrintedLabels } from "../metrics/exposition.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
 
 /** Takes the samples of one pass. */
@@ -8,6 +9,8 @@ export interface SampleSink {
    * The type ties each metric to the labels its catalog entry names.
    */
   add<Name extends MetricName>(metric: Name, value: number, labels: LabelsOf<Name>): void;
+  /** As `add`, with labels that the collector keeps in their printed form, for bulk. */
+  addPrinted(metric: MetricName, value: number, labels: PrintedLabels): void;
 }
 
 /** What one pass hands to each of its collectors. */

@@ -15,13 +15,19 @@ export const contentTypes: Record<ExpositionFormat, RegistryContentType> = {
  */
 export type PrintedLabels = string & { readonly printed: unique symbol };
 
-/** Prints labels in the order of their keys, with backslash, quote and line feed escaped. */
-export function printLabels(labels: { readonly [label: string]: string }): PrintedLabels {
+/** Prints the labels of a catalog entry, in the order of their keys, with backslash, quote and line feed escaped. */
+export function printLabels(labels: object): PrintedLabels {
   let text = "";
   for (const label in labels) {
-    text += `${text === "" ? "{" : ","}${label}="${escapeLabel(labels[label] as string)}"`;
+    const value = labels[label as keyof typeof labels] as string;
+    text += `${text === "" ? "{" : ","}${label}="${escapeLabel(value)}"`;
   }
   return (text === "" ? "" : `${text}}`) as PrintedLabels;
+}
+
+/** The same labels and one more, whose value needs no escaping. */
+export function withLabel(labels: PrintedLabels, label: string, value: string): PrintedLabels {
+  return `${labels.slice(0, -1)},${label}="${value}"}` as PrintedLabels;
 }
 
 const needsEscape = /[\\"\n]/;
@@ -41,7 +47,7 @@ export class Samples {
   readonly #families = new Map<MetricName, Family>();
 
   add<Name extends MetricName>(metric: Name, value: number, labels: LabelsOf<Name>): void {
-    this.addPrinted(metric, value, printLabels(labels as Readonly<Record<string, string>>));
+    this.addPrinted(metric, value, printLabels(labels));
   }
 
   /** As `add`, with labels that are kept in their printed form. */
