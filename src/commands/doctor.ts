@@ -14,6 +14,8 @@ import {
 } from "../flags.ts";
 import { openKmsg } from "../log-sources/kmsg-device.ts";
 import { HostFiles } from "../sources/host-files.ts";
+import { ownProcfs } from "../sources/own-proc.ts";
+import { type OwnScoreAdj, ownScoreAdj as readOwnScoreAdj } from "../sources/own-score-adj.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { columns, printable, type Style, styleFor, width, wrap } from "./terminal.ts";
 
@@ -28,6 +30,8 @@ export interface DoctorIo {
   place: Place;
   /** The kernel's log ring; never under --path.rootfs. Default /dev/kmsg. */
   kmsgPath?: string;
+  /** By default this process's own. */
+  ownScoreAdj?: OwnScoreAdj;
 }
 
 const usage = "oom-exporter doctor [FLAGS]";
@@ -60,7 +64,14 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     io.stdout.write(helpText(usage, about, doctorFlags));
     return 0;
   }
-  const { kmsgPath = "/dev/kmsg", env, clock, user, place } = io;
+  const {
+    kmsgPath = "/dev/kmsg",
+    ownScoreAdj = readOwnScoreAdj(ownProcfs()),
+    env,
+    clock,
+    user,
+    place,
+  } = io;
   const checks = await examine({
     files: new HostFiles({
       procfs: flags["path.procfs"],
@@ -74,6 +85,7 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     clock: { nowMs: clock, zone: hostTimeZone(flags["path.rootfs"]) },
     user,
     place,
+    ownScoreAdj,
   });
   io.stdout.write(
     flags.json ? `${JSON.stringify({ checks })}\n` : textOf(checks, io, styleFor(io.stdout, env)),

@@ -8,6 +8,8 @@ import { defaultStateDirectory, helpText, parseServeFlags, serveFlags } from "..
 import { openKmsg } from "../log-sources/kmsg-device.ts";
 import { createLog, type Logger } from "../logger.ts";
 import type { OwnProcess } from "../own-process.ts";
+import { ownProcfs } from "../sources/own-proc.ts";
+import { protectOwnProcess } from "../sources/own-score-adj.ts";
 import { type OpenedState, StateDirectory } from "../sources/state-directory.ts";
 
 const usage = "oom-exporter [serve] [FLAGS] | oom-exporter explain|victims|doctor [FLAGS]";
@@ -39,6 +41,7 @@ export async function serve(argv: string[]): Promise<number | undefined> {
     format: flags["log.format"],
     write: (line) => process.stderr.write(line),
   });
+  const scoreAdj = protectOwnProcess(ownProcfs());
   const exporter = new Exporter({
     flags,
     state: openState(flags["state.directory"], log),
@@ -60,8 +63,15 @@ export async function serve(argv: string[]): Promise<number | undefined> {
       void started.then(() => exporter.stop()).then(() => process.exit(0));
     });
   }
-  process.stdout.write(`${await started}\n`);
+  process.stdout.write(`${await started} | ${protectionText(scoreAdj)}\n`);
   return undefined;
+}
+
+function protectionText(scoreAdj: number | undefined): string {
+  if (scoreAdj === undefined) return "oom_score_adj: not readable";
+  return scoreAdj < 0
+    ? `protected from the OOM killer: oom_score_adj ${scoreAdj}`
+    : `not protected from the OOM killer: oom_score_adj ${scoreAdj}, oom-exporter doctor says how`;
 }
 
 function openState(given: string | undefined, log: Logger): OpenedState | undefined {

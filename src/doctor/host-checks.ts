@@ -9,6 +9,7 @@ import { bootTimeMs } from "../sources/boot-time.ts";
 import type { CgroupPass } from "../sources/cgroup-tree.ts";
 import { Host } from "../sources/host.ts";
 import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
+import type { OwnScoreAdj } from "../sources/own-score-adj.ts";
 import type { ProcessPass } from "../sources/process-table.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
 import { bytes, percent } from "../text/quantities.ts";
@@ -20,6 +21,7 @@ import {
   logCheckName,
   lookAtRing,
 } from "./log-checks.ts";
+import { checkProtection } from "./protection-check.ts";
 
 export interface DoctorOptions {
   files: HostFiles;
@@ -32,6 +34,7 @@ export interface DoctorOptions {
   /** Name of the user that this runs as. */
   user: string;
   place: Place;
+  ownScoreAdj: OwnScoreAdj;
 }
 
 /** Looks at all that decides whether kills are seen, and how the kernel kills here. */
@@ -54,6 +57,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
     checkOvercommit(files, meminfo),
     checkPanic(files),
     checkAllocatingTask(files),
+    checkProtection(options.ownScoreAdj, options.place),
     checkState(options),
     ...(await Promise.all(options.listenAddresses.map(checkAddress))),
   ];
@@ -307,7 +311,8 @@ function checkAllocatingTask(files: HostFiles): Check {
     name,
     state: "partial",
     found: `${value}: whoever asks for memory at that moment is killed`,
-    costs: "nobody can say who dies next on a full host",
+    costs:
+      "nobody can say who dies next on a full host; oom-exporter itself is killed where it is the one that asks, at oom_score_adj -900 too",
     fix: "sysctl -w vm.oom_kill_allocating_task=0, and take it out of /etc/sysctl.d",
   };
 }

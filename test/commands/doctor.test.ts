@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { type DoctorIo, doctor, placeOf } from "../../src/commands/doctor.ts";
 import type { Check, Place } from "../../src/doctor/check.ts";
+import type { OwnScoreAdj } from "../../src/sources/own-score-adj.ts";
 import { startExporter, temporaryDirectory } from "../setup/exporter-process.ts";
 import { addKthreadd, addProcess } from "../setup/process-files.ts";
 import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
@@ -80,6 +81,7 @@ async function run(host: Host, args: string[] = [], io: Partial<DoctorIo> = {}):
     user: "oom-exporter",
     place: "host",
     kmsgPath: host.kmsgPath,
+    ownScoreAdj: { value: -900, mayLower: false },
     ...io,
   });
   return { code, stdout: stdout.replaceAll(rootfs, ""), stderr };
@@ -102,7 +104,7 @@ describe("oom-exporter doctor", () => {
     // These two name paths below the test's own directory, and may be cut.
     const text = stdout.replace(/^(ok +(?:kernel log|memory cgroups)) .*/gm, "$1");
     expect(`\n${text}`).toBe(`
-Kills are seen here; 1 of 12 checks could be better, below.
+Kills are seen here; 1 of 13 checks could be better, below.
 
 ok       kernel log
 ok       /dev/kmsg                   1 records, the kernel's last just now
@@ -114,6 +116,7 @@ partial  swap                        none
 ok       vm.overcommit_memory        0: only the absurd is refused
 ok       vm.panic_on_oom             0: kills
 ok       vm.oom_kill_allocating_task 0: ranks
+ok       own oom_score_adj           -900: killed late
 ok       state directory             /state: writable
 ok       port 0                      free
 
@@ -369,6 +372,43 @@ describe("what else is looked at", () => {
       fix: expect.stringContaining(`sysctl -w vm.${name}=0`),
     });
   });
+
+  it("says that oom_kill_allocating_task takes the exporter too", async () => {
+    const host = new Host();
+    host.write("proc/sys/vm", { oom_kill_allocating_task: 1 });
+    const check = (await checksOf(host)).of("vm.oom_kill_allocating_task");
+    expect(check?.costs).toContain("oom-exporter itself is killed where it is the one that asks");
+  });
+
+  it.each<[OwnScoreAdj, Place, Partial<Check>]>([
+    [{ value: -900, mayLower: false }, "host", { state: "ok", found: "-900: killed late" }],
+    [
+      { value: 0, mayLower: true },
+      "host",
+      { state: "ok", found: "0: serve lowers its own to -900" },
+    ],
+    [
+      { value: 0, mayLower: false },
+      "container",
+      { state: "partial", fix: "docker run --oom-score-adj -900 ..." },
+    ],
+    [
+      { value: 984, mayLower: true },
+      "pod",
+      { state: "partial", fix: "priorityClassName: system-node-critical in the pod" },
+    ],
+    [
+      { value: 0, mayLower: false },
+      "host",
+      { state: "partial", fix: expect.stringContaining("OOMScoreAdjust=-900") },
+    ],
+  ])(
+    "says of %j in a %s whether it protects the exporter, and how",
+    async (ownScoreAdj, place, expected) => {
+      const { of } = await checksOf(new Host(), [], { ownScoreAdj, place });
+      expect(of("own oom_score_adj")).toMatchObject(expected);
+    },
+  );
 
   it("calls full swap partial", async () => {
     const host = new Host();

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -80,6 +80,22 @@ describe("a running exporter", () => {
     exporter = await startExporter([`--kernel-log.file=${directory.path}`]);
     expect(exporter.startUpLine).toContain(
       `cannot read ${directory.path}: it is not a regular file`,
+    );
+  });
+
+  it("lowers its own oom_score_adj where it may and nobody has set it, and says what it is", async () => {
+    const ofProcess = (pid: number | "self") =>
+      readFileSync(`/proc/${pid}/oom_score_adj`, "utf8").trim();
+    const status = readFileSync("/proc/self/status", "utf8");
+    const capabilities = BigInt(`0x${/^CapEff:\s*(\w+)$/m.exec(status)?.[1]}`);
+    const mayLower = ((capabilities >> 24n) & 1n) === 1n;
+    const inherited = ofProcess("self");
+    exporter = await startExporter(["--kernel-log.source=none"]);
+    const own = ofProcess(exporter.pid);
+    expect(own).toBe(inherited === "0" && mayLower ? "-900" : inherited);
+    const isProtected = Number(own) < 0;
+    expect(exporter.startUpLine).toContain(
+      `| ${isProtected ? "" : "not "}protected from the OOM killer: oom_score_adj ${own}`,
     );
   });
 

@@ -1,0 +1,27 @@
+import type { OwnScoreAdj } from "../sources/own-score-adj.ts";
+import { protectedScoreAdj } from "../sources/own-score-adj.ts";
+import { type Check, ok, type Place } from "./check.ts";
+
+const ways: Record<Place, string> = {
+  host: "systemctl edit oom-exporter, with [Service] OOMScoreAdjust=-900; by hand: run as root",
+  container: "docker run --oom-score-adj -900 ...",
+  pod: "priorityClassName: system-node-critical in the pod",
+};
+
+/** Whether an exporter that is started like this process outlives a host that runs out of memory. */
+export function checkProtection({ value, mayLower }: OwnScoreAdj, place: Place): Check {
+  const name = "own oom_score_adj";
+  if (value === undefined) return ok(name, "not known");
+  if (value < 0) return ok(name, `${value}: killed late`);
+  if (value === 0 && mayLower) return ok(name, `0: serve lowers its own to ${protectedScoreAdj}`);
+  return {
+    name,
+    state: "partial",
+    found:
+      value === 0
+        ? "0, and this user may not lower it"
+        : `${value}: set by what started it, and left alone`,
+    costs: "on a full host oom-exporter can be killed before the process that fills it",
+    fix: ways[place],
+  };
+}
