@@ -37,7 +37,7 @@ export interface ExporterOptions {
   nowMs: () => number;
   /** A clock that never goes back, milliseconds. */
   monotonicMs: () => number;
-  /** CLOCK_MONOTONIC, milliseconds: like the kernel's own stamps it stands still while suspended. */
+  /** CLOCK_MONOTONIC, milliseconds: like the kernel's own stamps it stops during suspend. */
   printkClockMs: () => number;
 }
 

@@ -8,6 +8,7 @@ import {
   type LogChoice,
   openError,
 } from "../log-sources/log-choice.ts";
+import { obstacleOf } from "../log-sources/log-obstacle.ts";
 import type { LogSource } from "../log-sources/log-source.ts";
 import { openLog, readAt } from "../log-sources/open-log.ts";
 import { statsOf } from "../log-sources/rotated-logs.ts";
@@ -178,9 +179,7 @@ function readError(path: string): string | undefined {
 }
 
 function wordFor(code: string): string {
-  if (code === "ENOENT" || code === "ENOTDIR") return "not there";
-  if (code === "EINVAL") return "not a regular file";
-  return code === "EACCES" || code === "EPERM" ? "not readable for this user" : code;
+  return obstacleOf("file", { code, message: code }).what;
 }
 
 function ringFound({ records, lastMs }: Ring, { clock }: LogCheckOptions): string {

@@ -14,6 +14,7 @@ import type { LogClock } from "./local-time.ts";
 import type { ReaderOptions } from "./log-line.ts";
 import { KernelMessageReader } from "./log-line.ts";
 import { parseLoss } from "./log-loss.ts";
+import { newline, newlinesIn } from "./newlines.ts";
 import { FragmentFinder } from "./oom-fragment.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
 import { foundNobody, OomReportAssembler } from "./oom-report.ts";
@@ -32,7 +33,6 @@ const blockBytes = 32 * kilobyte;
 const windowBytes = 4 * lookBackBytes;
 const keptBytes = lookBackBytes + 2 * maxLineBytes;
 
-const newline = 0x0a;
 const killNeedle = Buffer.from("Killed ");
 /** A mail may break the line behind the word. */
 const killNeedleOfCopies = Buffer.from("Killed");
@@ -434,12 +434,12 @@ export class KillScanner {
       this.#countLines(position);
       return this.#line;
     }
-    return this.#line - countBytes(this.#window, position, this.#counted);
+    return this.#line - newlinesIn(this.#window, position, this.#counted);
   }
 
   #countLines(position: number): void {
     if (this.#line === undefined || position <= this.#counted) return;
-    this.#line += countBytes(this.#window, this.#counted, position);
+    this.#line += newlinesIn(this.#window, this.#counted, position);
     this.#counted = position;
   }
 }
@@ -456,14 +456,6 @@ function firstOf(bytes: Buffer, needles: readonly Buffer[], from: number, until:
     }
   }
   return first;
-}
-
-/** Newlines in a part of `bytes`. `indexOf` of one byte is memchr: faster than any loop over the bytes. */
-function countBytes(bytes: Buffer, from: number, until: number): number {
-  const part = bytes.subarray(from, until);
-  let count = 0;
-  for (let at = part.indexOf(newline); at >= 0; at = part.indexOf(newline, at + 1)) count += 1;
-  return count;
 }
 
 function countNewlines(text: string, from: number, until: number): number {

@@ -3,10 +3,10 @@ export const heldAtMostMs = 500;
 /** Lines and counter rises weighed against each other; older ones are given up. */
 const lineLimit = 2048;
 const riseLimit = 256;
-/** Rises are weighed as long as one of so many last lines may still gain by it. */
+/** Rises are weighed while one of this many last lines may still be attributed by them. */
 const openLineLimit = 1024;
 
-/** A process as it was seen alive, or as it still stands in /proc. */
+/** A process as it was seen alive, or as /proc still shows it. */
 export interface SeenProcess {
   comm: string;
   uid?: number;
@@ -101,7 +101,7 @@ export class Attribution {
 
   /**
    * The own `oom_kill` counter of a cgroup was read and is higher by `rise` than when it was last
-   * read; 0 where it stands still and where it was never read before.
+   * read; 0 where it did not change and where it was never read before.
    */
   counterRead(cgroup: string, rise: number): void {
     const after = this.#readAt.get(cgroup) ?? 0;

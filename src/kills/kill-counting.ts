@@ -55,14 +55,14 @@ const positionsEveryTicks = 5;
  *
  * How counting begins:
  * 1. The log is read from the saved positions on, or from its beginning where there are none. On the
- *    first start all that stands in it is history: shown, never counted.
+ *    first start all that it holds is history: shown, never counted.
  * 2. Until every source has been read to its end no count is shown.
  * 3. Then, on the first start, the moment is saved from which kills count. A process that dies before
  *    leaves the first start to the next one.
  * 4. The log is reconciled with the kernel's own count from this moment on, or from the baseline saved
  *    earlier in this boot.
  *
- * What each part guarantees stands with `KillLedger`, `KillRecorder` and `KillReconciler`.
+ * For the invariants see `KillLedger`, `KillRecorder` and `KillReconciler`.
  */
 export class KillCounting {
   readonly #options: KillCountingOptions;
@@ -126,7 +126,7 @@ export class KillCounting {
     return this.#options.log.isOn ? this.#reconciler.unaccounted : undefined;
   }
 
-  /** Times the kernel found nobody to kill, since this process started. */
+  /** Times the kernel found no process to kill, since this process started. */
   get noVictims(): number {
     return this.#noVictims;
   }

@@ -223,7 +223,7 @@ function isBareRepeat({ bareLines, lines }: KillIdentity, sighting: KillSighting
 }
 
 /**
- * The log tells of a group event before this line. Its own likeness to the first would not do: a
+ * The log has announced a group event before this line. Its own likeness to the first would not do: a
  * logger that is restarted may write a line twice, with the same time stamp.
  */
 function isSecondNaming({ repeatsVictim, inGroup }: KillSighting): boolean {
@@ -233,8 +233,8 @@ function isSecondNaming({ repeatsVictim, inGroup }: KillSighting): boolean {
 function isGroupRepeat(known: KillIdentity, sighting: KillSighting): boolean {
   const boot = sameBoot(known, sighting);
   if (boot === "no" || known.comm !== sighting.comm) return false;
-  const told = boot === "yes" && (sighting.inGroup || known.inGroup === true);
-  if (!told && !sighting.repeatsVictim) return false;
+  const isAnnounced = boot === "yes" && (sighting.inGroup || known.inGroup === true);
+  if (!isAnnounced && !sighting.repeatsVictim) return false;
   const apartMs = timeApartMs(known, sighting);
   return apartMs === undefined || apartMs <= groupEventMs;
 }

@@ -12,7 +12,7 @@ export interface KillLineRead {
   sourcePath: string;
   /** Written while the source was followed, as against found in it. */
   isLive: boolean;
-  /** The boot that the line is of, as far as the source can tell. */
+  /** The boot that the line is of, as far as the source knows. */
   boot?: string;
   /** The source goes over lines again that it cannot prove to be new. */
   isReread: boolean;
@@ -24,7 +24,7 @@ export interface KillLogListener {
   killLine(line: KillLineRead): void;
   /** The group line comes after its first victim: `report` is that victim's, now with its group. */
   groupLine(report: OomKillReport): void;
-  /** The kernel found nobody to kill; not for what stood in the log before. */
+  /** The kernel found no process to kill; only for live lines. */
   noVictim(): void;
   /** A source has delivered all that it had at hand. */
   batchEnd(): void;

@@ -11,7 +11,7 @@ import type { Owner } from "./owner.ts";
 
 /** What the host knows of its processes and cgroups: all there is where the log names no cgroup. */
 export interface VictimLookup {
-  /** The process as it stands now, if it is still there. */
+  /** The process as it is now, if it is still there. */
   lookUp(pid: number): Partial<SeenProcess> | undefined;
   /** The process as it was last seen. */
   remembered(pid: number): Partial<SeenProcess> | undefined;

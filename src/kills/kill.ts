@@ -14,7 +14,7 @@ export const constraints: readonly Constraint[] = [
   "unknown",
 ];
 
-/** What ran out, in the order in which `diagnosis.ts` tells them apart. */
+/** What ran out, in the order in which `diagnosis.ts` tries them. */
 export type Cause =
   | "manual"
   | "cpuset_or_node"

@@ -97,7 +97,7 @@ export class WorkloadSeries {
     }
   }
 
-  /** A cgroup that is first heard of by a kill counts as gone until it is noted as live. */
+  /** A cgroup first seen in a kill counts as gone until it is noted as live. */
   #seriesOf(labels: OwnerLabels, nowMs: number): Series {
     const key = keyOf(labels);
     if (key === keyOf(unattributed)) return this.#unattributed;

@@ -5,7 +5,7 @@ import { LogHead, type LogPosition } from "./log-identity.ts";
 import type { OpenLog } from "./open-log.ts";
 
 /**
- * Unpacks a gzip file and delivers what stands after `offset` (of the uncompressed bytes); `at` is the
+ * Unpacks a gzip file and delivers what comes after `offset` (of the uncompressed bytes); `at` is the
  * position of the chunk's first byte. Ends early when `deliver` returns false. Rejects with zlib's
  * error where the file is damaged, after everything before the damage has been delivered.
  */

@@ -7,11 +7,12 @@
  *
  * Opened non-blocking: EAGAIN at the end; EPIPE when records were overwritten before they were read,
  * the next read gives the oldest that is left. Sequence numbers count records from boot without a
- * gap, so with the boot id they are a cursor and tell what is missing. A blocking read would hold a
+ * gap, so with the boot id they are a cursor and show what is missing. A blocking read would hold a
  * thread of the pool until the kernel speaks, and the process could not exit: hence polling.
  */
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { isSystemError } from "../sources/system-error.ts";
+import { obstacleOf, obstacleText } from "./log-obstacle.ts";
 import type { ReadState, SourceListener } from "./log-source.ts";
 
 /** The last record that was delivered; a boot counts from 0. Plain JSON. */
@@ -105,7 +106,10 @@ export class KmsgDevice {
     } catch (error) {
       if (!isSystemError(error)) throw error;
       this.#close();
-      this.#setState({ up: false, reason: reasonOf(error) });
+      this.#setState({
+        up: false,
+        reason: `cannot read /dev/kmsg: ${obstacleText(obstacleOf("kmsg", error))}`,
+      });
     }
     if (this.#stopped || this.#options.watch === false) return;
     this.#timer = setTimeout(() => this.poll(), delayMs);
@@ -203,13 +207,4 @@ function sequenceOf(raw: Buffer): number | undefined {
   if (from === 0 || to === -1) return undefined;
   const digits = raw.toString("latin1", from, to);
   return /^\d{1,15}$/.test(digits) ? Number(digits) : undefined;
-}
-
-function reasonOf({ code, message }: NodeJS.ErrnoException): string {
-  const docker = "in Docker --device /dev/kmsg:/dev/kmsg:r --cap-add SYSLOG";
-  if (code === "ENOENT") return `there is no /dev/kmsg; ${docker}`;
-  if (code === "EPERM" || code === "EACCES") {
-    return `cannot read /dev/kmsg: permission denied; run as root or with CAP_SYSLOG while kernel.dmesg_restrict=1 (${docker})`;
-  }
-  return `cannot read /dev/kmsg: ${message}`;
 }

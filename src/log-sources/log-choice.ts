@@ -1,6 +1,7 @@
 import type { HostFiles } from "../sources/host-files.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import type { KmsgReader } from "./kmsg-device.ts";
+import { obstacleOf, obstacleText } from "./log-obstacle.ts";
 import type { LogSource } from "./log-source.ts";
 import { openLog } from "./open-log.ts";
 import { statsOf } from "./rotated-logs.ts";
@@ -45,7 +46,7 @@ export function chooseLogSource(options: LogChoiceOptions): LogChoice {
 
 /**
  * The system's code (`EACCES`) where a source cannot be opened for reading; absent where it can.
- * Only opening tells: access(2) passes over what capabilities permit.
+ * Only opening shows that: access(2) ignores what capabilities permit.
  */
 export function openError(open: () => { close(): void }): string | undefined {
   try {
@@ -61,12 +62,7 @@ function obstacleTo(source: LogSource, options: LogChoiceOptions): string | unde
   const { kind, path } = source;
   const code = openError(kind === "kmsg" ? options.kmsg.open : () => openLog(path));
   if (code === undefined) return isStale(source, options) ? "not written to since boot" : undefined;
-  if (code === "ENOENT" || code === "ENOTDIR") return "not there";
-  if (code === "EINVAL") return "not a regular file";
-  if (code !== "EACCES" && code !== "EPERM") return code;
-  return kind === "kmsg"
-    ? "not readable, needs root or CAP_SYSLOG (kernel.dmesg_restrict=1)"
-    : "not readable, add this user to the group that owns it, often adm";
+  return obstacleText(obstacleOf(kind, { code, message: code }));
 }
 
 function isStale({ kind, path }: LogSource, { bootTimeMs }: LogChoiceOptions): boolean {

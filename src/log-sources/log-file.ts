@@ -2,9 +2,9 @@
  * A log file that rotation keeps exchanging, read as one stream: each byte once, in order.
  *
  * Bulk (what was there at the start, what rotation left unread) is read straight into one buffer;
- * the live end is followed by `tail`, from the same descriptor and offset. Which file is which is
- * told by first bytes, not by names: after every rotation, and after a restart, the same question is
- * asked - what stands after this position? - and answered from all files that are there.
+ * the live end is followed by `tail`, from the same descriptor and offset. Files are
+ * identified by their first bytes, not by their names: after every rotation, and after a restart, the
+ * same question is asked - what comes after this position? - and answered from all files that exist.
  *
  * What cannot be had: lines written between the two steps of a `copytruncate` (into the old content
  * after it was copied, before it was cut) and lines cut off without a copy are gone for everybody.
@@ -15,19 +15,20 @@ import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { isSystemError } from "../sources/system-error.ts";
 import { readCompressed } from "./compressed-log.ts";
 import type { LogPosition } from "./log-identity.ts";
+import { obstacleOf, obstacleText } from "./log-obstacle.ts";
 import type { ReadState, SourceListener } from "./log-source.ts";
 import { LogTail } from "./log-tail.ts";
 import { type ContentGone, OpenLog } from "./open-log.ts";
 import { positionBefore, type UnreadParts, unreadParts } from "./rotated-logs.ts";
 
-/** What a `LogFile` tells its reader. Everything is called in order, never re-entrantly. */
+/** What a `LogFile` delivers. Everything is called in order, never re-entrantly. */
 export interface LogFileListener extends SourceListener {
   /**
    * Bytes of the log in order, each exactly once, split anywhere. `chunk` is valid only during the
    * call. `at` is the position of its first byte.
    */
   bytes(chunk: Buffer, at: LogPosition): void;
-  /** This file is finished (rotated away or truncated): what stands unterminated is a line, the next bytes are another file's. */
+  /** This file is finished (rotated away or truncated): an unterminated rest is a line, the next bytes are another file's. */
   endOfFile(): void;
   /**
    * Once after `start()`: everything that was in the log at that moment has been delivered, to the
@@ -74,7 +75,7 @@ interface Step {
 const pollMs = 1000;
 /** Bytes read before other work gets its turn: a few milliseconds. */
 const turnBytes = 2 * 1024 * 1024;
-/** How long a file left behind is still looked at for lines of a writer that has not moved on. */
+/** How long a file that was left is still checked for lines of a writer that has not moved on. */
 const lateWriterMs = 30_000;
 /** A rotation that makes the new file late is no failure before this. */
 const missingMs = 10_000;
@@ -139,13 +140,13 @@ export class LogFile {
 
   /** Where to go on after all that has been delivered; undefined before `start()`. */
   position(): LogPosition | undefined {
-    const stand = this.#position instanceof OpenLog ? this.#position.position() : this.#position;
-    if (stand === undefined) return undefined;
+    const main = this.#position instanceof OpenLog ? this.#position.position() : this.#position;
+    if (main === undefined) return undefined;
     const besides = [this.#current, ...this.#leftBehind.map(({ log }) => log)]
       .filter((log) => log !== undefined)
       .filter((log) => log !== this.#position && log.offset > 0)
       .map((log) => log.position());
-    return besides.length === 0 ? stand : { ...stand, besides };
+    return besides.length === 0 ? main : { ...main, besides };
   }
 
   /** Reads all there is and looks for rotations; settles when nothing is left to do. Runs every second by itself. */
@@ -200,7 +201,7 @@ export class LogFile {
     return this.#advance("rename");
   }
 
-  /** Goes on to what stands after the position; returns whether there was anything. */
+  /** Goes on to what comes after the position; returns whether there was anything. */
   async #advance(kind: RotationKind): Promise<boolean> {
     const position = this.position();
     if (position === undefined) return false;
@@ -235,7 +236,7 @@ export class LogFile {
     }
   }
 
-  /** The unread parts as what to do; a file that is open already stands in for its part. */
+  /** The unread parts as what to do; a file that is open already takes the place of its part. */
   #steps(unread: UnreadParts, kind: RotationKind): Step[] {
     const held = kind === "rename" ? this.#current : undefined;
     const steps = unread.parts
@@ -265,7 +266,7 @@ export class LogFile {
   /** Delivers the steps; false where one was exchanged meanwhile, so that they no longer hold. */
   async #goThrough(steps: Step[], kind: RotationKind): Promise<boolean> {
     const toRead = steps.filter((step) => !step.isLeftBehind && (step.gzip || step.end > 0));
-    // The first of them may be the file the reader stands in: after a truncation, in the copy of it.
+    // The first of them may be the file being read: after a truncation, its copy.
     const goesOn = this.#insideFile && (toRead[0]?.offset ?? 0) > 0;
     if (kind === "truncate" && !goesOn) this.#finishFile(kind);
     for (const [index, step] of toRead.entries()) {
@@ -461,11 +462,7 @@ export class LogFile {
   #failed(error: unknown): void {
     // A mistake in this program, or in the listener, is not the file's.
     if (!isSystemError(error)) throw error;
-    const { code, message } = error;
-    const denied = code === "EACCES" || code === "EPERM";
-    const reason = denied
-      ? `cannot read ${this.#path}: permission denied; add the exporter's user to the file's group (usually adm)`
-      : `cannot read ${this.#path}: ${message}`;
+    const reason = `cannot read ${this.#path}: ${obstacleText(obstacleOf("file", error))}`;
     this.#setState({ up: false, reason });
   }
 
@@ -507,7 +504,7 @@ function isSameFile(file: Stats | OpenLog, log: OpenLog): boolean {
   return file.dev === log.dev && (file instanceof OpenLog ? file.inode : file.ino) === log.inode;
 }
 
-/** Inodes are given away anew: with them goes what a compressed file cannot change. */
+/** Inodes are reused: the key includes what a compressed file cannot change. */
 function fileKey({ dev, inode, size, modifiedMs }: OpenLog): string {
   return `${dev}:${inode}:${size}:${modifiedMs}`;
 }

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 
 /**
- * Where a reader of a rotated log stands.
+ * How far a rotated log has been read.
  *
  * Invariant: everything before it, in this file and in the files before this one, has been
- * delivered; nothing after it has. Plain JSON: save it as it is. To stand n bytes further on in the
+ * delivered; nothing after it has. Plain JSON: save it as it is. For n bytes further on in the
  * same file, copy it with `offset` raised by n.
  */
 export interface LogPosition {
@@ -16,7 +16,7 @@ export interface LogPosition {
   offset: number;
   /** Decides between files with the same first bytes. */
   inode?: number;
-  /** When the file was last written to, as of this position: tells what is newer should it be gone. */
+  /** When the file was last written to, as of this position: shows which files are newer once it is gone. */
   modifiedMs?: number;
   /** Other files open at this moment and how far each has been read: after a rotation the writer may hold on to the old file for a while. */
   besides?: LogPosition[];

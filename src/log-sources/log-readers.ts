@@ -2,6 +2,7 @@ import { parseKmsgRecord } from "../kernel-log/kernel-message.ts";
 import { KillScanner } from "../kernel-log/kill-scanner.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
 import { KernelMessageReader } from "../kernel-log/log-line.ts";
+import { newline, newlinesIn } from "../kernel-log/newlines.ts";
 import { type KernelLogEvent, OomReportAssembler } from "../kernel-log/oom-report.ts";
 import { KmsgDevice, type KmsgPosition, type KmsgReader, type KmsgRecord } from "./kmsg-device.ts";
 import { LogFile } from "./log-file.ts";
@@ -83,7 +84,7 @@ export abstract class LogReader {
     if (event.kind === "unparsed") this.tally.unparsedKills++;
     if (event.kind === "loss") {
       const { what, count } = event.loss;
-      // A dump that was held back takes no record of the log away: the kill line stands there.
+      // A suppressed dump is no lost record: the kill line is there.
       if (what === "callbacks_suppressed") this.tally.suppressedDumps += count;
       else this.tally.lostRecords += count;
     }
@@ -165,7 +166,7 @@ export class FileReader extends LogReader {
     }
     this.#at = at;
     this.tally.bytes += chunk.length;
-    this.tally.lines += linesIn(chunk);
+    this.tally.lines += newlinesIn(chunk);
     this.#scan(() => this.#scanner.push(chunk.subarray(this.#scanner.offset - at.offset)));
     this.attempt(() => this.#noteLastRecord(chunk));
     this.endBatch();
@@ -305,11 +306,3 @@ const longestLineBytes = 16 * 1024;
 
 /** A task table has a record for each task. */
 const longestDumpRecords = 20_000;
-
-function linesIn(chunk: Buffer): number {
-  let lines = 0;
-  for (let at = 0; at < chunk.length; at++) if (chunk[at] === newline) lines++;
-  return lines;
-}
-
-const newline = 0x0a;

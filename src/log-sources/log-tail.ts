@@ -6,13 +6,13 @@
  * queue was empty.
  *
  * What is changed, and why:
- * - It is given `/proc/self/fd/N`, so it stays with one inode, and `rename()` only tells the owner.
+ * - It is given `/proc/self/fd/N`, so it stays with one inode, and `rename()` only notifies the owner.
  *   As shipped it re-opens the path a second later with the old file's cursor: lines are lost.
  * - `change()` rests 25 ms after each look and then takes everything at once. Under a steady stream
- *   it lets go of the watch and looks on the beat: one wake-up per write costs more than the reading.
+ *   it lets go of the watch and polls: one wake-up per write costs more than the reading.
  *   A line that comes alone is read at once.
  * - `readBlock()` lets the owner read from the held descriptor, in the same turn. A stream per block
- *   costs twice the CPU even at this beat (3.8 % of a core against 1.7 % at 50,000 lines/s), and what
+ *   costs twice the CPU even at this rate (3.8 % of a core against 1.7 % at 50,000 lines/s), and what
  *   is still in flight when the file is truncated would arrive afterwards. The bytes go on as they
  *   are, whole lines or not: nothing piles up before a newline (quadratic in `tail`).
  * - A shrinking file is the owner's to judge; `tail` would skip to its new end unread.
@@ -29,7 +29,7 @@ export interface TailOwner {
   inspect(): void;
 }
 
-/** What tail.js has and @types/tail does not tell. */
+/** What tail.js has and @types/tail does not declare. */
 interface TailMachinery extends EventEmitter {
   currentCursorPos: number;
   queue: { start: number; end: number }[];
@@ -53,7 +53,7 @@ export class LogTail extends TailClass {
   #isThrottled = false;
   #stopped = false;
 
-  /** Call `begin()` to begin. `watching` false: looks only when told to. */
+  /** Call `begin()` to begin. `watching` false: looks only on `look()`. */
   constructor(log: OpenLog, owner: TailOwner, watching: boolean) {
     // From the beginning, in `tail`'s words, means: do not ask for the size. `begin()` sets the cursor.
     super(`/proc/self/fd/${log.fd}`, { fromBeginning: true, separator: null });
@@ -62,7 +62,7 @@ export class LogTail extends TailClass {
     this.#watching = watching;
   }
 
-  /** From where `log` stands. */
+  /** From the offset of `log` on. */
   begin(): void {
     this.watch(this.#log.offset, false);
     this.look();
@@ -75,11 +75,11 @@ export class LogTail extends TailClass {
     if (!this.#watching) return;
     try {
       super.watch(cursor, flush);
-      this.watcher?.on("error", () => this.#poll());
+      this.watcher?.on("error", () => this.#startPolling());
     } catch {
-      // No inotify watch to be had (max_user_watches): look on the beat instead.
+      // No inotify watch to be had (max_user_watches): poll instead.
       this.unwatch();
-      this.#poll();
+      this.#startPolling();
     }
   }
 
@@ -131,16 +131,16 @@ export class LogTail extends TailClass {
     clearTimeout(this.#restTimer);
     this.#restTimer = setTimeout(() => {
       this.#restTimer = undefined;
-      if (this.#isThrottled || this.#log.offset < this.#log.size) this.#lookOnTheBeat();
+      if (this.#isThrottled || this.#log.offset < this.#log.size) this.#poll();
     }, restMs);
   }
 
-  #poll(): void {
+  #startPolling(): void {
     this.#isThrottled = true;
     this.#rest();
   }
 
-  #lookOnTheBeat(): void {
+  #poll(): void {
     const before = this.#log.offset;
     this.look();
     if (this.#stopped || this.#log.offset !== before) return;

@@ -12,7 +12,7 @@ const headNow = Buffer.alloc(maxHeadBytes);
  *
  * Invariant: bytes are handed out only while the file still begins as it did when it was opened, so
  * what comes after a truncation is never taken for what stood there before. (What was empty then has
- * no beginning: its reader opens it anew for its first bytes.)
+ * no beginning: its reader opens it again for its first bytes.)
  */
 export class OpenLog {
   readonly fd: number;
@@ -124,7 +124,7 @@ export function openLog(path: string): OpenLog {
 
 function notARegularFile(): NodeJS.ErrnoException {
   const { EINVAL } = systemConstants.errno;
-  return Object.assign(new Error("it is not a regular file"), { code: "EINVAL", errno: -EINVAL });
+  return Object.assign(new Error("not a regular file"), { code: "EINVAL", errno: -EINVAL });
 }
 
 /** Reads until `length` bytes or the end of the file; returns how many. */

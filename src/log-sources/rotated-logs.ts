@@ -52,7 +52,7 @@ interface RotatedName {
 }
 
 /**
- * What of the log at `path` stands after `position`, opened. The file at `path` is always the last
+ * What of the log at `path` comes after `position`, opened. The file at `path` is always the last
  * part if it exists, even if nothing in it is unread. The caller closes the parts.
  * Throws the system's error where the file at `path` exists and cannot be opened.
  */
@@ -89,7 +89,7 @@ function choose(listing: Listing, position: LogPosition, used: Set<LogPart>): Un
   const newestKnown = inOrder.findLastIndex((part) => offsets.has(part));
   const found = newestKnown !== -1 || aside !== undefined;
   const since = aside?.log.modifiedMs ?? position.modifiedMs ?? Number.POSITIVE_INFINITY;
-  // What stands between known files has been read: nothing is left behind but in order.
+  // What lies between known files has been read: files are left in order only.
   const chosen = inOrder.filter(
     (part, index) =>
       offsets.has(part) ||

@@ -10,7 +10,6 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -18,6 +17,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { StateLock } from "./state-lock.ts";
 
 /** Of the snapshot and of the journal's lines. Raise it when an older exporter could not read them. */
 const formatVersion = 1;
@@ -31,7 +31,7 @@ export interface StateDirectoryOptions {
   nowMs: () => number;
   warn: (message: string) => void;
   info: (message: string) => void;
-  /** Where /proc is: tells whether the holder of a lock still lives. */
+  /** Where /proc is: shows whether the holder of a lock still lives. */
   procfs: string;
 }
 
@@ -53,19 +53,20 @@ export interface OpenedState {
  * holds the changes, and replaces the former by rename.
  *
  * Invariant: whenever the process dies, what is loaded is the state before or after an `append`,
- * never in between: a line that is not whole is cut off, and so is everything behind it.
+ * never in between: a line that is not whole is cut off, and so is everything after it.
  *
  * A process that is killed loses nothing: a written line is the kernel's. When the machine dies,
  * the lines since the last `flush` may be lost, always from the end, so that counts go back together
  * with the log position saved with them and the log is read again from there. No append waits for
  * the disk.
  *
- * The lock keeps out a second exporter on the same machine. One behind another PID namespace
- * is noticed by the journal's length: whoever sees a foreign write stops saving.
+ * The lock keeps out a second exporter on the same machine. One in another PID namespace
+ * is noticed by the journal's length: an exporter that sees a foreign write stops saving.
  */
 export class StateDirectory {
   readonly path: string;
   readonly #options: StateDirectoryOptions;
+  readonly #lock: StateLock;
   #journal: number | undefined;
   /** Bytes of whole lines in the journal. */
   #journalBytes = 0;
@@ -74,7 +75,6 @@ export class StateDirectory {
   #needsSnapshot = false;
   #failedMs: number | undefined;
   #shared = false;
-  #lock: string | undefined;
   #unsynced = false;
   #syncing = false;
   #failing: string | undefined;
@@ -92,7 +92,7 @@ export class StateDirectory {
     const directory = new StateDirectory(path, options);
     try {
       makeDirectory(path);
-      if (!directory.#acquireLock()) return undefined;
+      if (!directory.#takeLock()) return undefined;
       return { directory, saved: directory.#load() };
     } catch (error) {
       options.warn(`cannot use the state directory ${path}: ${reasonOf(error)}. ${advice}`);
@@ -104,6 +104,7 @@ export class StateDirectory {
   private constructor(path: string, options: StateDirectoryOptions) {
     this.path = path;
     this.#options = options;
+    this.#lock = new StateLock(path, options.procfs);
   }
 
   /** Whether what is shown now would survive a restart. */
@@ -185,7 +186,7 @@ export class StateDirectory {
     fdatasync(this.#journal, (error) => {
       this.#syncing = false;
       if (error === null || this.#journal === undefined) return;
-      // What the kernel could not write it has dropped: everything has to be written anew.
+      // What the kernel could not write it has dropped: everything has to be written again.
       this.#needsSnapshot = true;
       this.#fail(error);
     });
@@ -195,8 +196,7 @@ export class StateDirectory {
   close(): void {
     if (this.#journal !== undefined) closeSync(this.#journal);
     this.#journal = undefined;
-    const path = join(this.path, "lock");
-    if (this.#lock !== undefined && readText(path) === this.#lock) discard(path);
+    this.#lock.release();
   }
 
   #load(): SavedState | undefined {
@@ -228,7 +228,7 @@ export class StateDirectory {
     return { snapshot: snapshot?.state, changes };
   }
 
-  /** The changes behind the snapshot, up to the first line that is not whole or not the next. */
+  /** The changes after the snapshot, up to the first line that is not whole or not the next. */
   #readJournal(bytes: Buffer): unknown[] {
     const changes: unknown[] = [];
     while (this.#journalBytes < bytes.length) {
@@ -263,7 +263,7 @@ export class StateDirectory {
       this.#fail(error);
     }
     this.#options.warn(
-      `${join(this.path, "journal.ndjson")} is damaged at byte ${this.#journalBytes} of ${bytes.length}: what stands before it is used, and the log read again from there; a copy is in ${copy}`,
+      `${join(this.path, "journal.ndjson")} is damaged at byte ${this.#journalBytes} of ${bytes.length}: what comes before it is used, and the log read again from there; a copy is in ${copy}`,
     );
   }
 
@@ -331,61 +331,22 @@ export class StateDirectory {
     );
   }
 
-  #acquireLock(): boolean {
-    const lock = this.#ownLock();
-    if (lock === undefined) return true;
-    const path = join(this.path, "lock");
-    const held = readText(path);
-    const holder = held === undefined ? undefined : this.#liveHolder(held);
-    if (holder !== undefined) {
-      this.#options.warn(
-        `the state directory ${this.path} is in use by process ${holder}: give each exporter its own --state.directory. ${withoutState}`,
-      );
-      return false;
-    }
+  /** Without a lock file there is still the check of the journal's length. */
+  #takeLock(): boolean {
+    let holder: number | undefined;
     try {
-      const fresh = `${path}.new`;
-      writeFileSync(fresh, lock, { mode: 0o640 });
-      renameSync(fresh, path);
-      this.#lock = lock;
+      holder = this.#lock.take();
     } catch (error) {
       this.#fail(error);
     }
-    return true;
+    if (holder === undefined) return true;
+    this.#options.warn(
+      `the state directory ${this.path} is in use by process ${holder}: give each exporter its own --state.directory. ${withoutState}`,
+    );
+    return false;
   }
 
-  /** PID, start time and boot of this process: together they never come twice. */
-  #ownLock(): string | undefined {
-    try {
-      const pid = readlinkSync(join(this.#options.procfs, "self"));
-      return JSON.stringify({ pid: Number(pid), start: this.#startOf(pid), boot: this.#bootId() });
-    } catch {
-      return undefined;
-    }
-  }
-
-  #liveHolder(lock: string): number | undefined {
-    try {
-      const { pid, start, boot } = JSON.parse(lock);
-      const lives = boot === this.#bootId() && start === this.#startOf(String(pid));
-      return lives ? Number(pid) : undefined;
-    } catch {
-      return undefined;
-    }
-  }
-
-  /** Field `starttime` of /proc/PID/stat; the comm before it may hold blanks and parentheses. */
-  #startOf(pid: string): string | undefined {
-    const stat = readFileSync(join(this.#options.procfs, pid, "stat"), "latin1");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  }
-
-  #bootId(): string {
-    const path = join(this.#options.procfs, "sys/kernel/random/boot_id");
-    return readFileSync(path, "latin1").trim();
-  }
-
-  /** The rename stands for every reader by now; some file systems cannot sync a directory. */
+  /** Every reader sees the rename by now; some file systems cannot sync a directory. */
   #syncDirectory(): void {
     const directory = openSync(this.path, "r");
     try {
@@ -448,7 +409,7 @@ function openedSnapshot(text: string): { through: number; state: unknown } {
 
 const sealPattern = /,"sum":"([0-9a-f]{16})"\}\n$/;
 
-/** One line of JSON whose last member is the checksum of what stands before it. */
+/** One line of JSON whose last member is the checksum of what comes before it. */
 function sealed(content: object): string {
   const body = JSON.stringify(content).slice(0, -1);
   return `${body},"sum":"${checksum(body)}"}\n`;

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
@@ -229,6 +229,28 @@ describe("explain --json", () => {
     expect(await killsOf("--since", "2026-11-20T23:00:00Z", log)).toHaveLength(0);
     expect(await killsOf("--since", "1d", log)).toHaveLength(2);
     expect(await killsOf("--since", "30m", log)).toHaveLength(0);
+  });
+
+  it("without FILE passes over a kern.log that was not written to since boot, as the exporter does", async () => {
+    const rootfs = join(directory, "rebooted");
+    mkdirSync(join(rootfs, "var/log"), { recursive: true });
+    mkdirSync(join(rootfs, "proc"));
+    writeFileSync(join(rootfs, "proc/uptime"), "3600.00 3600.00\n");
+    const write = (name: string, log: string, writtenMs: number) => {
+      const path = join(rootfs, "var/log", name);
+      writeFileSync(path, fixture(log));
+      utimesSync(path, writtenMs / 1000, writtenMs / 1000);
+    };
+    write("kern.log", "global-swap.kern.log", now - 2 * 3_600_000);
+    write("messages", "threads.kern.log", now - 60_000);
+    const ofThreads = await killsOf(file("threads.log", fixture("threads.kern.log")));
+    const { stdout } = await run(["--json"], { rootfs });
+    const kills = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(kills.map(({ pid }) => pid)).toEqual(ofThreads.map(({ pid }) => pid));
+    expect(kills[0].source.name).toBe("messages");
   });
 
   it("reads stamps in the machine's own zone", async () => {

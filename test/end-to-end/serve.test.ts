@@ -78,9 +78,7 @@ describe("a running exporter", () => {
 
   it("says in that line why it cannot read the log it was given", async () => {
     exporter = await startExporter([`--kernel-log.file=${directory.path}`]);
-    expect(exporter.startUpLine).toContain(
-      `cannot read ${directory.path}: it is not a regular file`,
-    );
+    expect(exporter.startUpLine).toContain(`cannot read ${directory.path}: not a regular file`);
   });
 
   it("lowers its own oom_score_adj where it may and nobody has set it, and says what it is", async () => {

@@ -50,7 +50,7 @@ describe("what auto reads", () => {
     );
     expect(source?.kind).toBe("kmsg");
     expect(passedOver.map(({ obstacle }) => obstacle)).toEqual([
-      "not readable, add this user to the group that owns it, often adm",
+      "permission denied, add this user to the group that owns it, often adm",
     ]);
   });
 
@@ -81,7 +81,9 @@ describe("what auto reads", () => {
         name: "kmsg",
         path: "/dev/kmsg",
         up: false,
-        reason: "not readable, needs root or CAP_SYSLOG (kernel.dmesg_restrict=1)",
+        reason: expect.stringMatching(
+          /^permission denied, run as root or with CAP_SYSLOG while kernel.dmesg_restrict=1/,
+        ),
       },
     ]);
     following.end();

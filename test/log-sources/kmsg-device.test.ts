@@ -129,7 +129,7 @@ test("a refused device says what to do, and is read from where it stood once it 
     "0 one (backlog)",
     "caught up",
     expect.stringMatching(
-      /^down: cannot read \/dev\/kmsg: permission denied; run as root or with CAP_SYSLOG while kernel.dmesg_restrict=1/,
+      /^down: cannot read \/dev\/kmsg: permission denied, run as root or with CAP_SYSLOG while kernel.dmesg_restrict=1/,
     ),
     "up",
     "1 two",
@@ -140,7 +140,7 @@ test("a container without the device is told how to hand it in", () => {
   const ring = new Ring();
   ring.refusal = "ENOENT";
   expect(follow(ring, "start").seen).toEqual([
-    "down: there is no /dev/kmsg; in Docker --device /dev/kmsg:/dev/kmsg:r --cap-add SYSLOG",
+    "down: cannot read /dev/kmsg: not there, in Docker --device /dev/kmsg:/dev/kmsg:r --cap-add SYSLOG",
   ]);
 });
 

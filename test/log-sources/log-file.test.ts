@@ -315,7 +315,7 @@ test("an unreadable file says what to do and is read from its saved place once i
     const { reader, poll } = open(first.reader.position ?? "start");
     await poll();
     expect(reader.events).toEqual([
-      `down: cannot read ${path}: permission denied; add the exporter's user to the file's group (usually adm)`,
+      `down: cannot read ${path}: permission denied, add this user to the group that owns it, often adm`,
     ]);
     if (asNobody) process.seteuid?.(0);
     chmodSync(path, 0o644);
@@ -332,7 +332,7 @@ test("a FIFO or a directory at the path is refused without waiting for it", asyn
   execFileSync("mkfifo", [path]);
   const { reader, poll } = open("start");
   await poll();
-  expect(reader.events).toEqual([`down: cannot read ${path}: it is not a regular file`]);
+  expect(reader.events).toEqual([`down: cannot read ${path}: not a regular file`]);
   unlinkSync(path);
   mkdirSync(path);
   await poll();

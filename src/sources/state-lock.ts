@@ -1,0 +1,93 @@
+import { readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { bootIdIn } from "./boot-id.ts";
+
+/** Pid, start time and boot of a process: together they never come twice. */
+interface Holder {
+  pid: number;
+  start: string;
+  boot: string;
+}
+
+/**
+ * The file `lock` in a directory, which names the process that uses it. A holder that no longer lives
+ * holds nothing. Another PID namespace sees other processes: there the lock proves nothing.
+ */
+export class StateLock {
+  readonly #path: string;
+  readonly #procfs: string;
+  #held: string | undefined;
+
+  /** @param procfs where /proc is: shows whether the holder of a lock still lives */
+  constructor(directory: string, procfs: string) {
+    this.#path = join(directory, "lock");
+    this.#procfs = procfs;
+  }
+
+  /**
+   * Takes the lock. Returns the pid of the live process that holds it, `undefined` where it is ours,
+   * or where this process cannot name itself and goes without.
+   * Throws the system's error where the lock cannot be read or written.
+   */
+  take(): number | undefined {
+    const own = this.#ownHolder();
+    if (own === undefined) return undefined;
+    const holder = this.#liveHolder();
+    if (holder !== undefined) return holder;
+    const text = JSON.stringify(own);
+    const fresh = `${this.#path}.new`;
+    writeFileSync(fresh, text, { mode: 0o640 });
+    renameSync(fresh, this.#path);
+    this.#held = text;
+    return undefined;
+  }
+
+  /** Gives the lock up, unless another process has taken it meanwhile. */
+  release(): void {
+    if (this.#held === undefined) return;
+    try {
+      if (this.#text() === this.#held) rmSync(this.#path, { force: true });
+    } catch {
+      // It names a process that has ended: it does no harm.
+    }
+  }
+
+  #ownHolder(): Holder | undefined {
+    try {
+      const pid = readlinkSync(join(this.#procfs, "self"));
+      const [start, boot] = [this.#startOf(pid), bootIdIn(this.#procfs)];
+      if (start === undefined || boot === undefined) return undefined;
+      return { pid: Number(pid), start, boot };
+    } catch {
+      return undefined;
+    }
+  }
+
+  #liveHolder(): number | undefined {
+    const text = this.#text() ?? "";
+    try {
+      const { pid, start, boot } = JSON.parse(text);
+      // Earlier versions wrote the boot id with its dashes.
+      const lives =
+        boot.replaceAll("-", "") === bootIdIn(this.#procfs) && start === this.#startOf(String(pid));
+      return lives ? Number(pid) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #text(): string | undefined {
+    try {
+      return readFileSync(this.#path, "utf8");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  /** Field `starttime` of /proc/PID/stat; the comm before it may hold blanks and parentheses. */
+  #startOf(pid: string): string | undefined {
+    const stat = readFileSync(join(this.#procfs, pid, "stat"), "latin1");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  }
+}
