@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { CgroupsCollector } from "./collectors/cgroups.ts";
 import type { Collector } from "./collectors/collector.ts";
@@ -8,6 +9,8 @@ import { ProcessesCollector } from "./collectors/processes.ts";
 import { Scraper } from "./collectors/scrape.ts";
 import type { ServeFlags } from "./flags.ts";
 import { buildApp } from "./http/app.ts";
+import { Connections } from "./http/connections.ts";
+import { acceptedHostNames } from "./http/host-name.ts";
 import { type Listeners, listen } from "./http/listeners.ts";
 import { KillCounting } from "./kills/kill-counting.ts";
 import type { SavedLedger } from "./kills/kill-ledger.ts";
@@ -51,9 +54,10 @@ export class Exporter {
   readonly #counting: KillCounting;
   readonly #scraper: Scraper;
   readonly #status: HostStatus;
+  readonly #connections: Connections;
   #listeners: Listeners | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #refusedRequests = 0;
+  readonly #refused = { requests: 0, connections: 0 };
 
   constructor(options: ExporterOptions) {
     const { flags, state, own, log, nowMs, monotonicMs, printkClockMs, kmsg } = options;
@@ -120,9 +124,19 @@ export class Exporter {
       collectors: collectors.filter(({ name }) => flags.collectors.includes(name)),
       snapshot: (deadlineMs) => host.snapshot(deadlineMs),
       keepers,
-      addOwnSamples: (sink) => addOwnSamples(sink, own, ownProc, this.#refusedRequests),
+      addOwnSamples: (sink) => addOwnSamples(sink, own, ownProc, this.#refused),
       now: monotonicMs,
       log,
+    });
+    this.#connections = new Connections({
+      monotonicMs,
+      onRefused: () => {
+        this.#refused.connections++;
+      },
+      onCrowded: (event) => {
+        if (event.began) log.warn("too many connections: those without a request are closed");
+        else log.info({ closed: event.refused }, "no more connections have to be closed");
+      },
     });
     const status = new HostStatus({
       host,
@@ -158,6 +172,11 @@ export class Exporter {
       hostName,
       telemetryPath: flags["web.telemetry-path"],
       maxRequests: flags["web.max-requests"],
+      hostNames: acceptedHostNames({
+        hostName: this.#options.hostName,
+        externalUrl: flags["web.external-url"],
+        listenHosts: flags.listenAddresses.map(({ host }) => host),
+      }),
       basePath: new URL(flags["web.external-url"] ?? "http://localhost").pathname.replace(
         /\/$/,
         "",
@@ -170,21 +189,27 @@ export class Exporter {
       statusView: () => status.view(),
       now: nowMs,
       onRefused: () => {
-        this.#refusedRequests++;
+        this.#refused.requests++;
+      },
+      onCut: () => {
+        this.#refused.connections++;
       },
       onError: (error, path) => {
         log.error({ path, reason: String(error) }, "a request failed");
       },
     });
     await app.ready();
-    this.#listeners = await listen(flags.listenAddresses, (request, response) =>
-      app.routing(request, response),
+    this.#listeners = await listen(
+      flags.listenAddresses,
+      (request, response) => app.routing(request as IncomingMessage, response as ServerResponse),
+      { connections: this.#connections },
     );
     // Before the first line: workloads are born at 0, and pids known, before a kill can count.
     const first = { collectors: ["cgroups", "processes"] as const };
     await scraper.scrape(first, { format: "text", gzip: false });
     counting.start();
     this.#timer = setInterval(() => {
+      this.#connections.look();
       counting.tick();
       status.look();
     }, tickMs);

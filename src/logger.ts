@@ -1,4 +1,6 @@
+import { fstatSync, writeSync } from "node:fs";
 import { type Logger, pino } from "pino";
+import { jsonText, printableJson } from "./text/json-text.ts";
 
 export type { Logger } from "pino";
 
@@ -19,7 +21,12 @@ export function createLog({ level, format, write }: LogOutputOptions): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    { write: format === "json" ? write : (line) => write(logfmtOf(JSON.parse(line))) },
+    {
+      write: (line: string) =>
+        write(
+          `${format === "json" ? printableJson(line.trimEnd()) : logfmtOf(JSON.parse(line))}\n`,
+        ),
+    },
   );
 }
 
@@ -27,7 +34,84 @@ export function createLog({ level, format, write }: LogOutputOptions): Logger {
 function logfmtOf(record: Record<string, unknown>): string {
   const pairs = Object.entries(record).map(([key, value]) => {
     const text = typeof value === "object" ? JSON.stringify(value) : String(value);
-    return `${key}=${/^[^\s"=\\\p{Cc}]+$/u.test(text) ? text : JSON.stringify(text)}`;
+    return `${key}=${/^[^\s"=\\\p{Cc}\p{Cf}]+$/u.test(text) ? text : jsonText(text)}`;
   });
-  return `${pairs.join(" ")}\n`;
+  return pairs.join(" ");
+}
+
+/** A stream such as `process.stderr`, as far as log lines need it. */
+export interface LineStream {
+  readonly fd?: number;
+  readonly writableLength: number;
+  readonly destroyed: boolean;
+  write(text: string, done: (error?: Error | null) => void): boolean;
+  on(event: "error", listener: () => void): unknown;
+}
+
+/** Writes `bytes` from an offset on, as `fs.writeSync` does, and returns how many were taken. */
+type WriteBytes = (descriptor: number, bytes: Buffer, from: number) => number;
+
+/** Lines that wait for a reader that does not read; further ones are lost. */
+const waitingBytes = 256 * 1024;
+
+/**
+ * Where log lines go. A line that cannot be written is lost and counted, whatever the reason: a full
+ * disk, a reader that went away, a reader that no longer reads. The next line is tried again.
+ */
+export class LineOutput {
+  readonly #stream: LineStream;
+  readonly #file: number | undefined;
+  readonly #onLost: () => void;
+  readonly #writeBytes: WriteBytes;
+  #isMidLine = false;
+
+  constructor(stream: LineStream, onLost: () => void, writeBytes: WriteBytes = writeSync) {
+    this.#writeBytes = writeBytes;
+    this.#stream = stream;
+    this.#onLost = onLost;
+    // Without a listener the first failure would end the process.
+    stream.on("error", () => {});
+    this.#file = stream.fd !== undefined && isFile(stream.fd) ? stream.fd : undefined;
+  }
+
+  /** Writes one line, its newline included. Never throws. */
+  write(line: string): void {
+    if (this.#file === undefined) this.#send(line);
+    else this.#append(this.#file, line);
+  }
+
+  /** To a pipe, a socket or a terminal. */
+  #send(line: string): void {
+    if (this.#stream.destroyed || this.#stream.writableLength > waitingBytes) {
+      this.#onLost();
+      return;
+    }
+    this.#stream.write(line, (error) => {
+      if (error) this.#onLost();
+    });
+  }
+
+  /** To a file or device: Node.js gives up its stream at the first failure, the descriptor still works. */
+  #append(descriptor: number, line: string): void {
+    const bytes = Buffer.from(this.#isMidLine ? `\n${line}` : line);
+    let written = 0;
+    try {
+      while (written < bytes.length) {
+        written += this.#writeBytes(descriptor, bytes, written);
+      }
+      this.#isMidLine = false;
+    } catch {
+      this.#isMidLine = this.#isMidLine || written > 0;
+      this.#onLost();
+    }
+  }
+}
+
+function isFile(descriptor: number): boolean {
+  try {
+    const stats = fstatSync(descriptor);
+    return stats.isFile() || stats.isCharacterDevice();
+  } catch {
+    return false;
+  }
 }

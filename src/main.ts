@@ -1,12 +1,17 @@
 #!/usr/bin/env -S node --single-threaded
 import { setFlagsFromString } from "node:v8";
+import { printable } from "./commands/terminal.ts";
 import { UsageError } from "./flags.ts";
 import { ListenError } from "./http/listeners.ts";
 
-// The reader may close the pipe early: `explain | head`.
+// Otherwise this signal would open Node's inspector, through which code can be run.
+process.on("SIGUSR1", () => {});
+
+/** The reader may close the pipe early, as `explain | head` does; any other failure is one. */
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  process.stderr.write(`oom-exporter: cannot write to standard output: ${error.message}\n`);
+  process.exit(1);
 });
 
 // No top-level await: the CommonJS bundle of the single executable has none.
@@ -16,7 +21,7 @@ void run(process.argv.slice(2)).then(
   },
   (error: unknown) => {
     if (!(error instanceof UsageError || error instanceof ListenError)) throw error;
-    process.stderr.write(`oom-exporter: ${error.message}\n`);
+    process.stderr.write(`oom-exporter: ${printable(error.message)}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
   },
 );

@@ -11,6 +11,8 @@ export interface OwnProcess {
   startedMs: number;
   /** User and system time in seconds. */
   cpuSeconds(): number;
+  /** Lines of its own log that could not be written. */
+  lostLogLines(): number;
   memory(): { heapTotal: number; heapUsed: number; external: number };
   /** Delay of the event loop since it was last asked, in nanoseconds. */
   eventLoopDelay(): { p50: number; p99: number };
@@ -21,11 +23,13 @@ export function addOwnSamples(
   sink: SampleSink,
   own: OwnProcess,
   ownProc: HostFiles,
-  refusedRequests: number,
+  refused: { requests: number; connections: number },
 ): void {
   const { version, revision, nodeVersion: nodeversion } = own;
   sink.add("oom_exporter_build_info", 1, { version, revision, nodeversion });
-  sink.add("oom_exporter_refused_requests_total", refusedRequests, {});
+  sink.add("oom_exporter_refused_requests_total", refused.requests, {});
+  sink.add("oom_exporter_refused_connections_total", refused.connections, {});
+  sink.add("oom_exporter_lost_log_lines_total", own.lostLogLines(), {});
   sink.add("process_cpu_seconds_total", own.cpuSeconds(), {});
   sink.add("process_start_time_seconds", own.startedMs / 1000, {});
   const memory = own.memory();

@@ -69,7 +69,16 @@ const mayUse: [room: string, allowed: string[]][] = [
   ],
   [
     "doctor/",
-    ["doctor/", "log-sources/", "kernel-log/", "sources/", "kernel/", "text/", "http/listeners"],
+    [
+      "doctor/",
+      "log-sources/",
+      "kernel-log/",
+      "sources/",
+      "kernel/",
+      "text/",
+      "http/listeners",
+      "http/connections",
+    ],
   ],
   ["http/", ["http/", "status/", "kills/", "text/", "metrics/exposition", "collectors/"]],
 ];

@@ -17,6 +17,7 @@ import { HostFiles } from "../sources/host-files.ts";
 import { ownProcfs } from "../sources/own-proc.ts";
 import { type OwnScoreAdj, ownScoreAdj as readOwnScoreAdj } from "../sources/own-score-adj.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
+import { jsonText } from "../text/json-text.ts";
 import { columns, printable, type Style, styleFor, width, wrap } from "./terminal.ts";
 
 export interface DoctorIo {
@@ -57,7 +58,7 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     flags = parseDoctorFlags(argv, io.env);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    io.stderr.write(`oom-exporter doctor: ${error.message}\n`);
+    io.stderr.write(`oom-exporter doctor: ${printable(error.message)}\n`);
     return 2;
   }
   if (flags.help) {
@@ -88,7 +89,7 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     ownScoreAdj,
   });
   io.stdout.write(
-    flags.json ? `${JSON.stringify({ checks })}\n` : textOf(checks, io, styleFor(io.stdout, env)),
+    flags.json ? `${jsonText({ checks })}\n` : textOf(checks, io, styleFor(io.stdout, env)),
   );
   return blindness(checks) === undefined ? 0 : 1;
 }

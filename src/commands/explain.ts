@@ -19,6 +19,7 @@ import { bootTimeMs } from "../sources/boot-time.ts";
 import { HostFiles } from "../sources/host-files.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
+import { jsonText } from "../text/json-text.ts";
 import { killStory, tally } from "./kill-story.ts";
 import { compressionOf, UnpackError, unpacked } from "./packed-log.ts";
 import { printable, type Style, styleFor } from "./terminal.ts";
@@ -69,7 +70,7 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
     flags = parseExplainFlags(argv, io.clock());
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    io.stderr.write(`oom-exporter explain: ${error.message}\n`);
+    io.stderr.write(`oom-exporter explain: ${printable(error.message)}\n`);
     return 2;
   }
   const { files, json, sinceMs } = flags;
@@ -90,7 +91,7 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
       const isKnown = error instanceof Failure || error instanceof UnpackError;
       if (!isKnown && !isSystemError(error)) throw error;
       failed = true;
-      io.stderr.write(`oom-exporter explain: ${failureOf(error, name)}\n`);
+      io.stderr.write(`oom-exporter explain: ${printable(failureOf(error, name))}\n`);
     }
   }
   if (!failed) teller.end(names.filter((name) => name !== undefined));
@@ -347,7 +348,7 @@ class Teller {
     const incident = incidentOf(sighting);
     const kill = killOfReport(report, { incident, sourceName: name, ownerOf: ownerOfCgroup });
     if (json) {
-      this.#stdout.write(`${JSON.stringify(kill)}\n`);
+      this.#stdout.write(`${jsonText(kill)}\n`);
     } else {
       this.#stdout.write(`${this.#told > 0 ? "\n" : ""}${killStory(kill, style)}`);
     }

@@ -6,11 +6,12 @@ import packageJson from "../../package.json" with { type: "json" };
 import { Exporter } from "../exporter.ts";
 import { defaultStateDirectory, helpText, parseServeFlags, serveFlags } from "../flags.ts";
 import { openKmsg } from "../log-sources/kmsg-device.ts";
-import { createLog, type Logger } from "../logger.ts";
+import { createLog, LineOutput, type Logger } from "../logger.ts";
 import type { OwnProcess } from "../own-process.ts";
 import { ownProcfs } from "../sources/own-proc.ts";
 import { protectOwnProcess } from "../sources/own-score-adj.ts";
 import { type OpenedState, StateDirectory } from "../sources/state-directory.ts";
+import { printable } from "./terminal.ts";
 
 const usage = "oom-exporter [serve] [FLAGS] | oom-exporter explain|victims|doctor [FLAGS]";
 const about =
@@ -36,10 +37,17 @@ export async function serve(argv: string[]): Promise<number | undefined> {
     process.stdout.write(`oom-exporter ${version} (Node.js ${process.versions.node})\n`);
     return 0;
   }
+  let lostLogLines = 0;
+  const onLost = () => {
+    lostLogLines++;
+  };
+  // From here on a line that cannot be printed is lost and no more.
+  process.stdout.removeAllListeners("error");
+  const errors = new LineOutput(process.stderr, onLost);
   const log = createLog({
     level: flags["log.level"],
     format: flags["log.format"],
-    write: (line) => process.stderr.write(line),
+    write: (line) => errors.write(line),
   });
   const scoreAdj = protectOwnProcess(ownProcfs());
   const exporter = new Exporter({
@@ -47,7 +55,7 @@ export async function serve(argv: string[]): Promise<number | undefined> {
     state: openState(flags["state.directory"], log),
     kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
     hostName: hostname(),
-    own: ownProcess(version),
+    own: ownProcess(version, () => lostLogLines),
     log,
     nowMs: () => Date.now(),
     monotonicMs: () => performance.now(),
@@ -63,7 +71,9 @@ export async function serve(argv: string[]): Promise<number | undefined> {
       void started.then(() => exporter.stop()).then(() => process.exit(0));
     });
   }
-  process.stdout.write(`${await started} | ${protectionText(scoreAdj)}\n`);
+  const startUpLine = `${await started} | ${protectionText(scoreAdj)}`;
+  new LineOutput(process.stdout, onLost).write(`${printable(startUpLine)}
+`);
   return undefined;
 }
 
@@ -98,7 +108,7 @@ function isWritable(path: string): boolean {
   return false;
 }
 
-function ownProcess(version: string): OwnProcess {
+function ownProcess(version: string, lostLogLines: () => number): OwnProcess {
   const delay = monitorEventLoopDelay({ resolution: eventLoopResolutionMs });
   delay.enable();
   return {
@@ -111,6 +121,7 @@ function ownProcess(version: string): OwnProcess {
       return (user + system) / 1e6;
     },
     memory: () => process.memoryUsage(),
+    lostLogLines,
     eventLoopDelay: () => {
       const percentiles = { p50: delay.percentile(50), p99: delay.percentile(99) };
       delay.reset();

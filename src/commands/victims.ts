@@ -16,6 +16,7 @@ import type { CgroupTree } from "../sources/cgroup-tree.ts";
 import { Host } from "../sources/host.ts";
 import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
+import { jsonText } from "../text/json-text.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import {
   type Ranking,
@@ -70,7 +71,7 @@ export function victims(argv: readonly string[], io: VictimsIo): number {
     return 0;
   } catch (error) {
     if (error instanceof UsageError) {
-      io.stderr.write(`oom-exporter victims: ${error.message}\n`);
+      io.stderr.write(`oom-exporter victims: ${printable(error.message)}\n`);
       return 2;
     }
     if (error instanceof Failure || error instanceof FileUnavailable) {
@@ -85,7 +86,7 @@ function failureOf(error: Failure | FileUnavailable): string {
   if (error instanceof Failure) return error.message;
   const { path, reason, message } = error;
   if (reason === "missing") return `${path}: not there; say where it is mounted with --path.procfs`;
-  return `${message}; run as root`;
+  return reason === "denied" ? `${message}; run as root` : `${message}; see oom-exporter doctor`;
 }
 
 function told(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonicMs }: VictimsIo) {
@@ -107,7 +108,7 @@ function told(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonicMs
   const cgroup = cgroupAt(flags.cgroup, tree, snapshot);
   const ranking = victims.rank(processes, totals, cgroup);
   const answer = victims.answer(ranking, processes, flags.top);
-  if (flags.json) return `${JSON.stringify(answer)}\n`;
+  if (flags.json) return `${jsonText(answer)}\n`;
   const seen: Seen = {
     meminfo,
     cgroup,

@@ -1,7 +1,8 @@
 import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { Connections } from "../http/connections.ts";
 import { type ListenAddress, ListenError, listen } from "../http/listeners.ts";
-import { type Meminfo, parseMeminfo } from "../kernel/meminfo.ts";
+import type { Meminfo } from "../kernel/meminfo.ts";
 import { parseVmstat } from "../kernel/vmstat.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
 import type { KmsgReader } from "../log-sources/kmsg-device.ts";
@@ -9,6 +10,7 @@ import { bootTimeMs } from "../sources/boot-time.ts";
 import type { CgroupPass } from "../sources/cgroup-tree.ts";
 import { Host } from "../sources/host.ts";
 import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
+import { readMeminfo } from "../sources/meminfo-file.ts";
 import type { OwnScoreAdj } from "../sources/own-score-adj.ts";
 import type { ProcessPass } from "../sources/process-table.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
@@ -63,13 +65,17 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   ];
 }
 
+const viewCheckName = "view of the host";
+
 /**
- * The check for whose sake kills would go unseen: no source of the kernel log is read, so nobody could
- * tell whose they were, or the exporter would not start.
+ * The check that says why kills would go unseen: no source of the kernel log is read, no procfs is
+ * there to say whose they were, or the exporter would not start.
  */
 export function blindness(checks: readonly Check[]): Check | undefined {
+  const decisive = [logCheckName, viewCheckName];
   return checks.find(
-    ({ name, state }) => state === "missing" && (name === logCheckName || name.startsWith("port ")),
+    ({ name, state }) =>
+      state === "missing" && (decisive.includes(name) || name.startsWith("port ")),
   );
 }
 
@@ -78,8 +84,12 @@ function textOf(files: HostFiles, name: string): string | undefined {
 }
 
 function memoryOf(files: HostFiles): Meminfo | undefined {
-  const text = files.textIfReadable(files.procfs("meminfo"));
-  return text === undefined ? undefined : parseMeminfo(text);
+  try {
+    return readMeminfo(files);
+  } catch (error) {
+    if (!(error instanceof FileUnavailable)) throw error;
+    return undefined;
+  }
 }
 
 function kernel(files: HostFiles): string {
@@ -172,7 +182,7 @@ function checkView(
   { table, tree }: Host,
   snapshot: Snapshot,
 ): Check {
-  const name = "view of the host";
+  const name = viewCheckName;
   let pass: ProcessPass;
   try {
     pass = snapshot.processes;
@@ -182,7 +192,7 @@ function checkView(
       name,
       state: "missing",
       found: error.message,
-      costs: "who dies next is not known",
+      costs: "whose a kill is and who dies next is not known",
       fix: "say where procfs is mounted with --path.procfs",
     };
   }
@@ -365,7 +375,10 @@ const askMs = 2000;
 async function checkAddress(address: ListenAddress): Promise<Check> {
   const name = `port ${address.port}`;
   try {
-    await (await listen([address], (_request, response) => response.end(), { graceMs: 0 })).close();
+    const connections = new Connections({ monotonicMs: () => 0 });
+    await (
+      await listen([address], (_request, response) => response.end(), { connections, graceMs: 0 })
+    ).close();
     return ok(name, "free");
   } catch (error) {
     if (!(error instanceof ListenError)) throw error;

@@ -4,10 +4,13 @@ import type { ScrapeEncoding, ScrapeRequest } from "../collectors/scrape.ts";
 import type { Kill } from "../kills/kill.ts";
 import { contentTypes, type ExpositionFormat } from "../metrics/exposition.ts";
 import type { StatusView } from "../status/status-view.ts";
+import { jsonText } from "../text/json-text.ts";
 import { BadRequest, listKills, type Query, single, wholeNumber } from "./api.ts";
+import { isAcceptedHost } from "./host-name.ts";
 import { killPage } from "./kill-page.ts";
 import { contentSecurityPolicy } from "./pages.ts";
 import { statusPage } from "./status-page.ts";
+import { UnsentAnswers } from "./unsent-answers.ts";
 
 /** All that is served, handed in: the app itself reads nothing and keeps nothing. */
 export interface AppOptions {
@@ -21,6 +24,10 @@ export interface AppOptions {
   telemetryPath?: string;
   /** Scrapes answered at the same time; 0 is no limit. */
   maxRequests?: number;
+  /** Names under which a browser may ask for pages and API; any where absent. */
+  hostNames?: readonly string[];
+  /** Headers that the web configuration sets; an empty one is left out. */
+  configuredHeaders?(): Readonly<Record<string, string>>;
   /** Path under which a reverse proxy shows this app, without a slash at its end. */
   basePath?: string;
   /** Whether `/` and `/kills/:incident` are served. */
@@ -36,8 +43,10 @@ export interface AppOptions {
   statusView(): StatusView;
   /** Wall clock, milliseconds since 1970. */
   now(): number;
-  /** A request was answered 503 for want of room. */
+  /** A request was answered 503 because too many were being served. */
   onRefused(): void;
+  /** A client that took its answer too slowly was cut off. */
+  onCut?(): void;
   /** A request failed for a reason that lies here; the client sees only that it did. */
   onError(error: unknown, path: string): void;
 }
@@ -55,20 +64,39 @@ export function buildApp(options: AppOptions): FastifyInstance {
   const telemetryPath = options.telemetryPath ?? "/metrics";
   const basePath = options.basePath ?? "";
   const site = { hostName: options.hostName, basePath, telemetryPath };
+  const headers = () => ({ ...securityHeaders, ...lowerCased(options.configuredHeaders?.()) });
   const app = Fastify({
     logger: false,
     bodyLimit: 1024,
     frameworkErrors: (error, _request, reply) => {
-      reply.headers(securityHeaders);
+      setHeaders(reply, headers());
       sendLine(reply, error.statusCode ?? 400, "the request's path cannot be understood");
     },
   });
 
-  app.addHook("onRequest", async (_request, reply) => {
-    reply.headers(securityHeaders);
+  app.addHook("onRequest", async (request, reply) => {
+    setHeaders(reply, headers());
+    const path = pathOf(request);
+    if (options.hostNames === undefined || path === telemetryPath || path.startsWith("/-/")) return;
+    const host = request.headers.host ?? String(request.headers[":authority"] ?? "");
+    if (!isAcceptedHost(host, options.hostNames)) {
+      sendLine(reply, 403, "this host name is not known here; give it with --web.external-url");
+      return reply;
+    }
   });
-  app.setNotFoundHandler((_request, reply) => {
-    sendLine(reply, 404, "nothing is served at this path");
+  app.setReplySerializer((payload) => jsonText(payload));
+  const served = new Set<string>();
+  app.addHook("onRoute", ({ url }) => {
+    served.add(url);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    const path = pathOf(request);
+    if (!isRead && [...served].some((route) => isRouteOf(path, route))) {
+      reply.header("allow", "GET, HEAD");
+      return sendLine(reply, 405, "only GET and HEAD are served");
+    }
+    return sendLine(reply, 404, "nothing is served at this path");
   });
   app.setErrorHandler((error, request, reply) => {
     const status = (error as { statusCode?: number }).statusCode ?? 500;
@@ -79,9 +107,29 @@ export function buildApp(options: AppOptions): FastifyInstance {
     return sendLine(reply, 500, "this request failed; the exporter's log says why");
   });
 
-  app.get(telemetryPath, { onRequest: limitScrapes(options) }, async (request, reply) => {
+  const unsent = new UnsentAnswers(() => options.onCut?.());
+  const { maxRequests = 0 } = options;
+  let scrapes = 0;
+  app.get(telemetryPath, async (request, reply) => {
+    if (maxRequests > 0 && scrapes >= maxRequests) {
+      options.onRefused();
+      const why = `too many concurrent scrapes (limit ${maxRequests}, see --web.max-requests)`;
+      return sendLine(reply, 503, why);
+    }
     const encoding = negotiate(request);
-    const body = await options.scraper.scrape(readScrape(request, options), encoding);
+    const scrape = readScrape(request, options);
+    let isGone = false;
+    reply.raw.once("close", () => {
+      isGone = true;
+    });
+    scrapes++;
+    let body: Buffer;
+    try {
+      body = await options.scraper.scrape(scrape, encoding);
+    } finally {
+      scrapes--;
+    }
+    if (!isGone) unsent.add(body, reply.raw);
     reply.headers({
       "content-type": contentTypes[encoding.format],
       vary: "accept, accept-encoding",
@@ -137,19 +185,31 @@ function sendPage(reply: FastifyReply, page: string): FastifyReply {
   return reply.type("text/html; charset=utf-8").send(page);
 }
 
-/** Answers 503 while as many scrapes as allowed are still being sent. */
-function limitScrapes({ maxRequests = 0, onRefused }: AppOptions) {
-  let inFlight = 0;
-  return async (_request: FastifyRequest, reply: FastifyReply) => {
-    if (maxRequests > 0 && inFlight >= maxRequests) {
-      onRefused();
-      return sendLine(reply, 503, `${maxRequests} scrapes are being served, --web.max-requests`);
-    }
-    inFlight++;
-    reply.raw.once("close", () => {
-      inFlight--;
-    });
-  };
+/** An empty value takes a header away. */
+function setHeaders(reply: FastifyReply, headers: Record<string, string>): void {
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== "") reply.header(name, value);
+  }
+}
+
+function lowerCased(headers: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]),
+  );
+}
+
+function pathOf({ url }: FastifyRequest): string {
+  return url.split("?", 1)[0] as string;
+}
+
+/** Whether a path is one of a route such as `/kills/:incident`. */
+function isRouteOf(path: string, route: string): boolean {
+  const segments = path.split("/");
+  const patterns = route.split("/");
+  return (
+    segments.length === patterns.length &&
+    patterns.every((pattern, index) => pattern.startsWith(":") || pattern === segments[index])
+  );
 }
 
 function readScrape(request: FastifyRequest, { scraper }: AppOptions): ScrapeRequest {

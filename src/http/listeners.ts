@@ -1,10 +1,17 @@
-import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { createServer } from "node:http";
+import { type AddressInfo, Server as NetServer, type Server } from "node:net";
+import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
+import { type AnyRequest, type AnyResponse, type Connections, keepAliveMs } from "./connections.ts";
 
 /** Where to listen; without a host on every interface, IPv6 included where the machine has it. */
 export interface ListenAddress {
   host?: string;
   port: number;
+}
+
+/** A socket that is listened on already, as systemd hands it over. */
+export interface ListenDescriptor {
+  fd: number;
 }
 
 /** An address that cannot be listened on; the message is one line for the user. */
@@ -13,9 +20,9 @@ export class ListenError extends Error {
 }
 
 export interface Listeners {
-  /** One URL per address, with the port the system chose where it was given as 0. */
+  /** One URL per address, with the port the system chose where it was given as 0; says so where it is every interface. */
   readonly urls: readonly string[];
-  /** Stops listening at once, lets requests in flight finish, and cuts off what is left after the grace. */
+  /** Stops listening, finishes the requests that were accepted, and cuts off what is left after the grace. */
   close(): Promise<void>;
 }
 
@@ -37,14 +44,36 @@ export function parseListenAddress(text: string): ListenAddress | string {
 /** How long a client may take to send its request. */
 const requestTimeoutMs = 10_000;
 
-/**
- * Longer than common scrape intervals, so that Prometheus keeps its connection from scrape to
- * scrape instead of finding it closed in the moment it is used again.
- */
-const keepAliveMs = 75_000;
+/** Connections that may wait to be accepted: in a flood an honest one is not turned away unseen. */
+const backlog = 1024;
 
-/** More clients than this are not answered: each costs memory on a machine that may have none. */
-const maxConnections = 512;
+/** Makes a server of another kind than plain HTTP. */
+export interface ServerFactory {
+  scheme: "http" | "https";
+  create(handler: RequestHandler): HttpServer;
+}
+
+export type RequestHandler = (request: AnyRequest, response: AnyResponse) => void;
+
+/** What `node:http`, `node:https` and `node:http2` servers have in common. */
+export interface HttpServer extends Server {
+  keepAliveTimeout?: number;
+  requestTimeout?: number;
+}
+
+export interface ListenOptions {
+  connections: Connections;
+  /** Plain HTTP where absent. */
+  factory?: ServerFactory;
+  /** How long requests in flight may take after `close`, milliseconds. */
+  graceMs?: number;
+}
+
+const plain: ServerFactory = {
+  scheme: "http",
+  create: (handler) =>
+    createServer({ keepAliveTimeout: keepAliveMs, requestTimeout: requestTimeoutMs }, handler),
+};
 
 /**
  * Serves one request handler on every address.
@@ -52,17 +81,38 @@ const maxConnections = 512;
  * @throws {ListenError} if one of them cannot be had; then none is kept.
  */
 export async function listen(
-  addresses: readonly ListenAddress[],
-  handler: RequestListener,
-  { graceMs = 1500 } = {},
+  addresses: readonly (ListenAddress | ListenDescriptor)[],
+  handler: RequestHandler,
+  { connections, factory = plain, graceMs = 5000 }: ListenOptions,
 ): Promise<Listeners> {
-  const open: OpenListener[] = [];
+  const isClosing = { value: false };
+  const open: { server: HttpServer; url: string }[] = [];
   const close = async () => {
-    await Promise.all(open.map((listener) => closeGracefully(listener, graceMs)));
+    await letInWaiting(connections);
+    isClosing.value = true;
+    const closed = open.map(
+      ({ server }) => new Promise((resolve) => stopAccepting(server, resolve)),
+    );
+    for (const response of connections.responses()) endAfter(response);
+    const isDone = Promise.all(closed).then(() => true);
+    const deadline = AbortSignal.timeout(graceMs);
+    while (!(await Promise.race([isDone, delay(settleMs, false)]))) {
+      // A request that has arrived is read in these turns, however long the work before them took.
+      await turns(2);
+      connections.closeIdle();
+      if (deadline.aborted) connections.closeAll();
+    }
+  };
+  const serve: RequestHandler = (request, response) => {
+    connections.begin(request, response);
+    if (isClosing.value) endAfter(response);
+    handler(request, response);
   };
   try {
     for (const address of addresses) {
-      open.push(await listenOn(address, handler));
+      const server = factory.create(serve);
+      connections.watch(server);
+      open.push({ server, url: await listenOn(server, address, factory.scheme) });
     }
   } catch (error) {
     await close();
@@ -71,86 +121,71 @@ export async function listen(
   return { urls: open.map(({ url }) => url), close };
 }
 
-/** A connection on which no request has come by then, after the end is known, brings none. */
-const silenceMs = 100;
+/** How often it is looked whether all are done after the end is known. */
+const settleMs = 20;
 
-interface OpenListener {
-  server: Server;
-  sockets: Set<Socket>;
-  inFlight: Set<ServerResponse>;
-  url: string;
-}
-
-function listenOn(address: ListenAddress, handler: RequestListener): Promise<OpenListener> {
-  const inFlight = new Set<ServerResponse>();
-  const sockets = new Set<Socket>();
-  const server = createServer(
-    { keepAliveTimeout: keepAliveMs, requestTimeout: requestTimeoutMs },
-    (request, response) => {
-      inFlight.add(response);
-      response.once("close", () => inFlight.delete(response));
-      handler(request, response);
-    },
-  );
-  server.maxConnections = maxConnections;
-  server.on("connection", (socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-  });
-  return new Promise((resolve, reject) => {
-    // Stays in place: when a later connection cannot be accepted, for want of descriptors, only
-    // that client is harmed.
-    server.on("error", (error: NodeJS.ErrnoException) => {
-      reject(new ListenError(explain(error, address), { cause: error }));
-    });
-    server.listen(address, () => {
-      const { port } = server.address() as AddressInfo;
-      resolve({ server, sockets, inFlight, url: urlOf({ ...address, port }) });
-    });
-  });
+/** `close` of an HTTP server would cut off those who have been accepted and whose request is on its way. */
+function stopAccepting(server: Server, done: (error?: Error) => void): void {
+  NetServer.prototype.close.call(server, done);
 }
 
 /**
- * After `server.close()` Node still keeps a connection open for the next request once its answer
- * in flight is done; told not to, it closes it. One that was opened and not used, as browsers do
- * ahead of need, it does not count as idle.
+ * The kernel accepts connections before the program does, and resets those that still wait when
+ * nobody listens any more. A turn of the loop may let in no more than one.
  */
-function closeGracefully(listener: OpenListener, graceMs: number): Promise<void> {
-  const { server, inFlight } = listener;
-  return new Promise((resolve) => {
-    const timers = [
-      setTimeout(() => closeSilent(listener), silenceMs),
-      setTimeout(() => server.closeAllConnections(), graceMs),
-    ];
-    server.close(() => {
-      timers.forEach(clearTimeout);
-      resolve();
+async function letInWaiting(connections: Connections): Promise<void> {
+  for (let turn = 0; turn < backlog; turn++) {
+    const { opened } = connections;
+    await turns(2);
+    if (connections.opened === opened) return;
+  }
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await nextTurn();
+}
+
+/** Lets an HTTP/1 connection end with this answer; HTTP/2 ones end when they are idle. */
+function endAfter(response: AnyResponse): void {
+  if ("shouldKeepAlive" in response) response.shouldKeepAlive = false;
+}
+
+function listenOn(
+  server: HttpServer,
+  address: ListenAddress | ListenDescriptor,
+  scheme: string,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    // Stays in place: when a later connection cannot be accepted because descriptors have run out,
+    // only that client is harmed.
+    server.on("error", (error: NodeJS.ErrnoException) => {
+      reject(new ListenError(explain(error, address), { cause: error }));
     });
-    for (const response of inFlight) {
-      response.shouldKeepAlive = false;
-      response.once("close", () => setImmediate(() => server.closeIdleConnections()));
-    }
-    server.closeIdleConnections();
+    server.listen({ backlog, ...address }, () => resolve(urlOf(server.address(), address, scheme)));
   });
 }
 
-function closeSilent({ sockets, inFlight }: OpenListener): void {
-  const busy = new Set([...inFlight].map(({ socket }) => socket));
-  for (const socket of sockets) {
-    if (!busy.has(socket)) {
-      socket.destroy();
-    }
-  }
+function urlOf(
+  bound: AddressInfo | string | null,
+  asked: ListenAddress | ListenDescriptor,
+  scheme: string,
+): string {
+  if (bound === null || typeof bound === "string") return `${scheme}+unix:${bound ?? ""}`;
+  const host = "host" in asked && asked.host !== undefined ? asked.host : bound.address;
+  const url = `${scheme}://${host.includes(":") ? `[${host}]` : host}:${bound.port}`;
+  return isEveryInterface(bound.address) ? `${url} (every interface)` : url;
 }
 
-function urlOf({ host, port }: ListenAddress): string {
-  if (host === undefined || host === "0.0.0.0" || host === "::") {
-    return `http://localhost:${port}`;
-  }
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+/** Whether an address is that of no interface in particular. */
+export function isEveryInterface(host: string | undefined): boolean {
+  return host === undefined || host === "0.0.0.0" || host === "::";
 }
 
-function explain(error: NodeJS.ErrnoException, { host, port }: ListenAddress): string {
+function explain(error: NodeJS.ErrnoException, address: ListenAddress | ListenDescriptor): string {
+  if ("fd" in address) {
+    return `cannot listen on descriptor ${address.fd} (${error.message}); the socket unit has to be a stream socket, ListenStream=`;
+  }
+  const { host, port } = address;
   const where = `cannot listen on ${host?.includes(":") ? `[${host}]` : (host ?? "")}:${port}`;
   switch (error.code) {
     case "EADDRINUSE":

@@ -492,6 +492,18 @@ export const catalog = {
     labels: [],
     help: "Requests answered 503 because --web.max-requests others were being served.",
   },
+  oom_exporter_refused_connections_total: {
+    type: "counter",
+    collector: "exporter",
+    labels: [],
+    help: "Connections closed or refused to keep room for others: idle, or too slow to take their answer.",
+  },
+  oom_exporter_lost_log_lines_total: {
+    type: "counter",
+    collector: "exporter",
+    labels: [],
+    help: "Lines of the exporter's own log that could not be written: disk full, or nobody reads.",
+  },
   process_cpu_seconds_total: {
     type: "counter",
     collector: "exporter",

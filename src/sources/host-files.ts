@@ -25,7 +25,9 @@ export class FileUnavailable extends Error {
   readonly path: string;
 
   constructor(path: string, cause: unknown) {
-    super(`${path}: ${errnoOf(cause) ?? String(cause)}`, { cause });
+    super(`${path}: ${errnoOf(cause) ?? (cause instanceof Error ? cause.message : cause)}`, {
+      cause,
+    });
     this.path = path;
     this.reason = reasonOf(cause);
   }

@@ -1,6 +1,6 @@
-import { parseMeminfo } from "../kernel/meminfo.ts";
 import { CgroupTree, findMemoryHierarchy } from "./cgroup-tree.ts";
 import { DescriptorBudget, HostFiles, type HostRoots } from "./host-files.ts";
+import { readMeminfo } from "./meminfo-file.ts";
 import { maxDescriptors, ownProcfs, pageBytesOf } from "./own-proc.ts";
 import { OwnerNames } from "./owner-names.ts";
 import { ProcessTable } from "./process-table.ts";
@@ -74,7 +74,7 @@ export class Host {
   snapshot(deadlineMs = Number.POSITIVE_INFINITY): Snapshot {
     const { files, table, tree } = this;
     return new Snapshot({
-      meminfo: () => parseMeminfo(files.text(files.procfs("meminfo"))),
+      meminfo: () => readMeminfo(files),
       cgroups: () => tree?.read(() => this.#now() > deadlineMs),
       processes: () => table.read(this.#leaders),
     });

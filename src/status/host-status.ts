@@ -54,6 +54,11 @@ interface HostSeen {
   totals: HostTotals;
 }
 
+/** Without the sizes of memory and swap nobody can be ranked. */
+function rankable({ meminfo, processes }: HostSeen): ProcessPass["processes"] {
+  return (meminfo && processes?.processes) ?? [];
+}
+
 /** How the host stands now and how its last hour went, for the status page and the API. */
 export class HostStatus {
   readonly #options: HostStatusOptions;
@@ -85,7 +90,7 @@ export class HostStatus {
   view(): StatusView {
     const { nowMs, kills, unaccounted, sources, troubles } = this.#options;
     const seen = this.#see();
-    const processes = seen.processes?.processes ?? [];
+    const processes = rankable(seen);
     const ranking = this.#victims.rank(processes, seen.totals);
     const { victims, unkillable } = this.#victims.answer(ranking, processes, victimsShown);
     return {
@@ -104,7 +109,7 @@ export class HostStatus {
   /** Body of `/api/v1/victims`; `undefined` where there is no such cgroup. */
   victims({ cgroup, top }: { cgroup: string | undefined; top: number }): object | undefined {
     const seen = this.#see();
-    const processes = seen.processes?.processes ?? [];
+    const processes = rankable(seen);
     const reading = seen.cgroups.find(({ path }) => path === cgroup);
     // The true root has no reading of its own: it is the host.
     if (reading === undefined && cgroup !== undefined && cgroup !== "/") return undefined;

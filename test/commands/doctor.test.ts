@@ -62,10 +62,15 @@ interface Run {
   stderr: string;
 }
 
-async function run(host: Host, args: string[] = [], io: Partial<DoctorIo> = {}): Promise<Run> {
+async function run(
+  host: Host,
+  args: string[] = [],
+  io: Partial<DoctorIo> = {},
+  procfs = host.roots.procfs,
+): Promise<Run> {
   let stdout = "";
   let stderr = "";
-  const { rootfs, procfs, sysfs } = host.roots;
+  const { rootfs, sysfs } = host.roots;
   const flags = [
     `--path.procfs=${procfs}`,
     `--path.sysfs=${sysfs}`,
@@ -492,5 +497,16 @@ describe("the port", () => {
       await exporter.end();
       state.remove();
     }
+  });
+});
+
+it("exits with 1 where no procfs is at the place that was given", async () => {
+  const host = new Host();
+  const { code, stdout } = await run(host, ["--json"], {}, "/nonexistent");
+  const { checks } = JSON.parse(stdout) as { checks: Check[] };
+  expect(code).toBe(1);
+  expect(checks.find(({ name }) => name === "view of the host")).toMatchObject({
+    state: "missing",
+    fix: "say where procfs is mounted with --path.procfs",
   });
 });

@@ -332,3 +332,49 @@ describe("where it cannot tell", () => {
     },
   );
 });
+
+describe("a meminfo that cannot be understood", () => {
+  it.each(["", "garbage", "MemTotal: 1 kB"])("%j is one line and exit code 1", (text) => {
+    const host = smallHost();
+    host.write("proc", { meminfo: text });
+    const { code, stdout, stderr } = run(host.roots);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toBe(
+      `oom-exporter victims: ${host.path("proc/meminfo")}: no MemTotal and MemFree lines; see oom-exporter doctor\n`,
+    );
+  });
+
+  it("leaves page and API of a running exporter answering, without a victim", async () => {
+    const host = smallHost();
+    host.write("proc", { meminfo: "garbage" });
+    const { procfs, sysfs, rootfs } = host.roots;
+    const exporter = await startExporter([
+      `--path.procfs=${procfs}`,
+      `--path.sysfs=${sysfs}`,
+      `--path.rootfs=${rootfs}`,
+      "--kernel-log.source=none",
+    ]);
+    try {
+      await exporter.metrics();
+      for (const path of ["/", "/api/v1/status", "/api/v1/victims"]) {
+        expect((await fetch(exporter.url + path)).status, path).toBe(200);
+      }
+      const answer = await (await fetch(`${exporter.url}/api/v1/victims`)).json();
+      expect(answer).toMatchObject({ victims: [] });
+      expect(await (await fetch(`${exporter.url}/api/v1/status`)).json()).toMatchObject({
+        memory: null,
+        troubles: [{ collector: "host", reason: expect.stringContaining("no MemTotal") }],
+      });
+    } finally {
+      await exporter.end();
+    }
+  });
+});
+
+it("--json escapes what a terminal would obey", () => {
+  const host = smallHost();
+  addProcess(host, 7, { comm: "a\u202eb\u001b" });
+  const { stdout } = run(host.roots, ["--json"]);
+  expect(stdout).toMatch(/^[^\p{Cc}\p{Cf}]+\n$/u);
+  expect(JSON.parse(stdout).victims[0].comm).toContain("\u202e");
+});

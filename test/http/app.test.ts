@@ -195,7 +195,7 @@ describe("the metrics path", () => {
     await expect.poll(() => asked).toBe(1);
     const second = await scrape();
     expect(second.status).toBe(503);
-    expect(second.text).toBe("1 scrapes are being served, --web.max-requests\n");
+    expect(second.text).toBe("too many concurrent scrapes (limit 1, see --web.max-requests)\n");
     expect(refused).toBe(1);
     await client.get("/-/healthy").expect(200);
     finish(Buffer.from("done\n"));
@@ -260,9 +260,24 @@ describe("every answer", () => {
     },
   );
 
-  it("to a POST is 404, whatever its body", async () => {
-    const client = await serve();
-    await client.post("/metrics").send("x".repeat(100_000)).expect(404);
+  it.each(["/metrics", "/", "/kills/any", "/api/v1/kills?limit=1", "/-/healthy"])(
+    "to a POST of %s is 405, whatever its body",
+    async (path) => {
+      const answer = await (await serve()).post(path).send("x".repeat(1000));
+      expect([answer.status, answer.headers.allow]).toEqual([405, "GET, HEAD"]);
+      expect(answer.text).toBe("only GET and HEAD are served\n");
+    },
+  );
+
+  it.each(["PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])("to %s is 405", async (method) => {
+    await serve();
+    const { port } = (app as FastifyInstance).server.address() as AddressInfo;
+    const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { method });
+    expect(answer.status).toBe(405);
+  });
+
+  it("to a POST where nothing is served is 404", async () => {
+    await (await serve()).post("/nowhere").expect(404);
   });
 
   it("hides what went wrong from the client and reports it", async () => {

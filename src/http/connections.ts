@@ -1,0 +1,262 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { Server, Socket } from "node:net";
+
+export type AnyRequest = IncomingMessage | Http2ServerRequest;
+export type AnyResponse = ServerResponse | Http2ServerResponse;
+
+export interface ConnectionsOptions {
+  /** A clock that never goes back, milliseconds. */
+  monotonicMs: () => number;
+  /** A connection was closed or refused to keep room for others. */
+  onRefused?: () => void;
+  /** Told once when that begins, and once when a minute has passed without. */
+  onCrowded?: (event: { began: true } | { began: false; refused: number }) => void;
+  /** Connections that are served at the same time. */
+  limit?: number;
+}
+
+interface Connection {
+  socket: Socket;
+  /** Who opened it: the address, of IPv6 the network of 64 bits that one subscriber gets. */
+  peer: string;
+  /** Since when it has had no request in flight. */
+  idleSinceMs: number;
+  hasServed: boolean;
+  responses: Set<AnyResponse>;
+  /** What was still to be taken of the answers when they were last looked at. */
+  unsentBytes: number;
+  isStalled: boolean;
+}
+
+/** Each connection costs memory on a machine that may have none. */
+const defaultLimit = 512;
+/** Above this share of the limit one peer may hold only so many idle connections. */
+const crowdedRatio = 3 / 4;
+const peerRatio = 1 / 4;
+/** How long a new client may take to send its first request. */
+const firstRequestMs = 10_000;
+/** Longer than common scrape intervals, so that Prometheus finds its connection still open. */
+export const keepAliveMs = 75_000;
+/** At the end of the program a new connection on which no request has come by then brings none. */
+const silenceMs = 100;
+/** A crowd is over when nobody had to be closed for so long. */
+const quietMs = 60_000;
+
+/**
+ * All open connections, of every address that is listened on. Near the limit the oldest idle one is
+ * closed, so that no number of silent clients keeps an honest one out. A client that takes none of
+ * its answer for a second counts as idle.
+ */
+export class Connections {
+  readonly #options: ConnectionsOptions;
+  readonly #limit: number;
+  readonly #bySocket = new Map<Socket, Connection>();
+  readonly #byEndpoint = new Map<string, Connection>();
+  /** Those without a request in flight, the oldest first. */
+  readonly #idle = new Set<Connection>();
+  readonly #idleByPeer = new Map<string, Set<Connection>>();
+  /** So many have been opened so far. */
+  opened = 0;
+  #isRoomDue = false;
+  #refusedInCrowd = 0;
+  #lastRefusedMs = 0;
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+    this.#limit = options.limit ?? defaultLimit;
+  }
+
+  get size(): number {
+    return this.#bySocket.size;
+  }
+
+  /** Watches the connections of a server. */
+  watch(server: Server): void {
+    // In the turn in which clients come in a flood, more are there than will be kept.
+    server.maxConnections = 4 * this.#limit;
+    server.on("drop", () => this.#noteRefused());
+    server.on("connection", (socket: Socket) => this.#open(socket));
+  }
+
+  /** Notes that a request has come in, until its answer is done. */
+  begin(request: AnyRequest, response: AnyResponse): void {
+    const connection = this.#connectionOf(request.socket);
+    if (connection === undefined) return;
+    this.#setIdle(connection, false);
+    connection.hasServed = true;
+    connection.isStalled = false;
+    connection.responses.add(response);
+    response.once("close", () => {
+      connection.responses.delete(response);
+      if (connection.responses.size === 0 && this.#bySocket.has(connection.socket)) {
+        this.#setIdle(connection, true);
+      }
+    });
+  }
+
+  /** To be called every second: closes who is too late, and finds out who takes no answer. */
+  look(): void {
+    const nowMs = this.#options.monotonicMs();
+    for (const connection of this.#idle) {
+      const idleMs = nowMs - connection.idleSinceMs;
+      // The server itself closes HTTP/1 connections in time; HTTP/2 ones it does not.
+      if (idleMs > keepAliveMs || (!connection.hasServed && idleMs > firstRequestMs)) {
+        connection.socket.destroy();
+      }
+    }
+    for (const connection of this.#bySocket.values()) {
+      if (connection.responses.size > 0) this.#findStalled(connection);
+    }
+    this.#makeRoom();
+    if (this.#refusedInCrowd > 0 && nowMs - this.#lastRefusedMs > quietMs) {
+      this.#options.onCrowded?.({ began: false, refused: this.#refusedInCrowd });
+      this.#refusedInCrowd = 0;
+    }
+  }
+
+  /** Closes those that have no request in flight; a new one gets a moment to send its first. */
+  closeIdle(): void {
+    const nowMs = this.#options.monotonicMs();
+    for (const { socket, hasServed, idleSinceMs } of this.#idle) {
+      if (hasServed || nowMs - idleSinceMs > silenceMs) socket.destroySoon();
+    }
+  }
+
+  /** Cuts off whatever is left. */
+  closeAll(): void {
+    for (const socket of this.#bySocket.keys()) socket.destroy();
+  }
+
+  /** The answers that are being made or sent. */
+  *responses(): Generator<AnyResponse> {
+    for (const { responses } of this.#bySocket.values()) yield* responses;
+  }
+
+  #open(socket: Socket): void {
+    const endpoint = endpointOf(socket);
+    const connection: Connection = {
+      socket,
+      peer: peerOf(socket.remoteAddress),
+      idleSinceMs: 0,
+      hasServed: false,
+      responses: new Set(),
+      unsentBytes: 0,
+      isStalled: false,
+    };
+    this.opened++;
+    this.#bySocket.set(socket, connection);
+    if (endpoint !== undefined) this.#byEndpoint.set(endpoint, connection);
+    this.#setIdle(connection, true);
+    socket.once("close", () => {
+      this.#bySocket.delete(socket);
+      if (endpoint !== undefined) this.#byEndpoint.delete(endpoint);
+      this.#setIdle(connection, false);
+    });
+    if (this.size > this.#limit * crowdedRatio) this.#makeRoomSoon();
+  }
+
+  /** By the socket itself; under TLS it is another one, with the same two ends. */
+  #connectionOf(socket: Socket | undefined): Connection | undefined {
+    if (socket === undefined) return undefined;
+    const endpoint = endpointOf(socket);
+    return (
+      (endpoint === undefined ? undefined : this.#byEndpoint.get(endpoint)) ??
+      this.#bySocket.get(socket)
+    );
+  }
+
+  #setIdle(connection: Connection, isIdle: boolean): void {
+    const { peer } = connection;
+    const ofPeer = this.#idleByPeer.get(peer) ?? new Set();
+    if (isIdle) {
+      connection.idleSinceMs = this.#options.monotonicMs();
+      this.#idle.add(connection);
+      ofPeer.add(connection);
+      this.#idleByPeer.set(peer, ofPeer);
+    } else {
+      this.#idle.delete(connection);
+      ofPeer.delete(connection);
+      if (ofPeer.size === 0) this.#idleByPeer.delete(peer);
+    }
+  }
+
+  #findStalled(connection: Connection): void {
+    const { socket, responses } = connection;
+    const isSent = [...responses].every(({ writableEnded }) => writableEnded);
+    const unsentBytes = isSent ? socket.writableLength : 0;
+    if (unsentBytes > 0 && unsentBytes === connection.unsentBytes && !connection.isStalled) {
+      connection.isStalled = true;
+      this.#setIdle(connection, true);
+    } else if (connection.isStalled && unsentBytes !== connection.unsentBytes) {
+      connection.isStalled = false;
+      this.#setIdle(connection, false);
+    }
+    connection.unsentBytes = unsentBytes;
+  }
+
+  /**
+   * Not before those that came in this turn had one in which their request could be read: in a flood
+   * they are hundreds, and the honest one may be among them.
+   */
+  #makeRoomSoon(): void {
+    if (this.#isRoomDue) return;
+    this.#isRoomDue = true;
+    setImmediate(() =>
+      setImmediate(() => {
+        this.#isRoomDue = false;
+        this.#makeRoom();
+      }),
+    );
+  }
+
+  #makeRoom(): void {
+    const limit = this.#limit;
+    const crowded = limit * crowdedRatio;
+    const perPeer = limit * peerRatio;
+    let excess = this.size - crowded;
+    if (excess <= 0) return;
+    for (const connections of this.#idleByPeer.values()) {
+      for (const connection of connections) {
+        if (excess <= 0 || connections.size <= perPeer) break;
+        this.#refuse(connection);
+        excess--;
+      }
+    }
+    excess = this.size - limit;
+    for (const connection of this.#idle) {
+      if (excess <= 0) return;
+      this.#refuse(connection);
+      excess--;
+    }
+    const newestFirst = [...this.#bySocket.values()].reverse();
+    for (const connection of newestFirst.slice(0, Math.max(0, excess))) this.#refuse(connection);
+  }
+
+  #refuse(connection: Connection): void {
+    this.#setIdle(connection, false);
+    this.#bySocket.delete(connection.socket);
+    connection.socket.destroy();
+    this.#noteRefused();
+  }
+
+  #noteRefused(): void {
+    this.#options.onRefused?.();
+    this.#lastRefusedMs = this.#options.monotonicMs();
+    if (this.#refusedInCrowd++ === 0) this.#options.onCrowded?.({ began: true });
+  }
+}
+
+function endpointOf({ remoteAddress, remotePort, localPort }: Socket): string | undefined {
+  return remoteAddress === undefined ? undefined : `${remoteAddress} ${remotePort} ${localPort}`;
+}
+
+function peerOf(address = ""): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)?.[1];
+  if (mapped !== undefined) return mapped;
+  if (!address.includes(":")) return address;
+  const [head = "", tail] = address.split("::", 2);
+  const groups = head.split(":").filter((group) => group !== "");
+  const isShort = tail !== undefined && groups.length < 4;
+  return (isShort ? [...groups, "0", "0", "0", "0"] : groups).slice(0, 4).join(":");
+}

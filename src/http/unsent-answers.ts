@@ -1,0 +1,52 @@
+/** A response, as far as its sending is concerned. */
+interface Sent {
+  once(event: "close", listener: () => void): unknown;
+  destroy(): unknown;
+}
+
+/** Bytes of answers that may wait for those who asked for them. */
+const defaultLimitBytes = 32 * 1024 * 1024;
+
+/**
+ * The answers that are still being taken by those who asked. One pass serves many, so an answer
+ * counts once. Where all together hold too much memory, those that ask for much and read slowly are
+ * cut off, the oldest first.
+ */
+export class UnsentAnswers {
+  readonly #limitBytes: number;
+  readonly #onCut: () => void;
+  readonly #responses = new Map<Buffer, Set<Sent>>();
+  #bytes = 0;
+
+  constructor(onCut: () => void, limitBytes = defaultLimitBytes) {
+    this.#onCut = onCut;
+    this.#limitBytes = limitBytes;
+  }
+
+  /** Notes that `response` is about to send `answer`. */
+  add(answer: Buffer, response: Sent): void {
+    let responses = this.#responses.get(answer);
+    if (responses === undefined) {
+      responses = new Set();
+      this.#responses.set(answer, responses);
+      this.#bytes += answer.length;
+    }
+    responses.add(response);
+    response.once("close", () => this.#remove(answer, response));
+    for (const [oldest, readers] of this.#responses) {
+      if (this.#bytes <= this.#limitBytes || oldest === answer) return;
+      for (const reader of readers) {
+        this.#remove(oldest, reader);
+        reader.destroy();
+        this.#onCut();
+      }
+    }
+  }
+
+  #remove(answer: Buffer, response: Sent): void {
+    const responses = this.#responses.get(answer);
+    if (responses?.delete(response) !== true || responses.size > 0) return;
+    this.#responses.delete(answer);
+    this.#bytes -= answer.length;
+  }
+}

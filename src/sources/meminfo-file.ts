@@ -1,0 +1,16 @@
+import { type Meminfo, parseMeminfo } from "../kernel/meminfo.ts";
+import { FileUnavailable, type HostFiles } from "./host-files.ts";
+
+/**
+ * The host's /proc/meminfo, parsed.
+ * @throws {FileUnavailable} where it cannot be read, or lacks what every kernel writes
+ */
+export function readMeminfo(files: HostFiles): Meminfo {
+  const path = files.procfs("meminfo");
+  const text = files.text(path);
+  try {
+    return parseMeminfo(text);
+  } catch (error) {
+    throw new FileUnavailable(path, error);
+  }
+}

@@ -1,0 +1,179 @@
+import { once } from "node:events";
+import { createConnection, type Socket } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Connections } from "../../src/http/connections.ts";
+import { type Listeners, listen, type RequestHandler } from "../../src/http/listeners.ts";
+
+let nowMs: number;
+let refused: number;
+let events: object[];
+let connections: Connections;
+let open: Listeners;
+let clients: Socket[];
+
+beforeEach(() => {
+  nowMs = 0;
+  refused = 0;
+  events = [];
+  clients = [];
+  connections = new Connections({
+    limit: 16,
+    monotonicMs: () => nowMs,
+    onRefused: () => {
+      refused++;
+    },
+    onCrowded: (event) => events.push(event),
+  });
+});
+
+afterEach(async () => {
+  for (const client of clients) client.destroy();
+  await open.close();
+});
+
+/** Long enough that the kernel cannot take all of it for a client that does not read. */
+const large = Buffer.alloc(64 * 1024 * 1024);
+const answer: RequestHandler = (request, response) =>
+  response.end(request.url === "/large" ? large : "hello");
+
+async function serve(handler = answer): Promise<void> {
+  open = await listen([{ host: "127.0.0.1", port: 0 }], handler, { connections, graceMs: 0 });
+}
+
+/** @param from address of the loopback network that it comes from */
+async function connect(from = "127.0.0.1", request = ""): Promise<Socket> {
+  const port = Number(new URL(open.urls[0] as string).port);
+  const client = createConnection({ host: "127.0.0.1", port, localAddress: from });
+  client.on("error", () => {});
+  clients.push(client);
+  await once(client, "connect");
+  if (request !== "") client.write(`GET ${request} HTTP/1.1\r\nHost: a\r\n\r\n`);
+  return client;
+}
+
+async function scrape(from?: string): Promise<string> {
+  const client = await connect(from, "/");
+  const [data] = await once(client, "data");
+  return String(data).split("\r\n")[0] as string;
+}
+
+const isOpen = (client: Socket) => !client.destroyed && client.readyState === "open";
+const settled = () => expect.poll(() => connections.size).toBeLessThanOrEqual(16);
+
+describe("connections", () => {
+  it("keeps room for an honest client, however many say nothing", async () => {
+    await serve();
+    for (let count = 0; count < 60; count++) await connect(`127.0.0.${2 + (count % 20)}`);
+    expect(await scrape()).toBe("HTTP/1.1 200 OK");
+    await settled();
+    expect(refused).toBeGreaterThanOrEqual(60 - 16);
+    expect(events).toEqual([{ began: true }]);
+  });
+
+  it("closes the oldest without a request in flight first", async () => {
+    let finish = () => {};
+    await serve((_request, response) => {
+      finish = () => response.end("done");
+    });
+    const busy = await connect("127.0.0.1", "/");
+    await expect.poll(() => [...connections.responses()].length).toBe(1);
+    const oldest = await connect("127.0.0.2");
+    const others: Socket[] = [];
+    for (let count = 0; count < 15; count++) others.push(await connect(`127.0.0.${3 + count}`));
+    await once(oldest, "close");
+    await settled();
+    expect([busy, ...others].map(isOpen)).toEqual(Array(16).fill(true));
+    finish();
+    expect(String((await once(busy, "data"))[0])).toContain("done");
+  });
+
+  it("bounds the idle ones of one address above three quarters of the limit, and only those", async () => {
+    await serve();
+    const first = await connect("127.0.0.9");
+    for (let count = 0; count < 12; count++) await connect("127.0.0.1");
+    await expect.poll(() => connections.size).toBe(12);
+    expect(refused).toBe(1);
+    expect(isOpen(first)).toBe(true);
+    // A proxy's requests in flight are never bounded.
+    expect(await scrape("127.0.0.1")).toBe("HTTP/1.1 200 OK");
+  });
+
+  it("closes who sends no request within 10 s", async () => {
+    await serve();
+    const silent = await connect();
+    await expect.poll(() => connections.size).toBe(1);
+    nowMs = 10_001;
+    connections.look();
+    await once(silent, "close");
+    expect(refused).toBe(0);
+  });
+
+  it("takes a client that reads none of its answer for a second for an idle one", async () => {
+    await serve();
+    for (let count = 0; count < 16; count++) {
+      (await connect(`127.0.0.${2 + count}`, "/large")).pause();
+    }
+    await expect.poll(() => [...connections.responses()].length).toBe(16);
+    // Until the kernel takes no more of any of them.
+    let before = "";
+    await expect
+      .poll(() => {
+        const unsent = [...connections.responses()].map(({ socket }) => socket?.writableLength);
+        const now = unsent.join();
+        const isSame = now === before && !unsent.includes(0);
+        before = now;
+        return isSame;
+      })
+      .toBe(true);
+    connections.look();
+    connections.look();
+    expect(await scrape("127.0.0.1")).toBe("HTTP/1.1 200 OK");
+    expect(refused).toBe(1);
+  });
+
+  it("refuses the newest where everybody is being served", async () => {
+    await serve(() => {});
+    for (let count = 0; count < 16; count++) await connect("127.0.0.1", "/");
+    await expect.poll(() => [...connections.responses()].length).toBe(16);
+    const late = await connect();
+    await once(late, "close");
+    expect(refused).toBe(1);
+    expect(clients.filter(isOpen)).toHaveLength(16);
+  });
+
+  it("says when it begins and, after a minute without, that it is over", async () => {
+    await serve();
+    for (let count = 0; count < 40; count++) await connect();
+    await expect.poll(() => connections.size).toBeLessThanOrEqual(12);
+    nowMs = 60_000;
+    connections.look();
+    expect(events).toEqual([{ began: true }]);
+    nowMs = 60_001;
+    connections.look();
+    connections.look();
+    expect(events).toEqual([{ began: true }, { began: false, refused }]);
+  });
+
+  it("forgets those that are gone", async () => {
+    await serve();
+    const client = await connect();
+    await scrape();
+    await expect.poll(() => connections.size).toBe(2);
+    for (const each of [client, ...clients]) each.destroy();
+    await expect.poll(() => connections.size).toBe(0);
+    await nextTurn();
+    expect([...connections.responses()]).toEqual([]);
+  });
+});
+
+it("lets an honest client in that comes in the middle of a flood", async () => {
+  await serve();
+  const before = Promise.all(Array.from({ length: 200 }, () => connect()));
+  const honest = scrape();
+  const after = Promise.all(Array.from({ length: 200 }, () => connect()));
+  expect(await honest).toBe("HTTP/1.1 200 OK");
+  await before;
+  await after;
+  await settled();
+});
