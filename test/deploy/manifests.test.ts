@@ -61,3 +61,11 @@ it.each(["oom-exporter.service", "oom-exporter.service.d/kmsg.conf"])(
     expect(settings.filter((setting) => forbidden.test(setting))).toEqual([]);
   },
 );
+
+it("protects the unit's memory in its slice too, which is at the top", () => {
+  const setting = (file: string, name: string) =>
+    new RegExp(`^${name}=(.*)$`, "m").exec(readFileSync(`deploy/systemd/${file}`, "utf8"))?.[1];
+  const slice = setting("oom-exporter.service", "Slice") ?? "";
+  expect(slice).toMatch(/^[^-]+\.slice$/);
+  expect(setting(slice, "MemoryMin")).toBe(setting("oom-exporter.service", "MemoryMin"));
+});
