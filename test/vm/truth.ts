@@ -13,7 +13,8 @@ export interface Truth {
 }
 
 /**
- * Reads the lab's truth file: wait() has seen every end that stands in it.
+ * Reads the truth file of the guest's programs: wait() has seen every end that stands in it. After a reboot a pid
+ * may come again.
  *
  *     cgroup 159 2f7379732f66732f6367726f75702f7431
  *     start 159 76696374696d
@@ -28,15 +29,14 @@ export function truthOf(text: string): Truth {
     const pid = Number(number);
     if (what === "cgroup") cgroups.set(pid, cgroupPath(Buffer.from(rest, "hex").toString()));
     else if (what === "start") comms.set(pid, Buffer.from(rest, "hex"));
-    else if (what === "exit" && line.endsWith(" sig=9")) dead.push({ pid, comm: Buffer.of() });
+    else if (what === "exit") {
+      const victim = { pid, comm: comms.get(pid) ?? Buffer.of(), cgroup: cgroups.get(pid) };
+      if (line.endsWith(" sig=9")) dead.push(victim);
+      comms.delete(pid);
+      cgroups.delete(pid);
+    }
   }
-  return {
-    dead: dead.map(({ pid }) => ({
-      pid,
-      comm: comms.get(pid) ?? Buffer.of(),
-      cgroup: cgroups.get(pid),
-    })),
-  };
+  return { dead };
 }
 
 function cgroupPath(directory: string): string {

@@ -44,6 +44,10 @@ export function guestImage(packages: readonly string[] = []): Promise<string> {
       `--include=${all.join(",")}`,
       ...leftOut.map((path) => `--dpkgopt=path-exclude=${path}`),
     ];
-    await run("mmdebstrap", [...options, suite, building, ...lines], { env });
+    await run("mmdebstrap", [...options, suite, building, ...lines], { env }).catch((cause) => {
+      const need =
+        "making the guest's Debian needs root, or user namespaces with newuidmap (uidmap)";
+      throw new Error(`${need}: ${(cause as Error).message}`, { cause });
+    });
   });
 }

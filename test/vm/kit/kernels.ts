@@ -102,8 +102,8 @@ async function unpackKernel(series: string, suite: DebianSuite, directory: strin
   ).split("\n");
   if (found === "" || tree === "") throw new Error(`${newest} has no image or no modules`);
   await mkdir(join(directory, "root/lib/modules"), { recursive: true });
-  await rename(tree, join(directory, "root/lib/modules", release));
   await copyFile(found, join(directory, "vmlinuz"));
+  await rename(tree, join(directory, "root/lib/modules", release));
   await writeFile(join(directory, "release"), release);
   const { env } = await hostPrograms();
   await run("depmod", ["-b", join(directory, "root"), release], { env });

@@ -237,7 +237,7 @@ async function resultsOf(disk: string, env: NodeJS.ProcessEnv): Promise<string> 
   return `${directory}-read`;
 }
 
-const toolNames = ["hog", "run", "burst", "storm", "probe"];
+const toolNames = ["hog", "run", "burst", "storm", "thrash", "probe"];
 
 /** guest/tools.c, compiled once for each of its versions; its name decides what it does. */
 function guestTools(): Promise<string> {

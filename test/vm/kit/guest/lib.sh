@@ -34,6 +34,8 @@ still() {
 }
 
 uptime_now() { cut -d' ' -f1 /proc/uptime; }
+# stamps_of_kills: when the kernel killed, in seconds since boot
+stamps_of_kills() { dmesg | sed -n 's/^\[ *\([0-9.]*\)\].*: Killed process .*/\1/p'; }
 kernel_kills() { awk '$1 == "oom_kill" { print $2 }' /proc/vmstat; }
 
 # reboot_machine: the script starts again with BOOT=2; needs a machine that may

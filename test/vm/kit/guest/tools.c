@@ -10,11 +10,13 @@
  *   storm  N processes that are all there before the first one grows; each lives MIN to MAX ms, then takes memory
  *          until it has --mb of it or is killed. HOLD ms after the last one is at rest, those left get SIGTERM.
  *            --n N --mb N --step-kb N --live-ms MIN MAX --hold-ms HOLD --comm NAME
+ *   thrash N processes that write to random pages of --mb each for --seconds; prints how many writes they made
+ *            --n N --mb N --seconds N
  *   probe  asks for a path again and again until SIGTERM, and writes a line for each answer at the end:
  *          SECONDS MS STATUS MAJOR_FAULTS ANON_KB SWAP_KB. STATUS is 0 without an answer. It is locked in memory.
  *            --port N --path P --every-ms N --timeout-ms N --pid N --out FILE
  *
- * All but probe append to the file that $TRUTH names:
+ * All but thrash and probe append to the file that $TRUTH names:
  *   start PID COMM_HEX          a process set its name
  *   cgroup PID DIRECTORY_HEX    it was put into a cgroup
  *   ready PID                   it holds its memory, and waits
@@ -321,6 +323,41 @@ static int storm(int count, char **arguments) {
   return 0;
 }
 
+static int thrash(int count, char **arguments) {
+  int n = 2;
+  long mb = 100, seconds = 30;
+  for (int at = 1; at < count; at++) {
+    if (IS("--n")) n = NUMBER;
+    else if (IS("--mb")) mb = NUMBER;
+    else if (IS("--seconds")) seconds = NUMBER;
+    else unknown(arguments[at]);
+  }
+  volatile long *writes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  for (int i = 0; i < n; i++) {
+    if (fork()) continue;
+    size_t pages = mb * 256;
+    char *memory = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) fail("mmap");
+    madvise(memory, pages * 4096, MADV_NOHUGEPAGE);
+    uint64_t state = 88172645463325252ull + i;
+    for (size_t page = 0; page < pages; page++) memory[page * 4096] = (char)page;
+    double end = now() + seconds;
+    while (now() < end) {
+      state ^= state << 13;
+      state ^= state >> 7;
+      state ^= state << 17;
+      memory[state % pages * 4096]++;
+      writes[i]++;
+    }
+    _exit(0);
+  }
+  long sum = 0;
+  while (wait(NULL) > 0) {}
+  for (int i = 0; i < n; i++) sum += writes[i];
+  printf("%ld\n", sum);
+  return 0;
+}
+
 static volatile sig_atomic_t must_stop;
 static void on_term(int number) { must_stop = number; }
 
@@ -430,7 +467,8 @@ int main(int count, char **arguments) {
   if (!strcmp(name, "run")) return run(count, arguments);
   if (!strcmp(name, "burst")) return burst(count, arguments);
   if (!strcmp(name, "storm")) return storm(count, arguments);
+  if (!strcmp(name, "thrash")) return thrash(count, arguments);
   if (!strcmp(name, "probe")) return probe(count, arguments);
-  fprintf(stderr, "call it hog, run, burst, storm or probe\n");
+  fprintf(stderr, "call it hog, run, burst, storm, thrash or probe\n");
   return 2;
 }
