@@ -33,14 +33,17 @@ export interface ExporterOptions {
   name?: string;
   flags?: readonly string[];
   stateDirectory?: string;
+  /** Which cgroups it reports; by default the bench's own, not what else is on the machine. */
+  cgroups?: string;
 }
 
-/** The exporter; it reports the bench's own cgroups only, not what else is on the machine. */
+/** The exporter. */
 export function exporter({
   command,
   name,
   flags = [],
   stateDirectory,
+  cgroups = "^/oom-exporter-bench-",
 }: ExporterOptions): Contender {
   return {
     name: name ?? "oom-exporter",
@@ -52,7 +55,7 @@ export function exporter({
           `--web.listen-address=${address}`,
           `--state.directory=${stateDirectory ?? join(scratchDirectory(), "state")}`,
           "--log.level=warn",
-          "--collector.cgroups.include=^/oom-exporter-bench-",
+          `--collector.cgroups.include=${cgroups}`,
           ...flags,
         ],
         url: `http://${address}/metrics`,
