@@ -47,15 +47,15 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const rows: Record<string, (options: CostOptions) => Promise<Result | Result[]>> = {
-  operation,
+const rows: Record<string, (options: CostOptions) => AsyncIterable<Result>> = {
+  operation: single(operation),
   scrape: scrapes,
   memory,
-  start,
-  follow,
-  explain,
-  storm: storms,
-  curve: (options) => curve(options, values.picture),
+  start: single(start),
+  follow: single(follow),
+  explain: single(explain),
+  storm: single(storms),
+  curve: single((options) => curve(options, values.picture)),
 };
 
 const unknown = positionals.find((name) => !(name in rows));
@@ -77,14 +77,21 @@ const machine = thisMachine();
 console.log(`${described(machine)}\n`);
 const results: Record<string, Result[]> = {};
 for (const name of positionals.length > 0 ? positionals : Object.keys(rows)) {
-  const result = (await rows[name]?.(options)) ?? [];
-  results[name] = Array.isArray(result) ? result : [result];
-  for (const table of results[name]) console.log(markdown(table));
-  // After each row: what is measured is kept when a later one fails.
-  writeFileSync(values.json, `${JSON.stringify({ machine, options, results }, null, 2)}\n`);
+  for await (const result of rows[name]?.(options) ?? []) {
+    console.log(markdown(result));
+    results[name] = [...(results[name] ?? []), result];
+    // At once: what is measured is kept when a later row fails.
+    writeFileSync(values.json, `${JSON.stringify({ machine, options, results }, null, 2)}\n`);
+  }
 }
 console.log(`All figures: ${values.json}`);
 process.exit();
+
+function single(row: (options: CostOptions) => Promise<Result>) {
+  return async function* (options: CostOptions) {
+    yield await row(options);
+  };
+}
 
 function built(): string[] {
   execFileSync("npm", ["run", "--silent", "build"], { stdio: "inherit" });

@@ -128,7 +128,9 @@ export class MeasuredProcess {
     if (stdin === null || stdout === null) throw new Error("no pipes");
     const answer = once(stdout, "data");
     stdin.write("\n");
-    return String(await answer);
+    const [bytes] = await Promise.race([answer, once(this.#child, "exit")]);
+    if (!Buffer.isBuffer(bytes)) throw new Error(`ended: ${this.#errors}`);
+    return bytes.toString();
   }
 }
 

@@ -8,7 +8,7 @@ const cgroupsReplacedPerScrape = 5;
 const betweenPasses = (wallMs: number) => Math.max(60, wallMs * 1.2);
 
 /** Memory at rest, and while scrapes go on and cgroups come and go. */
-export async function memory(options: CostOptions): Promise<Result[]> {
+export async function* memory(options: CostOptions): AsyncGenerator<Result> {
   const contenders = [
     exporter({
       command: options.exporter,
@@ -17,7 +17,8 @@ export async function memory(options: CostOptions): Promise<Result[]> {
     await nodeExporter(),
     await processExporter(),
   ].filter((contender): contender is Contender => contender !== undefined);
-  return [await atRest(contenders), await withChurn(contenders, options.memoryScrapes)];
+  yield await atRest(contenders);
+  yield await withChurn(contenders, options.memoryScrapes);
 }
 
 function atRest(contenders: readonly Contender[]): Promise<Result> {

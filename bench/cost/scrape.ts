@@ -25,12 +25,11 @@ export interface ScrapeCost {
 }
 
 /** What a scrape costs beyond being idle, for each size and each contender. */
-export async function scrapes(options: CostOptions): Promise<Result[]> {
-  const results: Result[] = [];
+export async function* scrapes(options: CostOptions): AsyncGenerator<Result> {
   for (const size of options.sizes) {
     const costs = await costsAt(size, await all(options), options.scrapes);
     const cpuOf = (name: string) => costs.get(name)?.cpuMs ?? Number.NaN;
-    results.push({
+    yield {
       title: `A scrape of ${size.processes} processes and ${size.cgroups} cgroups, ${options.scrapes} of them, ${betweenMs} ms apart`,
       lines: [...costs].map(([what, cost]) => ({
         what,
@@ -42,9 +41,8 @@ export async function scrapes(options: CostOptions): Promise<Result[]> {
         series: cost.series || undefined,
         KiB: cost.series === 0 ? undefined : cost.bytes / 1024,
       })),
-    });
+    };
   }
-  return results;
 }
 
 async function all({ exporter: command }: CostOptions): Promise<Contender[]> {

@@ -51,7 +51,7 @@ export async function backTest(
     // Of the groups whose series the trends are worked out from.
     evaluation_interval: "30s",
     group_eval_order: [
-      ...["oom-thresholds", "oom-host", "oom-cgroup", "oom-trend"],
+      ...["oom-thresholds", "oom-host", "oom-cgroup", "oom-trend", "oom-day"],
       ...["oom-host-states", "oom-cgroup-states"],
     ],
     tests: [
