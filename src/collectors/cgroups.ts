@@ -24,7 +24,8 @@ export class CgroupsCollector implements Collector {
     const { totalBytes, swapTotalBytes } = snapshot.totals;
     const hostTotalBytes =
       totalBytes === 0 ? Number.POSITIVE_INFINITY : totalBytes - swapTotalBytes;
-    for (const reading of pass.readings) this.#add(sink, reading, hostTotalBytes);
+    const hostHasSwap = totalBytes === 0 || swapTotalBytes > 0;
+    for (const reading of pass.readings) this.#add(sink, reading, hostTotalBytes, hostHasSwap);
     const { filtered, beyondLimit, unreadable } = pass;
     sink.add("oom_cgroups", pass.readings.length + filtered + beyondLimit + unreadable, {});
     sink.add("oom_cgroups_left_out", filtered, { reason: "filter" });
@@ -32,7 +33,12 @@ export class CgroupsCollector implements Collector {
     sink.add("oom_cgroups_left_out", unreadable, { reason: "unreadable" });
   }
 
-  #add(sink: SampleSink, reading: CgroupReading, hostTotalBytes: number): void {
+  #add(
+    sink: SampleSink,
+    reading: CgroupReading,
+    hostTotalBytes: number,
+    hostHasSwap: boolean,
+  ): void {
     const owner = this.#host.owners.ownerOf(reading.path);
     let labels = this.#labels.get(owner);
     if (labels === undefined) {
@@ -43,10 +49,11 @@ export class CgroupsCollector implements Collector {
     const add = (metric: MetricName, value: number | undefined, printed: PrintedLabels): void => {
       if (value !== undefined) sink.addPrinted(metric, value, printed);
     };
-    add("oom_cgroup_info", 1, info);
+    add("oom_cgroup_info", info && 1, info ?? base);
     add("oom_cgroup_memory_current_bytes", reading.currentBytes, base);
-    add("oom_cgroup_memory_max_bytes", reading.maxBytes, base);
-    add("oom_cgroup_memory_high_bytes", reading.highBytes, base);
+    const { maxBytes, highBytes, swapCurrentBytes } = reading;
+    add("oom_cgroup_memory_max_bytes", limit(maxBytes), base);
+    add("oom_cgroup_memory_high_bytes", limit(highBytes), base);
     const effectiveMaxBytes = Math.min(reading.effectiveMaxBytes, hostTotalBytes);
     add("oom_cgroup_memory_effective_max_bytes", effectiveMaxBytes, base);
     add("oom_cgroup_memory_working_set_bytes", workingSetBytes(reading), base);
@@ -54,11 +61,13 @@ export class CgroupsCollector implements Collector {
     add("oom_cgroup_memory_file_bytes", reading.fileBytes, base);
     add("oom_cgroup_memory_shmem_bytes", reading.shmemBytes, base);
     add("oom_cgroup_memory_peak_bytes", reading.peakBytes, base);
-    add("oom_cgroup_swap_current_bytes", reading.swapCurrentBytes, base);
-    add("oom_cgroup_swap_max_bytes", reading.swapMaxBytes, base);
+    if (hostHasSwap || swapCurrentBytes !== 0) {
+      add("oom_cgroup_swap_current_bytes", swapCurrentBytes, base);
+    }
+    add("oom_cgroup_swap_max_bytes", limit(reading.swapMaxBytes), base);
     for (const event of catalog.oom_cgroup_memory_events_total.values.event) {
       const value = reading.events[event];
-      if (value === undefined) continue;
+      if (value === undefined || (value === 0 && !canHappen(event, reading))) continue;
       add("oom_cgroup_memory_events_total", value, withLabel(base, "event", event));
     }
     const { someSeconds, fullSeconds } = reading.pressure;
@@ -72,19 +81,37 @@ export class CgroupsCollector implements Collector {
   #print(path: string, owner: Owner): CgroupLabels {
     return {
       base: printLabels(ownerLabels(path, owner)),
-      info: printLabels({
-        cgroup: path,
-        container_id: owner.containerId ?? "",
-        pod_uid: owner.podUid ?? "",
-        runtime: owner.runtime ?? "",
-        version: this.#host.tree?.hierarchy.version === "v1" ? "1" : "2",
-      } satisfies LabelsOf<"oom_cgroup_info">),
+      info: this.#printInfo(path, owner),
     };
   }
+
+  #printInfo(path: string, { containerId, podUid, runtime }: Owner): PrintedLabels | undefined {
+    if ((runtime ?? containerId ?? podUid) === null) return undefined;
+    return printLabels({
+      cgroup: path,
+      container_id: containerId ?? "",
+      pod_uid: podUid ?? "",
+      runtime: runtime ?? "",
+      version: this.#host.tree?.hierarchy.version === "v1" ? "1" : "2",
+    } satisfies LabelsOf<"oom_cgroup_info">);
+  }
+}
+
+/** A limit that is set; of those that are not there is no series. */
+function limit(bytes: number | undefined): number | undefined {
+  return bytes === Number.POSITIVE_INFINITY ? undefined : bytes;
+}
+
+/** Without the limit that an event is about, the kernel never counts it: a series of it would stay 0. */
+function canHappen(event: string, { maxBytes, highBytes }: CgroupReading): boolean {
+  if (event === "max" || event === "oom") return limit(maxBytes) !== undefined;
+  if (event === "high") return limit(highBytes) !== undefined;
+  return true;
 }
 
 /** The printed labels of one cgroup: of `oom_cgroup_info`, and of its other metrics. */
 interface CgroupLabels {
-  info: PrintedLabels;
+  /** Absent where there is no container or pod to join on. */
+  info?: PrintedLabels;
   base: PrintedLabels;
 }

@@ -153,13 +153,13 @@ export const catalog = {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "The cgroup's own hard limit, +Inf where there is none, from memory.max (v1: memory.limit_in_bytes).",
+    help: "The cgroup's own hard limit, absent where there is none, from memory.max (v1: memory.limit_in_bytes).",
   },
   oom_cgroup_memory_high_bytes: {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "Above this the cgroup is throttled and reclaimed, +Inf where unset, from memory.high (v2 only).",
+    help: "Above this the cgroup is throttled and reclaimed, absent where unset, from memory.high (v2 only).",
   },
   oom_cgroup_memory_effective_max_bytes: {
     type: "gauge",
@@ -201,20 +201,20 @@ export const catalog = {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "Swap in use by the cgroup, from memory.swap.current (v1: memory.stat field total_swap).",
+    help: "Swap in use by the cgroup, absent on a host without swap, from memory.swap.current (v1: memory.stat field total_swap).",
   },
   oom_cgroup_swap_max_bytes: {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "The cgroup's swap limit, +Inf where there is none, from memory.swap.max (v1: memory.memsw.limit_in_bytes minus memory.limit_in_bytes).",
+    help: "The cgroup's swap limit, absent where there is none, from memory.swap.max (v1: memory.memsw.limit_in_bytes minus memory.limit_in_bytes).",
   },
   oom_cgroup_memory_events_total: {
     type: "counter",
     collector: "cgroups",
     labels: [...ownerLabels, "event"],
     values: { event: ["low", "high", "max", "oom", "oom_kill", "oom_group_kill"] },
-    help: "Events of the cgroup itself, from memory.events.local (before Linux 5.2 memory.events, which counts descendants too; v1: max is memory.failcnt, oom_kill is in memory.oom_control).",
+    help: "Events of the cgroup itself, from memory.events.local (before Linux 5.2 memory.events, which counts descendants too; v1: max is memory.failcnt, oom_kill is in memory.oom_control); max and oom only where memory.max is set, high only where memory.high is.",
   },
   oom_cgroup_memory_stall_seconds_total: {
     type: "counter",
@@ -228,7 +228,7 @@ export const catalog = {
     collector: "cgroups",
     labels: ["cgroup", "container_id", "pod_uid", "runtime", "version"],
     values: { version: ["1", "2"] },
-    help: "What the cgroup's path says of its container, always 1; joins other exporters on container_id and pod_uid.",
+    help: "What the path of a container's or pod's cgroup says of it, always 1; joins other exporters on container_id and pod_uid.",
   },
   oom_cgroups: {
     type: "gauge",

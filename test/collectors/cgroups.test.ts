@@ -31,15 +31,61 @@ describe("the cgroups collector", () => {
     const samples = collect(host, { include: /service/ });
     const owner = "{cgroup=/system.slice/a.service,unit=a.service}";
     expect(samples).toEqual({
-      "oom_cgroup_info{cgroup=/system.slice/a.service,version=2}": 1,
       [`oom_cgroup_memory_current_bytes${owner}`]: 1000,
-      [`oom_cgroup_memory_max_bytes${owner}`]: Number.POSITIVE_INFINITY,
       [`oom_cgroup_memory_effective_max_bytes${owner}`]: hostTotalBytes,
       oom_cgroups: 2,
       "oom_cgroups_left_out{reason=filter}": 1,
       "oom_cgroups_left_out{reason=limit}": 0,
       "oom_cgroups_left_out{reason=unreadable}": 0,
     });
+  });
+
+  it("has no series of a limit that is not set, nor a count of what only a limit makes happen", () => {
+    const files = {
+      "memory.high": "max",
+      "memory.swap.max": "max",
+      "memory.events.local": "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0",
+    };
+    const samples = collect(
+      hostWith({
+        "/free": files,
+        "/limited": { ...files, "memory.max": 4096 },
+        "/braked": { ...files, "memory.high": 4096 },
+        "/formerly-limited": { ...files, "memory.events.local": "max 7\noom 0" },
+      }),
+    );
+    const of = (cgroup: string) =>
+      Object.keys(samples).flatMap((series) => {
+        const [, metric, event] =
+          new RegExp(`^oom_cgroup_(\\w+)\\{cgroup=/${cgroup}(?:,event=(\\w+))?`).exec(series) ?? [];
+        return metric === undefined ? [] : [event ?? metric];
+      });
+    const sizes = ["memory_current_bytes", "memory_effective_max_bytes"];
+    const always = ["low", "oom_kill", "oom_group_kill"];
+    expect(of("free").sort()).toEqual([...sizes, ...always].sort());
+    expect(of("limited").sort()).toEqual(
+      [...sizes, ...always, "memory_max_bytes", "max", "oom"].sort(),
+    );
+    expect(of("braked").sort()).toEqual([...sizes, ...always, "memory_high_bytes", "high"].sort());
+    // What was counted is not lost with the limit.
+    expect(of("formerly-limited").sort()).toEqual([...sizes, "max"].sort());
+  });
+
+  it("has no swap use on a host without swap", () => {
+    const host = hostWith({ "/job": { "memory.swap.current": 0 } });
+    const metric = "oom_cgroup_swap_current_bytes{cgroup=/job}";
+    expect(collect(host)).toHaveProperty([metric], 0);
+    host.write("proc", { meminfo: "MemTotal: 10 kB\nMemFree: 4 kB\nSwapTotal: 0 kB" });
+    expect(collect(host)).not.toHaveProperty([metric]);
+  });
+
+  it("has an info to join on for containers and pods only", () => {
+    const id = "0123456789abcdef".repeat(4);
+    const samples = collect(hostWith({ "/docker": {}, [`/docker/${id}`]: {}, "/job": {} }));
+    const infos = Object.keys(samples).filter((series) => series.startsWith("oom_cgroup_info"));
+    expect(infos).toEqual([
+      `oom_cgroup_info{cgroup=/docker/${id},container_id=${id},runtime=docker,version=2}`,
+    ]);
   });
 
   it("has no effective limit above what the host has", () => {

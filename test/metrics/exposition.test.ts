@@ -27,7 +27,7 @@ describe("renderExposition", () => {
       # TYPE oom_kernel_kills_total counter
       oom_kernel_kills_total 3
 
-      # HELP oom_cgroup_memory_max_bytes The cgroup's own hard limit, +Inf where there is none, from memory.max (v1: memory.limit_in_bytes).
+      # HELP oom_cgroup_memory_max_bytes The cgroup's own hard limit, absent where there is none, from memory.max (v1: memory.limit_in_bytes).
       # TYPE oom_cgroup_memory_max_bytes gauge
       oom_cgroup_memory_max_bytes{cgroup="/",unit="",container="",pod="",namespace=""} +Inf
       oom_cgroup_memory_max_bytes{cgroup="/web",unit="",container="",pod="",namespace=""} 536870912
@@ -43,7 +43,7 @@ describe("renderExposition", () => {
       # HELP oom_kernel_kills The kernel's own count of out-of-memory kills since boot, host-wide and in cgroups together, from /proc/vmstat field oom_kill.
       # TYPE oom_kernel_kills counter
       oom_kernel_kills_total 3
-      # HELP oom_cgroup_memory_max_bytes The cgroup's own hard limit, +Inf where there is none, from memory.max (v1: memory.limit_in_bytes).
+      # HELP oom_cgroup_memory_max_bytes The cgroup's own hard limit, absent where there is none, from memory.max (v1: memory.limit_in_bytes).
       # TYPE oom_cgroup_memory_max_bytes gauge
       oom_cgroup_memory_max_bytes{cgroup="/",unit="",container="",pod="",namespace=""} +Inf
       oom_cgroup_memory_max_bytes{cgroup="/web",unit="",container="",pod="",namespace=""} 536870912
