@@ -1,7 +1,7 @@
 import { protectionOf } from "../kernel/badness.ts";
 import { type OwnerLabels, ownerLabels } from "../kills/owner.ts";
 import { catalog } from "../metrics/catalog.ts";
-import { type CgroupReading, unreclaimableBytes } from "../sources/cgroup-reading.ts";
+import { type CgroupReading, heldBytes, isNearLimit } from "../sources/cgroup-reading.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
@@ -23,8 +23,6 @@ interface NextVictim {
   process: ProcessReading;
 }
 
-/** A cgroup at this share of its limit is near enough to ask who would die in it. */
-const nearLimitRatio = 0.8;
 const cgroupScopesAtMost = 20;
 
 /** The kernel's ranking of processes, and who would die next. */
@@ -92,18 +90,15 @@ export class ProcessesCollector implements Collector {
   }
 }
 
-/**
- * The cgroups whose own limit is near. Those come first that can give back the least: many are full of
- * page cache and far from a kill.
- */
+/** The cgroups whose own limit is near, those first that hold the largest share of it. */
 function nearestTheirLimits(cgroups: readonly CgroupReading[]): CgroupReading[] {
-  const held = (cgroup: CgroupReading) =>
-    (unreclaimableBytes(cgroup) ?? cgroup.currentBytes) / cgroup.effectiveMaxBytes;
+  const share = (cgroup: CgroupReading) => heldBytes(cgroup) / cgroup.effectiveMaxBytes;
   return cgroups
     .filter(
-      ({ path, limitingCgroup, currentBytes, effectiveMaxBytes }) =>
-        limitingCgroup === path && currentBytes >= effectiveMaxBytes * nearLimitRatio,
+      (cgroup) =>
+        cgroup.limitingCgroup === cgroup.path &&
+        isNearLimit(heldBytes(cgroup), cgroup.effectiveMaxBytes),
     )
-    .sort((a, b) => held(b) - held(a))
+    .sort((a, b) => share(b) - share(a))
     .slice(0, cgroupScopesAtMost);
 }

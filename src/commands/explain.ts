@@ -20,6 +20,7 @@ import { HostFiles } from "../sources/host-files.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { jsonText } from "../text/json-text.ts";
+import { parseSince, sinceForms } from "../text/times.ts";
 import { killStory, tally } from "./kill-story.ts";
 import { compressionOf, UnpackError, unpacked } from "./packed-log.ts";
 import { printable, type Style, styleFor } from "./terminal.ts";
@@ -45,7 +46,7 @@ export const explainFlags = {
   since: {
     type: "string",
     placeholder: "TIME",
-    help: "Only kills since then: 2026-11-20T13:00:00Z, or a span such as 2h, 30m, 1d.",
+    help: `Only kills since then: ${sinceForms}.`,
   },
   help: { type: "boolean", default: false, help: "Print this help and exit." },
 } as const satisfies FlagTable;
@@ -115,20 +116,10 @@ function failureOf(error: Error, name: string | undefined): string {
   return `${where}: ${message}`;
 }
 
-/** `2h`, `30m`, `1d`, or a time by RFC 3339, as milliseconds since the epoch. */
 function sinceOf(text: string, nowMs: number): number {
-  const relative = /^(\d+(?:\.\d+)?)(s|m|h|d|w)$/.exec(text);
-  if (relative !== null) {
-    const seconds = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 }[relative[2] as "s"];
-    return nowMs - Number(relative[1]) * seconds * 1000;
-  }
-  const ms = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms)) {
-    throw new UsageError(
-      `--since=${text}: want 2026-11-20T13:00:00Z, or a span such as 2h, 30m, 1d`,
-    );
-  }
-  return ms;
+  const timeMs = parseSince(text, nowMs);
+  if (timeMs === undefined) throw new UsageError(`--since=${text}: want ${sinceForms}`);
+  return timeMs;
 }
 
 /** This machine's kernel log, chosen as the exporter chooses it. */

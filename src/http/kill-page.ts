@@ -1,9 +1,10 @@
 import type { Cause, Constraint, Kill, KillTask } from "../kills/kill.ts";
+import { workloadName } from "../kills/workload-name.ts";
 import { commOf, killTimeMs } from "../status/findings.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { utc } from "../text/times.ts";
 import { type Html, html } from "./html.ts";
-import { bar, layout, type Site, time, workloadName } from "./pages.ts";
+import { bar, layout, type Site, time } from "./pages.ts";
 
 /** Each cause in words. */
 export const causeTitles: Record<Cause, string> = {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Owner } from "../kills/owner.ts";
+import type { Tone } from "../status/findings.ts";
 import { ago, utc } from "../text/times.ts";
 import { Html, html } from "./html.ts";
 import { pageScript } from "./page-script.ts";
@@ -13,9 +13,6 @@ export interface Site {
   basePath: string;
   telemetryPath: string;
 }
-
-/** How worrying something is. */
-export type Tone = "calm" | "warning" | "alarm";
 
 /**
  * Nothing but the one style sheet and the one script of these pages, each by its hash, and the icon
@@ -135,13 +132,4 @@ export function bar(
 /** Percentage, held between 0 and 100. */
 function share(part: number, whole: number): number {
   return whole > 0 ? Math.min(100, Math.max(0, (part / whole) * 100)) : 0;
-}
-
-/** What people call the owner of a cgroup: container and pod, container, unit, or the path itself. */
-export function workloadName(owner: Owner, cgroup: string | null): string | undefined {
-  if (owner.pod !== null) {
-    const pod = owner.namespace === null ? owner.pod : `${owner.namespace}/${owner.pod}`;
-    return owner.container === null ? pod : `${owner.container} in ${pod}`;
-  }
-  return owner.container ?? owner.unit ?? cgroup ?? undefined;
 }

@@ -1,4 +1,5 @@
 import type { Kill } from "../kills/kill.ts";
+import { workloadName } from "../kills/workload-name.ts";
 import {
   cgroupName,
   cgroupTone,
@@ -21,7 +22,7 @@ import { about, utc, utcClock } from "../text/times.ts";
 import { chart } from "./chart.ts";
 import { type Html, html } from "./html.ts";
 import { causeTitles } from "./kill-page.ts";
-import { bar, layout, type Site, time, workloadName } from "./pages.ts";
+import { bar, layout, type Site, time } from "./pages.ts";
 
 const hourMs = 3_600_000;
 /** What is shown at once, and what opens on demand. */

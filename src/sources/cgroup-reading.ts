@@ -37,3 +37,19 @@ export function unreclaimableBytes(reading: CgroupReading): number | undefined {
   if (fileBytes === undefined || shmemBytes === undefined) return undefined;
   return Math.max(0, currentBytes - fileBytes + shmemBytes);
 }
+
+/** What counts against a limit and is not given back: page cache goes before anybody is killed. */
+export function heldBytes(reading: CgroupReading): number {
+  return unreclaimableBytes(reading) ?? reading.currentBytes;
+}
+
+const nearLimitRatio = 0.8;
+
+/**
+ * At 80 % held a limit is near enough to say who would die at it: in `oom_next_victim_info`, on the
+ * page and in the API. The alert warns from 90 % (`threshold:oom_cgroup_near_limit:ratio`), so that it
+ * finds the name there.
+ */
+export function isNearLimit(heldBytes: number, limitBytes: number): boolean {
+  return heldBytes >= limitBytes * nearLimitRatio;
+}

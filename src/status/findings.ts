@@ -1,8 +1,9 @@
-import { type Tone, workloadName } from "../http/pages.ts";
 import type { Kill } from "../kills/kill.ts";
+import { workloadName } from "../kills/workload-name.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { about, ago } from "../text/times.ts";
 import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
+import { thresholds } from "./thresholds.ts";
 import type { Refusal, TimeLeft } from "./time-left.ts";
 
 /**
@@ -23,6 +24,9 @@ export type FindingState =
   | "healthy"
   | "unknown";
 
+/** How worrying something is. */
+export type Tone = "calm" | "warning" | "alarm";
+
 export interface Finding {
   state: FindingState;
   tone: Tone;
@@ -41,12 +45,8 @@ type Dated = Finding & { secondsAway?: number };
 
 /** A kill is news, and what is to come a danger, within this time. */
 export const dangerSeconds = 3600;
-/** threshold:oom_host_available_low:ratio and threshold:oom_host_headroom_critical:ratio. */
-const lowAvailable = 0.1;
-const criticalHeadroom = 0.05;
-/** threshold:oom_cgroup_near_limit:ratio, and where hardly any room is left. */
-const nearLimit = 0.9;
-const atLimit = 0.95;
+/** At this share of a limit hardly any room is left. */
+const atLimitRatio = 0.95;
 /** Dangers told one by one. */
 const dangersTold = 3;
 
@@ -104,7 +104,7 @@ function hostDanger({ memory, victims }: StatusView): Dated | undefined {
     };
   }
   const headroom = (availableBytes + swapFreeBytes) / (totalBytes + swapTotalBytes);
-  if (!(headroom < criticalHeadroom)) return undefined;
+  if (!(headroom < thresholds["oom_host_headroom_critical:ratio"])) return undefined;
   return {
     state: "danger",
     tone: "alarm",
@@ -118,7 +118,8 @@ function hostDanger({ memory, victims }: StatusView): Dated | undefined {
 function hostShortage({ memory }: StatusView): Dated | undefined {
   if (memory === undefined) return undefined;
   const seconds = secondsLeft(memory.timeLeft);
-  const isLow = memory.availableBytes < memory.totalBytes * lowAvailable;
+  const isLow =
+    memory.availableBytes < memory.totalBytes * thresholds["oom_host_available_low:ratio"];
   if (seconds === undefined && !isLow) return undefined;
   return {
     state: "tight",
@@ -168,11 +169,12 @@ function cgroupFinding(cgroup: CgroupView): Dated | undefined {
     };
   }
   const isCache = refusalOf(timeLeft) === "page_cache";
-  if (seconds === undefined && (share < nearLimit || isCache)) return undefined;
+  if (seconds === undefined && (share < thresholds["oom_cgroup_near_limit:ratio"] || isCache))
+    return undefined;
   const isStill = refusalOf(timeLeft) === "not_growing";
   return {
     state: "tight",
-    tone: share >= atLimit && !isStill ? "alarm" : "warning",
+    tone: share >= atLimitRatio && !isStill ? "alarm" : "warning",
     sentence:
       seconds === undefined
         ? `${name} is at ${filled} of ${limit}`

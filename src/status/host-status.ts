@@ -1,8 +1,6 @@
 import type { CollectorName } from "../collectors/collector.ts";
-import { nearLimits, type StatusAnswer, statusAnswer } from "../http/api.ts";
 import { type Meminfo, memoryUse } from "../kernel/meminfo.ts";
 import type { Kill } from "../kills/kill.ts";
-import type { OwnProcess } from "../own-process.ts";
 import { type CgroupReading, workingSetBytes } from "../sources/cgroup-reading.ts";
 import type { Host } from "../sources/host.ts";
 import { FileUnavailable } from "../sources/host-files.ts";
@@ -13,6 +11,7 @@ import { dangerSeconds, secondsLeft } from "./findings.ts";
 import { type HostHour, memoryInUse } from "./host-hour.ts";
 import type { Moment } from "./last-hour.ts";
 import { type LimitReading, limitsIn, limitsInForce } from "./limits-in-force.ts";
+import { nearLimits, type OwnVersion, type StatusAnswer, statusAnswer } from "./status-answer.ts";
 import {
   type CgroupView,
   type HostMemoryView,
@@ -38,7 +37,7 @@ export interface HostStatusOptions {
   troubles: () => readonly { collector: string; reason: string }[];
   /** False for a collector that is switched off: it is read only for those who ask for the page. */
   watches: (collector: CollectorName) => boolean;
-  own: Pick<OwnProcess, "version" | "revision" | "startedMs">;
+  own: OwnVersion;
 }
 
 /** Candidates that the page shows. */

@@ -8,6 +8,7 @@
  * use that fell and has not grown past where it was (the ramps of a sawtooth are straight lines), and
  * growth that slows down so that it would end before the limit (a warm-up).
  */
+import { thresholds } from "./thresholds.ts";
 
 /** How much was in use at one time, of what only a kill or swap takes back. */
 export interface UsePoint {
@@ -54,17 +55,16 @@ interface Window {
 }
 
 const minuteMs = 60_000;
-/** As far ahead as threshold:oom_time_left_warning:seconds and threshold:oom_time_left_critical:seconds. */
 const hour: Window = {
   ms: 60 * minuteMs,
   checkMs: 15 * minuteMs,
-  horizonMs: 240 * minuteMs,
+  horizonMs: thresholds["oom_time_left_warning:seconds"] * 1000,
   beyond: "far_off",
 };
 const quarter: Window = {
   ms: 15 * minuteMs,
   checkMs: 5 * minuteMs,
-  horizonMs: 30 * minuteMs,
+  horizonMs: thresholds["oom_time_left_critical:seconds"] * 1000,
   beyond: "watched_too_short",
 };
 
@@ -72,9 +72,8 @@ const quarter: Window = {
 const watchedShare = 0.9;
 /** Two missed looks of a scraper that comes once a minute. */
 const gapMs = 2.5 * minuteMs;
-/** threshold:oom_trend_fit:ratio. */
-const leastFit = 0.85;
-const refusedUpTo = 0.5;
+/** Of the limit; the host's is the same. */
+const refusedUpTo = 1 - thresholds["oom_cgroup_forecast_warning:ratio"];
 /** Use that was this near the limit and fell below the other share was ended by the limit: a kill. */
 const killed = { from: 0.9, to: 0.75 };
 /** Teeth are not all of one height: what exceeds the last by this share of its depth may be the next. */
@@ -150,7 +149,7 @@ function judge(
   const check = lineThrough(points.filter((point) => point.atMs >= nowMs - checkMs));
   const bytesPerSecond = Math.min(line.slope, check.slope);
   if (!(bytesPerSecond > 0)) return { refused: "not_growing" };
-  if (line.fit < leastFit) return { refused: "no_line" };
+  if (line.fit < thresholds["oom_trend_fit:ratio"]) return { refused: "no_line" };
   if (!isNewHeight(watched, nowMs - checkMs)) return { refused: "fell_back" };
   const leftBytes = limitBytes - usedBytes;
   if (riseToComeBytes(points) < leftBytes) return { refused: "slowing_down" };

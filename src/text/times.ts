@@ -50,3 +50,20 @@ export function utc(timeMs: number): string {
 export function utcClock(timeMs: number): string {
   return utc(timeMs).slice(11);
 }
+
+const secondsOf = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/** What `parseSince` takes, for messages to those who gave something else. */
+export const sinceForms = "2026-11-21T03:44:00Z, Unix seconds, or a span such as 30m, 2h, 1d or 1w";
+
+/**
+ * The time that `--since` and `since=` name: a time by RFC 3339, Unix seconds, or a span back from now,
+ * in milliseconds since the epoch. `undefined` for anything else.
+ */
+export function parseSince(text: string, nowMs: number): number | undefined {
+  const [, count, unit] = /^(\d{1,6}(?:\.\d+)?)([smhdw])$/.exec(text) ?? [];
+  if (unit !== undefined) return nowMs - Number(count) * secondsOf[unit as "s"] * 1000;
+  if (/^\d{1,11}(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  const timeMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(timeMs) ? undefined : timeMs;
+}

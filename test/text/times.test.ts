@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { about, ago, utc, utcClock } from "../../src/text/times.ts";
+import { about, ago, parseSince, utc, utcClock } from "../../src/text/times.ts";
 
 describe("ago", () => {
   it.each([
@@ -44,4 +44,35 @@ describe("utc", () => {
     expect(utc(Date.parse("2026-11-21T03:43:58.912Z"))).toBe("2026-11-21 03:43:58 UTC");
     expect(utcClock(Date.parse("2026-11-21T03:43:58.912Z"))).toBe("03:43:58 UTC");
   });
+});
+
+describe("since", () => {
+  const nowMs = Date.parse("2026-11-21T03:44:00Z");
+  const hourMs = 3_600_000;
+
+  it.each([
+    ["90s", 90_000],
+    ["30m", hourMs / 2],
+    ["2h", 2 * hourMs],
+    ["1.5h", 1.5 * hourMs],
+    ["7d", 7 * 24 * hourMs],
+    ["1w", 7 * 24 * hourMs],
+    ["0s", 0],
+  ])("takes the span %s", (text, agoMs) => {
+    expect(parseSince(text, nowMs)).toBe(nowMs - agoMs);
+  });
+
+  it.each(["2026-11-21T03:14:00Z", "2026-11-21T04:14:00+01:00", "1795230840", "1795230840.0"])(
+    "takes the time %s",
+    (text) => {
+      expect(parseSince(text, nowMs)).toBe(Date.parse("2026-11-21T03:14:00Z"));
+    },
+  );
+
+  it.each(["", "2 hours", "2y", "h", "-1h", "yesterday", "21 Nov 2026", "2026-13-41"])(
+    "does not take %j",
+    (text) => {
+      expect(parseSince(text, nowMs)).toBeUndefined();
+    },
+  );
 });

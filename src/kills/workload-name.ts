@@ -1,0 +1,10 @@
+import type { Owner } from "./owner.ts";
+
+/** What people call the owner of a cgroup: container and pod, container, unit, or the path itself. */
+export function workloadName(owner: Owner, cgroup: string | null): string | undefined {
+  if (owner.pod !== null) {
+    const pod = owner.namespace === null ? owner.pod : `${owner.namespace}/${owner.pod}`;
+    return owner.container === null ? pod : `${owner.container} in ${pod}`;
+  }
+  return owner.container ?? owner.unit ?? cgroup ?? undefined;
+}

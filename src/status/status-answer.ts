@@ -1,0 +1,116 @@
+import type { Owner } from "../kills/owner.ts";
+import { isNearLimit } from "../sources/cgroup-reading.ts";
+import { type FindingState, findings } from "./findings.ts";
+import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
+import type { Refusal, TimeLeft } from "./time-left.ts";
+
+/** Which exporter answers, and since when. */
+export interface OwnVersion {
+  version: string;
+  revision: string;
+  /** Wall clock, milliseconds since the epoch. */
+  startedMs: number;
+}
+
+/** When a limit is reached, or why that is not said: one of the two is `null`. */
+interface Forecast {
+  timeLeftSeconds: number | null;
+  refused: Refusal | null;
+}
+
+/** Body of `/api/v1/status`. Unknown is `null`; docs/openapi.yaml says what each field is. */
+export interface StatusAnswer {
+  version: string;
+  revision: string;
+  uptimeSeconds: number;
+  state: FindingState;
+  /** What the page says first. */
+  sentence: string;
+  memory:
+    | (Forecast & {
+        totalBytes: number;
+        availableBytes: number;
+        swapTotalBytes: number;
+        swapFreeBytes: number;
+        /** What is left before the kernel has to kill. */
+        headroomBytes: number;
+      })
+    | null;
+  nearLimits: NearLimit[];
+  sources: { name: string; path: string | null; up: boolean; reason: string | null }[];
+  killsUnaccounted: number | null;
+  troubles: readonly { collector: string; reason: string }[];
+}
+
+/** A limit that is near, or will be. */
+export interface NearLimit extends Forecast {
+  cgroup: string;
+  owner: Owner;
+  usedBytes: number;
+  unreclaimableBytes: number | null;
+  limitBytes: number;
+  limitCgroup: string | null;
+  nextVictim: { pid: number; comm: string } | null;
+}
+
+const nearAtMost = 20;
+
+/** Those of `cgroups`, the nearest to its limit first, that are near it or will be within hours. */
+export function nearLimits<View extends CgroupView>(cgroups: readonly View[]): View[] {
+  return cgroups
+    .filter((view) => isNearLimit(heldBytes(view), view.limitBytes) || "seconds" in view.timeLeft)
+    .slice(0, nearAtMost);
+}
+
+/** Answers `/api/v1/status`: what the page says, for machines. */
+export function statusAnswer(view: StatusView, own: OwnVersion): StatusAnswer {
+  const [{ state, sentence }] = findings(view);
+  return {
+    version: own.version,
+    revision: own.revision,
+    uptimeSeconds: (view.atMs - own.startedMs) / 1000,
+    state,
+    sentence,
+    memory: view.memory === undefined ? null : memoryAnswer(view.memory),
+    nearLimits: nearLimits(view.cgroups).map(nearLimitAnswer),
+    sources: view.sources.map(({ name, path, up, reason }) => ({
+      name,
+      path: path ?? null,
+      up,
+      reason: reason ?? null,
+    })),
+    killsUnaccounted: view.unaccountedKills ?? null,
+    troubles: view.troubles,
+  };
+}
+
+function memoryAnswer(memory: HostMemoryView): NonNullable<StatusAnswer["memory"]> {
+  const { totalBytes, availableBytes, swapTotalBytes, swapFreeBytes } = memory;
+  return {
+    totalBytes,
+    availableBytes,
+    swapTotalBytes,
+    swapFreeBytes,
+    headroomBytes: availableBytes + swapFreeBytes,
+    ...forecast(memory.timeLeft),
+  };
+}
+
+function nearLimitAnswer(view: CgroupView): NearLimit {
+  return {
+    cgroup: view.cgroup,
+    owner: view.owner,
+    usedBytes: view.usedBytes,
+    unreclaimableBytes: view.unreclaimableBytes ?? null,
+    limitBytes: view.limitBytes,
+    limitCgroup: view.limitCgroup ?? null,
+    ...forecast(view.timeLeft),
+    nextVictim: view.nextVictim ?? null,
+  };
+}
+
+function forecast(left: TimeLeft): Forecast {
+  return "seconds" in left
+    ? { timeLeftSeconds: left.seconds, refused: null }
+    : { timeLeftSeconds: null, refused: left.refused };
+}
