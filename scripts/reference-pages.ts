@@ -1,6 +1,13 @@
-import type { FlagDefinition, FlagTable } from "../src/flags.ts";
-import { flagDefault, flagHelp, flagUsage } from "../src/flags.ts";
-import { catalog, metricNames, ownerLabels } from "../src/metrics/catalog.ts";
+import { flagDefault, flagHelp, flagUsage } from "../src/command-line/flag-help.ts";
+import type { FlagDefinition, FlagTable } from "../src/command-line/flag-table.ts";
+import {
+  type CollectorName,
+  catalog,
+  collectorNames,
+  collectors,
+  metricNames,
+  ownerLabels,
+} from "../src/metrics/catalog.ts";
 
 const generated = "<!-- Generated from the code by `npm run docs`; change it there. -->";
 
@@ -34,12 +41,12 @@ export function metricsPage(): string {
   ].join("\n");
 }
 
+const titles = Object.fromEntries(
+  collectorNames.map((name) => [name, collectors[name].title]),
+) as Record<CollectorName, string>;
+
 const sectionTitles: Record<(typeof catalog)[keyof typeof catalog]["collector"], string> = {
-  host: "Host",
-  cgroups: "Cgroups",
-  processes: "Processes",
-  kills: "Kills",
-  log: "Kernel log",
+  ...titles,
   scrape: "The scrape",
   exporter: "The exporter itself",
 };

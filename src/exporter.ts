@@ -1,11 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { CgroupsCollector } from "./collectors/cgroups.ts";
 import type { Collector } from "./collectors/collector.ts";
-import { HostCollector } from "./collectors/host.ts";
+import { hostCollectors } from "./collectors/host-collectors.ts";
 import { KillsCollector } from "./collectors/kills.ts";
 import { LogCollector } from "./collectors/log.ts";
-import { ProcessesCollector } from "./collectors/processes.ts";
 import { Scraper } from "./collectors/scrape.ts";
 import type { ServeFlags } from "./flags.ts";
 import { buildApp } from "./http/app.ts";
@@ -111,9 +109,7 @@ export class Exporter {
     const keepers = [counting, hour];
     const ownProc = ownProcfs();
     const collectors: Collector[] = [
-      new HostCollector(host),
-      new CgroupsCollector(host),
-      new ProcessesCollector(host, {
+      ...hostCollectors(host, {
         top: flags["collector.processes.top"],
         looksAtCgroups: flags.collectors.includes("cgroups"),
       }),

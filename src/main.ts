@@ -1,8 +1,8 @@
 #!/usr/bin/env -S node --single-threaded
 import { setFlagsFromString } from "node:v8";
-import { printable } from "./commands/terminal.ts";
-import { UsageError } from "./flags.ts";
+import { UsageError } from "./command-line/flag-table.ts";
 import { ListenError } from "./http/listeners.ts";
+import { printable } from "./text/printable.ts";
 
 // Otherwise this signal would open Node's inspector, through which code can be run.
 process.on("SIGUSR1", () => {});

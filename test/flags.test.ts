@@ -1,13 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { collectorNames } from "../src/collectors/collector.ts";
-import {
-  type FlagTable,
-  helpText,
-  parseFlags,
-  parseServeFlags,
-  serveFlags,
-  UsageError,
-} from "../src/flags.ts";
+import { helpText } from "../src/command-line/flag-help.ts";
+import { type FlagTable, parseFlags, UsageError } from "../src/command-line/flag-table.ts";
+import { parseServeFlags, serveFlags } from "../src/flags.ts";
+import { collectorNames } from "../src/metrics/catalog.ts";
 
 function complaint(...argv: string[]): string {
   try {

@@ -2,9 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { CgroupsCollector } from "../src/collectors/cgroups.ts";
-import { HostCollector } from "../src/collectors/host.ts";
-import { ProcessesCollector } from "../src/collectors/processes.ts";
+import { hostCollectors } from "../src/collectors/host-collectors.ts";
 import { renderExposition, Samples } from "../src/metrics/exposition.ts";
 import type { HostRoots } from "../src/sources/host-files.ts";
 import { debianTool } from "./setup/debian-tools.ts";
@@ -24,17 +22,14 @@ function goldenFile(name: string): string {
   return fileURLToPath(new URL(`golden/${name}.prom`, import.meta.url));
 }
 
-/** The exposition of the host, cgroups and processes collectors over a tree. */
+/** The exposition of all collectors that read the host, over a tree. */
 function expositionOf(roots: HostRoots, keepsDescriptors: boolean): Promise<string> {
   const host = openHost(roots, { keepsDescriptors, leaders: 20, cgroups: { max: 2000 } });
   const snapshot = host.snapshot();
   const samples = new Samples();
-  const collectors = [
-    new HostCollector(host),
-    new CgroupsCollector(host),
-    new ProcessesCollector(host, { top: 20, looksAtCgroups: true }),
-  ];
-  for (const collector of collectors) collector.collect({ sink: samples, snapshot });
+  for (const collector of hostCollectors(host, { top: 20, looksAtCgroups: true })) {
+    collector.collect({ sink: samples, snapshot });
+  }
   host.close();
   return renderExposition(samples, "text");
 }

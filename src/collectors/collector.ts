@@ -1,4 +1,4 @@
-import type { LabelsOf, MetricName } from "../metrics/catalog.ts";
+import type { CollectorName, LabelsOf, MetricName } from "../metrics/catalog.ts";
 import type { PrintedLabels } from "../metrics/exposition.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
 
@@ -31,9 +31,6 @@ export interface Collector {
   /** Reads and adds samples, synchronously. Throws `NoData` where this kernel has nothing to read. */
   collect(pass: CollectorPass): void;
 }
-
-export const collectorNames = ["host", "cgroups", "processes", "kills", "log"] as const;
-export type CollectorName = (typeof collectorNames)[number];
 
 /** This kernel or this user has no such file: success 0, logged once at debug level, not an error. */
 export class NoData extends Error {

@@ -1,8 +1,9 @@
 import { promisify } from "node:util";
 import { constants, gzip } from "node:zlib";
+import type { CollectorName } from "../metrics/catalog.ts";
 import { type ExpositionFormat, renderExposition, Samples } from "../metrics/exposition.ts";
 import type { Snapshot, SnapshotKeeper } from "../sources/snapshot.ts";
-import { type Collector, type CollectorName, NoData } from "./collector.ts";
+import { type Collector, NoData } from "./collector.ts";
 
 /** What the scraper says in the log; pino's signature. */
 export interface ScrapeLog {

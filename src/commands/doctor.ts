@@ -1,24 +1,20 @@
 /** `oom-exporter doctor [--json]`: what can be read here, what not, and the fix for each. */
 import { existsSync } from "node:fs";
 import { userInfo } from "node:os";
+import { helpText } from "../command-line/flag-help.ts";
+import { type FlagTable, parseFlags, UsageError } from "../command-line/flag-table.ts";
 import type { Check, Place } from "../doctor/check.ts";
 import { blindness, examine } from "../doctor/host-checks.ts";
-import {
-  defaultStateDirectory,
-  type FlagTable,
-  helpText,
-  parseFlags,
-  serveFlags,
-  settled,
-  UsageError,
-} from "../flags.ts";
+import { defaultStateDirectory, serveFlags, settled } from "../flags.ts";
 import { openKmsg } from "../log-sources/kmsg-device.ts";
 import { HostFiles } from "../sources/host-files.ts";
 import { ownProcfs } from "../sources/own-proc.ts";
 import { type OwnScoreAdj, ownScoreAdj as readOwnScoreAdj } from "../sources/own-score-adj.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { jsonText } from "../text/json-text.ts";
-import { columns, printable, type Style, styleFor, width, wrap } from "./terminal.ts";
+import { printable } from "../text/printable.ts";
+import { columns, wrap } from "../text/wrapping.ts";
+import { type Style, styleFor, width } from "./terminal.ts";
 
 export interface DoctorIo {
   stdout: { write(text: string): unknown; isTTY?: boolean };

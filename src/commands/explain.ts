@@ -1,7 +1,8 @@
 /** `oom-exporter explain [FILE... or -] [--json] [--since T]`: tells the kills that a log holds. */
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { type FlagTable, helpText, parseFlags, UsageError } from "../flags.ts";
+import { helpText } from "../command-line/flag-help.ts";
+import { type FlagTable, parseFlags, UsageError } from "../command-line/flag-table.ts";
 import { parseKmsgRecord } from "../kernel-log/kernel-message.ts";
 import { quotedKill } from "../kernel-log/kill-line.ts";
 import { KillScanner } from "../kernel-log/kill-scanner.ts";
@@ -20,10 +21,11 @@ import { HostFiles } from "../sources/host-files.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { jsonText } from "../text/json-text.ts";
+import { printable } from "../text/printable.ts";
 import { parseSince, sinceForms } from "../text/times.ts";
 import { killStory, tally } from "./kill-story.ts";
 import { compressionOf, UnpackError, unpacked } from "./packed-log.ts";
-import { printable, type Style, styleFor } from "./terminal.ts";
+import { type Style, styleFor } from "./terminal.ts";
 
 export interface ExplainIo {
   stdout: { write(text: string): unknown; isTTY?: boolean };

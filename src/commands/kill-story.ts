@@ -1,7 +1,9 @@
 /** The story of a kill for a terminal: the answer first, the numbers after. */
 import type { Kill, KillTask } from "../kills/kill.ts";
+import { printable } from "../text/printable.ts";
 import { bytes, percent } from "../text/quantities.ts";
-import { printable, type Style, width, wrap } from "./terminal.ts";
+import { wrap } from "../text/wrapping.ts";
+import { type Style, width } from "./terminal.ts";
 
 const labelWidth = 9;
 

@@ -3,15 +3,16 @@ import { accessSync, constants } from "node:fs";
 import { hostname } from "node:os";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import packageJson from "../../package.json" with { type: "json" };
+import { helpText } from "../command-line/flag-help.ts";
 import { Exporter } from "../exporter.ts";
-import { defaultStateDirectory, helpText, parseServeFlags, serveFlags } from "../flags.ts";
+import { defaultStateDirectory, parseServeFlags, serveFlags } from "../flags.ts";
 import { openKmsg } from "../log-sources/kmsg-device.ts";
 import { createLog, LineOutput, type Logger } from "../logger.ts";
 import type { OwnProcess } from "../own-process.ts";
 import { ownProcfs } from "../sources/own-proc.ts";
 import { protectOwnProcess } from "../sources/own-score-adj.ts";
 import { type OpenedState, StateDirectory } from "../sources/state-directory.ts";
-import { printable } from "./terminal.ts";
+import { printable } from "../text/printable.ts";
 
 const usage = "oom-exporter [serve] [FLAGS] | oom-exporter explain|victims|doctor [FLAGS]";
 const about =

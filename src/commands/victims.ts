@@ -1,13 +1,13 @@
 /** `oom-exporter victims [--json] [--cgroup PATH] [--top N]`: who dies next on this machine. */
 import { readlinkSync } from "node:fs";
+import { helpText } from "../command-line/flag-help.ts";
 import {
   type FlagTable,
   type FlagValues,
-  helpText,
   parseFlags,
-  serveFlags,
   UsageError,
-} from "../flags.ts";
+} from "../command-line/flag-table.ts";
+import { serveFlags } from "../flags.ts";
 import type { Meminfo } from "../kernel/meminfo.ts";
 import { shellWord } from "../kills/diagnosis.ts";
 import type { Owner } from "../kills/owner.ts";
@@ -17,14 +17,16 @@ import { Host } from "../sources/host.ts";
 import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
 import { jsonText } from "../text/json-text.ts";
+import { printable } from "../text/printable.ts";
 import { bytes, percent } from "../text/quantities.ts";
+import { wrap } from "../text/wrapping.ts";
 import {
   type Ranking,
   type Victim,
   Victims,
   type VictimsAnswer,
 } from "../victims/scope-victims.ts";
-import { printable, type Style, styleFor, width, wrap } from "./terminal.ts";
+import { type Style, styleFor, width } from "./terminal.ts";
 
 export interface VictimsIo {
   stdout: { write(text: string): unknown; isTTY?: boolean };

@@ -369,7 +369,8 @@ function writeObstacle(directory: string, user: string): string | undefined {
   }
 }
 
-const askMs = 2000;
+/** Under memory pressure an exporter answers late. */
+const askMs = 10_000;
 
 /** Whether the address is free, or taken by an exporter like this. */
 async function checkAddress(address: ListenAddress): Promise<Check> {

@@ -1,7 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { type CollectorName, collectorNames } from "../collectors/collector.ts";
 import type { ScrapeEncoding, ScrapeRequest } from "../collectors/scrape.ts";
 import type { Kill } from "../kills/kill.ts";
+import { type CollectorName, collectorNames } from "../metrics/catalog.ts";
 import { contentTypes, type ExpositionFormat } from "../metrics/exposition.ts";
 import type { StatusView } from "../status/status-view.ts";
 import { jsonText } from "../text/json-text.ts";

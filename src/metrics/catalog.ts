@@ -7,10 +7,29 @@
  * carries exactly the labels its entry names, empty where a value is not known.
  */
 
+/**
+ * Every collector, in the order in which a scrape runs them. `--collector.<name>` and its help, the
+ * values of the label `collector` and the sections of docs/metrics.md are made from this.
+ */
+export const collectors = {
+  host: {
+    title: "Host",
+    help: "Read memory, swap, pressure and the kernel's kill count of the host.",
+  },
+  cgroups: { title: "Cgroups", help: "Read the memory of every cgroup." },
+  processes: { title: "Processes", help: "Rank the processes as the kernel would kill them." },
+  kills: { title: "Kills", help: "Follow the kernel log and count its kills." },
+  log: { title: "Kernel log", help: "Report on the kernel log source itself." },
+} as const;
+
+export type CollectorName = keyof typeof collectors;
+
+export const collectorNames = Object.keys(collectors) as readonly CollectorName[];
+
 interface MetricDefinition {
   type: "gauge" | "counter";
   /** Who adds it: a collector, the scrape itself, or the exporter about its own process. */
-  collector: "host" | "cgroups" | "processes" | "kills" | "log" | "scrape" | "exporter";
+  collector: CollectorName | "scrape" | "exporter";
   labels: readonly string[];
   /** The values of a label that can take no others. */
   values?: { readonly [label: string]: readonly string[] };

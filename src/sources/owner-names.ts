@@ -21,6 +21,17 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type Owner, ownerOfCgroup } from "../kills/owner.ts";
+import {
+  containerdNames,
+  containerLogNames,
+  crioNames,
+  dockerDataRoot,
+  dockerNames,
+  homeInPasswd,
+  type Names,
+  podLogNames,
+  storageNames,
+} from "./runtime-files.ts";
 
 export interface OwnerNamesOptions {
   /** Where the host's `/` stands: `/` on the host, `/host` in a container. */
@@ -30,9 +41,6 @@ export interface OwnerNamesOptions {
   /** How many cgroups, and how many containers and pods, are remembered. */
   maxEntries?: number;
 }
-
-/** What a file may add to what the path tells. */
-type Names = Partial<Pick<Owner, "container" | "pod" | "namespace" | "podUid" | "runtime">>;
 
 interface Lookup {
   owner: Owner;
@@ -66,7 +74,7 @@ export class OwnerNames {
   readonly #now: () => number;
   readonly #byCgroup: LeastRecent<Lookup>;
   readonly #found: LeastRecent<Names>;
-  readonly #shared = new Map<string, { value: unknown; readAtMs: number }>();
+  readonly #cached = new Map<string, { value: unknown; readAtMs: number }>();
 
   constructor(options: OwnerNamesOptions) {
     this.#rootfs = options.rootfs;
@@ -195,14 +203,8 @@ export class OwnerNames {
     return this.#once("/var/log/containers", (path) => {
       const byId = new Map<string, Names>();
       for (const entry of this.#list(path)) {
-        const match = /^([^_]+)_([^_]+)_(.+)-([0-9a-f]{64})\.log$/.exec(entry);
-        if (match) {
-          byId.set(match[4] as string, {
-            pod: nameIn(match[1]),
-            namespace: nameIn(match[2]),
-            container: nameIn(match[3]),
-          });
-        }
+        const found = containerLogNames(entry);
+        if (found) byId.set(found.containerId, found.names);
       }
       return byId;
     });
@@ -212,40 +214,21 @@ export class OwnerNames {
     return this.#once("/var/log/pods", (path) => {
       const byUid = new Map<string, Names>();
       for (const entry of this.#list(path)) {
-        const match = /^([^_]+)_([^_]+)_([0-9a-f-]{32,36})$/.exec(entry);
-        if (match) {
-          byUid.set(match[3] as string, { namespace: nameIn(match[1]), pod: nameIn(match[2]) });
-        }
+        const found = podLogNames(entry);
+        if (found) byUid.set(found.podUid, found.names);
       }
       return byUid;
     });
   }
 
-  /** `containers.json` of containers/storage: `[{"id":"...","names":["web"],...}]`. */
   #storageIndex(path: string): Map<string, Names> {
-    return this.#once(path, () => {
-      const byId = new Map<string, Names>();
-      const containers = this.#json(path, maxIndexBytes);
-      for (const container of Array.isArray(containers) ? containers : []) {
-        const id = field(container, "id");
-        const names = field(container, "names");
-        if (typeof id !== "string" || !Array.isArray(names)) continue;
-        const found = kubernetesNames(names[0]);
-        byId.set(
-          id,
-          found
-            ? { ...found, runtime: "cri-o" }
-            : { container: nameIn(names[0]), runtime: "podman" },
-        );
-      }
-      return byId;
-    });
+    return this.#once(path, () => storageNames(this.#json(path, maxIndexBytes)));
   }
 
   #dockerRoots(): string[] {
-    const configured = field(this.#json("/etc/docker/daemon.json"), "data-root");
+    const configured = dockerDataRoot(this.#json("/etc/docker/daemon.json"));
     return [
-      ...(typeof configured === "string" && configured.startsWith("/") ? [configured] : []),
+      ...(configured === undefined ? [] : [configured]),
       "/var/lib/docker",
       "/var/snap/docker/common/var-lib-docker",
     ];
@@ -256,10 +239,8 @@ export class OwnerNames {
    * (LDAP) are found by who owns the directory.
    */
   #homesOf(uid: string): string[] {
-    for (const line of (this.#text("/etc/passwd", maxDescriptionBytes) ?? "").split("\n")) {
-      const fields = line.split(":");
-      if (fields[2] === uid && fields[5]?.startsWith("/")) return [fields[5]];
-    }
+    const home = homeInPasswd(this.#text("/etc/passwd", maxDescriptionBytes) ?? "", uid);
+    if (home !== undefined) return [home];
     return this.#list("/home")
       .map((name) => join("/home", name))
       .filter((path) => this.#userIdOf(path) === Number(uid));
@@ -284,10 +265,10 @@ export class OwnerNames {
 
   #once<T>(what: string, read: (what: string) => T): T {
     const nowMs = this.#now();
-    const shared = this.#shared.get(what);
-    if (shared && nowMs - shared.readAtMs < listingAgeMs) return shared.value as T;
+    const cached = this.#cached.get(what);
+    if (cached && nowMs - cached.readAtMs < listingAgeMs) return cached.value as T;
     const value = read(what);
-    this.#shared.set(what, { value, readAtMs: nowMs });
+    this.#cached.set(what, { value, readAtMs: nowMs });
     return value;
   }
 
@@ -375,99 +356,6 @@ function named(owner: Owner, names: Names): Owner {
     podUid: owner.podUid ?? names.podUid ?? null,
     runtime: owner.runtime ?? names.runtime ?? null,
   };
-}
-
-/**
- * Docker's config.v2.json: `{"Name":"/web","Config":{"Labels":{...}}}`. Under Kubernetes the labels
- * carry the pod, and Name is `/k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
- */
-function dockerNames(config: unknown): Names | undefined {
-  const name = field(config, "Name");
-  if (typeof name !== "string") return undefined;
-  const labels = field(field(config, "Config"), "Labels");
-  const found =
-    kubernetesNames(name.slice(1)) ??
-    podNames(labels, {
-      container: "io.kubernetes.container.name",
-      pod: "io.kubernetes.pod.name",
-      namespace: "io.kubernetes.pod.namespace",
-      podUid: "io.kubernetes.pod.uid",
-    }) ??
-    withName(nameIn(name.slice(1)));
-  return found && { ...found, runtime: "docker" };
-}
-
-/** containerd's copy of the OCI config: annotations of the CRI plugin, or of nerdctl. */
-function containerdNames(config: unknown): Names | undefined {
-  const annotations = field(config, "annotations");
-  const found =
-    podNames(annotations, {
-      container: "io.kubernetes.cri.container-name",
-      pod: "io.kubernetes.cri.sandbox-name",
-      namespace: "io.kubernetes.cri.sandbox-namespace",
-      podUid: "io.kubernetes.cri.sandbox-uid",
-    }) ?? withName(nameIn(field(annotations, "nerdctl/name")));
-  return found && { ...found, runtime: "containerd" };
-}
-
-/** CRI-O's OCI config in the container's userdata. */
-function crioNames(config: unknown): Names | undefined {
-  const found = podNames(field(config, "annotations"), {
-    container: "io.kubernetes.container.name",
-    pod: "io.kubernetes.pod.name",
-    namespace: "io.kubernetes.pod.namespace",
-    podUid: "io.kubernetes.pod.uid",
-  });
-  return found && { ...found, runtime: "cri-o" };
-}
-
-function podNames(
-  from: unknown,
-  keys: { container: string; pod: string; namespace: string; podUid: string },
-): Names | undefined {
-  const pod = nameIn(field(from, keys.pod));
-  if (!pod) return undefined;
-  const podUid = nameIn(field(from, keys.podUid));
-  return {
-    container: containerName(field(from, keys.container)),
-    pod,
-    namespace: nameIn(field(from, keys.namespace)),
-    ...(podUid ? { podUid } : undefined),
-  };
-}
-
-/** `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`; no Kubernetes name holds an underscore. */
-function kubernetesNames(name: unknown): Names | undefined {
-  if (typeof name !== "string") return undefined;
-  const match = /^k8s_([^_]+)_([^_]+)_([^_]+)_([0-9a-f-]{32,36})_[0-9]+$/.exec(name);
-  if (!match) return undefined;
-  return {
-    container: containerName(match[1]),
-    pod: nameIn(match[2]),
-    namespace: nameIn(match[3]),
-    podUid: match[4],
-  };
-}
-
-function withName(container: string | null): Names | undefined {
-  return container === null ? undefined : { container };
-}
-
-/** "POD" is what Docker and CRI-O call the sandbox, which is no container of anybody's. */
-function containerName(value: unknown): string | null {
-  return value === "POD" ? null : nameIn(value);
-}
-
-/** The runtimes and Kubernetes allow no other names. */
-function nameIn(value: unknown): string | null {
-  return typeof value === "string" && /^[A-Za-z0-9][A-Za-z0-9_.-]{0,252}$/.test(value)
-    ? value
-    : null;
-}
-
-function field(value: unknown, key: string): unknown {
-  if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
-  return (value as Record<string, unknown>)[key];
 }
 
 class LeastRecent<T> {

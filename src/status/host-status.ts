@@ -1,6 +1,6 @@
-import type { CollectorName } from "../collectors/collector.ts";
 import { type Meminfo, memoryUse } from "../kernel/meminfo.ts";
 import type { Kill } from "../kills/kill.ts";
+import type { CollectorName } from "../metrics/catalog.ts";
 import { type CgroupReading, workingSetBytes } from "../sources/cgroup-reading.ts";
 import type { Host } from "../sources/host.ts";
 import { FileUnavailable } from "../sources/host-files.ts";

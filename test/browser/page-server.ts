@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
-import { collectorNames } from "../../src/collectors/collector.ts";
 import { buildApp } from "../../src/http/app.ts";
+import { collectorNames } from "../../src/metrics/catalog.ts";
 import type { StatusView } from "../../src/status/status-view.ts";
 
 /** The app on a free loopback port, showing whatever `view` is. */

@@ -1,12 +1,8 @@
 import { gunzipSync } from "node:zlib";
 import { beforeEach, describe, expect, it } from "vitest";
-import {
-  type Collector,
-  type CollectorName,
-  type CollectorPass,
-  NoData,
-} from "../../src/collectors/collector.ts";
+import { type Collector, type CollectorPass, NoData } from "../../src/collectors/collector.ts";
 import { Scraper, type ScraperOptions } from "../../src/collectors/scrape.ts";
+import type { CollectorName } from "../../src/metrics/catalog.ts";
 import type { CgroupPass } from "../../src/sources/cgroup-tree.ts";
 import type { Snapshot } from "../../src/sources/snapshot.ts";
 import { snapshotOf } from "../setup/opened-host.ts";

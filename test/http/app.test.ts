@@ -2,9 +2,10 @@ import { type AddressInfo, createConnection } from "node:net";
 import type { FastifyInstance } from "fastify";
 import supertest from "supertest";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Collector, collectorNames } from "../../src/collectors/collector.ts";
+import type { Collector } from "../../src/collectors/collector.ts";
 import { Scraper } from "../../src/collectors/scrape.ts";
 import { type AppOptions, buildApp } from "../../src/http/app.ts";
+import { collectorNames } from "../../src/metrics/catalog.ts";
 import { snapshotOf } from "../setup/opened-host.ts";
 import { aKill, aStatusView } from "./views.ts";
 

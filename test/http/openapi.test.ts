@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterEach, describe, expect, it } from "vitest";
-import { collectorNames } from "../../src/collectors/collector.ts";
 import { type AppOptions, buildApp } from "../../src/http/app.ts";
+import { collectorNames } from "../../src/metrics/catalog.ts";
 import {
   faults,
   faultsOf,

@@ -1,8 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { collectorNames } from "../../src/collectors/collector.ts";
-import { catalog, metricNames } from "../../src/metrics/catalog.ts";
+import { catalog, collectorNames, metricNames } from "../../src/metrics/catalog.ts";
 import { renderExposition, Samples } from "../../src/metrics/exposition.ts";
 import { debianTool } from "../setup/debian-tools.ts";
 import { needs } from "../setup/needs.ts";

@@ -1,0 +1,14 @@
+import type { Host } from "../sources/host.ts";
+import { CgroupsCollector } from "./cgroups.ts";
+import type { Collector } from "./collector.ts";
+import { HostCollector } from "./host.ts";
+import { ProcessesCollector, type ProcessesCollectorOptions } from "./processes.ts";
+
+/** The collectors that read the host and keep nothing else: what test/golden shows of each host. */
+export function hostCollectors(host: Host, options: ProcessesCollectorOptions): Collector[] {
+  return [
+    new HostCollector(host),
+    new CgroupsCollector(host),
+    new ProcessesCollector(host, options),
+  ];
+}
