@@ -172,23 +172,23 @@ export function parseServeFlags(
   }
   return {
     ...values,
-    ...settled(values, given, env),
+    ...resolveFlags(values, given, env),
     collectors: collectorNames.filter((name) => values[`collector.${name}`]),
   };
 }
 
-type Settled = "kernel-log.source" | "state.directory";
+type ResolvedFlag = "kernel-log.source" | "state.directory";
 
 /**
  * What follows from flags together and from the environment, alike for `serve` and `doctor`.
  *
  * @throws {UsageError} where two flags contradict each other.
  */
-export function settled(
-  values: Pick<FlagValues<typeof serveFlags>, Settled | "web.listen-address">,
+export function resolveFlags(
+  values: Pick<FlagValues<typeof serveFlags>, ResolvedFlag | "web.listen-address">,
   given: ReadonlySet<string>,
   env: Readonly<Record<string, string | undefined>>,
-): Pick<ServeFlags, Settled | "listenAddresses"> {
+): Pick<ServeFlags, ResolvedFlag | "listenAddresses"> {
   const source = values["kernel-log.source"];
   if (given.has("kernel-log.file") && given.has("kernel-log.source") && source !== "file") {
     throw new UsageError(

@@ -5,7 +5,7 @@ import { type CgroupReading, heldBytes, isNearLimit } from "../sources/cgroup-re
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
-import type { VictimsOptions } from "../victims/scope-victims.ts";
+import type { ScopeVictimsOptions } from "../victims/scope-victims.ts";
 import { VictimRanking } from "../victims/victim-ranking.ts";
 import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
 
@@ -32,7 +32,7 @@ export class ProcessesCollector implements Collector {
   readonly #owners: OwnerNames;
   readonly #ranking: VictimRanking;
 
-  constructor(host: VictimsOptions, options: ProcessesCollectorOptions) {
+  constructor(host: ScopeVictimsOptions, options: ProcessesCollectorOptions) {
     this.#options = options;
     this.#owners = host.owners;
     this.#ranking = new VictimRanking(host);

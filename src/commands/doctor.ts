@@ -1,11 +1,11 @@
-/** `oom-exporter doctor [--json]`: what can be read here, what not, and the fix for each. */
+/** `oom-exporter doctor [--json]`: what can be read here, what cannot, and the fix for each. */
 import { existsSync } from "node:fs";
 import { userInfo } from "node:os";
 import { helpText } from "../command-line/flag-help.ts";
 import { type FlagTable, parseFlags, UsageError } from "../command-line/flag-table.ts";
-import type { Check, Place } from "../doctor/check.ts";
+import { type Check, checksAnswer, type Place } from "../doctor/check.ts";
 import { blindness, examine } from "../doctor/host-checks.ts";
-import { defaultStateDirectory, serveFlags, settled } from "../flags.ts";
+import { defaultStateDirectory, resolveFlags, serveFlags } from "../flags.ts";
 import { openKmsg } from "../log-sources/kmsg-device.ts";
 import { HostFiles } from "../sources/host-files.ts";
 import { ownProcfs } from "../sources/own-proc.ts";
@@ -33,7 +33,7 @@ export interface DoctorIo {
 
 const usage = "oom-exporter doctor [FLAGS]";
 const about =
-  "Says what oom-exporter can read here, what not, what that costs, and what mends it. Run it as the user, and in the container, that the exporter runs in, with the same flags. Exit code 1 if kills would go unseen.";
+  "Checks what oom-exporter can read on this machine, and prints the impact and the fix of whatever is missing. Run it as the user and in the container of the exporter, with the same flags. Exit code 1 if kills would go unseen.";
 
 export const doctorFlags = {
   json: { type: "boolean", default: false, help: "Print the checks as JSON." },
@@ -85,7 +85,9 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     ownScoreAdj,
   });
   io.stdout.write(
-    flags.json ? `${jsonText({ checks })}\n` : textOf(checks, io, styleFor(io.stdout, env)),
+    flags.json
+      ? `${jsonText(checksAnswer(checks))}\n`
+      : textOf(checks, io, styleFor(io.stdout, env)),
   );
   return blindness(checks) === undefined ? 0 : 1;
 }
@@ -97,7 +99,7 @@ function parseDoctorFlags(argv: readonly string[], env: DoctorIo["env"]) {
       `unexpected argument "${printable(positionals[0])}"; see oom-exporter doctor --help`,
     );
   }
-  return { ...values, ...settled(values, given, env) };
+  return { ...values, ...resolveFlags(values, given, env) };
 }
 
 /** Name of the user that this process runs as, or its number where it has none. */
@@ -160,9 +162,9 @@ function summary({ name, state, found }: Check, style: Style): string {
   return `${head}${shown}`;
 }
 
-const labelColumns = 7;
+const labelColumns = 8;
 
-function details({ name, state, found, costs, fix }: Check, style: Style): string[] {
+function details({ name, state, found, impact, fix }: Check, style: Style): string[] {
   const field = (label: string, text: string | null): string[] =>
     wrap(printable(text ?? ""), width - labelColumns - 2).map(
       (line, index) => `  ${style.quiet((index === 0 ? label : "").padEnd(labelColumns))}${line}`,
@@ -170,7 +172,7 @@ function details({ name, state, found, costs, fix }: Check, style: Style): strin
   return [
     style.bold(`${name}: ${state}`),
     ...field("Found", found),
-    ...field("Costs", costs),
-    ...field("Mend", fix),
+    ...field("Impact", impact),
+    ...field("Fix", fix),
   ];
 }

@@ -22,8 +22,8 @@ import { bytes, percent } from "../text/quantities.ts";
 import { wrap } from "../text/wrapping.ts";
 import {
   type Ranking,
+  ScopeVictims,
   type Victim,
-  Victims,
   type VictimsAnswer,
 } from "../victims/scope-victims.ts";
 import { type Style, styleFor, width } from "./terminal.ts";
@@ -38,7 +38,7 @@ export interface VictimsIo {
 
 const usage = "oom-exporter victims [FLAGS]";
 const about =
-  "Says who dies next on this machine if memory runs out, ranked as the kernel ranks, with what each kill would free.";
+  "Ranks the processes of this machine as the kernel would kill them if memory ran out, with the memory that each kill would free.";
 
 export const victimsFlags = {
   json: { type: "boolean", default: false, help: "Print what /api/v1/victims answers." },
@@ -49,9 +49,9 @@ export const victimsFlags = {
       value.startsWith("/")
         ? undefined
         : "want a path from the top of the hierarchy, such as /system.slice/mysql.service",
-    help: "Who dies if this cgroup reaches its limit, instead of the host.",
+    help: "Rank the processes of this cgroup, as if it reached its limit.",
   },
-  top: { type: "integer", default: 20, minimum: 1, help: "So many candidates at most." },
+  top: { type: "integer", default: 20, minimum: 1, help: "Maximum number of candidates listed." },
   "path.procfs": serveFlags["path.procfs"],
   "path.sysfs": serveFlags["path.sysfs"],
   "path.rootfs": serveFlags["path.rootfs"],
@@ -60,7 +60,7 @@ export const victimsFlags = {
 
 class Failure extends Error {}
 
-/** Runs the command. Returns its exit code: 0 done, 1 not to be told here, 2 wrong usage. */
+/** Runs the command. Returns its exit code: 0 done, 1 the host cannot be read, 2 wrong usage. */
 export function victims(argv: readonly string[], io: VictimsIo): number {
   try {
     const { values, positionals } = parseFlags(victimsFlags, argv);
@@ -69,7 +69,7 @@ export function victims(argv: readonly string[], io: VictimsIo): number {
         `unexpected argument "${printable(positionals[0])}"; see oom-exporter victims --help`,
       );
     }
-    io.stdout.write(values.help ? helpText(usage, about, victimsFlags) : told(values, io));
+    io.stdout.write(values.help ? helpText(usage, about, victimsFlags) : report(values, io));
     return 0;
   } catch (error) {
     if (error instanceof UsageError) {
@@ -91,7 +91,7 @@ function failureOf(error: Failure | FileUnavailable): string {
   return reason === "denied" ? `${message}; run as root` : `${message}; see oom-exporter doctor`;
 }
 
-function told(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonicMs }: VictimsIo) {
+function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonicMs }: VictimsIo) {
   const host = new Host({
     roots: {
       procfs: flags["path.procfs"],
@@ -101,7 +101,7 @@ function told(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonicMs
     monotonicMs,
   });
   const { files, table, tree } = host;
-  const victims = new Victims(host);
+  const victims = new ScopeVictims(host);
   const snapshot = host.snapshot();
   const { meminfo, totals } = snapshot;
   // Gone before anybody reads the answer, and on a small machine it would be high up in it.
@@ -147,7 +147,7 @@ function cgroupAt(
   if (reading !== undefined || path === "/") return reading;
   throw new Failure(
     tree === undefined
-      ? "--cgroup: no memory controller is mounted here; oom-exporter doctor says how to mend that"
+      ? "--cgroup: no memory controller is mounted here; oom-exporter doctor says how to fix that"
       : `--cgroup=${path}: no such cgroup with memory accounting below ${tree.hierarchy.directory}; systemd-cgls names them`,
   );
 }
@@ -177,7 +177,7 @@ function textOf(seen: Seen, style: Style): string {
     notes(seen).flatMap((note) => wrap(note, width)),
     answer.victims.length === 0 ? [] : tableOf(answer.victims, style),
     together(seen),
-    wrap(untouchable(seen), width),
+    wrap(exempt(seen), width),
   ];
   return `${paragraphs
     .filter((lines) => lines.length > 0)
@@ -191,7 +191,7 @@ function firstSentence({ answer, cgroup }: Seen, style: Style): string {
   if (first === undefined) {
     if (answer.unkillable.count === 0) return `No process is seen in ${printable(answer.scope)}.`;
     const then = cgroup === undefined ? "would panic" : "would leave its tasks hanging";
-    return `${when}, the kernel would find ${style.alarm("nobody that it may kill")} and ${then}.`;
+    return `${when}, the kernel would find ${style.alarm("no process that it may kill")} and ${then}.`;
   }
   const owner = ownerName(first);
   const isOwnName = owner === undefined || owner === first.comm;
@@ -231,11 +231,11 @@ function notes(seen: Seen): string[] {
   }
   if (panicOnOom > (cgroup === undefined ? 0 : 1)) {
     notes.push(
-      `But vm.panic_on_oom is ${panicOnOom}: the machine would panic instead. Mend: sysctl -w vm.panic_on_oom=0`,
+      `But vm.panic_on_oom is ${panicOnOom}: the machine would panic instead. Fix: sysctl -w vm.panic_on_oom=0`,
     );
   } else if (killAllocatingTask !== 0 && cgroup === undefined) {
     notes.push(
-      "But vm.oom_kill_allocating_task is set: the kernel would take whoever asks for memory in that moment. Mend: sysctl -w vm.oom_kill_allocating_task=0",
+      "But vm.oom_kill_allocating_task is set: the kernel would kill the task that asks for memory at that moment. Fix: sysctl -w vm.oom_kill_allocating_task=0",
     );
   }
   if (!seesInit) {
@@ -331,11 +331,11 @@ function together({ answer, names }: Seen): string[] {
   });
 }
 
-/** Whom the kernel never takes, and what they hold of the memory. */
-function untouchable({ answer, ranking, meminfo, cgroup }: Seen): string {
+/** Processes that the kernel never kills, and what they hold of the memory. */
+function exempt({ answer, ranking, meminfo, cgroup }: Seen): string {
   const { count, residentBytes } = answer.unkillable;
   const where = cgroup === undefined ? "" : " here";
-  if (count === 0) return `Nobody${where} is untouchable (oom_score_adj -1000).`;
+  if (count === 0) return `No process${where} is exempt (oom_score_adj -1000).`;
   const largest = [...ranking.unkillable]
     .sort((a, b) => b.memory.residentBytes - a.memory.residentBytes)
     .slice(0, 3)
@@ -348,5 +348,5 @@ function untouchable({ answer, ranking, meminfo, cgroup }: Seen): string {
     count === 1
       ? `${largest[0]?.name} holds ${share}`
       : `${count} processes hold ${share}; the largest: ${largest.map(({ name, held }) => `${name} ${held}`).join(", ")}`;
-  return `Untouchable${where} (oom_score_adj -1000): ${who}.`;
+  return `Exempt${where} (oom_score_adj -1000): ${who}.`;
 }

@@ -5,14 +5,37 @@ export interface Check {
   state: "ok" | "partial" | "missing";
   found: string;
   /** What is lost; `null` where nothing is. */
-  costs: string | null;
-  /** The command that mends it. */
+  impact: string | null;
+  /** The command that fixes it. */
   fix: string | null;
+}
+
+/** Body of `doctor --json`. */
+export interface ChecksAnswer {
+  checks: {
+    name: string;
+    state: Check["state"];
+    found: string;
+    costs: string | null;
+    fix: string | null;
+  }[];
+}
+
+export function checksAnswer(checks: readonly Check[]): ChecksAnswer {
+  return {
+    checks: checks.map(({ name, state, found, impact, fix }) => ({
+      name,
+      state,
+      found,
+      costs: impact,
+      fix,
+    })),
+  };
 }
 
 /** Where the exporter runs, which decides how something is permitted to it. */
 export type Place = "host" | "container" | "pod";
 
 export function ok(name: string, found: string): Check {
-  return { name, state: "ok", found, costs: null, fix: null };
+  return { name, state: "ok", found, impact: null, fix: null };
 }

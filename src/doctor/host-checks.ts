@@ -33,13 +33,13 @@ export interface DoctorOptions {
   stateDirectory: string;
   listenAddresses: readonly ListenAddress[];
   clock: LogClock;
-  /** Name of the user that this runs as. */
+  /** Name of the user that the exporter runs as. */
   user: string;
   place: Place;
   ownScoreAdj: OwnScoreAdj;
 }
 
-/** Looks at all that decides whether kills are seen, and how the kernel kills here. */
+/** Checks everything that decides whether kills are seen, and how the kernel kills here. */
 export async function examine(options: DoctorOptions): Promise<Check[]> {
   const { files, kernelLog, clock } = options;
   const logOptions = {
@@ -96,7 +96,7 @@ function kernel(files: HostFiles): string {
   return textOf(files, "sys/kernel/osrelease") ?? "of unknown version";
 }
 
-/** How this machine's kernel is given a parameter. */
+/** The command that adds a kernel parameter on this machine. */
 function bootWith(files: HostFiles, parameter: string): string {
   if (existsSync(files.rootfs("usr/sbin/grubby"))) {
     return `grubby --update-kernel=ALL --args=${parameter} && reboot`;
@@ -118,7 +118,7 @@ function checkKillCounter(files: HostFiles): Check {
     name,
     state: "missing",
     found: `no oom_kill in /proc/vmstat; this is Linux ${kernel(files)}`,
-    costs: "kills that the log lost stay unnoticed",
+    impact: "kills missing from the log go unnoticed",
     fix: "boot Linux 4.13 or newer",
   };
 }
@@ -141,7 +141,7 @@ function checkCgroups({ files, tree }: Host, pass: CgroupPass | undefined): Chec
       found: isMounted
         ? "cgroup v2 without the memory controller"
         : `no memory hierarchy below ${files.sysfs("fs/cgroup")}`,
-      costs: unknown,
+      impact: unknown,
       fix: bootWith(files, "cgroup_enable=memory"),
     };
   }
@@ -152,7 +152,7 @@ function checkCgroups({ files, tree }: Host, pass: CgroupPass | undefined): Chec
       name,
       state: "partial",
       found: `cgroup ${version} at ${directory}, and no cgroup accounts memory`,
-      costs: unknown,
+      impact: unknown,
       fix: `echo +memory > ${directory}/cgroup.subtree_control`,
     };
   }
@@ -162,7 +162,7 @@ function checkCgroups({ files, tree }: Host, pass: CgroupPass | undefined): Chec
       name,
       state: "partial",
       found: `${found}, ${unreadable} not readable`,
-      costs: "those are missing in every answer",
+      impact: "those cgroups are missing everywhere",
       fix: "run as root",
     };
   }
@@ -171,7 +171,7 @@ function checkCgroups({ files, tree }: Host, pass: CgroupPass | undefined): Chec
     name,
     state: "partial",
     found,
-    costs: "v1 has no pressure and no group kills by cgroup",
+    impact: "v1 has no pressure and no group kills by cgroup",
     fix: bootWith(files, "systemd.unified_cgroup_hierarchy=1"),
   };
 }
@@ -192,7 +192,7 @@ function checkView(
       name,
       state: "missing",
       found: error.message,
-      costs: "whose a kill is and who dies next is not known",
+      impact: "the owner of a kill and the next victim are not known",
       fix: "say where procfs is mounted with --path.procfs",
     };
   }
@@ -203,7 +203,7 @@ function checkView(
       name,
       state: "partial",
       found: isInitHidden ? "other users' processes are hidden" : `${denied} processes unreadable`,
-      costs: "hidden processes are missing in the ranking: another may die next",
+      impact: "hidden processes are not ranked: the next victim may be one of them",
       fix: `mount -o remount,hidepid=0 ${files.roots.procfs}`,
     };
   }
@@ -218,7 +218,7 @@ function checkView(
       name,
       state: "partial",
       found: `a container's own: ${processes.length} processes, kthreadd is not among them`,
-      costs: "the host's processes and owners are not seen: who dies next may be another",
+      impact: "the host's processes and owners are not seen: the next victim may be one of them",
       fix: ways[place],
     };
   }
@@ -228,7 +228,7 @@ function checkView(
       name,
       state: "partial",
       found: `the host's ${processes.length} processes, ${adrift} of them in cgroups out of sight`,
-      costs: "whose they are is not known",
+      impact: "their owners are not known",
       fix: ways[place],
     };
   }
@@ -251,7 +251,7 @@ function checkPressure(files: HostFiles): Check {
     name,
     state: "missing",
     found: cause === "EOPNOTSUPP" ? "switched off at boot (psi=0)" : "no /proc/pressure/memory",
-    costs: "no warning from stalls before the kill",
+    impact: "no warning from memory stalls before a kill",
     fix: isOld ? `boot Linux 4.20 or newer; this is ${kernel(files)}` : bootWith(files, "psi=1"),
   };
 }
@@ -266,7 +266,7 @@ function checkSwap(meminfo: Meminfo | undefined): Check {
       name,
       state: "partial",
       found: "none",
-      costs: "nothing to give way to at a peak: the kill comes early and without warning",
+      impact: "no room to swap at a peak: kills come early and without warning",
       fix: "fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile",
     };
   }
@@ -278,8 +278,8 @@ function checkSwap(meminfo: Meminfo | undefined): Check {
     name,
     state: "partial",
     found: `${bytes(swapTotalBytes)}, ${free}`,
-    costs: "full swap is no swap: the next peak ends in a kill",
-    fix: "oom-exporter victims, for who holds it",
+    impact: "full swap is no swap: the next peak ends in a kill",
+    fix: "oom-exporter victims, to see which processes hold it",
   };
 }
 
@@ -290,40 +290,44 @@ function checkOvercommit(files: HostFiles, meminfo: Meminfo | undefined): Check 
     return {
       name,
       state: "partial",
-      found: "1: whatever is asked for is promised",
-      costs: "a program that asks for too much is not refused, somebody is killed later",
+      found: "1: always overcommit",
+      impact: "a program that asks for too much is not refused; a process is killed later",
       fix: "sysctl -w vm.overcommit_memory=0, unless a program (Redis) wants 1",
     };
   }
-  if (mode !== "2") return ok(name, mode === "0" ? "0: only the absurd is refused" : "not known");
+  if (mode !== "2") return ok(name, mode === "0" ? "0: heuristic overcommit" : "not known");
   const { committedAsBytes = 0, commitLimitBytes = 0 } = meminfo ?? {};
-  return ok(name, `2: strict, ${percent(committedAsBytes, commitLimitBytes)} promised`);
+  return ok(name, `2: strict, ${percent(committedAsBytes, commitLimitBytes)} committed`);
 }
 
 function checkPanic(files: HostFiles): Check {
   const name = "vm.panic_on_oom";
   const value = textOf(files, "sys/vm/panic_on_oom");
-  if (value === undefined || value === "0") return ok(name, `${value ?? "not known"}: kills`);
+  if (value === undefined || value === "0") {
+    return ok(name, value === undefined ? "not known" : "0: OOM killer, no panic");
+  }
   return {
     name,
     state: "partial",
-    found: `${value}: the machine panics where it would kill`,
-    costs: "no kill, no page: the host is gone",
-    fix: "sysctl -w vm.panic_on_oom=0, and take it out of /etc/sysctl.d",
+    found: `${value}: panic instead of a kill`,
+    impact: "the host goes down instead of one process, and nothing is left to report it",
+    fix: "sysctl -w vm.panic_on_oom=0, and remove it from /etc/sysctl.d",
   };
 }
 
 function checkAllocatingTask(files: HostFiles): Check {
   const name = "vm.oom_kill_allocating_task";
   const value = textOf(files, "sys/vm/oom_kill_allocating_task");
-  if (value === undefined || value === "0") return ok(name, `${value ?? "not known"}: ranks`);
+  if (value === undefined || value === "0") {
+    return ok(name, value === undefined ? "not known" : "0: the process with the highest score");
+  }
   return {
     name,
     state: "partial",
-    found: `${value}: whoever asks for memory at that moment is killed`,
-    costs:
-      "nobody can say who dies next on a full host; oom-exporter itself is killed where it is the one that asks, at oom_score_adj -900 too",
-    fix: "sysctl -w vm.oom_kill_allocating_task=0, and take it out of /etc/sysctl.d",
+    found: `${value}: the task that asks for memory at that moment is killed`,
+    impact:
+      "the next victim of the host cannot be predicted; oom-exporter itself is killed if it is the task that asks, even at oom_score_adj -900",
+    fix: "sysctl -w vm.oom_kill_allocating_task=0, and remove it from /etc/sysctl.d",
   };
 }
 
@@ -342,7 +346,7 @@ function checkState({ stateDirectory: path, user, place }: DoctorOptions): Check
       name,
       state: "missing",
       found: `${path}: ${obstacle}`,
-      costs: "counts start at 0 with each start, and kills while it was down are not counted",
+      impact: "counts start at 0 at each start, and kills during down time are not counted",
       fix: ways[place],
     };
   }
@@ -351,7 +355,7 @@ function checkState({ stateDirectory: path, user, place }: DoctorOptions): Check
       name,
       state: "partial",
       found: `${path}: in the container's own layer`,
-      costs: "a new container begins at 0",
+      impact: "a new container starts at 0",
       fix: ways[place],
     };
   }
@@ -386,8 +390,8 @@ async function checkAddress(address: ListenAddress): Promise<Check> {
     const serving = await versionServedAt(address);
     if (serving !== undefined) return ok(name, `served by oom-exporter ${serving}`);
     const [found = "", fix = ""] = error.message.split("; ");
-    const costs = "oom-exporter does not start: nothing is seen";
-    return { name, state: "missing", found, costs, fix };
+    const impact = "oom-exporter does not start: nothing is seen";
+    return { name, state: "missing", found, impact, fix };
   }
 }
 

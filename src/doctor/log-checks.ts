@@ -70,7 +70,7 @@ export function checkRing(ring: Ring, options: LogCheckOptions): Check {
     name: ringName,
     state: "missing",
     found: wordFor(ring.error),
-    costs: "nothing to fall back on where the log file goes blind or has gaps",
+    impact: "nothing to fall back on where the log file goes blind or has gaps",
     fix: ringFix(options),
   };
 }
@@ -83,7 +83,7 @@ export function checkKernelLog(ring: Ring, options: LogCheckOptions): Check {
       name: logCheckName,
       state: "missing",
       found: "not read: --kernel-log.source=none",
-      costs: unseen,
+      impact: unseen,
       fix: "start oom-exporter without --kernel-log.source=none",
     };
   }
@@ -93,7 +93,7 @@ export function checkKernelLog(ring: Ring, options: LogCheckOptions): Check {
       name: logCheckName,
       state: "missing",
       found: passedOver.map(({ source, obstacle }) => `${source.path}: ${obstacle}`).join("; "),
-      costs: unseen,
+      impact: unseen,
       fix: sourceFix(options, passedOver),
     };
   }
@@ -112,7 +112,7 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
       name: logCheckName,
       state: "missing",
       found: `${path}: ${wordFor(error)}`,
-      costs: unseen,
+      impact: unseen,
       fix: groupFix(path, options),
     };
   }
@@ -124,7 +124,7 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
       name: logCheckName,
       state: "partial",
       found: `${path}: no line with a time`,
-      costs: "no proof that the log is written at all",
+      impact: "no proof that the log is written at all",
       fix: restart,
     };
   }
@@ -134,7 +134,7 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
       name: logCheckName,
       state: mode === "auto" ? "partial" : "missing",
       found: `${found}, none since boot`,
-      costs: mode === "auto" ? "nothing of this boot has been written to it yet" : unseen,
+      impact: mode === "auto" ? "nothing of this boot has been written to it yet" : unseen,
       fix: restart,
     };
   }
@@ -143,7 +143,7 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
       name: logCheckName,
       state: mode === "auto" ? "partial" : "missing",
       found: `${found}, but the kernel last wrote ${ago(ring.lastMs, clock.nowMs())}`,
-      costs:
+      impact:
         mode === "auto"
           ? "a kill shows only when the kernel's count has been ahead for 10 s"
           : unseen,
@@ -155,7 +155,7 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
       name: logCheckName,
       state: "partial",
       found,
-      costs: "users can write lines into it that look like the kernel's",
+      impact: "users can write lines into it that look like the kernel's",
       fix: ringFix(options),
     };
   }

@@ -21,7 +21,7 @@ export function checkProtection({ value, mayLower }: OwnScoreAdj, place: Place):
       value === 0
         ? "0, and this user may not lower it"
         : `${value}: set by what started it, and left alone`,
-    costs: "on a full host oom-exporter can be killed before the process that fills it",
+    impact: "on a full host oom-exporter can be killed before the process that fills it",
     fix: ways[place],
   };
 }

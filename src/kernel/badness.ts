@@ -57,8 +57,13 @@ export function badnessRules(release: string | undefined): BadnessRules {
   };
 }
 
-/** The oom_score_adj that takes a task out of the choice. */
-export const unkillableScoreAdj = -1000;
+/** OOM_SCORE_ADJ_MIN: the kernel never chooses a task that has it. */
+const unkillableScoreAdj = -1000;
+
+/** True where oom_score_adj takes a task out of the choice. */
+export function isUnkillable(oomScoreAdj: number): boolean {
+  return oomScoreAdj === unkillableScoreAdj;
+}
 
 /** What a task's badness is made of, in bytes. */
 export interface BadnessTask {
@@ -80,7 +85,7 @@ export function badnessPages(
   pageBytes: number,
   rules: BadnessRules,
 ): number | undefined {
-  if (task.oomScoreAdj === unkillableScoreAdj) return undefined;
+  if (isUnkillable(task.oomScoreAdj)) return undefined;
   const held = task.residentBytes + task.swapBytes + task.pageTablesBytes;
   let points = Math.floor(held / pageBytes);
   if (rules.adminDiscount && task.isAdmin) points -= Math.floor((points * 3) / 100);
@@ -92,7 +97,7 @@ export function badnessPages(
 export type Protection = "unkillable" | "protected" | "default" | "sacrificial";
 
 export function protectionOf(oomScoreAdj: number): Protection {
-  if (oomScoreAdj === unkillableScoreAdj) return "unkillable";
+  if (isUnkillable(oomScoreAdj)) return "unkillable";
   if (oomScoreAdj < 0) return "protected";
   return oomScoreAdj === 0 ? "default" : "sacrificial";
 }

@@ -1,5 +1,5 @@
 import { readdirSync, readlinkSync, statSync } from "node:fs";
-import { unkillableScoreAdj } from "../kernel/badness.ts";
+import { isUnkillable } from "../kernel/badness.ts";
 import { decimalAt, signedDecimalAt } from "../kernel/flat-keyed.ts";
 import { fromHierarchyRoot, isOutsideNamespace, memoryCgroupOf } from "../kernel/process-cgroup.ts";
 import { type ProcessStat, parseProcessStat } from "../kernel/process-stat.ts";
@@ -276,7 +276,7 @@ export class ProcessTable {
 
   #readLeaders(count: number): void {
     for (const [rank, entry] of this.#ranked.entries()) {
-      const isDue = rank < count || entry.reading?.scoreAdj === unkillableScoreAdj;
+      const isDue = rank < count || isUnkillable(entry.reading?.scoreAdj ?? 0);
       if (isDue && entry.passes > youngPasses && this.#entries.get(entry.pid) === entry) {
         this.#guard(entry, () => this.#readMemory(entry));
       } else {

@@ -6,7 +6,7 @@ import type { Host } from "../sources/host.ts";
 import { FileUnavailable } from "../sources/host-files.ts";
 import type { ProcessPass } from "../sources/process-table.ts";
 import type { HostTotals, Snapshot, SnapshotKeeper } from "../sources/snapshot.ts";
-import { Victims } from "../victims/scope-victims.ts";
+import { ScopeVictims } from "../victims/scope-victims.ts";
 import { dangerSeconds, secondsLeft } from "./findings.ts";
 import { type HostHour, memoryInUse } from "./host-hour.ts";
 import type { Moment } from "./last-hour.ts";
@@ -61,12 +61,12 @@ function rankable({ meminfo, processes }: HostSeen): ProcessPass["processes"] {
 /** How the host stands now and how its last hour went, for the status page and the API. */
 export class HostStatus {
   readonly #options: HostStatusOptions;
-  readonly #victims: Victims;
+  readonly #victims: ScopeVictims;
   #last: { snapshot: Snapshot; atMs: number } | undefined;
 
   constructor(options: HostStatusOptions) {
     this.#options = options;
-    this.#victims = new Victims(options.host);
+    this.#victims = new ScopeVictims(options.host);
   }
 
   /**

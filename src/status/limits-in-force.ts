@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { ancestorsOf } from "../kernel/cgroup-path.ts";
 import type { CgroupReading } from "../sources/cgroup-reading.ts";
 import { unreclaimableBytes } from "../sources/cgroup-reading.ts";
 
@@ -56,14 +56,4 @@ export function limitsInForce(limits: readonly LimitReading[]): LimitReading[] {
 
 function leftBytes({ reading, limitBytes, unreclaimableBytes }: LimitReading): number {
   return limitBytes - (unreclaimableBytes ?? reading.currentBytes);
-}
-
-/** The paths above a path, the nearest first. */
-function ancestorsOf(path: string): string[] {
-  const ancestors: string[] = [];
-  for (let above = path; above !== "/"; ) {
-    above = dirname(above);
-    ancestors.push(above);
-  }
-  return ancestors;
 }

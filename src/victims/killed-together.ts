@@ -1,8 +1,8 @@
-import { dirname, join } from "node:path";
-import { unkillableScoreAdj } from "../kernel/badness.ts";
+import { join } from "node:path";
+import { isUnkillable } from "../kernel/badness.ts";
+import { ancestorsOf, isWithin } from "../kernel/cgroup-path.ts";
 import { type ProcessReading, sizeBytes, taskPath } from "../sources/process-table.ts";
 import { addressSpaceOf } from "./address-space.ts";
-import { isWithin } from "./next-victim.ts";
 import type { VictimRankingOptions } from "./victim-ranking.ts";
 
 /** Two readings of one address space, a second apart, may differ by this share of its size. */
@@ -13,7 +13,7 @@ const alikeAtMost = 32;
 const neighboursAtMost = 4;
 
 /** Who dies with whom, in one scope at one moment. */
-export class KillReach {
+export class KilledTogether {
   readonly #options: VictimRankingOptions;
   readonly #processes: readonly ProcessReading[];
   readonly #scope: string;
@@ -29,7 +29,7 @@ export class KillReach {
   }
 
   /** Those that a kill of `process` takes along, and what all of them hold. */
-  reachOf(process: ProcessReading): { others: ProcessReading[]; freesBytes: number } {
+  with(process: ProcessReading): { others: ProcessReading[]; freesBytes: number } {
     const group = this.#groupOf(process.cgroup);
     const members = group === undefined ? [] : this.#membersOf(group);
     const others = new Map<number, ProcessReading>();
@@ -44,7 +44,7 @@ export class KillReach {
 
   #membersOf(group: string): ProcessReading[] {
     return this.#processes.filter(
-      ({ scoreAdj, cgroup }) => scoreAdj !== unkillableScoreAdj && isWithin(cgroup, group),
+      ({ scoreAdj, cgroup }) => !isUnkillable(scoreAdj) && isWithin(cgroup, group),
     );
   }
 
@@ -105,10 +105,11 @@ export class KillReach {
     const { files, tree } = this.#options;
     if (tree?.hierarchy.version !== "v2") return undefined;
     let group: string | undefined;
-    for (let path = cgroup; ; path = dirname(path)) {
+    for (const path of [cgroup, ...ancestorsOf(cgroup)]) {
       const file = join(tree.hierarchy.directory, path, "memory.oom.group");
       if (files.textIfReadable(file)?.trim() === "1") group = path;
-      if (path === this.#scope || path === "/") return group;
+      if (path === this.#scope) break;
     }
+    return group;
   }
 }

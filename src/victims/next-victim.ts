@@ -11,7 +11,7 @@
  *
  * vm.oom_kill_allocating_task and vm.panic_on_oom decide without looking at anybody.
  */
-import { type BadnessRules, badnessPages, unkillableScoreAdj } from "../kernel/badness.ts";
+import { type BadnessRules, badnessPages, isUnkillable } from "../kernel/badness.ts";
 import type { ProcessStat } from "../kernel/process-stat.ts";
 import type { ProcessMemory } from "../kernel/process-status.ts";
 
@@ -58,11 +58,11 @@ export function cgroupScope(
 }
 
 /** True where the kernel never chooses the process, whatever runs out. */
-export function isUntouchable(candidate: Candidate, hostInit: boolean): boolean {
-  return candidate.scoreAdj === unkillableScoreAdj || (hostInit && candidate.pid === 1);
+export function isExempt(candidate: Candidate, hostInit: boolean): boolean {
+  return isUnkillable(candidate.scoreAdj) || (hostInit && candidate.pid === 1);
 }
 
-/** The order in which the kernel would choose, the next victim first, untouchable ones left out. */
+/** The order in which the kernel would choose, the next victim first, exempt ones left out. */
 export function rankVictims<Task extends Candidate>(
   candidates: readonly Task[],
   scope: VictimScope,
@@ -70,7 +70,7 @@ export function rankVictims<Task extends Candidate>(
   const { rules } = scope;
   const points = new Map<Task, number>();
   for (const candidate of candidates) {
-    if (isUntouchable(candidate, scope.hostInit)) continue;
+    if (isExempt(candidate, scope.hostInit)) continue;
     const badness = badnessPages(
       badnessTask(candidate, scope),
       scope.totalBytes,
@@ -95,7 +95,7 @@ function badnessTask(candidate: Candidate, { pageBytes, rules }: VictimScope) {
   return { ...memory, residentBytes, oomScoreAdj: scoreAdj, isAdmin };
 }
 
-/** Above 0 where the kernel comes by `a` after `b`. */
+/** Positive if the kernel visits `a` after `b`. */
 function order(a: Candidate, b: Candidate, { cgroupOrder }: VictimScope): number {
   if (cgroupOrder !== undefined && a.cgroup !== undefined && b.cgroup !== undefined) {
     const between = a.cgroup === b.cgroup ? 0 : cgroupOrder(a.cgroup, b.cgroup);
@@ -115,10 +115,4 @@ function childrenFirst<Task extends Candidate>(ranked: readonly Task[]): Task[] 
     else siblings.push(task);
   }
   return [...new Set(ranked.flatMap((task) => [...(children.get(task.pid) ?? []), task]))];
-}
-
-/** True for `path` itself and all below it; a cgroup that is not known is in none. */
-export function isWithin(cgroup: string | undefined, path: string): boolean {
-  if (cgroup === undefined) return false;
-  return path === "/" || cgroup === path || cgroup.startsWith(`${path}/`);
 }

@@ -1,14 +1,14 @@
-import { unkillableScoreAdj } from "../kernel/badness.ts";
+import { isUnkillable } from "../kernel/badness.ts";
+import { isWithin } from "../kernel/cgroup-path.ts";
 import type { Owner } from "../kills/owner.ts";
 import type { CgroupReading } from "../sources/cgroup-reading.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
 import type { HostTotals } from "../sources/snapshot.ts";
-import { KillReach } from "./killed-together.ts";
-import { isWithin } from "./next-victim.ts";
+import { KilledTogether } from "./killed-together.ts";
 import { VictimRanking, type VictimRankingOptions } from "./victim-ranking.ts";
 
-export interface VictimsOptions extends VictimRankingOptions {
+export interface ScopeVictimsOptions extends VictimRankingOptions {
   owners: OwnerNames;
 }
 
@@ -50,11 +50,11 @@ export interface VictimsAnswer {
 }
 
 /** Ranks who dies next, for the API, the status page and the command alike. */
-export class Victims {
-  readonly #options: VictimsOptions;
+export class ScopeVictims {
+  readonly #options: ScopeVictimsOptions;
   readonly #ranking: VictimRanking;
 
-  constructor(options: VictimsOptions) {
+  constructor(options: ScopeVictimsOptions) {
     this.#options = options;
     this.#ranking = new VictimRanking(options);
   }
@@ -69,7 +69,7 @@ export class Victims {
       candidates: this.#ranking.rank(processes, totals, cgroup),
       unkillable: processes.filter(
         (process) =>
-          process.scoreAdj === unkillableScoreAdj &&
+          isUnkillable(process.scoreAdj) &&
           (cgroup === undefined || isWithin(process.cgroup, cgroup.path)),
       ),
     };
@@ -81,11 +81,11 @@ export class Victims {
     processes: readonly ProcessReading[],
     top: number,
   ): VictimsAnswer {
-    const kills = new KillReach(this.#options, processes, scope);
+    const together = new KilledTogether(this.#options, processes, scope);
     return {
       scope,
       victims: candidates.slice(0, top).map((process, index) => {
-        const { others, freesBytes } = kills.reachOf(process);
+        const { others, freesBytes } = together.with(process);
         return {
           rank: index + 1,
           pid: process.pid,

@@ -1,18 +1,13 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { type BadnessRules, badnessRules } from "../kernel/badness.ts";
+import { isWithin } from "../kernel/cgroup-path.ts";
 import type { CgroupReading } from "../sources/cgroup-reading.ts";
 import type { CgroupTree } from "../sources/cgroup-tree.ts";
 import type { HostFiles } from "../sources/host-files.ts";
 import type { ProcessReading, ProcessTable } from "../sources/process-table.ts";
 import type { HostTotals } from "../sources/snapshot.ts";
-import {
-  cgroupScope,
-  isUntouchable,
-  isWithin,
-  rankVictims,
-  type VictimScope,
-} from "./next-victim.ts";
+import { cgroupScope, isExempt, rankVictims, type VictimScope } from "./next-victim.ts";
 
 export interface VictimRankingOptions {
   files: HostFiles;
@@ -36,7 +31,7 @@ export class VictimRanking {
 
   /**
    * Who would die, the next one first, if the host ran out of memory or, given a cgroup, if that hit
-   * the limit on it: all but the untouchable.
+   * the limit on it: all but the exempt.
    * @param processes all of the host, as just read
    */
   rank(
@@ -62,7 +57,7 @@ export class VictimRanking {
     totals: HostTotals,
   ): ProcessReading | undefined {
     const scope = this.#scope(totals);
-    const highest = processes.find((process) => !isUntouchable(process, scope.hostInit))?.score;
+    const highest = processes.find((process) => !isExempt(process, scope.hostInit))?.score;
     // A child that dies for its parent may have any score.
     const equals = scope.rules.childrenFirst
       ? processes

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdirSync, statSync, utimesSync, writeFileSync } 
 import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { type DoctorIo, doctor, placeOf } from "../../src/commands/doctor.ts";
-import type { Check, Place } from "../../src/doctor/check.ts";
+import type { ChecksAnswer, Place } from "../../src/doctor/check.ts";
 import type { OwnScoreAdj } from "../../src/sources/own-score-adj.ts";
 import { startExporter, temporaryDirectory } from "../setup/exporter-process.ts";
 import { addKthreadd, addProcess } from "../setup/process-files.ts";
@@ -95,7 +95,7 @@ async function run(
 /** The exit code, and the checks by name. */
 async function checksOf(host: Host, args: string[] = [], io: Partial<DoctorIo> = {}) {
   const { code, stdout } = await run(host, ["--json", ...args], io);
-  const { checks } = JSON.parse(stdout) as { checks: Check[] };
+  const { checks } = JSON.parse(stdout) as ChecksAnswer;
   return { code, checks, of: (name: string) => checks.find((check) => check.name === name) };
 }
 
@@ -127,8 +127,8 @@ ok       port 0                      free
 
 swap: partial
   Found  none
-  Costs  nothing to give way to at a peak: the kill comes early and without warning
-  Mend   fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile
+  Impact  nothing to give way to at a peak: the kill comes early and without warning
+  Fix     fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile
 
 Seen as user oom-exporter on the host: what holds for the exporter is what its own user sees, with
 its flags.
@@ -242,7 +242,7 @@ describe("the kernel log", () => {
     chmodSync(path, 0);
     const args = ["--json", `--kernel-log.file=${path}`];
     const { stdout, code } = await withoutPrivilege(() => run(host, args, { place }));
-    const check = (JSON.parse(stdout) as { checks: Check[] }).checks[0];
+    const check = (JSON.parse(stdout) as ChecksAnswer).checks[0];
     expect(code).toBe(1);
     expect(check).toMatchObject({ state: "missing", fix: fix.replace("4", `${gid}`) });
   });
@@ -368,7 +368,7 @@ describe("what else is looked at", () => {
     ["overcommit_memory", 1],
     ["panic_on_oom", 1],
     ["oom_kill_allocating_task", 1],
-  ])("calls vm.%s = %i partial, with the sysctl that mends it", async (name, value) => {
+  ])("calls vm.%s = %i partial, with the sysctl that fixes it", async (name, value) => {
     const host = new Host();
     host.write("proc/sys/vm", { [name]: value });
     const check = (await checksOf(host)).of(`vm.${name}`);
@@ -385,7 +385,7 @@ describe("what else is looked at", () => {
     expect(check?.costs).toContain("oom-exporter itself is killed where it is the one that asks");
   });
 
-  it.each<[OwnScoreAdj, Place, Partial<Check>]>([
+  it.each<[OwnScoreAdj, Place, Partial<ChecksAnswer["checks"][number]>]>([
     [{ value: -900, mayLower: false }, "host", { state: "ok", found: "-900: killed late" }],
     [
       { value: 0, mayLower: true },
@@ -461,7 +461,7 @@ describe("what else is looked at", () => {
       [main, "doctor", "--json", `--state.directory=${host.state}`],
       { encoding: "utf8", uid, gid },
     );
-    const checks = (JSON.parse(stdout) as { checks: Check[] }).checks;
+    const checks = (JSON.parse(stdout) as ChecksAnswer).checks;
     expect(checks.find(({ name }) => name === "state directory")).toMatchObject({
       state: "missing",
       found: expect.stringMatching(/: not writable for \S+$/),

@@ -41,7 +41,7 @@ function addCgroup(host: TemporaryTree, path: string, files: Record<string, stri
 }
 
 describe("oom-exporter victims", () => {
-  it("answers first, ranks as the kernel does, and ends with the untouchable", () => {
+  it("answers first, ranks as the kernel does, and ends with the exempt", () => {
     const { code, stdout, stderr } = run(fixtureHost("v2-systemd"));
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(`\n${stdout}`).toBe(`
@@ -62,7 +62,7 @@ free 70.7 MiB.
  11     318 systemd-journal  systemd-journald.service      12.5 MiB  -250   502  12.6 MiB
  12     934 postgres         postgresql@15-main.service     210 MiB  -500   362   211 MiB
 
-Untouchable (oom_score_adj -1000): sshd (pid 702) holds 1.7 MiB, under 1 % of the host's memory.
+Exempt (oom_score_adj -1000): sshd (pid 702) holds 1.7 MiB, under 1 % of the host's memory.
 `);
   });
 
@@ -118,7 +118,7 @@ Untouchable (oom_score_adj -1000): sshd (pid 702) holds 1.7 MiB, under 1 % of th
     addProcess(host, 11, { scoreAdj: -1000, residentKb: 1024 });
     expect(run(host.roots).stdout.replaceAll("\n", " ")).toBe(
       "If the host ran out of memory now, the kernel would find nobody that it may kill and would panic.  " +
-        "Untouchable (oom_score_adj -1000): 2 processes hold 3 MiB, under 1 % of the host's memory; " +
+        "Exempt (oom_score_adj -1000): 2 processes hold 3 MiB, under 1 % of the host's memory; " +
         "the largest: p10 (pid 10) 2 MiB, p11 (pid 11) 1 MiB. ",
     );
   });
@@ -151,12 +151,12 @@ describe("oom-exporter victims --cgroup", () => {
     expect(pidsIn("--cgroup=/")).toEqual([13, 11, 10]);
   });
 
-  it("names the limit, and counts the untouchable in it only", () => {
+  it("names the limit, and counts the exempt in it only", () => {
     const { stdout } = run(hostWithLimits().roots, ["--cgroup=/shop"]);
     expect(stdout).toContain(
       "If /shop reached its limit of 64 MiB (94 % in use) now, the kernel would kill p10",
     );
-    expect(stdout).toContain("Untouchable here (oom_score_adj -1000): p12 (pid 12) holds 100 KiB");
+    expect(stdout).toContain("Exempt here (oom_score_adj -1000): p12 (pid 12) holds 100 KiB");
   });
 
   it("names the cgroup above whose limit it is", () => {

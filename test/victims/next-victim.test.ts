@@ -4,7 +4,7 @@ import { badnessRules } from "../../src/kernel/badness.ts";
 import {
   type Candidate,
   cgroupScope,
-  isUntouchable,
+  isExempt,
   rankVictims,
   type VictimScope,
 } from "../../src/victims/next-victim.ts";
@@ -114,8 +114,8 @@ describe("who dies next", () => {
     fc.assert(
       fc.property(tasks, release, (all, of) => {
         const ranked = rankVictims(all, on(of));
-        expect(ranked.some((one) => isUntouchable(one, true))).toBe(false);
-        expect(ranked.length).toBe(all.filter((one) => !isUntouchable(one, true)).length);
+        expect(ranked.some((one) => isExempt(one, true))).toBe(false);
+        expect(ranked.length).toBe(all.filter((one) => !isExempt(one, true)).length);
         expect(new Set(ranked).size).toBe(ranked.length);
       }),
     );
