@@ -48,9 +48,10 @@ const everything = [""];
 const mayUse: [room: string, allowed: string[]][] = [
   ["kernel/", []],
   ["text/", []],
+  ["collections/", []],
   ["kernel-log/", ["text/"]],
-  ["kills/", ["kernel-log/", "text/"]],
-  ["sources/", ["kernel/", "kernel-log/local-time", "kills/owner"]],
+  ["kills/", ["kernel-log/", "kernel/badness", "kernel/cgroup-path", "text/", "collections/"]],
+  ["sources/", ["kernel/", "kernel-log/local-time", "kills/owner", "collections/"]],
   ["log-sources/", ["kernel-log/", "sources/", "kills/kill-log"]],
   ["victims/", ["kernel/", "sources/", "kills/owner"]],
   ["metrics/catalog", []],
@@ -134,7 +135,7 @@ describe("the house", () => {
   });
 
   it("has pure parsers: kernel, kernel-log and runtime-files use nothing of Node.js", () => {
-    const pure = /^(kernel|kernel-log|text)\/|^sources\/runtime-files\.ts$/;
+    const pure = /^(kernel|kernel-log|text|collections)\/|^sources\/runtime-files\.ts$/;
     for (const { path, imports } of files.filter(({ path }) => pure.test(path))) {
       expect(
         imports.filter((target) => target.startsWith("node:")),

@@ -1,3 +1,5 @@
+import { isWithin } from "../kernel/cgroup-path.ts";
+
 /** How long a kill without a known cgroup is held back. */
 export const heldAtMostMs = 500;
 /** Lines and counter rises weighed against each other; older ones are given up. */
@@ -178,22 +180,17 @@ function directEvidence(facts: VictimFacts): string | undefined {
   if (stillThere?.comm === comm) {
     const cgroup = stillThere.cgroup.replace(/ \(deleted\)$/, "");
     // On v1 the kernel shows `/` for a task that is exiting; a victim in `/` has no other trace.
-    if (cgroup !== "/" && isWithin(cgroup, facts)) return cgroup;
+    if (cgroup !== "/" && mayHaveDiedIn(cgroup, facts)) return cgroup;
   }
   if (remembered?.comm === comm && (uid ?? remembered.uid) === remembered.uid) {
-    if (isWithin(remembered.cgroup, facts)) return remembered.cgroup;
+    if (mayHaveDiedIn(remembered.cgroup, facts)) return remembered.cgroup;
   }
   return undefined;
 }
 
 /** The root has no limit: no memory cgroup kill has its victim there. */
-function isWithin(cgroup: string, { within, isMemcgKill }: VictimFacts): boolean {
-  return isAtOrBelow(cgroup, within) && !(isMemcgKill && cgroup === "/");
-}
-
-function isAtOrBelow(cgroup: string, ancestor: string | undefined): boolean {
-  if (ancestor === undefined || ancestor === "/") return true;
-  return cgroup === ancestor || cgroup.startsWith(`${ancestor}/`);
+function mayHaveDiedIn(cgroup: string, { within, isMemcgKill }: VictimFacts): boolean {
+  return isWithin(cgroup, within ?? "/") && !(isMemcgKill && cgroup === "/");
 }
 
 /** Lines that could be exchanged for each other: the same rises may be theirs. */
@@ -242,7 +239,7 @@ function mayBeOf(line: Line, rise: Rise): boolean {
     return false;
   }
   if (line.cgroup !== undefined) return line.cgroup === rise.cgroup;
-  return isAtOrBelow(rise.cgroup, line.within);
+  return isWithin(rise.cgroup, line.within ?? "/");
 }
 
 /** Every unit of every rise given to a line: a flow from rises to classes of lines. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
+import { BoundedMap } from "../collections/bounded-map.ts";
 import type { OomKillReport } from "../kernel-log/oom-report.ts";
-import { BoundedMap } from "./bounded-map.ts";
 
 /** Kills remembered one by one; of older ones only the newest printk time per boot is kept. */
 export const identityLimit = 10_000;

@@ -1,4 +1,4 @@
-import { BoundedMap } from "./bounded-map.ts";
+import { BoundedMap } from "../collections/bounded-map.ts";
 import { type CommandCount, CommandKills } from "./command-kills.ts";
 import { type Constraint, constraints, type Kill } from "./kill.ts";
 import {

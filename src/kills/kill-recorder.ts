@@ -1,7 +1,7 @@
+import { BoundedMap } from "../collections/bounded-map.ts";
 import type { KernelMessage } from "../kernel-log/kernel-message.ts";
 import type { OomKillReport } from "../kernel-log/oom-report.ts";
 import { type Attributed, Attribution, type SeenProcess } from "./attribution.ts";
-import { BoundedMap } from "./bounded-map.ts";
 import type { Kill, KillContext } from "./kill.ts";
 import { incidentOf, type KillSighting, sightingOf } from "./kill-deduplicator.ts";
 import type { KillEntry, KillLedger } from "./kill-ledger.ts";

@@ -20,6 +20,7 @@ import {
   statSync,
 } from "node:fs";
 import { join } from "node:path";
+import { LeastRecentMap } from "../collections/bounded-map.ts";
 import { type Owner, ownerOfCgroup } from "../kills/owner.ts";
 import {
   containerdNames,
@@ -72,16 +73,16 @@ const maxIndexBytes = 8 << 20;
 export class OwnerNames {
   readonly #rootfs: string;
   readonly #now: () => number;
-  readonly #byCgroup: LeastRecent<Lookup>;
-  readonly #found: LeastRecent<Names>;
+  readonly #byCgroup: LeastRecentMap<string, Lookup>;
+  readonly #found: LeastRecentMap<string, Names>;
   readonly #cached = new Map<string, { value: unknown; readAtMs: number }>();
 
   constructor(options: OwnerNamesOptions) {
     this.#rootfs = options.rootfs;
     this.#now = options.now;
     const maxEntries = options.maxEntries ?? 8_192;
-    this.#byCgroup = new LeastRecent(maxEntries);
-    this.#found = new LeastRecent(maxEntries);
+    this.#byCgroup = new LeastRecentMap(maxEntries);
+    this.#found = new LeastRecentMap(maxEntries);
   }
 
   /**
@@ -356,30 +357,4 @@ function named(owner: Owner, names: Names): Owner {
     podUid: owner.podUid ?? names.podUid ?? null,
     runtime: owner.runtime ?? names.runtime ?? null,
   };
-}
-
-class LeastRecent<T> {
-  readonly #entries = new Map<string, T>();
-  readonly #maxEntries: number;
-
-  constructor(maxEntries: number) {
-    this.#maxEntries = maxEntries;
-  }
-
-  get(key: string): T | undefined {
-    const value = this.#entries.get(key);
-    if (value !== undefined) {
-      this.#entries.delete(key);
-      this.#entries.set(key, value);
-    }
-    return value;
-  }
-
-  set(key: string, value: T): void {
-    this.#entries.delete(key);
-    this.#entries.set(key, value);
-    if (this.#entries.size > this.#maxEntries) {
-      this.#entries.delete(this.#entries.keys().next().value as string);
-    }
-  }
 }

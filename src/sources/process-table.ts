@@ -1,4 +1,5 @@
 import { readdirSync, readlinkSync, statSync } from "node:fs";
+import { BoundedMap } from "../collections/bounded-map.ts";
 import { isUnkillable } from "../kernel/badness.ts";
 import { decimalAt, signedDecimalAt } from "../kernel/flat-keyed.ts";
 import { fromHierarchyRoot, isOutsideNamespace, memoryCgroupOf } from "../kernel/process-cgroup.ts";
@@ -78,7 +79,9 @@ const rememberGoneAtMost = 4096;
 export class ProcessTable {
   readonly #options: ProcessTableOptions;
   readonly #entries = new Map<number, Entry>();
-  readonly #gone = new Map<number, ProcessIdentity & { untilMs: number }>();
+  readonly #gone = new BoundedMap<number, ProcessIdentity & { untilMs: number }>(
+    rememberGoneAtMost,
+  );
   /** As the last pass ranked them; some may be gone since. */
   #ranked: Entry[] = [];
   #turn = 0;
@@ -452,14 +455,13 @@ export class ProcessTable {
     if (reading === undefined) return;
     const { comm, uid, cgroup } = reading;
     const untilMs = this.#options.now() + rememberGoneForMs;
-    this.#gone.delete(pid);
     this.#gone.set(pid, { comm, uid, cgroup, untilMs });
   }
 
   #forgetLongGone(): void {
     const now = this.#options.now();
     for (const [pid, { untilMs }] of this.#gone) {
-      if (untilMs > now && this.#gone.size <= rememberGoneAtMost) return;
+      if (untilMs > now) return;
       this.#gone.delete(pid);
     }
   }

@@ -15,3 +15,12 @@ export class BoundedMap<Key, Value> extends Map<Key, Value> {
     return this;
   }
 }
+
+/** A map that keeps the `limit` entries asked for or set last. */
+export class LeastRecentMap<Key, Value> extends BoundedMap<Key, Value> {
+  override get(key: Key): Value | undefined {
+    const value = super.get(key);
+    if (value !== undefined) this.set(key, value);
+    return value;
+  }
+}
