@@ -118,16 +118,16 @@ ok       memory cgroups
 ok       view of the host            the host's own: 2 processes, kthreadd in sight
 ok       memory pressure             /proc/pressure/memory
 partial  swap                        none
-ok       vm.overcommit_memory        0: only the absurd is refused
-ok       vm.panic_on_oom             0: kills
-ok       vm.oom_kill_allocating_task 0: ranks
+ok       vm.overcommit_memory        0: heuristic overcommit
+ok       vm.panic_on_oom             0: OOM killer, no panic
+ok       vm.oom_kill_allocating_task 0: the process with the highest score
 ok       own oom_score_adj           -900: killed late
 ok       state directory             /state: writable
 ok       port 0                      free
 
 swap: partial
-  Found  none
-  Impact  nothing to give way to at a peak: the kill comes early and without warning
+  Found   none
+  Impact  no room to swap at a peak: kills come early and without warning
   Fix     fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile
 
 Seen as user oom-exporter on the host: what holds for the exporter is what its own user sees, with
@@ -382,7 +382,7 @@ describe("what else is looked at", () => {
     const host = new Host();
     host.write("proc/sys/vm", { oom_kill_allocating_task: 1 });
     const check = (await checksOf(host)).of("vm.oom_kill_allocating_task");
-    expect(check?.costs).toContain("oom-exporter itself is killed where it is the one that asks");
+    expect(check?.costs).toContain("oom-exporter itself is killed if it is the task that asks");
   });
 
   it.each<[OwnScoreAdj, Place, Partial<ChecksAnswer["checks"][number]>]>([

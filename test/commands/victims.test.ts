@@ -117,7 +117,7 @@ Exempt (oom_score_adj -1000): sshd (pid 702) holds 1.7 MiB, under 1 % of the hos
     addProcess(host, 10, { scoreAdj: -1000, residentKb: 2048 });
     addProcess(host, 11, { scoreAdj: -1000, residentKb: 1024 });
     expect(run(host.roots).stdout.replaceAll("\n", " ")).toBe(
-      "If the host ran out of memory now, the kernel would find nobody that it may kill and would panic.  " +
+      "If the host ran out of memory now, the kernel would find no process that it may kill and would panic.  " +
         "Exempt (oom_score_adj -1000): 2 processes hold 3 MiB, under 1 % of the host's memory; " +
         "the largest: p10 (pid 10) 2 MiB, p11 (pid 11) 1 MiB. ",
     );
