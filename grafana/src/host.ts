@@ -163,7 +163,7 @@ export function host(): Dashboard {
           table({
             title: "Next to die at each limit",
             description:
-              "Whom the kernel would kill if the host, or a cgroup that is 80 % full, met its limit now. A cgroup's own limit takes only what is inside it.",
+              "Whom the kernel would kill if the host, or a cgroup that holds 80 % of its limit, ran out now. A cgroup's own limit takes only what is inside it.",
             width: 12,
             height: 8,
             unit: "none",
