@@ -503,7 +503,7 @@ describe("the port", () => {
 it("exits with 1 where no procfs is at the place that was given", async () => {
   const host = new Host();
   const { code, stdout } = await run(host, ["--json"], {}, "/nonexistent");
-  const { checks } = JSON.parse(stdout) as { checks: Check[] };
+  const { checks } = JSON.parse(stdout) as ChecksAnswer;
   expect(code).toBe(1);
   expect(checks.find(({ name }) => name === "view of the host")).toMatchObject({
     state: "missing",
