@@ -14,7 +14,7 @@ import type { OomConstraint } from "./constraint-line.ts";
 import { decodeUtf8 } from "./kernel-text.ts";
 
 const raw = String.raw;
-const prefixes = raw`Memory cgroup out of memory(?: \([a-z_]+\))?|Out of [mM]emory(?: in UB \d{1,10}| \([a-z_]+\))?|No available memory (?:\(MPOL_BIND\)|in cpuset)`;
+const prefixes = raw`Memory cgroup out of memory(?: \([a-z_]+\))?|Out of [mM]emory(?: in UB \w{1,12}| \([a-z_]+\))?|No available memory (?:\(MPOL_BIND\)|in cpuset)`;
 /** How such a line begins. A mail may break it at a blank. */
 export const killHead = new RegExp(
   raw`^\s*(?:(${prefixes}):\s{1,4})?(?:OOM\s{1,4}k|K)illed\s{1,4}process\s{1,4}(\d+)\b`,
@@ -37,7 +37,7 @@ const brokenHead = new RegExp(
 
 /** Whether a text is the beginning of a kill line and ends before the pid. */
 export function beginsKill(text: string): boolean {
-  if (text.length > 100 || !/(?:OOM|illed|process|emory:|UB \d{1,10}:)\s*$/.test(text))
+  if (text.length > 100 || !/(?:OOM|illed|process|emory:|UB \w{1,12}:)\s*$/.test(text))
     return false;
   return brokenHead.test(text);
 }
@@ -56,6 +56,10 @@ const anyKill = new RegExp(
 );
 const announced = new RegExp(raw`(${prefixes}): [Kk]ill process \d{1,10} \(`);
 
+const quotedAnnouncement = new RegExp(
+  raw`(?:${prefixes}): [Kk]ill process \d{1,10} \([^)]{0,15}\) score \d{1,5}\b`,
+);
+
 /** The kill line that a text quotes, by itself; `undefined` where it quotes none. */
 export function quotedKill(text: string): string | undefined {
   const kill = anyKill.exec(text.slice(0, 4096))?.[0];
@@ -64,6 +68,11 @@ export function quotedKill(text: string): string | undefined {
   if (whole === undefined) return undefined;
   const prefix = whole.startsWith("Killed") ? announced.exec(text.slice(0, 4096))?.[1] : undefined;
   return prefix === undefined ? whole : `${prefix}: ${whole}`;
+}
+
+/** The same, or the line before it where the quotation ends there: whom the kernel chose. */
+export function quotedText(text: string): string | undefined {
+  return quotedKill(text) ?? quotedAnnouncement.exec(text.slice(0, 4096))?.[0];
 }
 
 /** A task's name has at most 15 bytes; longer ones stand in text that only looks like the kernel's. */

@@ -158,7 +158,7 @@ export class KillScanner {
   /** A text that was filtered is short: what is still at hand of the log is all of it, or its end. */
   #tellFragments(): void {
     const window = this.#bytes();
-    if (!window.includes("oom") && !window.includes("Out of memory")) return;
+    if (!["oom", "ut of memory"].some((words) => window.includes(words))) return;
     const finder = new FragmentFinder();
     const reader = this.#newReader();
     let line = this.#lineAt(0);

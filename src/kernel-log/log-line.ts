@@ -30,7 +30,7 @@ import {
   plausible,
 } from "./kernel-message.ts";
 import { decodeUtf8, unescapeDmesg, unescapeSyslog } from "./kernel-text.ts";
-import { looksLikeKill, quotedKill } from "./kill-line.ts";
+import { looksLikeKill, quotedText } from "./kill-line.ts";
 import type { LogClock } from "./local-time.ts";
 import { messageOfObject, parseJson } from "./log-object.ts";
 import {
@@ -136,6 +136,7 @@ export class KernelMessageReader {
     if (this.#previousIsKmsg && kmsgProperty.test(line)) return undefined;
 
     const quoting = this.#quotes;
+    const headingMs = this.#headingMs;
     this.#quotes = false;
     const shipped = this.#copied ? this.#readShipped(line) : undefined;
     if (shipped !== undefined) return shipped;
@@ -151,7 +152,8 @@ export class KernelMessageReader {
     if (this.#previous === undefined) {
       const text = this.#copied ? withoutIndentation(line).replace(taskStamp, "") : line;
       const bare = messageOf(text, plausible(text));
-      bare.timeMs = this.#headingMs;
+      this.#headingMs = headingMs;
+      bare.timeMs = headingMs;
       return bare;
     }
     if (this.#previousIsCopy) line = withoutQuoteMarks(line);
@@ -177,11 +179,11 @@ export class KernelMessageReader {
     this.#quotes = true;
     const stamp = takeIsoStamp(line, this.#clock) ?? takeSyslogStamp(line, this.#clock);
     const text = line.slice(at + "OOMKilling".length);
-    return quotedKill(text) === undefined ? undefined : this.#quoted(text, stamp?.timeMs);
+    return quotedText(text) === undefined ? undefined : this.#quoted(text, stamp?.timeMs);
   }
 
   #quoted(text: string, timeMs: number | undefined): KernelMessage {
-    const message = messageOf(quotedKill(text) ?? text, "unverified");
+    const message = messageOf(quotedText(text) ?? text, "unverified");
     message.timeMs = timeMs;
     message.isQuoted = true;
     return message;
@@ -373,7 +375,7 @@ export class KernelMessageReader {
     if (object === undefined) return undefined;
     const before = Number(time) * 1000 || takeIsoStamp(time.trim(), this.#clock)?.timeMs;
     const timeMs = object.timeMs ?? before;
-    const text = object.isQuoted ? quotedKill(object.text) : object.text;
+    const text = object.isQuoted ? quotedText(object.text) : object.text;
     if (text === undefined) return undefined;
     const message = object.isKernelText
       ? messageOf(text, object.origin)

@@ -36,7 +36,7 @@ export class FragmentFinder {
 
   push(message: KernelMessage, lineNumber?: number): void {
     const { text, origin, timeMs } = message;
-    if (origin === "user" || message.isQuoted || !/oom|Out of|ut of memory/.test(text)) return;
+    if (origin === "user" || !/oom|Out of|ut of memory/.test(text)) return;
     if (text.startsWith("Out of memory and no killable")) this.#header = undefined;
     const trigger = text.includes("oom-killer: ") ? parseHeader(text)?.comm : undefined;
     if (trigger !== undefined) {

@@ -152,6 +152,10 @@ export class OomReportAssembler {
    * behind it.
    */
   push(message: KernelMessage, lineNumber?: number, endOffset?: number): void {
+    if (message.isQuoted) {
+      this.#readQuoted(message, lineNumber);
+      return;
+    }
     const previous = this.#previous;
     this.#previous = message;
     if (previous !== undefined && isCopy(previous, message) && !killHead.test(message.text)) return;
@@ -175,6 +179,15 @@ export class OomReportAssembler {
     }
     this.#previousText = message.text;
     this.#read(message, lineNumber, endOffset);
+  }
+
+  /** What somebody else tells of a kill stands for itself, whatever event the log is in. */
+  #readQuoted(message: KernelMessage, lineNumber: number | undefined): void {
+    const kill = parseKillLine(message.text);
+    if (kill === undefined) return;
+    const report = { ...reportOf(kill, undefined, undefined, false), killLine: message };
+    if (lineNumber !== undefined) report.lineNumber = lineNumber;
+    this.#tell({ kind: "kill", report });
   }
 
   /** The log ends here (or is cut): a line still waiting for its rest is told as what it is. */
@@ -456,7 +469,9 @@ export class OomReportAssembler {
         message.sequence === undefined &&
         message.printkMicros === torn.message.printkMicros &&
         (message.printkMicros !== undefined || message.timeMs === torn.message.timeMs));
-    const startsAnew = killHead.test(message.text) || message.text.includes("invoked oom-killer");
+    const isRest = beginsKill(torn.text) && /^(?:OOM k|K)illed\b/.test(message.text);
+    const startsAnew =
+      (killHead.test(message.text) && !isRest) || message.text.includes("invoked oom-killer");
     if (!sameRecord || startsAnew || torn.lines >= maxTornLines) {
       this.#giveUpTorn(torn);
       return false;

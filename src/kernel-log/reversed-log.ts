@@ -22,24 +22,32 @@ export interface TurnedPiece {
 interface Stamp {
   timeMs: number;
   printkMicros: number;
+  isUsers: boolean;
 }
+
+/** Steps that other programs' lines must go back by: a daemon's line may be late. */
+const fewestSteps = 3;
 
 /** Whether the stamps at the beginning of a log run backwards. */
 export function isReversed(head: Uint8Array, clock: LogClock): boolean {
-  const text = Buffer.from(head).toString("latin1");
-  let forward = 0;
-  let backward = 0;
-  let before: Stamp | undefined;
-  for (const stamp of stampsOfLines(text, clock)) {
-    if (before !== undefined) {
-      // printk's clock starts anew with each boot: it decides only where the wall clock does not.
-      const step = stamp.timeMs - before.timeMs || stamp.printkMicros - before.printkMicros;
-      if (step > 0) forward += 1;
-      if (step < 0) backward += 1;
-    }
-    before = stamp;
+  const stamps = stampsOfLines(Buffer.from(head).toString("latin1"), clock);
+  const ofKernel = stepsOf(stamps.filter(({ isUsers }) => !isUsers));
+  if (ofKernel.forward !== ofKernel.backward) return ofKernel.backward > ofKernel.forward;
+  const { forward, backward } = stepsOf(stamps);
+  return backward > forward && backward >= fewestSteps;
+}
+
+function stepsOf(stamps: readonly Stamp[]): { forward: number; backward: number } {
+  let [forward, backward] = [0, 0];
+  for (const [index, stamp] of stamps.entries()) {
+    const before = stamps[index - 1];
+    if (before === undefined) continue;
+    // printk's clock starts again with each boot: it decides only where the wall clock does not.
+    const step = stamp.timeMs - before.timeMs || stamp.printkMicros - before.printkMicros;
+    if (step > 0) forward += 1;
+    if (step < 0) backward += 1;
   }
-  return backward > forward;
+  return { forward, backward };
 }
 
 function stampsOfLines(text: string, clock: LogClock): Stamp[] {
@@ -47,9 +55,10 @@ function stampsOfLines(text: string, clock: LogClock): Stamp[] {
   return text.split("\n").flatMap((line) => {
     const message = reader.read(line);
     if (message === undefined || message.continues) return [];
-    const { timeMs, printkMicros } = message;
+    const { timeMs, printkMicros, origin } = message;
     if (timeMs === undefined && printkMicros === undefined) return [];
-    return [{ timeMs: timeMs ?? 0, printkMicros: printkMicros ?? 0 }];
+    const isUsers = origin === "user";
+    return [{ timeMs: timeMs ?? 0, printkMicros: printkMicros ?? 0, isUsers }];
   });
 }
 

@@ -1,0 +1,236 @@
+import { spawnSync } from "node:child_process";
+import * as zlib from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { explain } from "../../src/commands/explain.ts";
+import type { Kill } from "../../src/kills/kill.ts";
+
+/* Texts as people hand them over: filtered, quoted, pasted, packed. */
+
+const sizes = "total-vm:8kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB";
+const kill = `Memory cgroup out of memory: Killed process 42 (java) ${sizes}, UID:0 pgtables:4kB oom_score_adj:0`;
+const constraint =
+  "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/docker/0074,task_memcg=/docker/0074,task=java,pid=7134,uid=0";
+
+async function run(args: string[], text: string | Uint8Array) {
+  let [stdout, stderr] = ["", ""];
+  const code = await explain([...args, "-"], {
+    stdout: { write: (part) => (stdout += part) },
+    stderr: { write: (part) => (stderr += part) },
+    stdin: (async function* () {
+      yield typeof text === "string" ? Buffer.from(text) : text;
+    })(),
+    clock: () => Date.parse("2026-11-21T00:00:00Z"),
+    rootfs: "/no/such/root",
+    env: {},
+  });
+  return { code, stdout, stderr };
+}
+
+async function killsIn(text: string | Uint8Array): Promise<Kill[]> {
+  const { stdout } = await run(["--json"], text);
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
+}
+
+const shown = (kills: Kill[]) =>
+  kills.map(({ pid, comm, time, source }) => ({ pid, comm, time, line: source.line }));
+
+describe("a report without its kill line", () => {
+  it("is said to be one, and counts as no kill", async () => {
+    const { code, stdout } = await run([], `Nov 20 13:23:50 web1 kernel: ${constraint}\n`);
+    expect(code).toBe(0);
+    expect(stdout).toBe(
+      "An OOM report without its kill line: java (pid 7134) in cgroup /docker/0074; the rest was filtered out or lost [-:1]\n",
+    );
+  });
+
+  it("is an object on standard error with --json", async () => {
+    const { code, stdout, stderr } = await run(["--json"], `[1.000000] ${constraint}\n`);
+    expect([code, stdout]).toEqual([0, ""]);
+    expect(JSON.parse(stderr)).toEqual({
+      fragment: {
+        pid: 7134,
+        comm: "java",
+        cgroup: "/docker/0074",
+        limitCgroup: "/docker/0074",
+        source: { name: "-", line: 1 },
+      },
+    });
+  });
+
+  it.each([
+    [
+      "only who asked",
+      "[1.000000] java invoked oom-killer: gfp_mask=0xd0, order=0\n",
+      "asked for by java",
+    ],
+    [
+      "whom the reaper took",
+      "[1.0000] oom_reaper: reaped process 7 (php), now anon-rss:0kB, file-rss:0kB\n",
+      "php (pid 7)",
+    ],
+    [
+      "whom an old kernel chose",
+      "[1.000] Out of memory: Kill process 7 (php) score 9 or sacrifice child\n",
+      "php (pid 7)",
+    ],
+  ])("may say %s", async (_what, text, words) => {
+    expect((await run([], text)).stdout).toContain(words);
+  });
+
+  it("is one report, however many of its lines are left", async () => {
+    const text = `[1.000000] java invoked oom-killer: gfp_mask=0xd0, order=0\n[1.000001] ${constraint}\n[1.000002] oom_reaper: reaped process 7134 (java), now anon-rss:0kB\n`;
+    expect((await run([], text)).stdout.trim().split("\n")).toHaveLength(1);
+  });
+
+  it("is not told where a kill line is there, nobody was killed, or a program says so", async () => {
+    expect((await run([], `[1.000000] ${constraint}\n[1.000001] ${kill}\n`)).stdout).not.toContain(
+      "without its kill line",
+    );
+    expect(
+      (
+        await run(
+          [],
+          "[1.000000] a invoked oom-killer: gfp_mask=0xd0, order=0\n[1.000001] Out of memory and no killable processes...\n",
+        )
+      ).stdout,
+    ).toContain("No out-of-memory kill");
+    expect((await run([], `Nov 20 13:23:50 web1 app[7]: ${constraint}\n`)).stdout).toContain(
+      "No out-of-memory kill",
+    );
+  });
+});
+
+describe("an event of Kubernetes that quotes the kernel", () => {
+  const event = {
+    metadata: { name: "node.17683ea4", managedFields: [{ manager: "npd" }] },
+    involvedObject: { kind: "Node", name: "node" },
+    reason: "OOMKilling",
+    message: kill,
+    source: { component: "kernel-monitor", host: "node" },
+    lastTimestamp: "2026-11-20T13:23:50Z",
+  };
+  const said = [{ pid: 42, comm: "java", time: "2026-11-20T13:23:50.000Z", line: 1 }];
+
+  it.each([
+    ["flat", JSON.stringify(event)],
+    ["nested", JSON.stringify({ verb: "ADDED", event })],
+    ["in a container's output", JSON.stringify({ log: JSON.stringify(event), stream: "stdout" })],
+  ])("is a kill at second hand: %s", async (_form, text) => {
+    const kills = await killsIn(`${text}\n`);
+    expect(shown(kills)).toEqual(said);
+    expect(kills[0]?.source.secondHand).toBe(true);
+    expect(kills[0]?.constraint).toBe("memcg");
+  });
+
+  it("is one in kubectl's list, and in its description", async () => {
+    for (const text of [
+      `LAST SEEN   TYPE      REASON       OBJECT      MESSAGE\n2m          Warning   OOMKilling   node/web1   ${kill}\n`,
+      `Events:\n  Type     Reason      Age  From            Message\n  Warning  OOMKilling  2m   kernel-monitor  ${kill}\n`,
+      `  Warning  OOMKilling  2m  kernel-monitor, node  Memory cgroup out of memory: Kill process 42 (java) score 9 or sacrifice child\nKilled process 42 (java) ${sizes}\n`,
+    ]) {
+      const [first, ...others] = await killsIn(text);
+      expect(first).toMatchObject({ pid: 42, comm: "java", source: { secondHand: true } });
+      expect(others).toEqual([]);
+    }
+  });
+
+  it("is the kernel's own kill where that stands there too, before it or behind", async () => {
+    const own = `Nov 20 13:23:50 web1 kernel: ${kill}\n`;
+    const quoted = `2m  Warning  OOMKilling  node/web1  ${kill}\n`;
+    for (const text of [own + quoted, quoted + own, quoted + own + quoted]) {
+      const kills = await killsIn(text);
+      expect(kills).toHaveLength(1);
+      expect(kills[0]?.source.secondHand).toBeUndefined();
+    }
+    expect(await killsIn(quoted + quoted)).toHaveLength(1);
+  });
+
+  it("that is not of a kill is none", async () => {
+    const system = { ...event, message: "System OOM encountered, victim process: java, pid: 42" };
+    expect(await killsIn(JSON.stringify(system))).toEqual([]);
+  });
+});
+
+describe("a pasted text", () => {
+  const line = `Nov 20 13:23:50 web1 kernel: ${kill}`;
+  const said = [{ pid: 42, comm: "java", time: "2026-11-20T13:23:50.000Z", line: 1 }];
+
+  it.each(["\u00a0", "\u202f", "\u3000"])("may have blanks of another kind: %j", async (blank) => {
+    expect(shown(await killsIn(`${line.replaceAll(" ", blank)}\n`))).toEqual(said);
+  });
+
+  it("may have blanks between the stamp and the message", async () => {
+    const text = line.replace("kernel: ", "kernel:   ");
+    expect(shown(await killsIn(`${text}\n`))).toEqual(said);
+    expect(
+      await killsIn(`[1.000000]  \t${kill}\n[2.000000]    ${kill.replace("42", "43")}\n`),
+    ).toHaveLength(2);
+  });
+
+  it.each([
+    ["behind Killed", line.replace("Killed process", "Killed\nprocess")],
+    ["behind Killed, quoted", `> ${line.replace("Killed process", "Killed\n> process")}`],
+    ["behind process", line.replace("process 42", "process\n42")],
+    ["behind the prefix", line.replace(": Killed", ":\nKilled")],
+    ["behind the name", line.replace("(java) ", "(java)\n")],
+    ["twice", line.replace("Killed process", "Killed\nprocess").replace(", anon", ",\nanon")],
+    [
+      "in OpenVZ's words",
+      "Nov 20 13:23:50 web1 kernel: Out of memory in UB 7: OOM \nkilled process 42 (java) score 0 vm:8kB, rss:4kB, swap:0kB",
+    ],
+  ])("may be broken by a mail %s", async (_where, text) => {
+    expect(shown(await killsIn(`${text}\n`))).toEqual(said);
+  });
+
+  it("may have a stamp of another tool before the kernel's bare lines", async () => {
+    const text = `Timestamp:2020-07-01 10:04:39\nKilled process 300907 (java) ${sizes}\n`;
+    expect(shown(await killsIn(text))).toEqual([
+      { pid: 300907, comm: "java", time: "2020-07-01T10:04:39.000Z", line: 2 },
+    ]);
+    expect(await killsIn(`2020-07-01 10:04:39\n${kill}\n${constraint}\n`)).toHaveLength(1);
+  });
+
+  it("that a program quotes behind a stamp and words of its own is no kill", async () => {
+    const text = `2020-07-01 10:04:39 web1 app[7]: dmesg says\nKilled process 300907 (java) ${sizes}\n`;
+    expect(await killsIn(text)).toEqual([]);
+  });
+});
+
+describe("a line that looks like a kill in a vendor's words", () => {
+  it("is told with its place", async () => {
+    const { stdout } = await run([], "[1.000000] lmk: Killed process 12 (a) adj=9 free=7\n");
+    expect(stdout).toContain("1 line looks like a kill and fits no kernel's format: -:1\n");
+  });
+});
+
+describe("a compressed log", () => {
+  const text = `Nov 20 13:23:50 web1 kernel: ${kill}\n`;
+  const has = (program: string) => spawnSync(program, ["--version"]).error === undefined;
+  const unpacksZstd = "createZstdDecompress" in zlib || has("zstd");
+
+  it.runIf(has("xz"))("may be xz's", async () => {
+    expect(await killsIn(spawnSync("xz", ["-c"], { input: text }).stdout)).toHaveLength(1);
+  });
+
+  it.runIf(has("bzip2"))("may be bzip2's", async () => {
+    expect(await killsIn(spawnSync("bzip2", ["-c"], { input: text }).stdout)).toHaveLength(1);
+  });
+
+  it.runIf(unpacksZstd && has("zstd"))("may be zstd's", async () => {
+    expect(await killsIn(spawnSync("zstd", ["-c"], { input: text }).stdout)).toHaveLength(1);
+  });
+
+  it("that is damaged is said to be, or that there is no program for it", async () => {
+    const { code, stderr } = await run(
+      [],
+      Buffer.from("\xfd7zXZ\x00 and nothing of the kind", "latin1"),
+    );
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^oom-exporter explain: standard input: (?:damaged xz data|compressed with xz, and there is no program)/,
+    );
+  });
+});
