@@ -88,8 +88,9 @@ export function takeLabels(
  */
 export function shippedObject(line: string): { time: string; json: string } | undefined {
   const match = shippedHead.exec(line);
+  if (match === null) return undefined;
   const end = line.lastIndexOf("}");
-  if (match === null || end < match[0].length) return undefined;
+  if (end < match[0].length) return undefined;
   const json = line.slice(match[0].length, end + 1);
   const isRuby = /^\{"[^"]{1,80}"=>/.test(json);
   return { time: match[1] ?? match[2] ?? "", json: isRuby ? jsonOfRuby(json) : json };

@@ -37,17 +37,19 @@ const brokenHead = new RegExp(
 
 /** Whether a text is the beginning of a kill line and ends before the pid. */
 export function beginsKill(text: string): boolean {
-  if (text.length > 100 || !/(?:OOM|illed|process|emory:|UB \w{1,12}:)\s*$/.test(text))
-    return false;
-  return brokenHead.test(text);
+  if (text.length > 100) return false;
+  const end = text.trimEnd();
+  return brokenEnds.some((words) => end.endsWith(words)) && brokenHead.test(text);
 }
+
+const brokenEnds = ["illed", "process", "OOM", ":"];
 
 /** A line of a kernel that says in words of its own that it killed; the console's secure attention key kills too. */
 const likeKill = /^(?!SAK\b)[\w .()[\]:-]{0,60}?\b[Kk]illed process \d+,? ?(?:UID \d+,? ?)?\(/;
 
 /** Whether a kernel's text looks like a kill, in a form that may be no kernel's known one. */
 export function looksLikeKill(text: string): boolean {
-  return likeKill.test(text);
+  return text.includes("illed process ") && likeKill.test(text);
 }
 
 const anyKill = new RegExp(
