@@ -386,7 +386,9 @@ export class KernelMessageReader {
     message.printkMicros ??= object.printkMicros;
     message.bootId ??= object.bootId;
     message.callerId ??= object.callerId;
-    if (object.isQuoted) message.isQuoted = true;
+    // In a log that is followed a quotation is a program's line.
+    if (object.isQuoted && this.#copied) message.isQuoted = true;
+    else if (object.isQuoted) message.origin = "user";
     return message;
   }
 

@@ -5,6 +5,7 @@
  *   kern.log.1  kern.log.2.gz   logrotate; a higher number is older
  *   kern.log-20261121[-SSSS].gz logrotate with dateext, or dateformat
  *   kern-20261121.log           logrotate with extension
+ *   archive/kern.log.1          logrotate with olddir, where its configuration says so
  *   kern.log.old                moved by hand: only looked at for the file of a saved position
  *
  * Renamed files keep their inode, copied and compressed ones do not; all keep their first bytes.
@@ -14,6 +15,7 @@ import { basename, dirname, extname, join } from "node:path";
 import { gunzipSync, constants as zlibConstants } from "node:zlib";
 import { isSystemError } from "../sources/system-error.ts";
 import { hashHead, type LogPosition, maxHeadBytes } from "./log-identity.ts";
+import { oldDirectories } from "./logrotate-olddir.ts";
 import { type OpenLog, openLog, readAt } from "./open-log.ts";
 
 /** One file of the log, open. */
@@ -252,7 +254,10 @@ function olderFirst(names: Map<LogPart, RotatedName>): (a: LogPart, b: LogPart) 
   };
 }
 
-/** Everything in the directory that may have been the log, also beside the target of a symbolic link. */
+/**
+ * Everything that may have been the log: beside it, beside the target of a symbolic link, and where
+ * logrotate's `olddir` puts it.
+ */
 function siblingPaths(path: string): { path: string; name: RotatedName }[] {
   const places = new Set([path]);
   try {
@@ -262,11 +267,12 @@ function siblingPaths(path: string): { path: string; name: RotatedName }[] {
   }
   const siblings: { path: string; name: RotatedName }[] = [];
   for (const place of places) {
-    const directory = dirname(place);
-    for (const file of entriesOf(directory)) {
-      const name = rotatedName(file, basename(place));
-      const sibling = join(directory, file);
-      if (name !== undefined && !places.has(sibling)) siblings.push({ path: sibling, name });
+    for (const directory of [dirname(place), ...oldDirectories(place)]) {
+      for (const file of entriesOf(directory)) {
+        const name = rotatedName(file, basename(place));
+        const sibling = join(directory, file);
+        if (name !== undefined && !places.has(sibling)) siblings.push({ path: sibling, name });
+      }
     }
   }
   return siblings;

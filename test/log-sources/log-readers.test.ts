@@ -88,6 +88,51 @@ function readRing(records: readonly string[]) {
   return reader;
 }
 
+describe("a line that looks like a kill in words of no known kernel", () => {
+  const vendors = "vendor: Killed process 12 (a) adj=9 free=7";
+
+  it("is counted, in a file and in the ring", async () => {
+    const reader = await readFile(`Nov 20 13:23:50 web1 kernel: ${vendors}\n`);
+    expect(reader.tally.unparsedKills).toBe(1);
+    reader.stop();
+    const ring = readRing([`3,1,1000,-;${vendors}\n`]);
+    await ring.drain();
+    expect(ring.tally.unparsedKills).toBe(1);
+    ring.stop();
+  });
+
+  it("is not, where a program wrote it", async () => {
+    const reader = await readFile(`Nov 20 13:23:50 web1 app[7]: ${vendors}\n`);
+    expect(reader.tally.unparsedKills).toBe(0);
+    reader.stop();
+  });
+});
+
+describe("a kill of OpenVZ's kernel", () => {
+  it("is read in a log that is followed", async () => {
+    const reader = await readFile(
+      "Nov 20 13:23:50 web1 kernel: Out of memory in UB 7: OOM killed process 42 (npm) score 0 vm:8kB, rss:4kB, swap:0kB\n",
+    );
+    expect(pids).toEqual([42]);
+    reader.stop();
+  });
+});
+
+describe("an event of Kubernetes that quotes a kill", () => {
+  it("is no kill of a log that is followed", async () => {
+    const kill = "Out of memory: Killed process 42 (a) total-vm:8kB, anon-rss:4kB, file-rss:0kB";
+    const reader = await readFile(
+      [
+        `${JSON.stringify({ reason: "OOMKilling", message: kill })}\n`,
+        `${JSON.stringify({ event: { reason: "OOMKilling", message: kill } })}\n`,
+        `2m  Warning  OOMKilling  node/web1  ${kill}\n`,
+      ].join(""),
+    );
+    expect(pids).toEqual([]);
+    reader.stop();
+  });
+});
+
 describe("a line that makes this program throw", () => {
   const pidsAround = [1, 2, 4, 5];
 
