@@ -38,11 +38,11 @@ const brokenHead = new RegExp(
 /** Whether a text is the beginning of a kill line and ends before the pid. */
 export function beginsKill(text: string): boolean {
   if (text.length > 100) return false;
-  const end = text.trimEnd();
-  return brokenEnds.some((words) => end.endsWith(words)) && brokenHead.test(text);
+  let end = text.length;
+  while (end > 0 && text.charCodeAt(end - 1) <= 0x20) end -= 1;
+  // Every line of a dump comes here: the last letters of `OOM`, `Killed` and `process`, and a colon.
+  return end > 0 && ":Mds".includes(text.charAt(end - 1)) && brokenHead.test(text);
 }
-
-const brokenEnds = ["illed", "process", "OOM", ":"];
 
 /** A line of a kernel that says in words of its own that it killed; the console's secure attention key kills too. */
 const likeKill = /^(?!SAK\b)[\w .()[\]:-]{0,60}?\b[Kk]illed process \d+,? ?(?:UID \d+,? ?)?\(/;
