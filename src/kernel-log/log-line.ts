@@ -164,7 +164,9 @@ export class KernelMessageReader {
 
   /** What a log shipper prints behind its own stamp and tag, and events of Kubernetes. */
   #readShipped(line: string): KernelMessage | undefined {
-    const object = line.startsWith("{") ? undefined : shippedObject(line);
+    const first = line.charCodeAt(0);
+    const mayBeShipped = first === 0x5b /* [ */ || (first >= 0x30 && first <= 0x39);
+    const object = mayBeShipped ? shippedObject(line) : undefined;
     if (object !== undefined) {
       const message = this.#readObject(parseJson(object.json), object.time);
       if (message !== undefined) {
@@ -174,7 +176,7 @@ export class KernelMessageReader {
         return message;
       }
     }
-    const at = line.startsWith("{") ? -1 : line.indexOf("OOMKilling");
+    const at = first === 0x7b /* { */ ? -1 : line.indexOf("OOMKilling");
     if (at < 0) return undefined;
     this.#quotes = true;
     const stamp = takeIsoStamp(line, this.#clock) ?? takeSyslogStamp(line, this.#clock);

@@ -207,12 +207,13 @@ export class OomReportAssembler {
 
   #read(message: KernelMessage, lineNumber?: number, endOffset?: number): void {
     const { text } = message;
-    const start = text.trimStart();
+    const start = text.charCodeAt(0) <= 0x20 ? text.trimStart() : text;
+    const mayKill = text.includes("illed");
     if (this.#stat?.readStat(text)) return;
     // Other messages may come between the lines of memory.stat (a record each since 6.5).
     if (this.#stat !== undefined && isBehindStat.test(text)) this.#stat = undefined;
 
-    if (text.includes("illed") && killHead.test(text)) {
+    if (mayKill && killHead.test(text)) {
       const kill = parseKillLine(text);
       this.#previousText = undefined;
       if (kill !== undefined) this.#kill(kill, message, lineNumber, endOffset);
@@ -229,7 +230,7 @@ export class OomReportAssembler {
       this.#readConstraint(start, message);
       return;
     }
-    if (looksLikeKill(text)) {
+    if (mayKill && looksLikeKill(text)) {
       this.#previousText = undefined;
       this.#tell({ kind: "unparsed", message, lineNumber });
       return;
