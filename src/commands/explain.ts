@@ -4,7 +4,6 @@ import { basename, join } from "node:path";
 import { helpText } from "../command-line/flag-help.ts";
 import { type FlagTable, parseFlags, UsageError } from "../command-line/flag-table.ts";
 import { parseKmsgRecord } from "../kernel-log/kernel-message.ts";
-import { quotedKill } from "../kernel-log/kill-line.ts";
 import { KillScanner } from "../kernel-log/kill-scanner.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
 import type { OomFragment } from "../kernel-log/oom-fragment.ts";
@@ -350,9 +349,10 @@ class Teller {
   }
 }
 
-/** What a kill's own line and its quotation have in common. */
-function quotedKey({ pid, comm, killLine }: OomKillReport): string {
-  return `${pid} ${comm} ${quotedKill(killLine.text) ?? killLine.text}`;
+/** What a kill's own line and its quotation have in common; a string that keeps no part of the log alive. */
+function quotedKey({ pid, comm, ...kill }: OomKillReport): string {
+  const { totalVmBytes, anonRssBytes, fileRssBytes, shmemRssBytes } = kill;
+  return JSON.stringify([pid, comm, totalVmBytes, anonRssBytes, fileRssBytes, shmemRssBytes]);
 }
 
 /** What is left of a report whose kill line is missing. */
