@@ -15,11 +15,12 @@ import type { SavedLedger } from "./kills/kill-ledger.ts";
 import { KernelLog } from "./log-sources/kernel-log.ts";
 import type { KmsgReader } from "./log-sources/kmsg-device.ts";
 import type { Logger } from "./logger.ts";
-import { addOwnSamples, type OwnProcess } from "./own-process.ts";
+import { addOwnSamples, LoopLag, type OwnProcess } from "./own-process.ts";
 import { bootIdIn } from "./sources/boot-id.ts";
 import { bootTimeMs } from "./sources/boot-time.ts";
 import { Host } from "./sources/host.ts";
 import { kernelKills } from "./sources/kernel-kills.ts";
+import { NewProcesses } from "./sources/new-processes.ts";
 import { ownProcfs } from "./sources/own-proc.ts";
 import type { OpenedState } from "./sources/state-directory.ts";
 import { hostTimeZone } from "./sources/time-zone.ts";
@@ -42,12 +43,16 @@ export interface ExporterOptions {
   printkClockMs: () => number;
 }
 
-const tickMs = 1000;
+/** Often enough for a process that lives half a second to be known before it is killed. */
+const beatMs = 250;
+const beatsPerTick = 4;
 
 /** Everything joined: one host's files read, its kills counted, served over HTTP. */
 export class Exporter {
   readonly #options: ExporterOptions;
   readonly #host: Host;
+  readonly #newProcesses: NewProcesses;
+  readonly #lag = new LoopLag(beatMs);
   readonly #kernelLog: KernelLog;
   readonly #counting: KillCounting;
   readonly #scraper: Scraper;
@@ -56,6 +61,7 @@ export class Exporter {
   #listeners: Listeners | undefined;
   #timer: NodeJS.Timeout | undefined;
   readonly #refused = { requests: 0, connections: 0 };
+  #beats = 0;
 
   constructor(options: ExporterOptions) {
     const { flags, state, own, log, nowMs, monotonicMs, printkClockMs, kmsg } = options;
@@ -75,6 +81,7 @@ export class Exporter {
       keepsDescriptors: true,
     });
     const { files, owners, table, tree } = host;
+    const ownProc = ownProcfs();
     const boot = bootIdIn(flags["path.procfs"]) ?? "";
     const kernelLog = new KernelLog({
       mode: flags.collectors.includes("kills") ? flags["kernel-log.source"] : "none",
@@ -105,9 +112,9 @@ export class Exporter {
       printkMs: printkClockMs,
       logger: log,
     });
+    const newProcesses = new NewProcesses({ files, ownProc, table, now: monotonicMs });
     const hour = new HostHour(monotonicMs);
     const keepers = [counting, hour];
-    const ownProc = ownProcfs();
     const collectors: Collector[] = [
       ...hostCollectors(host, {
         top: flags["collector.processes.top"],
@@ -120,7 +127,7 @@ export class Exporter {
       collectors: collectors.filter(({ name }) => flags.collectors.includes(name)),
       snapshot: (deadlineMs) => host.snapshot(deadlineMs),
       keepers,
-      addOwnSamples: (sink) => addOwnSamples(sink, own, ownProc, this.#refused),
+      addOwnSamples: (sink) => addOwnSamples(sink, own, ownProc, this.#refused, this.#lag),
       now: monotonicMs,
       log,
     });
@@ -150,6 +157,7 @@ export class Exporter {
 
     this.#options = options;
     this.#host = host;
+    this.#newProcesses = newProcesses;
     this.#kernelLog = kernelLog;
     this.#counting = counting;
     this.#scraper = scraper;
@@ -204,11 +212,7 @@ export class Exporter {
     const first = { collectors: ["cgroups", "processes"] as const };
     await scraper.scrape(first, { format: "text", gzip: false });
     counting.start();
-    this.#timer = setInterval(() => {
-      this.#connections.look();
-      counting.tick();
-      status.look();
-    }, tickMs);
+    this.#timer = setInterval(() => this.#beat(), beatMs);
     // A file's reader finds out in its first turn that it may not read it.
     await nextTurn();
     return this.#startUpLine(this.#listeners.urls);
@@ -220,7 +224,18 @@ export class Exporter {
     await this.#listeners?.close();
     this.#counting.stop();
     this.#options.state?.directory.close();
+    this.#newProcesses.close();
     this.#host.close();
+  }
+
+  /** Everything that waits hangs on this one timer: a wake-up costs more than most of what it is for. */
+  #beat(): void {
+    this.#lag.note(this.#options.monotonicMs());
+    this.#newProcesses.look();
+    if (++this.#beats % beatsPerTick !== 0) return;
+    this.#connections.look();
+    this.#counting.tick();
+    this.#status.look();
   }
 
   #startUpLine(urls: readonly string[]): string {

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import type { SampleSink } from "./collectors/collector.ts";
 import type { HostFiles } from "./sources/host-files.ts";
 import { maxDescriptors } from "./sources/own-proc.ts";
@@ -14,9 +14,40 @@ export interface OwnProcess {
   /** Lines of its own log that could not be written. */
   lostLogLines(): number;
   memory(): { heapTotal: number; heapUsed: number; external: number };
-  /** Delay of the event loop since it was last asked, in nanoseconds. */
-  eventLoopDelay(): { p50: number; p99: number };
 }
+
+/** How late a timer fires that is there anyway: a monitor of its own would wake the process ten times a second. */
+export class LoopLag {
+  readonly #everyMs: number;
+  readonly #lagsMs: number[] = [];
+  #lastMs: number | undefined;
+
+  /** @param everyMs the timer's interval */
+  constructor(everyMs: number) {
+    this.#everyMs = everyMs;
+  }
+
+  /** To be called by the timer, with the monotonic clock. */
+  note(nowMs: number): void {
+    const dueMs = (this.#lastMs ?? nowMs - this.#everyMs) + this.#everyMs;
+    this.#lastMs = nowMs;
+    this.#lagsMs.push(Math.max(0, nowMs - dueMs));
+    if (this.#lagsMs.length > keptLags) this.#lagsMs.shift();
+  }
+
+  /** Since it was last taken, in seconds; 0 where the timer has not fired since. */
+  take(): { p50: number; p99: number } {
+    const sorted = this.#lagsMs.sort((a, b) => a - b);
+    const quantile = (share: number) =>
+      (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0) / 1000;
+    const lag = { p50: quantile(0.5), p99: quantile(0.99) };
+    this.#lagsMs.length = 0;
+    return lag;
+  }
+}
+
+/** Some four minutes, where nobody scrapes. */
+const keptLags = 1000;
 
 /** The samples about the exporter itself. `ownProc` reads the /proc this process lives in. */
 export function addOwnSamples(
@@ -24,6 +55,7 @@ export function addOwnSamples(
   own: OwnProcess,
   ownProc: HostFiles,
   refused: { requests: number; connections: number },
+  lag: LoopLag,
 ): void {
   const { version, revision, nodeVersion: nodeversion } = own;
   sink.add("oom_exporter_build_info", 1, { version, revision, nodeversion });
@@ -36,9 +68,9 @@ export function addOwnSamples(
   sink.add("nodejs_heap_size_total_bytes", memory.heapTotal, {});
   sink.add("nodejs_heap_size_used_bytes", memory.heapUsed, {});
   sink.add("nodejs_external_memory_bytes", memory.external, {});
-  const delay = own.eventLoopDelay();
-  sink.add("nodejs_eventloop_lag_p50_seconds", delay.p50 / 1e9, {});
-  sink.add("nodejs_eventloop_lag_p99_seconds", delay.p99 / 1e9, {});
+  const { p50, p99 } = lag.take();
+  sink.add("nodejs_eventloop_lag_p50_seconds", p50, {});
+  sink.add("nodejs_eventloop_lag_p99_seconds", p99, {});
   const status = ownProc.textIfReadable(ownProc.procfs("self", "status")) ?? "";
   const fields = [
     ["process_resident_memory_bytes", "VmRSS"],
@@ -50,7 +82,13 @@ export function addOwnSamples(
   }
   const limit = maxDescriptors(ownProc);
   if (limit !== undefined) sink.add("process_max_fds", limit, {});
+  sink.add("process_open_fds", openDescriptors(ownProc), {});
+}
+
+/** The kernel tells their number as the size of the directory since 6.2; before, thousands are listed. */
+function openDescriptors(ownProc: HostFiles): number {
+  const directory = ownProc.procfs("self", "fd");
+  const { size } = statSync(directory);
   // Less the one that lists them.
-  const open = readdirSync(ownProc.procfs("self", "fd")).length - 1;
-  sink.add("process_open_fds", open, {});
+  return size > 0 ? size : readdirSync(directory).length - 1;
 }

@@ -1,7 +1,6 @@
 /** `oom-exporter [serve] [FLAGS]`: the exporter. */
 import { accessSync, constants } from "node:fs";
 import { hostname } from "node:os";
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import packageJson from "../../package.json" with { type: "json" };
 import { helpText } from "../command-line/flag-help.ts";
 import { Exporter } from "../exporter.ts";
@@ -19,8 +18,6 @@ const about =
   "Prometheus exporter for Linux out-of-memory kills: counts every one, says who was killed and why, and who is next.";
 /** Never prefixed by --path.rootfs: a container gets it as a device of its own. */
 const kmsgPath = "/dev/kmsg";
-/** Often enough to see a stall, seldom enough to cost nothing. */
-const eventLoopResolutionMs = 100;
 
 /**
  * Serves until a signal ends it.
@@ -110,8 +107,6 @@ function isWritable(path: string): boolean {
 }
 
 function ownProcess(version: string, lostLogLines: () => number): OwnProcess {
-  const delay = monitorEventLoopDelay({ resolution: eventLoopResolutionMs });
-  delay.enable();
   return {
     version,
     revision: process.env.OOM_EXPORTER_REVISION ?? "",
@@ -123,10 +118,5 @@ function ownProcess(version: string, lostLogLines: () => number): OwnProcess {
     },
     memory: () => process.memoryUsage(),
     lostLogLines,
-    eventLoopDelay: () => {
-      const percentiles = { p50: delay.percentile(50), p99: delay.percentile(99) };
-      delay.reset();
-      return percentiles;
-    },
   };
 }

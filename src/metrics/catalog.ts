@@ -575,13 +575,13 @@ export const catalog = {
     type: "gauge",
     collector: "exporter",
     labels: [],
-    help: "Median delay of the event loop since the last scrape, from perf_hooks.monitorEventLoopDelay.",
+    help: "Median delay of the event loop since the last scrape, measured by how late the exporter's own timer fires.",
   },
   nodejs_eventloop_lag_p99_seconds: {
     type: "gauge",
     collector: "exporter",
     labels: [],
-    help: "Delay of the event loop that 1 % exceed, since the last scrape, from perf_hooks.monitorEventLoopDelay.",
+    help: "Delay of the event loop that 1 % exceed, since the last scrape, measured by how late the exporter's own timer fires.",
   },
 } as const satisfies Record<string, MetricDefinition>;
 

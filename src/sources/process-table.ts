@@ -84,6 +84,8 @@ export class ProcessTable {
   );
   /** As the last pass ranked them; some may be gone since. */
   #ranked: Entry[] = [];
+  /** In their first second when last looked at. */
+  #young: Entry[] = [];
   #turn = 0;
   /** Counts the listings of procfs: an entry that the last one did not meet is gone. */
   #listings = 0;
@@ -147,19 +149,25 @@ export class ProcessTable {
    * Looks for new pids, and who they and those made within the last second are: such a one may just
    * have moved to its cgroup and become another program. Cheap enough for many times a second. Where
    * /proc cannot be listed, as when memory or descriptors are short, nobody new is known.
+   * @param list false where it is known that no process has been made since
    */
-  readYoung(): void {
+  readYoung({ list }: { list: boolean } = { list: true }): void {
     try {
-      this.#list();
+      if (list) this.#list();
     } catch (error) {
       if (!(error instanceof FileUnavailable)) throw error;
       return;
     }
     const youngSinceMs = this.#options.now() - youngMs;
-    for (const entry of [...this.#entries.values()].reverse()) {
-      if (entry.sinceMs < youngSinceMs) return;
-      this.#guard(entry, () => this.#readDetails(entry));
-    }
+    this.#young = this.#young.filter(
+      (entry) => entry.sinceMs >= youngSinceMs && this.#entries.get(entry.pid) === entry,
+    );
+    for (const entry of this.#young) this.#guard(entry, () => this.#readDetails(entry));
+  }
+
+  /** Whether a process that came since the first listing was less than a second old when last looked at. */
+  get hasYoung(): boolean {
+    return this.#young.length > 0;
   }
 
   /** Who `pid` was when last seen, also up to a minute after it has gone. */
@@ -218,7 +226,7 @@ export class ProcessTable {
         continue;
       }
       const scoreFile = new KeptFile(files.procfs(name, "oom_score"), files, descriptors);
-      this.#entries.set(pid, {
+      const entry: Entry = {
         pid,
         scoreFile,
         score: 0,
@@ -228,7 +236,9 @@ export class ProcessTable {
         isDenied: false,
         isIdle: false,
         isRanked: false,
-      });
+      };
+      this.#entries.set(pid, entry);
+      if (!isFirst) this.#young.push(entry);
     }
     for (const entry of this.#entries.values()) if (entry.listing !== listing) this.#drop(entry);
     this.#forgetLongGone();
