@@ -232,6 +232,7 @@ export class Exporter {
   #beat(): void {
     this.#lag.note(this.#options.monotonicMs());
     this.#newProcesses.look();
+    this.#kernelLog.beat();
     if (++this.#beats % beatsPerTick !== 0) return;
     this.#connections.look();
     this.#counting.tick();

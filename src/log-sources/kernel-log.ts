@@ -103,6 +103,11 @@ export class KernelLog implements KillLog {
     for (const { reader } of this.#sources) reader.stop();
   }
 
+  /** A few times a second: `/dev/kmsg` does not tell when it has more. */
+  beat(): void {
+    for (const { reader } of this.#sources) reader.beat();
+  }
+
   tick(unaccounted: number | undefined): void {
     if (this.#options.mode !== "auto") return;
     const nowMs = this.#options.monotonicMs();

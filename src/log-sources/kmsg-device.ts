@@ -54,9 +54,8 @@ export interface KmsgDeviceOptions {
 
 /** Longer than any record (8 KiB, CONSOLE_EXT_LOG_MAX): a shorter buffer would be refused with EINVAL. */
 const recordBytes = 16 * 1024;
-/** A flood fills a small ring (128 KiB) in some 100 ms. */
+/** While records come: a flood fills a small ring (128 KiB) in some 100 ms. */
 const busyPollMs = 25;
-const quietPollMs = 50;
 const reopenMs = 5000;
 /** Records read before other work gets its turn. */
 const turnRecords = 2000;
@@ -95,10 +94,16 @@ export class KmsgDevice {
     return { bootId: this.#options.bootId, sequence };
   }
 
-  /** Reads what the ring has, 2,000 records at most. Runs by itself every 25 to 50 ms. */
+  /** A few times a second: looks whether records have come. While they come it looks by itself, more often. */
+  beat(): void {
+    if (this.#timer === undefined) this.poll();
+  }
+
+  /** Reads what the ring has, 2,000 records at most. */
   poll(): void {
     clearTimeout(this.#timer);
-    let delayMs = reopenMs;
+    this.#timer = undefined;
+    let delayMs: number | undefined = reopenMs;
     try {
       this.#reader ??= this.#options.open();
       this.#setState({ up: true });
@@ -111,12 +116,12 @@ export class KmsgDevice {
         reason: `cannot read /dev/kmsg: ${obstacleText(obstacleOf("kmsg", error))}`,
       });
     }
-    if (this.#stopped || this.#options.watch === false) return;
+    if (delayMs === undefined || this.#stopped || this.#options.watch === false) return;
     this.#timer = setTimeout(() => this.poll(), delayMs);
   }
 
-  /** Returns when to look again. */
-  #readRecords(): number {
+  /** Returns when to look again; `undefined` where nothing came. */
+  #readRecords(): number | undefined {
     let count = 0;
     while (count < turnRecords && !this.#stopped && this.#reader !== undefined) {
       const length = readRecord(this.#reader, this.#buffer);
@@ -125,7 +130,7 @@ export class KmsgDevice {
           this.#caughtUp = true;
           this.#options.listener.caughtUp();
         }
-        return count > 0 ? busyPollMs : quietPollMs;
+        return count > 0 ? busyPollMs : undefined;
       }
       count++;
       this.#take(this.#buffer.subarray(0, length));

@@ -59,6 +59,8 @@ export abstract class LogReader {
 
   protected abstract begin(): void;
   abstract stop(): void;
+  /** A few times a second, for a source that does not tell when it has more. */
+  beat(): void {}
   /** Reads what is there at this moment. */
   abstract drain(): Promise<void>;
   /** From where reading on loses nothing and repeats no kill; absent while nothing has been read. */
@@ -234,6 +236,10 @@ export class KmsgDeviceReader extends LogReader {
 
   stop(): void {
     this.#device.stop();
+  }
+
+  override beat(): void {
+    this.#device.beat();
   }
 
   async drain(): Promise<void> {

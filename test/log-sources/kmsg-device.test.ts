@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import {
   KmsgDevice,
   type KmsgListener,
@@ -53,7 +53,7 @@ class Ring {
   };
 }
 
-function follow(ring: Ring, from: KmsgPosition | "start", bootId = "this-boot") {
+function follow(ring: Ring, from: KmsgPosition | "start", bootId = "this-boot", watch = false) {
   const seen: string[] = [];
   const listener: KmsgListener = {
     record: ({ raw, sequence, backlog }) => {
@@ -64,7 +64,7 @@ function follow(ring: Ring, from: KmsgPosition | "start", bootId = "this-boot") 
     stateChanged: ({ up, reason }) => seen.push(up ? "up" : `down: ${reason}`),
     lost: (_reason, records) => seen.push(`lost ${records}`),
   };
-  const device = new KmsgDevice({ open: ring.open, bootId, from, listener, watch: false });
+  const device = new KmsgDevice({ open: ring.open, bootId, from, listener, watch });
   device.start();
   return { device, seen, poll: () => device.poll() };
 }
@@ -163,6 +163,27 @@ test("the ring can be listed once, oldest first", () => {
     [0, "6,0,1000,-;one\n"],
     [1, "6,1,1000,-;two\n"],
   ]);
+});
+
+test("a beat reads a quiet ring; while records come it reads itself, without waiting for one", () => {
+  vi.useFakeTimers();
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  const ring = new Ring();
+  const { device, seen } = follow(ring, "start", "this-boot", true);
+  ring.print("one");
+  vi.advanceTimersByTime(1000);
+  expect(seen).toEqual(["up", "caught up"]);
+  device.beat();
+  ring.print("two");
+  vi.advanceTimersByTime(25);
+  ring.print("three");
+  vi.advanceTimersByTime(25);
+  expect(seen.slice(2)).toEqual(["0 one", "1 two", "2 three"]);
+  vi.advanceTimersByTime(25);
+  expect(vi.getTimerCount()).toBe(0);
+  device.stop();
 });
 
 function isKmsgReadable(): boolean {
