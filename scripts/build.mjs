@@ -6,7 +6,7 @@
  * `--cjs` writes `dist/oom-exporter.cjs` as well, the form that a single executable needs.
  * One file instead of 500 modules starts in half the time and holds 3 MiB less anonymous memory.
  */
-import { chmodSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
@@ -31,19 +31,25 @@ const shared = {
   logLevel: "warning",
 };
 
-rmSync(outdir, { recursive: true, force: true });
+/** A program that starts meanwhile finds the old file or the new one, never none. */
+async function replace(name, format) {
+  const { outputFiles } = await build({ ...shared, ...format, write: false });
+  const written = `${outdir}/${name}.${process.pid}`;
+  writeFileSync(written, outputFiles[0].contents, { mode: 0o755 });
+  renameSync(written, `${outdir}/${name}`);
+}
 
-await build({
-  ...shared,
+mkdirSync(outdir, { recursive: true });
+await replace("oom-exporter.mjs", {
   format: "esm",
-  outfile: `${outdir}/oom-exporter.mjs`,
   // Packages in CommonJS form ask for Node.js' own modules by `require`.
   banner: {
     js: 'import{createRequire as makeRequire}from"node:module";const require=makeRequire(import.meta.url);',
   },
 });
-chmodSync(`${outdir}/oom-exporter.mjs`, 0o755);
+if (options.cjs) await replace("oom-exporter.cjs", { format: "cjs" });
 
-if (options.cjs) {
-  await build({ ...shared, format: "cjs", outfile: `${outdir}/oom-exporter.cjs` });
+const built = options.cjs ? ["oom-exporter.mjs", "oom-exporter.cjs"] : ["oom-exporter.mjs"];
+for (const name of readdirSync(outdir)) {
+  if (!built.includes(name)) rmSync(`${outdir}/${name}`, { recursive: true, force: true });
 }

@@ -50,6 +50,9 @@ const peculiarities: Record<string, Peculiarity> = {
       `[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE='${join(cache, "chromium/fonts.conf")}'`,
     ],
   },
+  debootstrap: {
+    before: () => ['export DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'],
+  },
   rsyslog: {
     plugins: `usr/lib/${triplet}/rsyslog`,
     before: () => [`export RSYSLOG_MODDIR="$root/usr/lib/${triplet}/rsyslog/"`],
