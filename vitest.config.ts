@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 /** Tests that start real processes or real kills: one file after the other, when all else is done. */
@@ -10,14 +11,22 @@ const withProcesses = [
   "test/grafana/queries.test.ts",
 ];
 
-const limits = { testTimeout: 60_000, hookTimeout: 120_000 };
+/** They end what hangs; nothing that is tested is demanded to be fast. */
+const limits = { testTimeout: 180_000, hookTimeout: 300_000 };
 
 export default defineConfig({
   test: {
+    globalSetup: "./test/setup/test-run.ts",
     reporters: ["default", "./test/setup/closing-line.ts"],
     projects: [
       {
-        test: { ...limits, name: "unit", include: ["test/**/*.test.ts"], exclude: withProcesses },
+        test: {
+          ...limits,
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: withProcesses,
+          maxConcurrency: availableParallelism(),
+        },
       },
       {
         test: {

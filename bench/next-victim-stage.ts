@@ -4,19 +4,13 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmdirSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { openKmsg } from "../src/log-sources/kmsg-device.ts";
 import type { VictimsAnswer } from "../src/victims/scope-victims.ts";
+import { removeCgroup, runName } from "../test/setup/test-run.ts";
 import { type Actor, bare, type Scene, type Stage } from "./next-victim-scenario.ts";
 
 /** One process on the stage. */
@@ -92,6 +86,8 @@ export interface Theatre {
 const freshAfterMs = 1100;
 /** So little is left of a machine's memory when the exporter is asked. */
 const hostRoomKb = 10 << 10;
+/** For what must come, however slow the machine is. */
+const patienceMs = 30_000;
 
 export async function play(scene: Scene, theatre: Theatre): Promise<Outcome> {
   const { kernelLog } = theatre;
@@ -106,7 +102,7 @@ export async function play(scene: Scene, theatre: Theatre): Promise<Outcome> {
     cgroups.limit();
     kernelLog.drain();
     await wait(freshAfterMs);
-    let asked = await ask(cgroups.scope, theatre);
+    let asked = await askUntilMetric(cgroups.scope, theatre);
     await cast.grow();
     // Where more is left than one step takes, the last answer before the kill counts.
     while (cast.dead.length === 0) {
@@ -133,6 +129,16 @@ const ballast: Actor & { ballast: number } = {
   grows: false,
   ballast: hostRoomKb,
 };
+
+/** Nothing moves: asked again until the metric names somebody, as it does once it has seen a new limit. */
+async function askUntilMetric(scope: string, theatre: Theatre) {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    const asked = await ask(scope, theatre);
+    if (asked.metric !== undefined || performance.now() > deadline) return asked;
+    await wait(100);
+  }
+}
 
 async function ask(scope: string, theatre: Theatre) {
   const metric = (await metricsOf(theatre))
@@ -249,7 +255,7 @@ class SceneCgroups {
     this.#scene = scene;
     this.#version = version;
     this.#files = hierarchies[version];
-    this.#name = `/oom-exporter-test-${process.pid}-${scene.seed}`;
+    this.#name = `/${runName()}-${process.pid}-${scene.seed}`;
     this.scope = scene.scope === "host" ? "host" : this.#path(scene.scope);
     for (const { path, group } of scene.cgroups) {
       mkdirSync(this.#directory(path));
@@ -280,17 +286,7 @@ class SceneCgroups {
   }
 
   remove(): void {
-    for (const { path } of [...this.#scene.cgroups].reverse()) {
-      for (let tries = 0; ; tries++) {
-        try {
-          rmdirSync(this.#directory(path));
-          break;
-        } catch (error) {
-          // A process that has been waited for may leave its cgroup a moment later.
-          if (tries > 1000) throw error;
-        }
-      }
-    }
+    if (this.#scene.cgroups.length > 0) removeCgroup(this.#directory("/"));
   }
 
   #path(path: string): string {
@@ -307,7 +303,7 @@ function isChild(path: string, parent: string): boolean {
 }
 
 async function until(isSo: () => boolean): Promise<void> {
-  const deadline = performance.now() + 3000;
+  const deadline = performance.now() + patienceMs;
   while (!isSo() && performance.now() < deadline) await wait(10);
 }
 

@@ -13,6 +13,7 @@ import {
   readdirSync,
   readlinkSync,
   realpathSync,
+  renameSync,
   rmSync,
   statfsSync,
   writeFileSync,
@@ -37,8 +38,12 @@ export function bareDebianObstacle(): string | undefined {
 }
 
 export const accounts = {
-  root: { id: 0, home: "/root" },
-  "an ordinary user": { id: 1000, home: "/home/tester" },
+  root: {
+    id: 0,
+    home: "/root",
+    path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  },
+  "an ordinary user": { id: 1000, home: "/home/tester", path: "/usr/local/bin:/usr/bin:/bin" },
 } as const;
 
 export type Account = keyof typeof accounts;
@@ -57,8 +62,7 @@ export class BareDebian {
     const debian = new BareDebian(root);
     try {
       chmodSync(root, 0o755);
-      const options = ["--variant=minbase", suite, root];
-      await run(debootstrap.path as string, options, { maxBuffer: 64 << 20 });
+      await unpackBase(suite, root);
       debian.#addUser();
       debian.#addNode();
       await debian.#addClientConfiguration();
@@ -87,20 +91,20 @@ export class BareDebian {
    * go with the last process. What it prints goes to the file `log`, outside.
    */
   start(command: string, account: Account, log: string): ChildProcess {
-    const { id, home } = accounts[account];
+    const { id, home, path } = accounts[account];
     const mounts = ["proc", "sys", "dev"].map((name) => `mount --rbind /${name} "$0/${name}"`);
     const script = [...mounts, 'exec chroot "$@"'].join(" && ");
     const words = [
       ...["--mount", "--propagation", "private", "sh", "-c", script, this.#root],
       ...[`--userspec=${id}:${id}`, "--groups=", this.#root],
-      ...["sh", "-c", `cd ${this.projectOf(account)} && ${command}`],
+      ...["sh", "-c", `PATH=${path}; cd ${this.projectOf(account)} && ${command}`],
     ];
     const output = openSync(log, "w");
     return spawn("unshare", words, {
       cwd: "/",
       detached: true,
       stdio: ["ignore", output, output],
-      env: { ...networkEnvironment(), HOME: home, PATH: "/usr/local/bin:/usr/bin:/bin", LANG: "C" },
+      env: { ...networkEnvironment(), HOME: home, PATH: accounts.root.path, LANG: "C" },
     });
   }
 
@@ -163,6 +167,19 @@ export class BareDebian {
       const own = join(this.#root, home, ".npmrc");
       if (copyIfThere(await npmValue("userconfig"), own)) chownSync(own, id, id);
     }
+  }
+}
+
+/** What debootstrap makes, kept for the next time. */
+async function unpackBase(suite: string, root: string): Promise<void> {
+  const archive = join(dirname(dirname(debootstrap.path as string)), `${suite}.tar`);
+  if (!existsSync(archive)) {
+    const options = ["--variant=minbase", suite, root];
+    await run(debootstrap.path as string, options, { maxBuffer: 64 << 20 });
+    await run("tar", ["-C", root, "--exclude=./dev/*", "-cf", `${archive}.new`, "."]);
+    renameSync(`${archive}.new`, archive);
+  } else {
+    await run("tar", ["-C", root, "-xpf", archive]);
   }
 }
 

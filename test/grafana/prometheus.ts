@@ -1,11 +1,8 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { eventually } from "../setup/exporter-process.ts";
+import { startServer } from "../setup/server-process.ts";
 
 export interface Series {
   metric: Record<string, string>;
@@ -38,42 +35,17 @@ export async function startPrometheus(
     ],
   };
   await writeFile(join(directory, "prometheus.yml"), JSON.stringify(config));
-  const address = `127.0.0.1:${await freePort()}`;
-  const child = spawn(
-    program,
-    [
-      `--config.file=${directory}/prometheus.yml`,
-      `--storage.tsdb.path=${directory}/data`,
-      `--web.listen-address=${address}`,
-      "--log.level=warn",
-    ],
-    { stdio: ["ignore", "ignore", "pipe"] },
-  );
-  let log = "";
-  child.stderr.on("data", (chunk) => {
-    log += chunk;
-  });
-  const end = async () => {
-    if (child.exitCode === null && child.signalCode === null) {
-      child.kill("SIGKILL");
-      await once(child, "exit");
-    }
-    await rm(directory, { recursive: true, force: true });
-  };
-  try {
-    await eventually("Prometheus is ready", async () => {
-      if (child.exitCode !== null) throw new Error(`Prometheus ended: ${log}`);
-      const ready = await fetch(`http://${address}/-/ready`).catch(() => undefined);
-      return ready?.ok;
-    });
-  } catch (error) {
-    await end();
-    throw error;
-  }
+  const server = await startServer(program, [
+    `--config.file=${directory}/prometheus.yml`,
+    `--storage.tsdb.path=${directory}/data`,
+  ]);
   return {
-    end,
+    async end() {
+      await server.end();
+      await rm(directory, { recursive: true, force: true });
+    },
     async api(path, parameters) {
-      const url = new URL(`http://${address}/api/v1/${path}`);
+      const url = new URL(`http://${server.address}/api/v1/${path}`);
       for (const [name, values] of Object.entries(parameters)) {
         for (const value of [values].flat()) url.searchParams.append(name, value);
       }
@@ -82,18 +54,4 @@ export async function startPrometheus(
       return (answer as { data?: never }).data as never;
     },
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => {
-        if (address === null || typeof address === "string") reject(new Error("no port"));
-        else resolve(address.port);
-      });
-    });
-  });
 }

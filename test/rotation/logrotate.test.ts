@@ -36,6 +36,11 @@ function follow(lines: NumberedLines, from: LogFileOptions["from"]): LogFile {
   return followLog(path, from, lines, (reason) => expect.unreachable(reason));
 }
 
+/** logrotate's dateformat counts whole seconds: two rotations in one would be one file. */
+async function nextSecond(): Promise<void> {
+  await wait(1000 - (Date.now() % 1000));
+}
+
 const hup = (writer: WriterProcess) => `postrotate\nkill -HUP ${writer.pid}\nendscript`;
 
 needs(describe, logrotate.obstacle)("with the real logrotate", () => {
@@ -55,11 +60,12 @@ needs(describe, logrotate.obstacle)("with the real logrotate", () => {
       const lines = new NumberedLines();
       const log = follow(lines, "start");
       for (let rotation = 0; rotation < 3; rotation++) {
-        // dateformat counts whole seconds: two rotations in one would be one file.
-        await wait(1050);
+        await lines.more(1000);
+        await writer.isOnPath();
+        await nextSecond();
         await rotate(directives(writer));
       }
-      await wait(200);
+      await lines.more(1000);
       const written = await writer.stop();
       await log.poll();
       log.stop();
@@ -73,10 +79,10 @@ needs(describe, logrotate.obstacle)("with the real logrotate", () => {
     const lines = new NumberedLines();
     const log = follow(lines, "start");
     for (let rotation = 0; rotation < 3; rotation++) {
-      await wait(300);
+      await lines.more(1000);
       await rotate("rotate 9\ncopytruncate");
     }
-    await wait(200);
+    await lines.more(1000);
     const written = await writer.stop();
     await log.poll();
     log.stop();
@@ -90,14 +96,15 @@ needs(describe, logrotate.obstacle)("with the real logrotate", () => {
     await writer.started();
     const lines = new NumberedLines();
     const first = follow(lines, "start");
-    await wait(200);
+    await lines.more(1000);
     first.stop();
     const position = first.position();
     for (let rotation = 0; rotation < 3; rotation++) {
+      await writer.isOnPath();
       await rotate(`rotate 9\ncompress\ndelaycompress\n${hup(writer)}`);
-      await wait(100);
     }
     expect(readdirSync(directory)).toEqual(expect.arrayContaining(["kern.log.1", "kern.log.2.gz"]));
+    await writer.isOnPath();
     const written = await writer.stop();
     const second = follow(lines, position ?? "start");
     await second.poll();

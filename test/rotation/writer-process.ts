@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import { LogFile, type LogFileOptions } from "../../src/log-sources/log-file.ts";
 
@@ -24,6 +24,11 @@ export class WriterProcess {
 
   get pid(): number {
     return this.#child.pid ?? 0;
+  }
+
+  /** Resolves when what it writes goes to the path, not to a file that was renamed. */
+  async isOnPath(): Promise<void> {
+    while (!statSync(this.#path, { throwIfNoEntry: false })?.size) await wait(5);
   }
 
   reopen(): void {
@@ -85,6 +90,11 @@ export class NumberedLines {
 
   get count(): number {
     return this.#seen.size;
+  }
+
+  /** Resolves when so many more lines have come, which paces a test by what is written. */
+  async more(lines: number): Promise<void> {
+    for (const enough = this.count + lines; this.count < enough; ) await wait(5);
   }
 
   /** How often one or more lines in a row are missing. */

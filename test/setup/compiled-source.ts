@@ -1,12 +1,15 @@
-import { resolve } from "node:path";
+import { mkdirSync, mkdtempSync } from "node:fs";
+import { join } from "node:path";
 import { build } from "esbuild";
+import { runCache } from "./test-run.ts";
 
 /**
  * The sources as plain JavaScript, for processes that a test starts: Node 20 runs no TypeScript.
- * Compiles into a cache under node_modules; returns its directory, which mirrors `src`.
+ * Returns their directory, which mirrors `src` and goes with the test run.
  */
-export async function compiledSource(name: string): Promise<string> {
-  const outdir = resolve("node_modules/.cache/compiled-source", name);
+export async function compiledSource(): Promise<string> {
+  mkdirSync(runCache(), { recursive: true });
+  const outdir = mkdtempSync(join(runCache(), "compiled-source-"));
   await build({
     entryPoints: ["src/**/*.ts"],
     outbase: "src",

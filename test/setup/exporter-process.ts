@@ -67,11 +67,14 @@ export function sampleOf(exposition: string, series: string): number | undefined
   return line === undefined ? undefined : Number(line.slice(series.length + 1));
 }
 
+/** How long a test waits for what must come: no demand, it only ends a test that would wait for ever. */
+export const patienceMs = 60_000;
+
 /** Asks again and again until the answer is there; rejects with `what` when it does not come. */
 export async function eventually<Answer>(
   what: string,
   ask: () => Promise<Answer | undefined | false>,
-  withinMs = 10_000,
+  withinMs = patienceMs,
 ): Promise<Answer> {
   const deadline = performance.now() + withinMs;
   for (;;) {

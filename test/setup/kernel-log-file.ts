@@ -3,6 +3,9 @@ import { appendFileSync, closeSync, constants, openSync, readSync, writeFileSync
 /** A kern.log that is written from this machine's kernel log, as a syslog daemon writes it. */
 export interface KernelLogFile {
   readonly path: string;
+  /** What the kernel prints is written later, all at once; `resume` does so. */
+  hold(): void;
+  resume(): void;
   /** The daemon dies: nothing more is written. May be called again. */
   stop(): void;
 }
@@ -24,15 +27,27 @@ export function writeKernelLogFile(path: string): KernelLogFile {
   };
   while (next() !== undefined);
   writeFileSync(path, lineOf("6,0,0,-;Linux version\n") ?? "");
-  const timer = setInterval(() => {
+  let isHeld = false;
+  let unwritten = "";
+  const write = () => {
     for (let record = next(); record !== undefined; record = next()) {
-      const line = lineOf(record);
-      if (line !== undefined) appendFileSync(path, line, "latin1");
+      unwritten += lineOf(record) ?? "";
     }
-  }, pollMs);
+    if (isHeld || unwritten === "") return;
+    appendFileSync(path, unwritten, "latin1");
+    unwritten = "";
+  };
+  const timer = setInterval(write, pollMs);
   let isStopped = false;
   return {
     path,
+    hold() {
+      isHeld = true;
+    },
+    resume() {
+      isHeld = false;
+      write();
+    },
     stop() {
       // A second close would take the number from whoever has it by then.
       if (isStopped) return;

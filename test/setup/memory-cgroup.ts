@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { accessSync, constants, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { removeCgroup, runName } from "./test-run.ts";
 
 /** A memory cgroup of the test's own, with a limit that a greedy process runs into. */
 export interface TestCgroup {
@@ -9,12 +10,20 @@ export interface TestCgroup {
   path: string;
   directory: string;
   /**
-   * Runs a command inside and resolves with its pid once it has ended, by whatever signal. The
-   * command is `exec`ed by the shell that moves itself in, so the pid is the victim's.
+   * Runs a command inside. It is `exec`ed by the shell that moves itself in, so the pid is the
+   * victim's.
    */
-  run(command: string): Promise<{ pid: number; signal: NodeJS.Signals | null }>;
+  start(command: string): Started;
+  /** The same; resolves once it has ended, by whatever signal. */
+  run(command: string): Started["ended"];
   child(name: string, limitBytes?: number): TestCgroup;
+  /** With those below it, and whatever still runs in them. */
   remove(): void;
+}
+
+export interface Started {
+  pid: number;
+  ended: Promise<{ pid: number; signal: NodeJS.Signals | null }>;
 }
 
 const hierarchies = [
@@ -35,7 +44,7 @@ export function memoryCgroupObstacle(): string | undefined {
 export function makeMemoryCgroup(limitBytes?: number): TestCgroup {
   const found = hierarchy();
   if (found === undefined) throw new Error("no writable memory cgroup hierarchy");
-  const name = `oom-exporter-test-${process.pid}-${randomBytes(3).toString("hex")}`;
+  const name = `${runName()}-${randomBytes(3).toString("hex")}`;
   return make(found, `/${name}`, limitBytes);
 }
 
@@ -59,31 +68,28 @@ function make(found: Hierarchy, path: string, limitBytes?: number): TestCgroup {
   const directory = join(found.root, path);
   mkdirSync(directory);
   if (limitBytes !== undefined) writeFileSync(join(directory, found.limit), `${limitBytes}`);
-  const children: TestCgroup[] = [];
   return {
     path,
     directory,
-    run: (command) => runInside(join(directory, "cgroup.procs"), command),
+    start: (command) => startInside(join(directory, "cgroup.procs"), command),
+    run: (command) => startInside(join(directory, "cgroup.procs"), command).ended,
     child(name, childLimitBytes) {
       if (found.limit === "memory.max") {
         writeFileSync(join(directory, "cgroup.subtree_control"), "+memory");
       }
-      const child = make(found, `${path}/${name}`, childLimitBytes);
-      children.push(child);
-      return child;
+      return make(found, `${path}/${name}`, childLimitBytes);
     },
-    remove() {
-      for (const child of children) child.remove();
-      rmdirSync(directory);
-    },
+    remove: () => removeCgroup(directory),
   };
 }
 
-function runInside(procs: string, command: string): ReturnType<TestCgroup["run"]> {
-  return new Promise((resolve, reject) => {
-    const script = `echo $$ > ${procs} && exec ${command}`;
-    const child = spawn("/bin/sh", ["-c", script], { stdio: "ignore" });
+function startInside(procs: string, command: string): Started {
+  const script = `echo $$ > ${procs} && exec ${command}`;
+  const child = spawn("/bin/sh", ["-c", script], { stdio: "ignore" });
+  const pid = child.pid as number;
+  const ended: Started["ended"] = new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("exit", (_code, signal) => resolve({ pid: child.pid as number, signal }));
+    child.once("exit", (_code, signal) => resolve({ pid, signal }));
   });
+  return { pid, ended };
 }

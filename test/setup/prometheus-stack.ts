@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   cpSync,
@@ -15,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parse, stringify } from "yaml";
 import { debianTool } from "./debian-tools.ts";
-import { eventually } from "./exporter-process.ts";
+import { type ServerProcess, startServer } from "./server-process.ts";
 
 export interface Alert {
   status: "firing" | "resolved";
@@ -83,35 +82,29 @@ export async function startPagingStack(options: PagingStackOptions): Promise<Pag
   const notifications: Notification[] = [];
   const messages: Message[] = [];
   const receiver = await receive(notifications, messages);
-  const children: ChildProcess[] = [];
+  const servers: ServerProcess[] = [];
   const end = async () => {
-    for (const child of children) await stop(child);
+    for (const server of servers) await server.end();
     receiver.close();
     receiver.closeAllConnections();
     rmSync(directory, { recursive: true, force: true });
   };
   try {
-    const prometheus = `127.0.0.1:${await freePort()}`;
-    const alertmanager = `127.0.0.1:${await freePort()}`;
-    const { port } = receiver.address() as AddressInfo;
-    writeConfiguration(directory, options, { alertmanager, receiver: `127.0.0.1:${port}` });
-    children.push(
-      await start("alertmanager", alertmanager, [
-        `--config.file=${directory}/alertmanager.yml`,
-        `--storage.path=${directory}/alertmanager-data`,
-        `--web.listen-address=${alertmanager}`,
-        "--cluster.listen-address=",
-      ]),
-    );
-    children.push(
-      await start("prometheus", prometheus, [
-        `--config.file=${directory}/prometheus.yml`,
-        `--storage.tsdb.path=${directory}/prometheus-data`,
-        `--web.listen-address=${prometheus}`,
-      ]),
-    );
+    writeAlertmanagerConfiguration(directory, options, receiver);
+    const alertmanager = await startServer(await pathOf("alertmanager"), [
+      `--config.file=${directory}/alertmanager.yml`,
+      `--storage.path=${directory}/alertmanager-data`,
+      "--cluster.listen-address=",
+    ]);
+    servers.push(alertmanager);
+    writePrometheusConfiguration(directory, options, alertmanager.address);
+    const prometheus = await startServer(await pathOf("prometheus"), [
+      `--config.file=${directory}/prometheus.yml`,
+      `--storage.tsdb.path=${directory}/prometheus-data`,
+    ]);
+    servers.push(prometheus);
     const api = async <Data>(path: string): Promise<Data> => {
-      const answer = await (await fetch(`http://${prometheus}/api/v1/${path}`)).json();
+      const answer = await (await fetch(`http://${prometheus.address}/api/v1/${path}`)).json();
       return (answer as { data: Data }).data;
     };
     return {
@@ -137,44 +130,57 @@ export async function startPagingStack(options: PagingStackOptions): Promise<Pag
   }
 }
 
-/** The shipped files with addresses, and nothing else unless it is to hurry, replaced. */
-function writeConfiguration(
+/** A shipped file, in less time where it is to hurry. */
+function write(directory: string, name: string, text: string, hurried: boolean): void {
+  writeFileSync(join(directory, name), hurried ? hurry(text) : text);
+}
+
+function shipped(path: string): string {
+  return readFileSync(resolve(path), "utf8");
+}
+
+/** The shipped file with the addresses replaced. */
+function writePrometheusConfiguration(
   directory: string,
   { targets, labels, hurried = false }: PagingStackOptions,
-  addresses: { alertmanager: string; receiver: string },
+  alertmanager: string,
 ): void {
-  const write = (name: string, text: string) => {
-    writeFileSync(join(directory, name), hurried ? hurry(text) : text);
-  };
-  const shipped = (path: string) => readFileSync(resolve(path), "utf8");
-
   const prometheus = parse(shipped("docker/prometheus.yml"));
-  prometheus.alerting.alertmanagers[0].static_configs[0].targets = [addresses.alertmanager];
+  prometheus.alerting.alertmanagers[0].static_configs[0].targets = [alertmanager];
   const [job] = prometheus.scrape_configs;
   job.static_configs = targets.map((target) => ({
     targets: [target],
     labels: { ...labels, instance: target },
   }));
-  write("prometheus.yml", stringify(prometheus));
+  write(directory, "prometheus.yml", stringify(prometheus), hurried);
 
   mkdirSync(join(directory, "rules"));
   for (const name of readdirSync(resolve("prometheus-rules"))) {
-    if (name.endsWith(".yml")) write(`rules/${name}`, shipped(`prometheus-rules/${name}`));
+    if (!name.endsWith(".yml")) continue;
+    write(directory, `rules/${name}`, shipped(`prometheus-rules/${name}`), hurried);
   }
+}
 
+/** The shipped file with the address of the receiver, and the chat of the example. */
+function writeAlertmanagerConfiguration(
+  directory: string,
+  { hurried = false }: PagingStackOptions,
+  server: Server,
+): void {
+  const receiver = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   const pager = /127\.0\.0\.1:10139/g;
-  const alertmanager = parse(
-    shipped("docker/alertmanager.yml").replace(pager, addresses.receiver),
-  ) as { receivers: { name: string; slack_configs?: unknown[] }[] };
+  const alertmanager = parse(shipped("docker/alertmanager.yml").replace(pager, receiver)) as {
+    receivers: { name: string; slack_configs?: unknown[] }[];
+  };
   const examples = parse(shipped("docker/alertmanager.examples.yml"));
   const [chat] = (examples.receivers as typeof alertmanager.receivers).flatMap(
     ({ slack_configs }) => slack_configs ?? [],
   ) as Record<string, unknown>[];
   delete chat?.api_url_file;
   for (const kills of alertmanager.receivers.filter(({ name }) => name === "page-kill")) {
-    kills.slack_configs = [{ ...chat, api_url: `http://${addresses.receiver}/slack` }];
+    kills.slack_configs = [{ ...chat, api_url: `http://${receiver}/slack` }];
   }
-  write("alertmanager.yml", stringify(alertmanager));
+  write(directory, "alertmanager.yml", stringify(alertmanager), hurried);
   cpSync(resolve("docker/alertmanager/templates"), join(directory, "alertmanager/templates"), {
     recursive: true,
   });
@@ -196,36 +202,9 @@ function hurry(text: string): string {
   );
 }
 
-async function start(
-  program: keyof typeof programs,
-  address: string,
-  flags: readonly string[],
-): Promise<ChildProcess> {
+async function pathOf(program: keyof typeof programs): Promise<string> {
   const [name, inside] = programs[program];
-  const path = (await debianTool(name, inside)).path as string;
-  const child = spawn(path, [...flags], { stdio: ["ignore", "ignore", "pipe"] });
-  let log = "";
-  child.stderr.on("data", (chunk) => {
-    log += chunk;
-  });
-  const isReady = async () => {
-    if (child.exitCode !== null) throw new Error(`${program} ended: ${log}`);
-    const answer = await fetch(`http://${address}/-/ready`).catch(() => undefined);
-    return answer?.ok;
-  };
-  try {
-    await eventually(`${program} is ready`, isReady, 60_000);
-  } catch (error) {
-    await stop(child);
-    throw error;
-  }
-  return child;
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill("SIGKILL");
-  await once(child, "exit");
+  return (await debianTool(name, inside)).path as string;
 }
 
 async function receive(notifications: Notification[], messages: Message[]): Promise<Server> {
@@ -240,13 +219,4 @@ async function receive(notifications: Notification[], messages: Message[]): Prom
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return server;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
