@@ -5,6 +5,7 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { buildApp } from "../../src/http/app.ts";
 import { collectorNames } from "../../src/metrics/catalog.ts";
 import type { StatusView } from "../../src/status/status-view.ts";
+import { patienceMs } from "../setup/exporter-process.ts";
 
 /** The app on a free loopback port, showing whatever `view` is. */
 export interface PageServer {
@@ -51,6 +52,7 @@ export async function openPage(
 ): Promise<WatchedPage> {
   const context = await browser.newContext({ viewport: { width: 1000, height: 700 }, ...options });
   const page = await context.newPage();
+  page.setDefaultTimeout(patienceMs);
   const wrongs: string[] = [];
   const requests: string[] = [];
   page.on("console", (message) => wrongs.push(`console: ${message.text()}`));

@@ -26,7 +26,8 @@ function obstacleHere(): string | undefined {
   try {
     execFileSync("cc", ["--version"], { stdio: "ignore" });
   } catch {
-    return "needs a C compiler";
+    if (process.env.CI === "true") throw new Error("no C compiler (cc) on PATH");
+    return "no C compiler (cc) on PATH";
   }
   return memoryCgroupObstacle();
 }
