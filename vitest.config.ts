@@ -17,7 +17,7 @@ const limits = { testTimeout: 180_000, hookTimeout: 300_000 };
 export default defineConfig({
   test: {
     globalSetup: "./test/setup/test-run.ts",
-    reporters: ["default", "./test/setup/closing-line.ts"],
+    reporters: ["minimal", "./test/setup/closing-line.ts"],
     projects: [
       {
         test: {

@@ -29,7 +29,7 @@ function runIn(directory: string, name: string): string {
 it("has a directory for all that it writes, which goes with it", () => {
   const end = prepareRun();
   const directory = tmpdir();
-  expect(directory.startsWith(`${parent}/oom-exporter-run-`)).toBe(true);
+  expect(directory.startsWith(`${parent}/oom-run-`)).toBe(true);
   expect(runName()).toBe(basename(directory));
   mkdtempSync(join(tmpdir(), "more-"));
   end();
@@ -39,7 +39,7 @@ it("has a directory for all that it writes, which goes with it", () => {
 
 it("removes what a dead run left, and ends what that had started", async () => {
   const { pid } = spawnSync("true");
-  const left = runIn(parent, runName().replace(/\d+-\d+$/, `${pid}-1`));
+  const left = runIn(parent, runName().replace(/[^-]+-[^-]+$/, `${pid.toString(36)}-1`));
   const orphan = spawn("sh", ["-c", 'sleep 600 & echo "$!"'], {
     env: { ...process.env, TMPDIR: left },
     stdio: ["ignore", "pipe", "ignore"],

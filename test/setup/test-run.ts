@@ -18,8 +18,8 @@ import { basename, join, resolve } from "node:path";
  * was killed is cleared away by the next one.
  */
 
-/** `oom-exporter-run-<pid namespace>-<pid>-<start time of the pid>` */
-const runNames = /^oom-exporter-run-(\d+)-(\d+)-(\d+)/;
+/** `oom-run-<pid namespace>-<pid>-<start time of the pid>`, in digits to base 36: paths stay short. */
+const runNames = /^oom-run-([a-z\d]+)-([a-z\d]+)-([a-z\d]+)/;
 
 /** The name of the run that this process belongs to. */
 export function runName(): string {
@@ -57,11 +57,15 @@ export default function prepareRun(): () => void {
 }
 
 function nameOf(pid: number): string {
-  return `oom-exporter-run-${pidNamespace()}-${pid}-${startTicks(pid)}`;
+  return `oom-run-${pidNamespace()}-${pid.toString(36)}-${startTicks(pid)}`;
 }
 
 function pidNamespace(): string {
-  return /\d+/.exec(readlinkSync("/proc/self/ns/pid"))?.[0] ?? "0";
+  return short(/\d+/.exec(readlinkSync("/proc/self/ns/pid"))?.[0]);
+}
+
+function short(digits: string | undefined): string {
+  return Number(digits).toString(36);
 }
 
 /** When the process started, in ticks since boot; a pid is given out again, with another time. */
@@ -69,7 +73,7 @@ function startTicks(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     // Field 22, counted from behind the name, which may contain anything.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    return short(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
   } catch {
     return undefined;
   }
@@ -81,7 +85,9 @@ function deadIn(directory: string): string[] {
   return readdirSync(directory)
     .filter((name) => {
       const [, namespace, pid, ticks] = runNames.exec(name) ?? [];
-      return namespace === pidNamespace() && startTicks(Number(pid)) !== ticks;
+      return (
+        namespace === pidNamespace() && startTicks(Number.parseInt(pid as string, 36)) !== ticks
+      );
     })
     .map((name) => join(directory, name))
     .filter((path) => {
