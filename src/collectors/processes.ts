@@ -12,7 +12,7 @@ import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
 export interface ProcessesCollectorOptions {
   /** How many of the highest ranked get series; 0 for all. */
   top: number;
-  /** False where nobody wants the cgroups read: then the host's next victim is the only one. */
+  /** False where the cgroups collector is off: then only the host's next victim is shown. */
   looksAtCgroups: boolean;
 }
 

@@ -42,7 +42,7 @@ export interface ScrapeEncoding {
 /** Prometheus' own default scrape timeout: what a request without the header gets. */
 const defaultBudgetMs = 10_000;
 
-/** For this long, at least, the result of a pass is given to further requests. */
+/** A pass answers further requests for this long, at least. */
 const sharedForMs = 50;
 
 const compress = promisify(gzip);

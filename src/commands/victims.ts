@@ -316,10 +316,10 @@ const namedAtMost = 6;
 
 /** Who dies together, once for each group. */
 function together({ answer, names }: Seen): string[] {
-  const told = new Set<number>();
+  const listed = new Set<number>();
   return answer.victims.flatMap(({ pid, comm, diesWith }) => {
-    if (diesWith.length === 0 || told.has(pid)) return [];
-    for (const member of [pid, ...diesWith]) told.add(member);
+    if (diesWith.length === 0 || listed.has(pid)) return [];
+    for (const member of [pid, ...diesWith]) listed.add(member);
     const named = diesWith
       .slice(0, namedAtMost)
       .map((member) => `${nameOf(names.get(member) ?? "")} (pid ${member})`);

@@ -145,7 +145,7 @@ function limitsSection({ cgroups, atMs }: StatusView): Html {
 <h2 id="limits">Closest to their limits</h2>
 ${shown.length === 0 ? html`<p>No cgroup in use has a memory limit.</p>` : list(shown.map((cgroup) => limitRow(cgroup, limitFigure(cgroup, atMs))))}
 ${more.length > 0 && html`<details><summary>${more.length} more, further from theirs</summary>${list(more.map((cgroup) => limitRow(cgroup)))}</details>`}
-${hidden > 0 && html`<p class="note">And ${hidden} further still.</p>`}
+${hidden > 0 && html`<p class="note">${hidden} more not shown.</p>`}
 </section>`;
 }
 
@@ -187,7 +187,7 @@ function victimsSection({ victims, unkillable }: StatusView): Html {
   const [shown, more] = divide(victims, victimsShown);
   return html`<section class="card" aria-labelledby="victims">
 <h2 id="victims">Who dies next <small>if the host runs out</small></h2>
-${shown.length === 0 ? html`<p>Cannot be told here.</p>` : victimsTable(shown, true)}
+${shown.length === 0 ? html`<p>Not available on this host.</p>` : victimsTable(shown, true)}
 ${more.length > 0 && html`<details><summary>The next ${more.length}</summary>${victimsTable(more, false)}</details>`}
 ${
   unkillable !== undefined &&
@@ -215,7 +215,7 @@ function killsSection({ kills, atMs }: StatusView, site: Site): Html {
   return html`<section class="card" aria-labelledby="kills">
 <h2 id="kills">Last kills</h2>
 ${shown.length === 0 ? html`<p>None is known.</p>` : rows(shown)}
-${more.length > 0 && html`<details><summary>${more.length} before</summary>${rows(more)}</details>`}
+${more.length > 0 && html`<details><summary>${more.length} earlier ${more.length === 1 ? "kill" : "kills"}</summary>${rows(more)}</details>`}
 </section>`;
 }
 

@@ -237,7 +237,7 @@ export class CgroupDirectory {
     this.#isAccounted = false;
   }
 
-  /** The cgroup is gone: closes its files, and its parent lists its children anew. */
+  /** The cgroup is gone: closes its files, and its parent lists its children again. */
   remove(): void {
     this.reset();
     this.#isGone = true;

@@ -52,7 +52,7 @@ export interface CgroupPass {
   readings: CgroupReading[];
   /** Cgroups that `include` and `exclude` leave out. */
   filtered: number;
-  /** Cgroups seen and not read for want of room or time; those below them are not known. */
+  /** Cgroups seen and not read, for lack of room or time; those below them are not known. */
   beyondLimit: number;
   /** Cgroups whose files, or whose children, this user may not read. */
   unreadable: number;
@@ -72,7 +72,7 @@ const walkedPerRead = 10;
 /**
  * The memory cgroups of a host, read again and again.
  *
- * Invariant: a cgroup that appears, vanishes or is made anew under the same name between two reads
+ * Invariant: a cgroup that appears, vanishes or is recreated under the same name between two reads
  * costs its own reading at most, never the pass.
  */
 export class CgroupTree {

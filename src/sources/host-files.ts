@@ -173,7 +173,7 @@ export class KeptFile {
     this.#budget = budget;
   }
 
-  /** False where each read opens the path anew: who answers may then be somebody else. */
+  /** False where each read opens the path again: another process or cgroup may answer then. */
   get isKept(): boolean {
     return this.#descriptor !== undefined;
   }

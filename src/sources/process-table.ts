@@ -74,7 +74,7 @@ const rememberGoneAtMost = 4096;
  *
  * Invariant: a pid that another process has taken over is never taken for the old one - a kept
  * descriptor of a dead process says ESRCH, and where none is kept the inode of `oom_score` tells,
- * which procfs makes anew for each process.
+ * which procfs allocates for each process.
  */
 export class ProcessTable {
   readonly #options: ProcessTableOptions;

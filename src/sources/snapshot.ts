@@ -29,7 +29,7 @@ export interface SnapshotKeeper {
 /**
  * The host at one moment. A part is read when it is first asked for, and only then.
  *
- * Invariant: whoever is handed the same snapshot sees the same host - a part is never read a second
+ * Invariant: all who are handed the same snapshot see the same host - a part is never read a second
  * time, and one that failed fails for all with the same error.
  */
 export class Snapshot {

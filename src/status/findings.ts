@@ -47,11 +47,11 @@ type Dated = Finding & { secondsAway?: number };
 export const dangerSeconds = 3600;
 /** At this share of a limit hardly any room is left. */
 const atLimitRatio = 0.95;
-/** Dangers told one by one. */
-const dangersTold = 3;
+/** Dangers that get a finding each. */
+const dangersListed = 3;
 
 /**
- * What is to be said of the host, the most urgent first; never empty.
+ * Findings, most urgent first; never empty.
  *
  * What has a time comes first, the nearest to now before the rest, ahead or back. A limit that is
  * reached in 9 minutes comes before a kill of 50 minutes ago, which can no longer be averted; a kill of
@@ -66,7 +66,7 @@ export function findings(view: StatusView): [Finding, ...Finding[]] {
   const host = hostDanger(view);
   const found = [
     host,
-    ...dangers.sort(byTime).slice(0, dangersTold),
+    ...dangers.sort(byTime).slice(0, dangersListed),
     recentKill(view),
     nearest(tight.filter(({ tone }) => tone === "alarm")),
     blindness(view),
@@ -324,7 +324,7 @@ const refusals: Record<Refusal, string | undefined> = {
   far_off: "growing slowly",
 };
 
-/** How use moves: its speed where it has one, else why no time is told. */
+/** How use moves: its speed, or why no time is given. */
 export function trend(timeLeft: TimeLeft): string | undefined {
   return "refused" in timeLeft
     ? refusals[timeLeft.refused]

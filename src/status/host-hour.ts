@@ -37,7 +37,7 @@ export class HostHour implements SnapshotKeeper {
     this.#limits.note(this.#monotonicMs(), uses, beyondLimit === 0);
   }
 
-  /** What nobody has looked at for so long that a look should be made for this alone. */
+  /** True where the last snapshot is so old that the hour needs one of its own. */
   isDue(part: "host" | "cgroups"): boolean {
     return (part === "host" ? this.#memory : this.#limits).isDue(this.#monotonicMs());
   }

@@ -42,7 +42,7 @@ export interface HostStatusOptions {
 
 /** Candidates that the page shows. */
 const victimsShown = 20;
-/** A snapshot serves everybody who asks within this time. */
+/** A snapshot serves all requests within this time. */
 const freshForMs = 1000;
 
 /** A snapshot as far as it can be read. */
@@ -53,7 +53,7 @@ interface HostSeen {
   totals: HostTotals;
 }
 
-/** Without the sizes of memory and swap nobody can be ranked. */
+/** Without the sizes of memory and swap no process can be ranked. */
 function rankable({ meminfo, processes }: HostSeen): ProcessPass["processes"] {
   return (meminfo && processes?.processes) ?? [];
 }
@@ -70,8 +70,8 @@ export class HostStatus {
   }
 
   /**
-   * Looks at what is watched where nobody has for a while, so that the last hour has no gap; gives up
-   * a snapshot that serves nobody any more.
+   * Takes a snapshot where nothing else has for a while, so that the last hour has no gap; drops one
+   * that is too old to serve.
    */
   look(): void {
     const { hour, watches, keepers } = this.#options;

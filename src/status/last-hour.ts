@@ -21,7 +21,7 @@ export interface Moment {
  *
  * Times are kept by the monotonic clock and become wall-clock times only when they are asked for, so a
  * clock that is set moves the whole hour and tears no hole into it. While the machine is suspended that
- * clock stands still, as memory does. Where nobody looked there is no point: a gap stays one.
+ * clock stands still, as memory does. Without a look there is no point: a gap stays a gap.
  *
  * Memory: 4 KiB a name, whatever is noted (measured; 401 numbers and what V8 keeps with them).
  */
@@ -36,7 +36,7 @@ export class LastHour {
     this.#namesAtMost = namesAtMost;
   }
 
-  /** True where nobody has looked for so long that a look should be made for this alone. */
+  /** True where the last look is so old that the hour needs one of its own. */
   isDue(monotonicMs: number): boolean {
     return monotonicMs - this.#newestMs >= dueAfterMs;
   }
@@ -68,7 +68,7 @@ export class LastHour {
       this.#columns.delete(name);
       this.#columns.set(name, column);
     }
-    // Partial looks forget nobody, and a host with many cgroups may never give a whole one.
+    // Partial looks forget no name, and a host with many cgroups may never give a whole one.
     for (const longestUnseen of this.#columns.keys()) {
       if (this.#columns.size <= this.#namesAtMost) break;
       this.#columns.delete(longestUnseen);

@@ -30,7 +30,7 @@ export interface CgroupView {
   lastHour: readonly UsePoint[];
   /** Until the limit is reached. */
   timeLeft: TimeLeft;
-  /** Whom the kernel would kill at the limit. */
+  /** The process that the kernel would kill at the limit. */
   nextVictim: { pid: number; comm: string } | undefined;
 }
 

@@ -1,6 +1,6 @@
 /*
  * When memory runs out at the present trend, by the reasoning of prometheus-rules/recording.yml (group
- * oom-trend): a time is told where use grew on a straight line through a window that was watched from
+ * oom-trend): a time is given where use grew on a straight line through a window that was watched from
  * its start, a shorter window says so too and the slower of the two speeds is taken, and only past
  * half of the limit.
  *
@@ -82,7 +82,7 @@ const unevenness = 0.2;
 /**
  * When `limitBytes` is reached, judged by the last hour.
  *
- * Invariant: noise, a step, and a sawtooth of which a fall was watched are never told a time.
+ * Invariant: noise, a step, and a sawtooth of which a fall was watched never get a time.
  *
  * @param points ascending in time; those older than an hour are passed over
  * @param limitBytes a cgroup's limit, or the host's memory and swap together

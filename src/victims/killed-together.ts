@@ -12,7 +12,7 @@ const alikeAtMost = 32;
 /** In a whole group each is compared with so many before it: clones have pids close together. */
 const neighboursAtMost = 4;
 
-/** Who dies with whom, in one scope at one moment. */
+/** Which processes die together, in one scope at one moment. */
 export class KilledTogether {
   readonly #options: VictimRankingOptions;
   readonly #processes: readonly ProcessReading[];

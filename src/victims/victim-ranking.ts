@@ -17,7 +17,7 @@ export interface VictimRankingOptions {
   pageBytes: number;
 }
 
-/** So many at the head are looked at anew, and closely: they may have moved since the pass that read them. */
+/** So many at the head are read again, and closely: they may have moved since the pass that read them. */
 const refreshedAtMost = 32;
 
 /** Ranks processes by the rules of the running kernel. */

@@ -190,7 +190,7 @@ describe("the next victim", () => {
     expect(victimsOf(collect(host, { cgroups }))).toEqual({ host: 129, "/job-7": 107 });
   });
 
-  it("is told for the host alone where nobody wants the cgroups read", () => {
+  it("is shown for the host alone where the cgroups collector is off", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { cgroup: "/a" });
     const cgroups = [cgroup("/a", 90, 100)];

@@ -52,7 +52,7 @@ describe("the limits", () => {
     const cgroups = Array.from({ length: 120 }, (_, i) => aCgroup(0.5, { cgroup: `/${i}` }));
     const text = read("limits", { cgroups });
     expect(text).toContain("94 more, further from theirs");
-    expect(text).toContain("And 20 further still.");
+    expect(text).toContain("20 more not shown.");
     expect(read("limits", { cgroups: cgroups.slice(0, 6) })).not.toContain("more");
   });
 });
