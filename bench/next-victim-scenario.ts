@@ -1,9 +1,9 @@
-/** Random scenes before a kill: who holds what, where, and which limit is hit. Pure; one seed, one scene. */
+/** Random scenarios before a kill: who holds what, where, and which limit is hit. Pure; one seed, one scenario. */
 
 /** What one process of bench/next-victim.c does; sizes in KiB. */
-export interface Actor {
+export interface PlannedProcess {
   id: string;
-  /** Path below the scene's own cgroup, `/` for that itself; absent: it stays where it is made. */
+  /** Path below the scenario's own cgroup, `/` for that itself; absent: it stays where it is made. */
   cgroup?: string;
   adj: number;
   anon: number;
@@ -20,8 +20,8 @@ export interface Actor {
   grows: boolean;
 }
 
-export interface SceneCgroup {
-  /** Below the scene's own cgroup, parents first. */
+export interface ScenarioCgroup {
+  /** Below the scenario's own cgroup, parents first. */
   path: string;
   /** Above what it holds; `undefined`: no limit. */
   roomKb?: number;
@@ -29,17 +29,17 @@ export interface SceneCgroup {
   group: boolean;
 }
 
-export interface Scene {
+export interface Scenario {
   seed: number;
   /** Whose limit is hit: a path in `cgroups`, or the host's memory. */
   scope: string;
-  cgroups: SceneCgroup[];
+  cgroups: ScenarioCgroup[];
   /** In the order in which they are made. */
-  actors: Actor[];
+  planned: PlannedProcess[];
 }
 
 /** What a machine can show. */
-export interface Stage {
+export interface Machine {
   version: "v1" | "v2";
   hasSwap: boolean;
   /** False without CAP_SYS_RESOURCE, which lowering oom_score_adj needs. */
@@ -80,33 +80,35 @@ class Dice {
 /** So little is left when the exporter is asked: the growing one takes it within milliseconds. */
 const lastRoomKb = 128;
 
-/** A scene in which the limit on a cgroup is hit. */
-export function cgroupScene(seed: number, stage: Stage): Scene {
+/** A scenario in which the limit on a cgroup is hit. */
+export function cgroupScenario(seed: number, machine: Machine): Scenario {
   const dice = new Dice(seed);
   const { scope, cgroups } = dice.of(layouts(dice));
-  if (stage.version === "v2") for (const cgroup of cgroups) cgroup.group = dice.chance(0.25);
+  if (machine.version === "v2") for (const cgroup of cgroups) cgroup.group = dice.chance(0.25);
   const homes = cgroups
     .map(({ path }) => path)
     // v2 allows no processes beside cgroups that they are divided among.
-    .filter((path) => stage.version === "v1" || !cgroups.some((other) => isBelow(other, path)));
+    .filter((path) => machine.version === "v1" || !cgroups.some((other) => isBelow(other, path)));
   const inside = homes.filter((path) => path === scope || isBelow({ path }, scope));
-  const actors = cast(dice, stage, 24_000, (grows) =>
+  const planned = processes(dice, machine, 24_000, (grows) =>
     grows || dice.chance(0.8) ? dice.of(inside) : dice.of(homes),
   );
-  return { seed, scope, cgroups, actors };
+  return { seed, scope, cgroups, planned };
 }
 
-/** A scene in which the whole machine runs out. */
-export function hostScene(seed: number, stage: Stage): Scene {
+/** A scenario in which the whole machine runs out. */
+export function hostScenario(seed: number, machine: Machine): Scenario {
   const dice = new Dice(seed);
   const cgroups = ["/", "/a", "/a/c", "/b"].map((path) => ({
     path,
     roomKb: dice.chance(0.2) ? 1 << 20 : undefined,
-    group: stage.version === "v2" && dice.chance(0.25),
+    group: machine.version === "v2" && dice.chance(0.25),
   }));
-  const homes = stage.version === "v1" ? ["/", "/a", "/b"] : ["/a/c", "/b"];
-  const actors = cast(dice, stage, 40_000, () => (dice.chance(0.2) ? undefined : dice.of(homes)));
-  return { seed, scope: "host", cgroups, actors };
+  const homes = machine.version === "v1" ? ["/", "/a", "/b"] : ["/a/c", "/b"];
+  const planned = processes(dice, machine, 40_000, () =>
+    dice.chance(0.2) ? undefined : dice.of(homes),
+  );
+  return { seed, scope: "host", cgroups, planned };
 }
 
 function isBelow({ path }: { path: string }, above: string): boolean {
@@ -114,7 +116,7 @@ function isBelow({ path }: { path: string }, above: string): boolean {
 }
 
 /** Which limits there are, and which of them is the one that is hit. */
-function layouts(dice: Dice): { scope: string; cgroups: SceneCgroup[] }[] {
+function layouts(dice: Dice): { scope: string; cgroups: ScenarioCgroup[] }[] {
   const cgroup = (path: string, roomKb?: number) => ({ path, roomKb, group: false });
   const far = 1 << 20;
   const near = dice.within(2, 8) << 10;
@@ -138,35 +140,35 @@ function layouts(dice: Dice): { scope: string; cgroups: SceneCgroup[] }[] {
   ];
 }
 
-function cast(
+function processes(
   dice: Dice,
-  stage: Stage,
+  machine: Machine,
   largestKb: number,
   homeOf: (grows: boolean) => string | undefined,
-): Actor[] {
+): PlannedProcess[] {
   const count = dice.within(3, 15);
   const adjustments = [0, ...Array.from({ length: dice.within(0, 3) }, () => adjustment(dice))];
   const usualKb = dice.within(500, largestKb / 2);
-  const actors: Actor[] = [];
+  const planned: PlannedProcess[] = [];
   for (let i = 0; i < count; i++) {
-    const before = i > 0 && dice.chance(0.1) ? dice.of(actors) : undefined;
+    const before = i > 0 && dice.chance(0.1) ? dice.of(planned) : undefined;
     const adj = dice.of(adjustments);
-    const actor = before ?? {
-      ...shape(dice, stage, sizeOf(dice, usualKb, largestKb)),
-      adj: stage.canProtect ? adj : Math.abs(adj) % 1000,
+    const plan = before ?? {
+      ...shape(dice, machine, sizeOf(dice, usualKb, largestKb)),
+      adj: machine.canProtect ? adj : Math.abs(adj) % 1000,
     };
-    actors.push({ ...actor, id: `actor-${i}`, cgroup: homeOf(false), grows: false });
+    planned.push({ ...plan, id: `process-${i}`, cgroup: homeOf(false), grows: false });
   }
   const grower = dice.within(0, count - 1);
-  const last = actors[grower] as Actor;
-  actors[grower] = { ...last, ...bare, anon: 200, grows: true, cgroup: homeOf(true) };
+  const last = planned[grower] as PlannedProcess;
+  planned[grower] = { ...last, ...bare, anon: 200, grows: true, cgroup: homeOf(true) };
   // Somebody has to be there to be killed.
-  if (!actors.some(({ adj, grows }) => adj !== -1000 && !grows)) {
-    const other = actors[grower === 0 ? 1 : 0] as Actor;
+  if (!planned.some(({ adj, grows }) => adj !== -1000 && !grows)) {
+    const other = planned[grower === 0 ? 1 : 0] as PlannedProcess;
     other.adj = 0;
     other.cgroup = homeOf(true);
   }
-  return actors;
+  return planned;
 }
 
 function adjustment(dice: Dice): number {
@@ -194,7 +196,11 @@ export const bare = {
   leaderless: false,
 };
 
-function shape(dice: Dice, stage: Stage, sizeKb: number): Omit<Actor, "id" | "adj" | "grows"> {
+function shape(
+  dice: Dice,
+  machine: Machine,
+  sizeKb: number,
+): Omit<PlannedProcess, "id" | "adj" | "grows"> {
   const whole = { ...bare, anon: sizeKb };
   switch (dice.within(0, 9)) {
     case 0:
@@ -214,7 +220,7 @@ function shape(dice: Dice, stage: Stage, sizeKb: number): Omit<Actor, "id" | "ad
     case 6:
       return { ...whole, huge: sizeKb };
     case 7:
-      return { ...whole, pageout: stage.hasSwap ? sizeKb >> dice.within(0, 2) : 0 };
+      return { ...whole, pageout: machine.hasSwap ? sizeKb >> dice.within(0, 2) : 0 };
     default:
       return whole;
   }

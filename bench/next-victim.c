@@ -1,17 +1,17 @@
 /*
- * A stage of processes that hold memory in many ways, until the kernel has to choose one of them.
+ * Processes that hold memory in many ways, until the kernel has to choose one of them.
  *
- *   cc -O2 -static -pthread -o stage next-victim.c && ./stage
+ *   cc -O2 -static -pthread -o next-victim next-victim.c && ./next-victim
  *
  * Standard input, one line each:
- *   actor ID PROCS_FILE key=value...  starts a process, moves it into the cgroup (- for none), and
+ *   process ID PROCS_FILE key=value...  starts a process, moves it into the cgroup (- for none), and
  *                                     goes on once it holds its memory
  *     adj=N         oom_score_adj
  *     anon=KB       private memory, written
  *     huge=KB       the same, in huge pages where the kernel has some
  *     sparse=N      N pages, 2 MiB apart: a page table for each
- *     shared=KB     of one segment that all actors map, written
- *     file=KB       of the file in $STAGE_FILE, mapped and read
+ *     shared=KB     of one segment that all of them map, written
+ *     file=KB       of the file in $SCENARIO_FILE, mapped and read
  *     pageout=KB    of anon, handed to swap
  *     children=N    forks, each of which writes touched=KB of what it inherited
  *     clones=N      processes in the same address space that are no threads of it; they set adj
@@ -21,10 +21,10 @@
  *   go              the ballast takes nearly all, and then the growing one a step more for each go,
  *                   until somebody has died
  *   end             kills all and ends
- * $STAGE_KEEP is a program that is to stay in memory.
+ * $SCENARIO_KEEP is a program that is to stay in memory.
  * Standard output:
  *   ready ID PID KIND [TID]   KIND: main, child, clone; TID: the thread that is left
- *   staged ID / filled / grown / exit PID SIGNAL
+ *   started ID / filled / grown / exit PID SIGNAL
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -54,7 +54,7 @@ enum { WAIT, FILL, GO, LAST, SOMEBODY_DIED };
 #define LAST_KB 1024L
 #define STEP_KB 512L
 
-struct actor {
+struct process {
   char id[32];
   char procs[300];
   int adj;
@@ -63,7 +63,7 @@ struct actor {
 };
 
 /* One page that all see: the act, and how often "go" was said. */
-static volatile int *stage;
+static volatile int *phase;
 static volatile int *steps;
 static char *segment;
 static int ready_pipe[2];
@@ -78,7 +78,7 @@ static void say(const char *format, ...) {
 }
 
 static void fail(const char *what) {
-  fprintf(stderr, "stage: %s: %s\n", what, strerror(errno));
+  fprintf(stderr, "next-victim: %s: %s\n", what, strerror(errno));
   _exit(2);
 }
 
@@ -107,17 +107,17 @@ static void keep(const char *path) {
   if (fd < 0) return;
   off_t size = lseek(fd, 0, SEEK_END);
   void *program = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
-  if (program == MAP_FAILED || mlock(program, (size_t)size) < 0) fail("STAGE_KEEP");
+  if (program == MAP_FAILED || mlock(program, (size_t)size) < 0) fail("SCENARIO_KEEP");
   close(fd);
 }
 
 static void map_file(long kb) {
   if (kb == 0) return;
-  const char *path = getenv("STAGE_FILE");
+  const char *path = getenv("SCENARIO_FILE");
   int fd = open(path == NULL ? "" : path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail("STAGE_FILE");
+  if (fd < 0) fail("SCENARIO_FILE");
   char *file = mmap(NULL, (size_t)kb << 10, PROT_READ, MAP_SHARED, fd, 0);
-  if (file == MAP_FAILED) fail("mmap of STAGE_FILE");
+  if (file == MAP_FAILED) fail("mmap of SCENARIO_FILE");
   madvise(file, (size_t)kb << 10, MADV_RANDOM);
   volatile char sum = 0;
   for (long at = 0; at < kb << 10; at += PAGE) sum += file[at];
@@ -125,7 +125,7 @@ static void map_file(long kb) {
 }
 
 static void wait_for(int act) {
-  while (*stage < act) usleep(2000);
+  while (*phase < act) usleep(2000);
 }
 
 /* What the machine has left, swap included. */
@@ -152,7 +152,7 @@ static void grow(void) {
     while (*steps < step) usleep(2000);
     char *memory = mapped(STEP_KB, MADV_NOHUGEPAGE);
     for (long at = 0; at < STEP_KB << 10; at += PAGE) {
-      if (*stage == SOMEBODY_DIED) for (;;) pause();
+      if (*phase == SOMEBODY_DIED) for (;;) pause();
       memory[at] = 1;
       if (at % (16 * PAGE) == 0) usleep(100);
     }
@@ -161,7 +161,7 @@ static void grow(void) {
 }
 
 static void fill(long left_kb) {
-  while (*stage < SOMEBODY_DIED && available_kb() > left_kb) {
+  while (*phase < SOMEBODY_DIED && available_kb() > left_kb) {
     touch(mapped(512, MADV_NOHUGEPAGE), 512);
   }
 }
@@ -172,16 +172,16 @@ static void be_ballast(long left_kb) {
   say("filled\n");
   wait_for(GO);
   fill(LAST_KB);
-  __sync_bool_compare_and_swap(stage, GO, LAST);
+  __sync_bool_compare_and_swap(phase, GO, LAST);
 }
 
-static void hold(const struct actor *self) {
+static void hold(const struct process *self) {
   if (self->ballast > 0) be_ballast(self->ballast);
   if (self->grows) grow();
   for (;;) pause();
 }
 
-static void announce(const struct actor *self, const char *kind, int thread) {
+static void announce(const struct process *self, const char *kind, int thread) {
   if (thread != getpid()) say("ready %s %d %s %d\n", self->id, getpid(), kind, thread);
   else say("ready %s %d %s\n", self->id, getpid(), kind);
 }
@@ -205,14 +205,14 @@ static int adjustment(void) {
 }
 
 static int sleeper(void *argument) {
-  const struct actor *self = argument;
+  const struct process *self = argument;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   adjust(self->adj);
   for (;;) pause();
   return 0;
 }
 
-static void take(const struct actor *self) {
+static void take(const struct process *self) {
   char *anon = mapped(self->anon, MADV_NOHUGEPAGE);
   touch(anon, self->anon);
   touch(mapped(self->huge, MADV_HUGEPAGE), self->huge);
@@ -224,7 +224,7 @@ static void take(const struct actor *self) {
   map_file(self->file);
   if (self->pageout > 0) madvise(anon, (size_t)self->pageout << 10, MADV_PAGEOUT_SINCE_5_4);
   for (int i = 0; i < self->children; i++) {
-    /* CLONE_PARENT: the stage itself is told of the end of each. */
+    /* CLONE_PARENT: the parent itself is told of the end of each. */
     long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
     if (pid < 0) fail("clone");
     if (pid > 0) continue;
@@ -245,7 +245,7 @@ static void take(const struct actor *self) {
 }
 
 static void *thread(void *argument) {
-  const struct actor *self = argument;
+  const struct process *self = argument;
   usleep(20000);
   take(self);
   announce(self, "main", (int)syscall(SYS_gettid));
@@ -254,7 +254,7 @@ static void *thread(void *argument) {
   return NULL;
 }
 
-static void act(struct actor *self) {
+static void act(struct process *self) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, self->id);
   if (strcmp(self->procs, "-") != 0) write_text(self->procs, "0");
@@ -278,9 +278,9 @@ static long value_of(const char *line, const char *key) {
 
 /* True for the ballast. */
 static int start(const char *line) {
-  struct actor self = {0};
+  struct process self = {0};
   char end;
-  if (sscanf(line, "actor %31s %299s", self.id, self.procs) != 2) fail(line);
+  if (sscanf(line, "process %31s %299s", self.id, self.procs) != 2) fail(line);
   self.adj = (int)value_of(line, " adj=");
   self.anon = value_of(line, " anon=");
   self.huge = value_of(line, " huge=");
@@ -305,14 +305,14 @@ static int start(const char *line) {
   if (pid < 0) fail("fork");
   /* One after the other: what is equal in all else differs in age. */
   for (int i = 0; i < 1 + self.children; i++) {
-    if (read(ready_pipe[0], &end, 1) != 1) fail("an actor ended");
+    if (read(ready_pipe[0], &end, 1) != 1) fail("a process ended");
   }
-  say("staged %s\n", self.id);
+  say("started %s\n", self.id);
   return self.ballast > 0;
 }
 
 static void go(int has_ballast) {
-  if (*stage < GO) *stage = has_ballast ? GO : LAST;
+  if (*phase < GO) *phase = has_ballast ? GO : LAST;
   ++*steps;
 }
 
@@ -320,7 +320,7 @@ static void reap(void) {
   int status;
   pid_t pid;
   while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
-    if (*stage >= GO) *stage = SOMEBODY_DIED;
+    if (*phase >= GO) *phase = SOMEBODY_DIED;
     say("exit %d %d\n", pid, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
   }
 }
@@ -329,10 +329,10 @@ int main(void) {
   char line[1000];
   int has_ballast = 0;
   sigset_t signals;
-  stage = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  steps = stage + 1;
+  phase = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  steps = phase + 1;
   segment = mmap(NULL, SEGMENT_KB << 10, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (stage == MAP_FAILED || segment == MAP_FAILED || pipe(ready_pipe) < 0) fail("stage");
+  if (phase == MAP_FAILED || segment == MAP_FAILED || pipe(ready_pipe) < 0) fail("mmap or pipe");
   /* Where it may not, it is still small and in no limited cgroup. */
   int adjustment = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (adjustment < 0 || write(adjustment, "-1000", 5) < 0) errno = 0;
@@ -344,7 +344,7 @@ int main(void) {
   sigprocmask(SIG_BLOCK, &signals, NULL);
   int ends = signalfd(-1, &signals, SFD_NONBLOCK);
   mlockall(MCL_CURRENT);
-  keep(getenv("STAGE_KEEP"));
+  keep(getenv("SCENARIO_KEEP"));
 
   setvbuf(stdin, NULL, _IONBF, 0);
   struct pollfd polled[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = ends, .events = POLLIN}};
@@ -357,8 +357,8 @@ int main(void) {
     }
     if (polled[0].revents == 0) continue;
     if (fgets(line, sizeof line, stdin) == NULL || strcmp(line, "end\n") == 0) break;
-    if (strncmp(line, "actor ", 6) == 0) has_ballast |= start(line);
-    else if (strcmp(line, "fill\n") == 0) *stage = FILL;
+    if (strncmp(line, "process ", 8) == 0) has_ballast |= start(line);
+    else if (strcmp(line, "fill\n") == 0) *phase = FILL;
     else if (strcmp(line, "go\n") == 0) go(has_ballast);
     else fail(line);
   }

@@ -2,14 +2,14 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cgroupScene } from "../../bench/next-victim-scenario.ts";
 import {
   KernelLog,
+  machineHere,
   type Outcome,
-  play,
-  stageHere,
-  type Theatre,
-} from "../../bench/next-victim-stage.ts";
+  type RunOptions,
+  run,
+} from "../../bench/next-victim-runner.ts";
+import { cgroupScenario } from "../../bench/next-victim-scenario.ts";
 import {
   type ExporterProcess,
   startExporter,
@@ -19,7 +19,7 @@ import { memoryCgroupObstacle } from "../setup/memory-cgroup.ts";
 import { needs } from "../setup/needs.ts";
 import { runName } from "../setup/test-run.ts";
 
-const scenes = 20;
+const scenarios = 20;
 const firstSeed = 101;
 
 function obstacleHere(): string | undefined {
@@ -37,10 +37,10 @@ needs(describe, obstacleHere())("the next victim", () => {
   const directory = temporaryDirectory();
   const outcomes: Outcome[] = [];
   let exporter: ExporterProcess;
-  let theatre: Theatre;
+  let options: RunOptions;
 
   beforeAll(async () => {
-    const program = join(directory.path, "stage");
+    const program = join(directory.path, "next-victim");
     execFileSync("cc", ["-O2", "-static", "-pthread", "-o", program, "bench/next-victim.c"]);
     const file = join(directory.path, "mapped");
     writeFileSync(file, Buffer.alloc(40 << 20));
@@ -50,14 +50,14 @@ needs(describe, obstacleHere())("the next victim", () => {
       `--collector.cgroups.include=^/${runName()}`,
     ]);
     const kernelLog = new KernelLog();
-    theatre = { stage: stageHere(), program, file, exporterUrl: exporter.url, kernelLog };
-    for (let seed = firstSeed; seed < firstSeed + scenes; seed++) {
-      outcomes.push(await play(cgroupScene(seed, theatre.stage), theatre));
+    options = { machine: machineHere(), program, file, exporterUrl: exporter.url, kernelLog };
+    for (let seed = firstSeed; seed < firstSeed + scenarios; seed++) {
+      outcomes.push(await run(cgroupScenario(seed, options.machine), options));
     }
   });
 
   afterAll(async () => {
-    theatre?.kernelLog.close();
+    options?.kernelLog.close();
     await exporter?.end();
     directory.remove();
   });
@@ -66,15 +66,15 @@ needs(describe, obstacleHere())("the next victim", () => {
   const missesBut = (isRight: (outcome: Outcome) => boolean) =>
     outcomes.filter((outcome) => !isRight(outcome) && !outcome.hasOvertaken);
 
-  it(`is whom the kernel then kills, in ${scenes} random scenes`, () => {
-    expect(outcomes).toHaveLength(scenes);
+  it(`is whom the kernel then kills, in ${scenarios} random scenarios`, () => {
+    expect(outcomes).toHaveLength(scenarios);
     expect(missesBut(({ isHit }) => isHit).map(({ report }) => report)).toEqual([]);
-    expect(outcomes.filter(({ isHit }) => isHit).length).toBeGreaterThanOrEqual(scenes - 1);
+    expect(outcomes.filter(({ isHit }) => isHit).length).toBeGreaterThanOrEqual(scenarios - 1);
   });
 
   it("is the same in oom_next_victim_info, for the cgroup whose limit is hit", () => {
     const unnamed = outcomes.filter(({ metricSaid }) => metricSaid === undefined);
-    expect(unnamed.map(({ scene }) => scene.seed)).toEqual([]);
+    expect(unnamed.map(({ scenario }) => scenario.seed)).toEqual([]);
     const wrong = missesBut(({ metricSaid, died }) => metricSaid === died);
     expect(wrong.map(({ report }) => report)).toEqual([]);
   });

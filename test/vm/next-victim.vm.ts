@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, inject, it } from "vitest";
-import type { Outcome } from "../../bench/next-victim-stage.ts";
+import type { Outcome } from "../../bench/next-victim-runner.ts";
 import { runInGuest } from "./scenario.ts";
 
 /** The bench, as plain JavaScript, and its processes, beside the exporter. */
@@ -15,7 +15,7 @@ beforeAll(() => {
   } catch {
     // Type errors are the type check's to report; what was written can be run.
   }
-  const program = join(directory, "stage");
+  const program = join(directory, "program");
   execFileSync("cc", ["-O2", "-static", "-pthread", "-o", program, "bench/next-victim.c"]);
 });
 
@@ -27,34 +27,37 @@ it.each([
   ["the host runs out again", "host", 214, 12, 0],
   ["the host runs out, its swap as well", "host", 301, 13, 96],
   ["the host runs out again, its swap as well", "host", 314, 12, 96],
-])("the next victim is whom the kernel kills where %s", async (_, kind, seed, scenes, swapMb) => {
-  const guest = await runInGuest(
-    `
-      export EXPORTER=/share/dist/oom-exporter.mjs STAGE_PROGRAM=/share/next-victim/stage
+])(
+  "the next victim is whom the kernel kills where %s",
+  async (_, kind, seed, scenarios, swapMb) => {
+    const guest = await runInGuest(
+      `
+      export EXPORTER=/share/dist/oom-exporter.mjs NEXT_VICTIM_PROGRAM=/share/next-victim/program
       export OUTCOMES=/results/outcomes.jsonl TMPDIR=/run
       sh -c 'echo -999 >/proc/self/oom_score_adj; exec "$@"' sh \\
-        node /share/next-victim/bench/next-victim.js next-victim ${scenes} ${seed} ${kind}
+        node /share/next-victim/bench/next-victim.js next-victim ${scenarios} ${seed} ${kind}
     `,
-    { memoryMb: 640, swapMb },
-  );
-  const outcomes = guest
-    .file("outcomes.jsonl")
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as Outcome);
-  const misses = outcomes.filter(({ isHit }) => !isHit);
-  const together = outcomes.filter(
-    ({ isHit, saidTogether, diedTogether }) => isHit && `${saidTogether}` === `${diedTogether}`,
-  );
-  console.log(
-    `${kind}${swapMb > 0 ? " with swap" : ""}: ${scenes - misses.length} of ${outcomes.length} named right, ` +
-      `${together.length} with all who died with them` +
-      misses.map(({ scene, report }) => `\nscene ${scene.seed}:\n${report}`).join(""),
-  );
-  expect(outcomes).toHaveLength(scenes);
-  // Between the answer and the kill the process that asks for memory grows, and may overtake.
-  expect(misses.filter(({ hasOvertaken }) => !hasOvertaken).map(({ report }) => report)).toEqual(
-    [],
-  );
-  expect(misses.length).toBeLessThanOrEqual(1);
-});
+      { memoryMb: 640, swapMb },
+    );
+    const outcomes = guest
+      .file("outcomes.jsonl")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Outcome);
+    const misses = outcomes.filter(({ isHit }) => !isHit);
+    const together = outcomes.filter(
+      ({ isHit, saidTogether, diedTogether }) => isHit && `${saidTogether}` === `${diedTogether}`,
+    );
+    console.log(
+      `${kind}${swapMb > 0 ? " with swap" : ""}: ${scenarios - misses.length} of ${outcomes.length} named right, ` +
+        `${together.length} with all who died with them` +
+        misses.map(({ scenario, report }) => `\nscenario ${scenario.seed}:\n${report}`).join(""),
+    );
+    expect(outcomes).toHaveLength(scenarios);
+    // Between the answer and the kill the process that asks for memory grows, and may overtake.
+    expect(misses.filter(({ hasOvertaken }) => !hasOvertaken).map(({ report }) => report)).toEqual(
+      [],
+    );
+    expect(misses.length).toBeLessThanOrEqual(1);
+  },
+);

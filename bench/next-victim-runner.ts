@@ -1,5 +1,5 @@
 /**
- * Plays a scene (next-victim-scenario.ts): asks the exporter who is next, has memory run out, and
+ * Runs a scenario (next-victim-scenario.ts): asks the exporter who is next, has memory run out, and
  * reads from the kernel's log who it was and from wait() who died.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -11,11 +11,11 @@ import { setTimeout as wait } from "node:timers/promises";
 import { openKmsg } from "../src/log-sources/kmsg-device.ts";
 import type { VictimsAnswer } from "../src/victims/scope-victims.ts";
 import { removeCgroup, runName } from "../test/setup/test-run.ts";
-import { type Actor, bare, type Scene, type Stage } from "./next-victim-scenario.ts";
+import { bare, type Machine, type PlannedProcess, type Scenario } from "./next-victim-scenario.ts";
 
-/** One process on the stage. */
-interface Player {
-  actor: string;
+/** One process of a scenario, running. */
+interface RunningProcess {
+  plan: string;
   pid: number;
   kind: string;
   /** The thread by which the kernel names it where its first one has ended. */
@@ -23,7 +23,7 @@ interface Player {
 }
 
 export interface Outcome {
-  scene: Scene;
+  scenario: Scenario;
   /** The first of the answer, by pid. */
   said: number | undefined;
   /** Whom `oom_next_victim_info` named for the same scope. */
@@ -60,7 +60,7 @@ const hierarchies = {
 } as const;
 
 /** What this machine can show. @throws {Error} where it cannot make memory cgroups */
-export function stageHere(): Stage {
+export function machineHere(): Machine {
   const version = existsSync(join(hierarchies.v2.root, "cgroup.controllers")) ? "v2" : "v1";
   if (!existsSync(hierarchies[version].root)) throw new Error("no memory cgroups here");
   const swap = /^SwapTotal:\s+(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"));
@@ -73,8 +73,8 @@ function canProtect(): boolean {
   return ((BigInt(`0x${held?.[1]}`) >> sysResource) & 1n) === 1n;
 }
 
-export interface Theatre {
-  stage: Stage;
+export interface RunOptions {
+  machine: Machine;
   /** The compiled bench/next-victim.c, and a file of 40 MB that its processes map. */
   program: string;
   file: string;
@@ -82,47 +82,49 @@ export interface Theatre {
   kernelLog: KernelLog;
 }
 
-/** The exporter looks for new processes and cgroups once a second at most for all who ask. */
+/** A snapshot of the exporter serves all requests within a second. */
 const freshAfterMs = 1100;
 /** So little is left of a machine's memory when the exporter is asked. */
 const hostRoomKb = 10 << 10;
 /** For what must come, however slow the machine is. */
 const patienceMs = 30_000;
 
-export async function play(scene: Scene, theatre: Theatre): Promise<Outcome> {
-  const { kernelLog } = theatre;
-  const cgroups = new SceneCgroups(scene, theatre.stage);
-  const cast = new Cast(theatre, scene.scope === "host");
+export async function run(scenario: Scenario, options: RunOptions): Promise<Outcome> {
+  const { kernelLog } = options;
+  const cgroups = new ScenarioCgroups(scenario, options.machine);
+  const processes = new Processes(options, scenario.scope === "host");
   try {
     // As everywhere but in a test, the exporter has seen the cgroups before they are full.
-    await metricsOf(theatre);
-    if (scene.scope === "host") await cast.start(ballast, "-");
-    for (const actor of scene.actors) await cast.start(actor, cgroups.procsOf(actor.cgroup));
-    if (scene.scope === "host") await cast.fill();
+    await metricsOf(options);
+    if (scenario.scope === "host") await processes.start(ballast, "-");
+    for (const plan of scenario.planned) await processes.start(plan, cgroups.procsOf(plan.cgroup));
+    if (scenario.scope === "host") await processes.fill();
     cgroups.limit();
     kernelLog.drain();
     await wait(freshAfterMs);
-    let asked = await askUntilMetric(cgroups.scope, theatre);
-    await cast.grow();
+    let asked = await askUntilMetric(cgroups.scope, options);
+    await processes.grow();
     // Where more is left than one step takes, the last answer before the kill counts.
-    while (cast.dead.length === 0) {
-      const next = await ask(cgroups.scope, theatre);
-      if (cast.dead.length > 0) break;
+    while (processes.dead.length === 0) {
+      const next = await ask(cgroups.scope, options);
+      if (processes.dead.length > 0) break;
       asked = next;
-      await cast.grow();
+      await processes.grow();
     }
-    await until(() => killLines(scene, cast, kernelLog.read()).length > 0);
+    await until(() => killLines(scenario, processes, kernelLog.read()).length > 0);
     await until(() =>
-      [...firstEvent(scene, cast, kernelLog.read())].every((pid) => cast.dead.includes(pid)),
+      [...firstEvent(scenario, processes, kernelLog.read())].every((pid) =>
+        processes.dead.includes(pid),
+      ),
     );
-    return judge(scene, cast, asked.answer, asked.metric, kernelLog.read());
+    return judge(scenario, processes, asked.answer, asked.metric, kernelLog.read());
   } finally {
-    await cast.end();
+    await processes.end();
     cgroups.remove();
   }
 }
 
-const ballast: Actor & { ballast: number } = {
+const ballast: PlannedProcess & { ballast: number } = {
   ...bare,
   id: "ballast",
   adj: -1000,
@@ -131,41 +133,41 @@ const ballast: Actor & { ballast: number } = {
 };
 
 /** Nothing moves: asked again until the metric names somebody, as it does once it has seen a new limit. */
-async function askUntilMetric(scope: string, theatre: Theatre) {
+async function askUntilMetric(scope: string, options: RunOptions) {
   const deadline = performance.now() + patienceMs;
   for (;;) {
-    const asked = await ask(scope, theatre);
+    const asked = await ask(scope, options);
     if (asked.metric !== undefined || performance.now() > deadline) return asked;
     await wait(100);
   }
 }
 
-async function ask(scope: string, theatre: Theatre) {
-  const metric = (await metricsOf(theatre))
+async function ask(scope: string, options: RunOptions) {
+  const metric = (await metricsOf(options))
     .split("\n")
     .find((line) => line.startsWith(`oom_next_victim_info{scope="${scope}",`));
-  const answer = await victimsOf(scope, theatre);
+  const answer = await victimsOf(scope, options);
   return {
     answer,
     metric: metric === undefined ? undefined : Number(/pid="(\d+)"/.exec(metric)?.[1]),
   };
 }
 
-async function metricsOf({ exporterUrl }: Theatre): Promise<string> {
+async function metricsOf({ exporterUrl }: RunOptions): Promise<string> {
   const query = "collect[]=cgroups&collect[]=processes";
   return (await fetch(`${exporterUrl}/metrics?${query}`)).text();
 }
 
-async function victimsOf(scope: string, theatre: Theatre): Promise<VictimsAnswer> {
+async function victimsOf(scope: string, options: RunOptions): Promise<VictimsAnswer> {
   const query = scope === "host" ? "" : `&cgroup=${encodeURIComponent(scope)}`;
-  const response = await fetch(`${theatre.exporterUrl}/api/v1/victims?top=50${query}`);
+  const response = await fetch(`${options.exporterUrl}/api/v1/victims?top=50${query}`);
   if (!response.ok) throw new Error(`${scope}: ${response.status} ${await response.text()}`);
   return (await response.json()) as VictimsAnswer;
 }
 
-/** The processes of a scene. */
-class Cast {
-  readonly players: Player[] = [];
+/** The processes of a scenario. */
+class Processes {
+  readonly running: RunningProcess[] = [];
   readonly dead: number[] = [];
   /** Waited for without a look now and then: where memory is short, each would cost more of it. */
   readonly #firstDeath: Promise<void>;
@@ -175,13 +177,13 @@ class Cast {
   readonly #waiting = new Map<string, () => void>();
   #error = "";
 
-  constructor({ program, file }: Theatre, keepsNode: boolean) {
+  constructor({ program, file }: RunOptions, keepsNode: boolean) {
     this.#firstDeath = new Promise((resolve) => {
       this.#died = resolve;
     });
     this.#child = spawn(program, {
       stdio: ["pipe", "pipe", "pipe"],
-      env: { STAGE_FILE: file, ...(keepsNode ? { STAGE_KEEP: process.execPath } : {}) },
+      env: { SCENARIO_FILE: file, ...(keepsNode ? { SCENARIO_KEEP: process.execPath } : {}) },
     });
     this.#exited = once(this.#child, "exit");
     this.#child.stderr?.on("data", (text) => {
@@ -192,12 +194,12 @@ class Cast {
     );
   }
 
-  async start(actor: Actor, procs: string): Promise<void> {
-    const { id, cgroup: _, ...traits } = actor;
+  async start(plan: PlannedProcess, procs: string): Promise<void> {
+    const { id, cgroup: _, ...traits } = plan;
     const words = Object.entries(traits)
       .filter(([, value]) => Number(value) !== 0)
       .map(([name, value]) => `${name}=${Number(value)}`);
-    await this.#tell(`actor ${id} ${procs} ${words.join(" ")}`, `staged ${id}`);
+    await this.#tell(`process ${id} ${procs} ${words.join(" ")}`, `started ${id}`);
   }
 
   async fill(): Promise<void> {
@@ -228,7 +230,7 @@ class Cast {
     const [word, id = "", number, kind = "", thread] = line.split(" ");
     if (word === "ready") {
       const pid = Number(number);
-      this.players.push({ actor: id, pid, kind, thread: Number(thread ?? pid) });
+      this.running.push({ plan: id, pid, kind, thread: Number(thread ?? pid) });
     } else if (word === "exit") {
       const sigkill = "9";
       if (number !== sigkill) return;
@@ -242,25 +244,25 @@ class Cast {
   }
 }
 
-/** The cgroups of a scene, under one of their own. */
-class SceneCgroups {
+/** The cgroups of a scenario, under one of their own. */
+class ScenarioCgroups {
   /** As the exporter names it. */
   readonly scope: string;
-  readonly #scene: Scene;
+  readonly #scenario: Scenario;
   readonly #files: (typeof hierarchies)["v1" | "v2"];
   readonly #version: "v1" | "v2";
   readonly #name: string;
 
-  constructor(scene: Scene, { version }: Stage) {
-    this.#scene = scene;
+  constructor(scenario: Scenario, { version }: Machine) {
+    this.#scenario = scenario;
     this.#version = version;
     this.#files = hierarchies[version];
-    this.#name = `/${runName()}-${process.pid}-${scene.seed}`;
-    this.scope = scene.scope === "host" ? "host" : this.#path(scene.scope);
-    for (const { path, group } of scene.cgroups) {
+    this.#name = `/${runName()}-${process.pid}-${scenario.seed}`;
+    this.scope = scenario.scope === "host" ? "host" : this.#path(scenario.scope);
+    for (const { path, group } of scenario.cgroups) {
       mkdirSync(this.#directory(path));
       if (group) writeFileSync(join(this.#directory(path), "memory.oom.group"), "1");
-      if (version === "v2" && scene.cgroups.some((other) => isChild(other.path, path))) {
+      if (version === "v2" && scenario.cgroups.some((other) => isChild(other.path, path))) {
         writeFileSync(join(this.#directory(path), "cgroup.subtree_control"), "+memory");
       }
     }
@@ -273,7 +275,7 @@ class SceneCgroups {
   /** Sets each limit by what the cgroup holds now. */
   limit(): void {
     const { max, current, swapMax, swapCurrent } = this.#files;
-    for (const { path, roomKb } of this.#scene.cgroups) {
+    for (const { path, roomKb } of this.#scenario.cgroups) {
       if (roomKb === undefined) continue;
       const directory = this.#directory(path);
       const held = (file: string) => Number(readFileSync(join(directory, file), "utf8"));
@@ -286,7 +288,7 @@ class SceneCgroups {
   }
 
   remove(): void {
-    if (this.#scene.cgroups.length > 0) removeCgroup(this.#directory("/"));
+    if (this.#scenario.cgroups.length > 0) removeCgroup(this.#directory("/"));
   }
 
   #path(path: string): string {
@@ -338,50 +340,54 @@ export class KernelLog {
 }
 
 function judge(
-  scene: Scene,
-  cast: Cast,
+  scenario: Scenario,
+  processes: Processes,
   answer: VictimsAnswer,
   metricSaid: number | undefined,
   log: string,
 ): Outcome {
   const [first] = answer.victims;
-  const killed = killLines(scene, cast, log)[0]?.pid;
-  const died = playerOf(cast, killed)?.pid ?? killed;
+  const killed = killLines(scenario, processes, log)[0]?.pid;
+  const died = runningOf(processes, killed)?.pid ?? killed;
   const saidTogether = first === undefined ? [] : [first.pid, ...first.diesWith].sort(byNumber);
-  const event = firstEvent(scene, cast, log);
-  const diedTogether = cast.dead.filter((pid) => event.has(pid)).sort(byNumber);
+  const event = firstEvent(scenario, processes, log);
+  const diedTogether = processes.dead.filter((pid) => event.has(pid)).sort(byNumber);
   return {
-    scene,
+    scenario,
     said: first?.pid,
     metricSaid,
     died,
     isHit: died !== undefined && died === first?.pid,
-    hasOvertaken: scene.actors.some(
-      ({ id, grows }) => grows && id === playerOf(cast, died)?.actor && died !== first?.pid,
+    hasOvertaken: scenario.planned.some(
+      ({ id, grows }) => grows && id === runningOf(processes, died)?.plan && died !== first?.pid,
     ),
     saidTogether,
     diedTogether,
-    report: reportOf(scene, cast, answer, log),
+    report: reportOf(scenario, processes, answer, log),
   };
 }
 
-function playerOf({ players }: Cast, killed: number | undefined): Player | undefined {
-  return players.find(({ pid, thread }) => pid === killed || thread === killed);
+function runningOf({ running }: Processes, killed: number | undefined): RunningProcess | undefined {
+  return running.find(({ pid, thread }) => pid === killed || thread === killed);
 }
 
-/** Kills that are the scene's; in a cgroup's scene others may happen on the machine meanwhile. */
-function killLines(scene: Scene, cast: Cast, log: string): { pid: number; at: number }[] {
+/** Kills that are the scenario's; in a cgroup's scenario others may happen on the machine meanwhile. */
+function killLines(
+  scenario: Scenario,
+  processes: Processes,
+  log: string,
+): { pid: number; at: number }[] {
   return [...log.matchAll(/Killed process (\d+) /g)]
     .map((line) => ({ pid: Number(line[1]), at: line.index }))
-    .filter(({ pid }) => scene.scope === "host" || playerOf(cast, pid) !== undefined);
+    .filter(({ pid }) => scenario.scope === "host" || runningOf(processes, pid) !== undefined);
 }
 
 /**
  * Whom the first kill took, of all that died before the growing one stopped: whoever has a line in
  * that event, and who shares their memory and has none.
  */
-function firstEvent(scene: Scene, cast: Cast, log: string): Set<number> {
-  const [first, ...later] = killLines(scene, cast, log);
+function firstEvent(scenario: Scenario, processes: Processes, log: string): Set<number> {
+  const [first, ...later] = killLines(scenario, processes, log);
   if (first === undefined) return new Set();
   const isGroup = /^[^\n]*\n[^\n]*due to memory\.oom\.group set/.test(log.slice(first.at));
   const named = new Set([first.pid]);
@@ -390,33 +396,38 @@ function firstEvent(scene: Scene, cast: Cast, log: string): Set<number> {
     const end = next < 0 ? log.length : first.at + next;
     for (const { pid, at } of later) if (at < end) named.add(pid);
   }
-  const spaceOf = ({ actor, pid, kind }: Player) => (kind === "child" ? `${pid}` : actor);
+  const spaceOf = ({ plan, pid, kind }: RunningProcess) => (kind === "child" ? `${pid}` : plan);
   const spaces = [...named].flatMap((pid) => {
-    const player = playerOf(cast, pid);
-    return player === undefined ? [] : [spaceOf(player)];
+    const one = runningOf(processes, pid);
+    return one === undefined ? [] : [spaceOf(one)];
   });
   return new Set(
-    cast.players.filter((player) => spaces.includes(spaceOf(player))).map(({ pid }) => pid),
+    processes.running.filter((one) => spaces.includes(spaceOf(one))).map(({ pid }) => pid),
   );
 }
 
 const byNumber = (a: number, b: number) => a - b;
 
 /** Candidates as answered, beside the kernel's own table of tasks where the log has it. */
-function reportOf(scene: Scene, cast: Cast, answer: VictimsAnswer, log: string): string {
+function reportOf(
+  scenario: Scenario,
+  processes: Processes,
+  answer: VictimsAnswer,
+  log: string,
+): string {
   const table = new Map<number, string>();
-  const killAt = killLines(scene, cast, log)[0]?.at ?? 0;
+  const killAt = killLines(scenario, processes, log)[0]?.at ?? 0;
   const dump = log.slice(0, killAt);
   for (const [, pid, rest] of dump.matchAll(/;\[ *(\d+)\] +(.*)/g))
     table.set(Number(pid), rest ?? "");
   const header = /pid {2}\] (.*)/.exec(dump)?.[1];
   const lines = answer.victims.slice(0, 8).map((victim) => {
-    const player = cast.players.find(({ pid }) => pid === victim.pid);
-    const actor = scene.actors.find(({ id }) => id === player?.actor);
+    const one = processes.running.find(({ pid }) => pid === victim.pid);
+    const plan = scenario.planned.find(({ id }) => id === one?.plan);
     const pages = [victim.residentBytes, victim.pageTablesBytes, victim.swapBytes];
     const said = `rss,pt,swap ${pages.map((bytes) => bytes / 4096).join(",")} adj ${victim.scoreAdj}`;
-    const role = `${victim.comm} ${player?.kind ?? "?"}${actor?.grows ? " grows" : ""}`;
-    const truth = table.get(player?.thread ?? victim.pid) ?? "-";
+    const role = `${victim.comm} ${one?.kind ?? "?"}${plan?.grows ? " grows" : ""}`;
+    const truth = table.get(one?.thread ?? victim.pid) ?? "-";
     return `  ${victim.rank}. ${victim.pid} ${role}: ${said} | kernel: ${truth}`;
   });
   const choice = dump.match(/oom-kill:.*/g)?.at(-1) ?? "no oom-kill line";
