@@ -3,7 +3,7 @@ import { run } from "../kit/run.ts";
 /** Some JSON and arithmetic; prints the processor time it took in ms. */
 const work = `
   let sum = 0;
-  for (let round = 0; round < 400; round++) {
+  for (let round = 0; round < 60; round++) {
     const text = JSON.stringify(Array.from({ length: 500 }, (_, index) => ({ index, name: "n" + index })));
     sum += JSON.parse(text).length;
   }

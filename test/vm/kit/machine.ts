@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { mkdtemp, readFile, rename, rm } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { cached } from "../../kit/cache.ts";
@@ -68,7 +68,8 @@ async function boot(machine: Machine, init: "script" | "systemd"): Promise<Machi
     guestImage(machine.packages),
     guestTools(),
   ]);
-  const directory = await mkdtemp(join(tmpdir(), "oom-exporter-machine-"));
+  await removeLeftovers();
+  const directory = await mkdtemp(join(tmpdir(), `oom-exporter-machine-${process.pid}-`));
   const path = (name: string) => join(directory, name);
   try {
     await diskImage(path("scratch"), { isWritable: true, spareMb: 4096 });
@@ -133,6 +134,15 @@ async function boot(machine: Machine, init: "script" | "systemd"): Promise<Machi
   }
 }
 
+/** What interrupted runs left behind: disks of machines whose process is gone. */
+async function removeLeftovers(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = /^oom-exporter-machine-(\d+)-/.exec(name)?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
 function names(files: readonly InitramfsFile[]): string[] {
   return files.map(({ name }) => name.replace("boot-modules/", ""));
 }
@@ -172,7 +182,7 @@ function qemuArguments(
     ...(numaNodes > 1 ? nodes : []),
     ...(mayReboot ? [] : ["-no-reboot"]),
     ...["-kernel", files.kernel, "-initrd", files.initramfs],
-    ...["-append", `console=ttyS0 loglevel=4 panic=-1 no_timer_check ${kernelArguments}`],
+    ...["-append", `console=ttyS0 loglevel=1 panic=-1 no_timer_check ${kernelArguments}`],
     ...["-chardev", `file,id=console,path=${files.console}`, "-serial", "chardev:console"],
     ...["-device", "virtio-rng-pci"],
     ...disks.flatMap(({ serial, path, isWritable }) => [
