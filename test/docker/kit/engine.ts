@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { existsSync, openSync } from "node:fs";
 import { mkdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { cacheDirectory, cached } from "../../kit/cache.ts";
 import { debianPrograms } from "../../kit/debian-programs.ts";
 import { DebianSuite } from "../../kit/debian-suite.ts";
@@ -27,58 +27,54 @@ export async function startEngine(): Promise<Engine> {
     PATH: `${await iptablesDirectory(root)}:${programs.PATH}`,
     XTABLES_LIBDIR: join(root, "usr/lib/x86_64-linux-gnu/xtables"),
   };
+  const dataRoot = join(home, "data");
+  const clientEnv = {
+    DOCKER_HOST: `unix://${join(home, "docker.sock")}`,
+    DOCKER_CONFIG: await pluginDirectory(),
+    // Where docker/compose.yaml finds the names of containers.
+    DOCKER_DATA_ROOT: dataRoot,
+    PATH: `${env.PATH}`,
+  };
   await mkdir(home, { recursive: true });
-  const socket = `unix://${join(home, "docker.sock")}`;
   const before = await networkSettings(env);
   const log = openSync(join(home, "dockerd.log"), "w");
   const daemon = spawn(
     "dockerd",
     [
-      ...["--host", socket, "--pidfile", join(home, "dockerd.pid")],
-      ...["--data-root", join(home, "data"), "--exec-root", join(home, "exec")],
+      ...["--host", clientEnv.DOCKER_HOST, "--pidfile", join(home, "dockerd.pid")],
+      ...["--data-root", dataRoot, "--exec-root", join(home, "exec")],
       ...["--exec-opt", "native.cgroupdriver=cgroupfs"],
     ],
     { env, stdio: ["ignore", log, log], detached: true },
   );
-  const ended = new Promise<void>((settle) => {
-    daemon.once("error", () => settle());
-    daemon.once("close", () => settle());
-  });
-  const clientEnv = {
-    DOCKER_HOST: socket,
-    DOCKER_CONFIG: await pluginDirectory(),
-    PATH: `${env.PATH}`,
-  };
-  const engine: Engine = {
-    env: clientEnv,
-    async stop() {
-      daemon.kill("SIGTERM");
-      await ended;
-      await restore(before, env);
-    },
-  };
   let hasEnded = false;
-  ended.then(() => {
+  const ended = new Promise<void>((settle) => {
+    for (const event of ["error", "close"]) daemon.once(event, () => settle());
+  }).then(() => {
     hasEnded = true;
   });
-  for (;;) {
+  const stop = async () => {
+    daemon.kill("SIGTERM");
+    await ended;
+    await restore(before, env);
+  };
+  const patience = performance.now() + 90_000;
+  while (!hasEnded && performance.now() < patience) {
     const isUp = await run("docker", ["info"], { env: { ...process.env, ...clientEnv } }).then(
       (text) => text.includes("Server Version"),
       () => false,
     );
-    if (isUp) return engine;
-    if (hasEnded) {
-      await restore(before, env);
-      const lines = (await readFile(join(home, "dockerd.log"), "utf8")).trim().split("\n");
-      throw new Error(`the Docker engine does not start: ${lines.at(-1)}`);
-    }
+    if (isUp) return { env: clientEnv, stop };
     await new Promise((settle) => setTimeout(settle, 300));
   }
+  await stop();
+  const lines = (await readFile(join(home, "dockerd.log"), "utf8")).trim().split("\n");
+  throw new Error(`the Docker engine does not start: ${lines.at(-1)}`);
 }
 
 /** Debian makes these links when it installs the package. */
 function iptablesDirectory(root: string): Promise<string> {
-  return cached("docker-iptables", async (building) => {
+  return cached(`programs/${basename(root)}-iptables`, async (building) => {
     await mkdir(building);
     for (const name of ["iptables", "ip6tables", "iptables-restore", "ip6tables-restore"]) {
       await symlink(join(root, "usr/sbin/xtables-nft-multi"), join(building, name));
