@@ -10,7 +10,8 @@
  *   storm  N processes that are all there before the first one grows; each lives MIN to MAX ms, then takes memory
  *          until it has --mb of it or is killed. HOLD ms after the last one is at rest, those left get SIGTERM.
  *            --n N --mb N --step-kb N --live-ms MIN MAX --hold-ms HOLD --comm NAME
- *   thrash N processes that write to random pages of --mb each for --seconds; prints how many writes they made
+ *   thrash N processes that write to random pages of --mb each for --seconds, once all of them have written to
+ *          every page; prints how many writes they made
  *            --n N --mb N --seconds N
  *   probe  asks for a path again and again until SIGTERM, and writes a line for each answer at the end:
  *          SECONDS MS STATUS MAJOR_FAULTS ANON_KB SWAP_KB. STATUS is 0 without an answer. It is locked in memory.
@@ -333,14 +334,19 @@ static int thrash(int count, char **arguments) {
     else unknown(arguments[at]);
   }
   volatile long *writes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  int gate[2], ready[2];
+  if (pipe(gate) || pipe(ready)) fail("pipe");
   for (int i = 0; i < n; i++) {
     if (fork()) continue;
+    close(gate[1]);
     size_t pages = mb * 256;
     char *memory = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) fail("mmap");
     madvise(memory, pages * 4096, MADV_NOHUGEPAGE);
     uint64_t state = 88172645463325252ull + i;
     for (size_t page = 0; page < pages; page++) memory[page * 4096] = (char)page;
+    char one = 0;
+    if (write(ready[1], &one, 1) < 0 || read(gate[0], &one, 1)) fail("pipe");
     double end = now() + seconds;
     while (now() < end) {
       state ^= state << 13;
@@ -351,6 +357,11 @@ static int thrash(int count, char **arguments) {
     }
     _exit(0);
   }
+  char one;
+  for (int i = 0; i < n; i++) {
+    if (read(ready[0], &one, 1) != 1) fail("pipe");
+  }
+  close(gate[1]);
   long sum = 0;
   while (wait(NULL) > 0) {}
   for (int i = 0; i < n; i++) sum += writes[i];
