@@ -17,7 +17,8 @@ const limits = { testTimeout: 180_000, hookTimeout: 300_000 };
 export default defineConfig({
   test: {
     globalSetup: "./test/setup/test-run.ts",
-    reporters: ["minimal", "./test/setup/closing-line.ts"],
+    // Beside a run that nobody watches only what failed is worth a line.
+    reporters: [process.stdout.isTTY ? "default" : "minimal", "./test/setup/closing-line.ts"],
     projects: [
       {
         test: {

@@ -19,7 +19,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { debianTool } from "../setup/debian-tools.ts";
 
@@ -172,7 +172,9 @@ export class BareDebian {
 
 /** What debootstrap makes, kept for the next time. */
 async function unpackBase(suite: string, root: string): Promise<void> {
-  const archive = join(dirname(dirname(debootstrap.path as string)), `${suite}.tar`);
+  const cache = resolve("node_modules/.cache");
+  mkdirSync(cache, { recursive: true });
+  const archive = join(cache, `${suite}.tar`);
   if (!existsSync(archive)) {
     const options = ["--variant=minbase", suite, root];
     await run(debootstrap.path as string, options, { maxBuffer: 64 << 20 });

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync } from "node:fs";
-import { createConnection, createServer } from "node:net";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -25,13 +25,13 @@ afterEach(() => {
 
 const { procfs, sysfs, rootfs } = fixtureHost("v2-systemd");
 
-/** The built exporter with the given stdout and stderr; its port is one that nobody else is given. */
-function start(stdout: number | "pipe", stderr: number | "pipe", port: number) {
+/** The built exporter with the given stdout and stderr. */
+function start(stdout: number | "pipe", stderr: number | "pipe") {
   const child = spawn(
     process.execPath,
     [
       main,
-      `--web.listen-address=127.0.0.1:${port}`,
+      "--web.listen-address=127.0.0.1:0",
       `--path.procfs=${procfs}`,
       `--path.sysfs=${sysfs}`,
       `--path.rootfs=${rootfs}`,
@@ -44,14 +44,6 @@ function start(stdout: number | "pipe", stderr: number | "pipe", port: number) {
   return child;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
-}
-
 async function scrape(port: number): Promise<string | undefined> {
   try {
     return await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
@@ -60,25 +52,47 @@ async function scrape(port: number): Promise<string | undefined> {
   }
 }
 
-const serving = (port: number) => eventually("it serves", () => scrape(port), 20_000);
+/** The port that the kernel gave it, once it serves there. */
+async function servingPort({ pid }: ReturnType<typeof spawn>): Promise<number> {
+  const port = await eventually("it listens", async () => listeningPort(pid as number));
+  await eventually("it serves", () => scrape(port));
+  return port;
+}
+
+function listeningPort(pid: number): number | undefined {
+  const held = readdirSync(`/proc/${pid}/fd`).map((name) => linkOf(`/proc/${pid}/fd/${name}`));
+  const row = readFileSync(`/proc/${pid}/net/tcp`, "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .find(([, , , state, , , , , , inode]) => state === "0A" && held.includes(`socket:[${inode}]`));
+  return row && Number.parseInt(row[1]?.split(":")[1] ?? "", 16);
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
+}
 
 describe("its own output", () => {
   it("on a full disk costs lines, not the exporter, and the lines are counted", async () => {
     const full = openSync("/dev/full", "w");
-    const port = await freePort();
-    const child = start(full, full, port);
+    const child = start(full, full);
     closeSync(full);
-    expect(sampleOf(await serving(port), "oom_exporter_lost_log_lines_total")).toBe(1);
+    const port = await servingPort(child);
+    expect(sampleOf((await scrape(port)) ?? "", "oom_exporter_lost_log_lines_total")).toBe(1);
     child.kill("SIGTERM");
     expect((await once(child, "exit"))[0]).toBe(0);
   });
 
   it("may lose its readers", async () => {
-    const port = await freePort();
-    const child = start("pipe", "pipe", port);
+    const child = start("pipe", "pipe");
     child.stdout?.destroy();
     child.stderr?.destroy();
-    expect(sampleOf(await serving(port), "oom_exporter_lost_log_lines_total")).toBe(1);
+    const port = await servingPort(child);
+    expect(sampleOf((await scrape(port)) ?? "", "oom_exporter_lost_log_lines_total")).toBe(1);
     expect(child.exitCode).toBeNull();
     child.kill("SIGTERM");
     expect((await once(child, "exit"))[0]).toBe(0);
@@ -87,9 +101,8 @@ describe("its own output", () => {
 
 describe("signals", () => {
   it("SIGTERM: 30 scrapes that have been accepted are answered", async () => {
-    const port = await freePort();
-    const child = start("pipe", "pipe", port);
-    await serving(port);
+    const child = start("pipe", "pipe");
+    const port = await servingPort(child);
     const clients = Array.from({ length: 30 }, () => createConnection(port, "127.0.0.1"));
     await Promise.all(clients.map((client) => once(client, "connect")));
     const answers = clients.map(async (client, index) => {
@@ -108,13 +121,12 @@ describe("signals", () => {
   });
 
   it("SIGUSR1 does not open the inspector", async () => {
-    const port = await freePort();
-    const child = start("pipe", "pipe", port);
+    const child = start("pipe", "pipe");
     let output = "";
     child.stderr?.on("data", (chunk) => {
       output += chunk;
     });
-    await serving(port);
+    const port = await servingPort(child);
     const before = listening(child.pid as number);
     child.kill("SIGUSR1");
     // Two scrapes are more turns than the inspector needs to say that it listens.
