@@ -7,12 +7,12 @@ import { parseVmstat } from "../kernel/vmstat.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
 import type { KmsgReader } from "../log-sources/kmsg-device.ts";
 import { bootTimeMs } from "../sources/boot-time.ts";
-import type { CgroupPass } from "../sources/cgroup-tree.ts";
+import type { CgroupReadings } from "../sources/cgroup-tree.ts";
 import { Host } from "../sources/host.ts";
 import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
 import { readMeminfo } from "../sources/meminfo-file.ts";
 import type { OwnScoreAdj } from "../sources/own-score-adj.ts";
-import type { ProcessPass } from "../sources/process-table.ts";
+import type { ProcessReadings } from "../sources/process-table.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { type Check, ok, type Place } from "./check.ts";
@@ -130,7 +130,7 @@ function checkCgroupsAndView(options: DoctorOptions): Check[] {
   return [checkCgroups(host, snapshot.cgroups), checkView(options, host, snapshot)];
 }
 
-function checkCgroups({ files, tree }: Host, pass: CgroupPass | undefined): Check {
+function checkCgroups({ files, tree }: Host, pass: CgroupReadings | undefined): Check {
   const name = "memory cgroups";
   const unknown = "limits, usage and kills are not known by unit, container or pod";
   if (tree === undefined || pass === undefined) {
@@ -183,7 +183,7 @@ function checkView(
   snapshot: Snapshot,
 ): Check {
   const name = viewCheckName;
-  let pass: ProcessPass;
+  let pass: ProcessReadings;
   try {
     pass = snapshot.processes;
   } catch (error) {

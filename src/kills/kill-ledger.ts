@@ -1,4 +1,5 @@
 import { BoundedMap } from "../collections/bounded-map.ts";
+import { protectionOf } from "../kernel/badness.ts";
 import { type CommandCount, CommandKills } from "./command-kills.ts";
 import { type Constraint, constraints, type Kill } from "./kill.ts";
 import {
@@ -370,17 +371,10 @@ function labelsOf(kill: Kill): KillLabels {
     constraint,
     cause,
     trigger: trigger?.comm ?? "",
-    protection: protectionOf(kill.oomScoreAdj),
+    protection: kill.oomScoreAdj === null ? "unknown" : protectionOf(kill.oomScoreAdj),
     ...ownerLabels(kill.cgroup, kill.owner),
     limit_cgroup: limitCgroup ?? "",
   };
-}
-
-function protectionOf(oomScoreAdj: number | null): KillLabels["protection"] {
-  if (oomScoreAdj === null) return "unknown";
-  if (oomScoreAdj === 0) return "default";
-  if (oomScoreAdj > 0) return "sacrificial";
-  return oomScoreAdj <= -1000 ? "unkillable" : "protected";
 }
 
 function zeroes(): Record<Constraint, number> {

@@ -48,7 +48,7 @@ export interface CgroupTreeOptions {
   exclude?: RegExp;
 }
 
-export interface CgroupPass {
+export interface CgroupReadings {
   readings: CgroupReading[];
   /** Cgroups that `include` and `exclude` leave out. */
   filtered: number;
@@ -95,7 +95,7 @@ export class CgroupTree {
    * out, and reads each cgroup.
    * @param outOfTime asked now and then; once true, the walk ends
    */
-  read(outOfTime: () => boolean = () => false): CgroupPass {
+  read(outOfTime: () => boolean = () => false): CgroupReadings {
     const size = this.#descendants();
     const isKnown = size !== undefined && size === this.#size;
     this.#size = size;
@@ -107,10 +107,10 @@ export class CgroupTree {
    * @param isKnown no cgroup has come or gone since the last pass, as far as their number tells
    * @returns `undefined` where that proves wrong
    */
-  #pass(isKnown: true, outOfTime: () => boolean): CgroupPass | undefined;
-  #pass(isKnown: false, outOfTime: () => boolean): CgroupPass;
-  #pass(isKnown: boolean, outOfTime: () => boolean): CgroupPass | undefined {
-    const pass: CgroupPass = { readings: [], filtered: 0, beyondLimit: 0, unreadable: 0 };
+  #pass(isKnown: true, outOfTime: () => boolean): CgroupReadings | undefined;
+  #pass(isKnown: false, outOfTime: () => boolean): CgroupReadings;
+  #pass(isKnown: boolean, outOfTime: () => boolean): CgroupReadings | undefined {
+    const pass: CgroupReadings = { readings: [], filtered: 0, beyondLimit: 0, unreadable: 0 };
     const queue: Visit[] = [{ directory: this.#root, above: { bytes: Number.POSITIVE_INFINITY } }];
     for (let next = 0; next < queue.length; next++) {
       const full = pass.readings.length >= this.#options.max || next > this.#walkedAtMost;
@@ -162,7 +162,7 @@ export class CgroupTree {
   }
 
   /** Reads one cgroup into `pass` and queues those below it; false where it has gone. */
-  #visit(visit: Visit, pass: CgroupPass, queue: Visit[], isKnown: boolean): boolean {
+  #visit(visit: Visit, pass: CgroupReadings, queue: Visit[], isKnown: boolean): boolean {
     const { directory, above } = visit;
     try {
       const isAccounted = directory.isAccounted();
@@ -189,7 +189,7 @@ export class CgroupTree {
   }
 
   /** Returns the tightest limit from here on down. */
-  #read(directory: CgroupDirectory, above: Limit, pass: CgroupPass): Limit {
+  #read(directory: CgroupDirectory, above: Limit, pass: CgroupReadings): Limit {
     const { include, exclude } = this.#options;
     const { path } = directory;
     if ((include !== undefined && !include.test(path)) || exclude?.test(path)) {

@@ -38,7 +38,7 @@ export interface ProcessIdentity {
   cgroup?: string;
 }
 
-export interface ProcessPass {
+export interface ProcessReadings {
   /** Every user process, highest score first, equal scores by size. Kernel threads and zombies are none. */
   processes: ProcessReading[];
   /** Processes whose files this user may not read. */
@@ -101,7 +101,7 @@ export class ProcessTable {
    * @param leaders how many of the highest ranked get fresh details; `Infinity` for all
    * @throws {FileUnavailable} where procfs itself cannot be listed
    */
-  read(leaders: number): ProcessPass {
+  read(leaders: number): ProcessReadings {
     this.#list();
     for (const entry of this.#entries.values()) {
       if (entry.isIdle) continue;

@@ -1,16 +1,16 @@
 import type { Meminfo } from "../kernel/meminfo.ts";
-import type { CgroupPass } from "./cgroup-tree.ts";
+import type { CgroupReadings } from "./cgroup-tree.ts";
 import { FileUnavailable } from "./host-files.ts";
-import type { ProcessPass } from "./process-table.ts";
+import type { ProcessReadings } from "./process-table.ts";
 
 /** How the parts of a snapshot are read. */
 export interface SnapshotReaders {
   /** @throws {FileUnavailable} where /proc/meminfo cannot be read */
   meminfo(): Meminfo;
   /** `undefined` where the machine has no memory controller. */
-  cgroups(): CgroupPass | undefined;
+  cgroups(): CgroupReadings | undefined;
   /** @throws {FileUnavailable} where procfs cannot be listed */
-  processes(): ProcessPass;
+  processes(): ProcessReadings;
 }
 
 /** The memory that processes are measured against; 0 where /proc/meminfo cannot be read. */
@@ -23,7 +23,7 @@ export interface HostTotals {
 /** Keeps what it needs of the snapshots that others take. */
 export interface SnapshotKeeper {
   noteMeminfo?(meminfo: Meminfo): void;
-  noteCgroups?(pass: CgroupPass): void;
+  noteCgroups?(pass: CgroupReadings): void;
 }
 
 /**
@@ -34,8 +34,8 @@ export interface SnapshotKeeper {
  */
 export class Snapshot {
   readonly #meminfo: Part<Meminfo>;
-  readonly #cgroups: Part<CgroupPass | undefined>;
-  readonly #processes: Part<ProcessPass>;
+  readonly #cgroups: Part<CgroupReadings | undefined>;
+  readonly #processes: Part<ProcessReadings>;
 
   constructor({ meminfo, cgroups, processes }: SnapshotReaders) {
     this.#meminfo = new Part(meminfo);
@@ -49,12 +49,12 @@ export class Snapshot {
   }
 
   /** `undefined` where the machine has no memory controller. */
-  get cgroups(): CgroupPass | undefined {
+  get cgroups(): CgroupReadings | undefined {
     return this.#cgroups.reading;
   }
 
   /** @throws {FileUnavailable} where procfs cannot be listed */
-  get processes(): ProcessPass {
+  get processes(): ProcessReadings {
     return this.#processes.reading;
   }
 

@@ -1,5 +1,5 @@
 import type { Meminfo } from "../kernel/meminfo.ts";
-import type { CgroupPass } from "../sources/cgroup-tree.ts";
+import type { CgroupReadings } from "../sources/cgroup-tree.ts";
 import type { SnapshotKeeper } from "../sources/snapshot.ts";
 import { LastHour, type Moment } from "./last-hour.ts";
 import { type LimitReading, limitsIn } from "./limits-in-force.ts";
@@ -28,7 +28,7 @@ export class HostHour implements SnapshotKeeper {
     ]);
   }
 
-  noteCgroups({ readings, beyondLimit }: CgroupPass): void {
+  noteCgroups({ readings, beyondLimit }: CgroupReadings): void {
     const uses = limitsIn(readings)
       .sort((a, b) => ratio(b) - ratio(a))
       .flatMap(({ reading, unreclaimableBytes }) =>

@@ -4,7 +4,7 @@ import type { CollectorName } from "../metrics/catalog.ts";
 import { type CgroupReading, workingSetBytes } from "../sources/cgroup-reading.ts";
 import type { Host } from "../sources/host.ts";
 import { FileUnavailable } from "../sources/host-files.ts";
-import type { ProcessPass } from "../sources/process-table.ts";
+import type { ProcessReadings } from "../sources/process-table.ts";
 import type { HostTotals, Snapshot, SnapshotKeeper } from "../sources/snapshot.ts";
 import { ScopeVictims } from "../victims/scope-victims.ts";
 import { dangerSeconds, secondsLeft } from "./findings.ts";
@@ -49,12 +49,12 @@ const freshForMs = 1000;
 interface HostSeen {
   meminfo: Meminfo | undefined;
   cgroups: readonly CgroupReading[];
-  processes: ProcessPass | undefined;
+  processes: ProcessReadings | undefined;
   totals: HostTotals;
 }
 
 /** Without the sizes of memory and swap no process can be ranked. */
-function rankable({ meminfo, processes }: HostSeen): ProcessPass["processes"] {
+function rankable({ meminfo, processes }: HostSeen): ProcessReadings["processes"] {
   return (meminfo && processes?.processes) ?? [];
 }
 

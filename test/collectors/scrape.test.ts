@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { type Collector, type CollectorPass, NoData } from "../../src/collectors/collector.ts";
 import { Scraper, type ScraperOptions } from "../../src/collectors/scrape.ts";
 import type { CollectorName } from "../../src/metrics/catalog.ts";
-import type { CgroupPass } from "../../src/sources/cgroup-tree.ts";
+import type { CgroupReadings } from "../../src/sources/cgroup-tree.ts";
 import type { Snapshot } from "../../src/sources/snapshot.ts";
 import { snapshotOf } from "../setup/opened-host.ts";
 
@@ -162,7 +162,7 @@ describe("a scrape", () => {
   });
 
   it("hands what was read to the keepers once, before the next collector runs", async () => {
-    const pass: CgroupPass = { readings: [], filtered: 0, beyondLimit: 0, unreadable: 0 };
+    const pass: CgroupReadings = { readings: [], filtered: 0, beyondLimit: 0, unreadable: 0 };
     const cgroups = collector("cgroups", ({ snapshot }) => void snapshot.cgroups);
     const kills = collector("kills", ({ snapshot }) => void snapshot.cgroups);
     const scraper = scraperWith({
