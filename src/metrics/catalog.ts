@@ -259,8 +259,8 @@ export const catalog = {
     type: "gauge",
     collector: "cgroups",
     labels: ["reason"],
-    values: { reason: ["filter", "limit", "unreadable"] },
-    help: "Memory cgroups without series: excluded by --collector.cgroups.include or .exclude (filter), beyond --collector.cgroups.max (limit), or not readable by this user.",
+    values: { reason: ["filter", "limit", "bytes", "unreadable"] },
+    help: "Memory cgroups without series: excluded by --collector.cgroups.include or .exclude (filter), beyond --collector.cgroups.max (limit), without room in the 16 MB that cgroups may take of a scrape (bytes), or not readable by this user.",
   },
 
   oom_process_score: {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { type Gauge, Registry, type RegistryContentType } from "prom-client";
 import { catalog, type LabelsOf, type MetricName, metricNames } from "./catalog.ts";
 
@@ -15,12 +16,15 @@ export const contentTypes: Record<ExpositionFormat, RegistryContentType> = {
  */
 export type PrintedLabels = string & { readonly printed: unique symbol };
 
-/** Prints the labels of a catalog entry, in the order of their keys, with backslash, quote and line feed escaped. */
+/**
+ * Prints the labels of a catalog entry, in the order of their keys, with backslash, quote and line feed
+ * escaped and long values shortened.
+ */
 export function printLabels(labels: object): PrintedLabels {
   let text = "";
   for (const label in labels) {
     const value = labels[label as keyof typeof labels] as string;
-    text += `${text === "" ? "{" : ","}${label}="${escapeLabel(value)}"`;
+    text += `${text === "" ? "{" : ","}${label}="${escapeLabel(shortened(value))}"`;
   }
   return (text === "" ? "" : `${text}}`) as PrintedLabels;
 }
@@ -28,6 +32,32 @@ export function printLabels(labels: object): PrintedLabels {
 /** The same labels and one more, whose value needs no escaping. */
 export function withLabel(labels: PrintedLabels, label: string, value: string): PrintedLabels {
   return `${labels.slice(0, -1)},${label}="${value}"}` as PrintedLabels;
+}
+
+const valueBytesAtMost = 256;
+/** Two ends, two times three dots and the hash make 256 bytes. */
+const endBytes = 117;
+
+/**
+ * A value of more than 256 bytes keeps both its ends around 16 hex digits of a SHA-256 of the whole.
+ * Whoever may make cgroups could otherwise make a scrape hundreds of times as long.
+ */
+function shortened(value: string): string {
+  // One UTF-16 unit takes three bytes at most.
+  if (value.length * 3 <= valueBytesAtMost) return value;
+  if (Buffer.byteLength(value) <= valueBytesAtMost) return value;
+  const bytes = Buffer.from(value);
+  let headEnd = endBytes;
+  while (isContinuation(bytes[headEnd])) headEnd--;
+  let tailStart = bytes.length - endBytes;
+  while (isContinuation(bytes[tailStart])) tailStart++;
+  const hash = createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+  return `${bytes.toString("utf8", 0, headEnd)}...${hash}...${bytes.toString("utf8", tailStart)}`;
+}
+
+/** Not the first byte of a character in UTF-8. */
+function isContinuation(byte: number | undefined): boolean {
+  return byte !== undefined && (byte & 0xc0) === 0x80;
 }
 
 const needsEscape = /[\\"\n]/;

@@ -332,7 +332,7 @@ export class CgroupDirectory {
     if (file === null) return undefined;
     if (file === undefined) {
       const name = fileNames[version][place] as string;
-      file = new KeptFile(join(this.#directory, name), files, descriptors);
+      file = new KeptFile(this.#directory, name, files, descriptors);
       this.#kept[place] = file;
     }
     try {

@@ -162,15 +162,22 @@ const shortestPageBytes = 2048;
  * the kernel ties it to the object it was opened on and says ESRCH or ENODEV when that is gone.
  */
 export class KeptFile {
-  readonly path: string;
+  readonly #directory: string;
+  readonly #name: string;
   readonly #files: HostFiles;
   readonly #budget: DescriptorBudget;
   #descriptor: number | undefined;
 
-  constructor(path: string, files: HostFiles, budget: DescriptorBudget) {
-    this.path = path;
+  constructor(directory: string, name: string, files: HostFiles, budget: DescriptorBudget) {
+    this.#directory = directory;
+    this.#name = name;
     this.#files = files;
     this.#budget = budget;
+  }
+
+  /** Put together when asked for: a cgroup's path may have 4 KiB, and a cgroup has ten files. */
+  get path(): string {
+    return `${this.#directory}/${this.#name}`;
   }
 
   /** False where each read opens the path again: another process or cgroup may answer then. */

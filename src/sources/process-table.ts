@@ -225,7 +225,7 @@ export class ProcessTable {
         known.listing = listing;
         continue;
       }
-      const scoreFile = new KeptFile(files.procfs(name, "oom_score"), files, descriptors);
+      const scoreFile = new KeptFile(files.procfs(name), "oom_score", files, descriptors);
       const entry: Entry = {
         pid,
         scoreFile,
@@ -322,7 +322,7 @@ export class ProcessTable {
       this.#readDetails(entry);
       return;
     }
-    entry.statusFile ??= new KeptFile(files.procfs(`${pid}`, "status"), files, descriptors);
+    entry.statusFile ??= new KeptFile(files.procfs(`${pid}`), "status", files, descriptors);
     const { comm, uid, parentPid, isAdmin, memory } = parseProcessStatus(
       files.bytes,
       entry.statusFile.read(),

@@ -67,7 +67,7 @@ describe("a kept file", () => {
     const tree = new TemporaryTree();
     const files = new HostFiles(tree.roots);
     const descriptors = new DescriptorBudget(budget);
-    const kept = new KeptFile(files.procfs("value"), files, descriptors);
+    const kept = new KeptFile(files.procfs(), "value", files, descriptors);
     const read = () => files.bytes.toString("utf8", 0, kept.read()).trim();
     return { tree, kept, read, descriptors };
   }
@@ -113,7 +113,7 @@ describe("a kept file", () => {
     const descriptors = new DescriptorBudget(1);
     const child = spawn("sleep", ["60"]);
     await once(child, "spawn");
-    const kept = new KeptFile(files.procfs(`${child.pid}`, "oom_score"), files, descriptors);
+    const kept = new KeptFile(files.procfs(`${child.pid}`), "oom_score", files, descriptors);
     expect(kept.read()).toBeGreaterThan(0);
     child.kill("SIGKILL");
     await once(child, "exit");
