@@ -1,8 +1,9 @@
-import { type Owner, ownerLabels } from "../kills/owner.ts";
+import { hasOwner, type Owner, ownerLabels } from "../kills/owner.ts";
 import { catalog, type LabelsOf, type MetricName } from "../metrics/catalog.ts";
 import { type PrintedLabels, printLabels, withLabel } from "../metrics/exposition.ts";
 import { type CgroupReading, workingSetBytes } from "../sources/cgroup-reading.ts";
 import type { Host } from "../sources/host.ts";
+import { CgroupBudget } from "./cgroup-budget.ts";
 import { type Collector, type CollectorPass, NoData, type SampleSink } from "./collector.ts";
 
 /** Memory, limits, events and pressure of every cgroup. */
@@ -11,6 +12,8 @@ export class CgroupsCollector implements Collector {
   readonly #host: Pick<Host, "tree" | "owners">;
   /** Of each cgroup's owner, which `OwnerNames` keeps while it knows no more of it. */
   readonly #labels = new WeakMap<Owner, CgroupLabels>();
+
+  readonly #budget = new CgroupBudget();
 
   constructor(host: Pick<Host, "tree" | "owners">) {
     this.#host = host;
@@ -25,27 +28,60 @@ export class CgroupsCollector implements Collector {
     const hostTotalBytes =
       totalBytes === 0 ? Number.POSITIVE_INFINITY : totalBytes - swapTotalBytes;
     const hostHasSwap = totalBytes === 0 || swapTotalBytes > 0;
-    for (const reading of pass.readings) this.#add(sink, reading, hostTotalBytes, hostHasSwap);
+    const host: HostLimits = { hostTotalBytes, hostHasSwap };
+    const leftOut = this.#leftOut(pass.readings, host);
+    for (const reading of pass.readings) {
+      if (leftOut?.has(reading.path) !== true) this.#add(sink, reading, host);
+    }
     const { filtered, beyondLimit, unreadable } = pass;
     sink.add("oom_cgroups", pass.readings.length + filtered + beyondLimit + unreadable, {});
     sink.add("oom_cgroups_left_out", filtered, { reason: "filter" });
     sink.add("oom_cgroups_left_out", beyondLimit, { reason: "limit" });
+    sink.add("oom_cgroups_left_out", leftOut?.size ?? 0, { reason: "bytes" });
     sink.add("oom_cgroups_left_out", unreadable, { reason: "unreadable" });
   }
 
-  #add(
-    sink: SampleSink,
-    reading: CgroupReading,
-    hostTotalBytes: number,
-    hostHasSwap: boolean,
-  ): void {
-    const owner = this.#host.owners.ownerOf(reading.path);
+  /** `undefined` where all have room, which the lengths of their labels tell nearly always. */
+  #leftOut(readings: readonly CgroupReading[], host: HostLimits): ReadonlySet<string> | undefined {
+    let bytesAtMost = 0;
+    for (const { path } of readings) bytesAtMost += this.#labelsOf(path).bytesAtMost;
+    if (this.#budget.isMet(bytesAtMost)) return undefined;
+    return this.#budget.leaveOut(
+      readings.map((reading) => ({
+        path: reading.path,
+        bytes: this.#bytesOf(reading, host),
+        isWanted:
+          (reading.events.oom_kill ?? 0) > 0 || hasOwner(this.#host.owners.ownerOf(reading.path)),
+      })),
+    );
+  }
+
+  #bytesOf(reading: CgroupReading, host: HostLimits): number {
+    let bytes = 0;
+    const addPrinted = (metric: MetricName, value: number, printed: PrintedLabels): void => {
+      // A space before the value, a line feed after it.
+      bytes += metric.length + Buffer.byteLength(printed) + `${value}`.length + 2;
+    };
+    this.#add({ addPrinted }, reading, host);
+    return bytes;
+  }
+
+  #labelsOf(path: string): CgroupLabels {
+    const owner = this.#host.owners.ownerOf(path);
     let labels = this.#labels.get(owner);
     if (labels === undefined) {
-      labels = this.#print(reading.path, owner);
+      labels = this.#print(path, owner);
       this.#labels.set(owner, labels);
     }
-    const { info, base } = labels;
+    return labels;
+  }
+
+  #add(
+    sink: Pick<SampleSink, "addPrinted">,
+    reading: CgroupReading,
+    { hostTotalBytes, hostHasSwap }: HostLimits,
+  ): void {
+    const { info, base } = this.#labelsOf(reading.path);
     const add = (metric: MetricName, value: number | undefined, printed: PrintedLabels): void => {
       if (value !== undefined) sink.addPrinted(metric, value, printed);
     };
@@ -79,10 +115,11 @@ export class CgroupsCollector implements Collector {
   }
 
   #print(path: string, owner: Owner): CgroupLabels {
-    return {
-      base: printLabels(ownerLabels(path, owner)),
-      info: this.#printInfo(path, owner),
-    };
+    const base = printLabels(ownerLabels(path, owner));
+    const info = this.#printInfo(path, owner);
+    const bytesAtMost =
+      seriesAtMost * (Buffer.byteLength(base) + lineBytesAtMost) + Buffer.byteLength(info ?? "");
+    return { base, info, bytesAtMost };
   }
 
   #printInfo(path: string, { containerId, podUid, runtime }: Owner): PrintedLabels | undefined {
@@ -109,9 +146,21 @@ function canHappen(event: string, { maxBytes, highBytes }: CgroupReading): boole
   return true;
 }
 
+/** Of one cgroup; and what a line takes besides the owner's labels, the average of all. */
+const seriesAtMost = 20;
+const lineBytesAtMost = 70;
+
+/** What no cgroup can exceed. */
+interface HostLimits {
+  hostTotalBytes: number;
+  hostHasSwap: boolean;
+}
+
 /** The printed labels of one cgroup: of `oom_cgroup_info`, and of its other metrics. */
 interface CgroupLabels {
   /** Absent where there is no container or pod to join on. */
   info?: PrintedLabels;
   base: PrintedLabels;
+  /** What its series take at most. */
+  bytesAtMost: number;
 }

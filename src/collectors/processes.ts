@@ -1,6 +1,7 @@
 import { protectionOf } from "../kernel/badness.ts";
 import { type OwnerLabels, ownerLabels } from "../kills/owner.ts";
-import { catalog } from "../metrics/catalog.ts";
+import { catalog, type LabelsOf } from "../metrics/catalog.ts";
+import { printLabels } from "../metrics/exposition.ts";
 import { type CgroupReading, heldBytes, isNearLimit } from "../sources/cgroup-reading.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
@@ -63,11 +64,15 @@ export class ProcessesCollector implements Collector {
   }
 
   #add(sink: SampleSink, process: ProcessReading): void {
-    const labels = { pid: `${process.pid}`, comm: process.comm, ...this.#owner(process) };
-    sink.add("oom_process_score", process.score, labels);
-    sink.add("oom_process_score_adj", process.scoreAdj, labels);
-    sink.add("oom_process_resident_bytes", process.memory.residentBytes, labels);
-    sink.add("oom_process_swap_bytes", process.memory.swapBytes, labels);
+    const labels = printLabels({
+      pid: `${process.pid}`,
+      comm: process.comm,
+      ...this.#owner(process),
+    } satisfies LabelsOf<"oom_process_score">);
+    sink.addPrinted("oom_process_score", process.score, labels);
+    sink.addPrinted("oom_process_score_adj", process.scoreAdj, labels);
+    sink.addPrinted("oom_process_resident_bytes", process.memory.residentBytes, labels);
+    sink.addPrinted("oom_process_swap_bytes", process.memory.swapBytes, labels);
   }
 
   #owner({ cgroup }: ProcessReading): OwnerLabels {

@@ -36,6 +36,7 @@ describe("the cgroups collector", () => {
       oom_cgroups: 2,
       "oom_cgroups_left_out{reason=filter}": 1,
       "oom_cgroups_left_out{reason=limit}": 0,
+      "oom_cgroups_left_out{reason=bytes}": 0,
       "oom_cgroups_left_out{reason=unreadable}": 0,
     });
   });

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { LabelsOf } from "../../src/metrics/catalog.ts";
@@ -66,6 +67,30 @@ describe("renderExposition", () => {
     const text = await renderExposition(samples, "openmetrics");
     expect(text).toContain('{cgroup=" Nan",unit="",container="",pod="",namespace=""} NaN\n');
     expect(text).toContain('{cgroup="/low",unit="",container="",pod="",namespace=""} -Inf\n');
+  });
+
+  it("keeps both ends of a value over 256 bytes around a hash of the whole, whatever the label", async () => {
+    const unit = `${"a".repeat(300)}.service`;
+    const labels = {
+      cgroup: `/${"é".repeat(200)}/${"日".repeat(200)}`,
+      unit,
+      container: "c".repeat(256),
+      pod: "",
+      namespace: "",
+    };
+    const samples = new Samples();
+    samples.add("oom_cgroup_memory_max_bytes", 1, labels);
+    const line = (await renderExposition(samples, "text")).split("\n")[2] as string;
+    const values = [...line.matchAll(/"([^"]*)"/g)].map(([, value]) => value as string);
+    const hash = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
+    expect(values).toEqual([
+      `/${"é".repeat(58)}...${hash(labels.cgroup)}...${"日".repeat(39)}`,
+      `${"a".repeat(117)}...${hash(unit)}...${"a".repeat(109)}.service`,
+      "c".repeat(256),
+      "",
+      "",
+    ]);
+    for (const value of values) expect(Buffer.byteLength(value)).toBeLessThanOrEqual(256);
   });
 
   it("gives back any label value that a process or a log can contain", async () => {
