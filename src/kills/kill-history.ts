@@ -8,6 +8,8 @@ const evictionBatch = 100;
 export const recentLimit = 100;
 const recentMs = 3_600_000;
 const minuteMs = 60_000;
+/** Attribution holds kills back for half a second at most, so that they change places by no more. */
+const clockStepMs = 1_000;
 
 /** The labels of `oom_kill_timestamp_seconds`. */
 export interface KillLabels extends OwnerLabels {
@@ -128,13 +130,28 @@ export class KillHistory {
     }
   }
 
+  /**
+   * By time, as far as the clock was not set back: a kill that was read when it happened came after all
+   * that had been read before it.
+   */
   #newestFirst(): Story[] {
-    return [...this.#stories.values()].reverse().sort((a, b) => happenedMs(b) - happenedMs(a));
+    let laterMs = Number.POSITIVE_INFINITY;
+    const ordered = [...this.#stories.values()].reverse().map((story) => {
+      const stampMs = happenedMs(story);
+      const orderMs = stampMs > laterMs + clockStepMs ? laterMs : stampMs;
+      if (wasReadLive(story)) laterMs = orderMs;
+      return { story, orderMs };
+    });
+    return ordered.sort((a, b) => b.orderMs - a.orderMs).map(({ story }) => story);
   }
 }
 
 function happenedMs({ timeMs, atMs }: Story): number {
   return timeMs ?? atMs;
+}
+
+function wasReadLive({ timeMs, atMs, history }: Story): boolean {
+  return !history && Math.abs(atMs - (timeMs ?? atMs)) <= minuteMs;
 }
 
 /** The moment from which the hour of `recent` runs. */

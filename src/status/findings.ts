@@ -198,7 +198,7 @@ function nearest([first, ...others]: Dated[]): Dated | undefined {
 function recentKill({ kills, atMs }: StatusView): Dated | undefined {
   const recent = kills.flatMap((kill) => {
     const secondsAway = (atMs - (killTimeMs(kill) ?? Number.NEGATIVE_INFINITY)) / 1000;
-    return secondsAway <= dangerSeconds ? [{ kill, secondsAway: Math.max(0, secondsAway) }] : [];
+    return Math.abs(secondsAway) <= dangerSeconds ? [{ kill, secondsAway }] : [];
   });
   const last = recent[0];
   if (last === undefined) return undefined;
@@ -217,7 +217,7 @@ function recentKill({ kills, atMs }: StatusView): Dated | undefined {
     detail: kill.summary,
     kill,
     topic: kill.incident,
-    secondsAway,
+    secondsAway: Math.max(0, secondsAway),
   };
 }
 

@@ -8,8 +8,7 @@ import type { Refusal, TimeLeft } from "./time-left.ts";
 export interface OwnVersion {
   version: string;
   revision: string;
-  /** Wall clock, milliseconds since the epoch. */
-  startedMs: number;
+  uptimeSeconds: number;
 }
 
 /** When a limit is reached, or why that is not said: one of the two is `null`. */
@@ -68,7 +67,7 @@ export function statusAnswer(view: StatusView, own: OwnVersion): StatusAnswer {
   return {
     version: own.version,
     revision: own.revision,
-    uptimeSeconds: (view.atMs - own.startedMs) / 1000,
+    uptimeSeconds: own.uptimeSeconds,
     state,
     sentence,
     memory: view.memory === undefined ? null : memoryAnswer(view.memory),

@@ -17,9 +17,13 @@ export function duration(seconds: number): string {
   return "less than a second";
 }
 
-/** `3 minutes ago`; a time that lies ahead, by a clock that was set, is `just now`. */
+/** So far ahead of the clock lies nothing but what was stamped before it was set back. */
+const aheadSeconds = 60;
+
+/** `3 minutes ago`; of a time that lies ahead all that is known is `before the clock was set back`. */
 export function ago(thenMs: number, nowMs: number): string {
   const seconds = (nowMs - thenMs) / 1000;
+  if (seconds < -aheadSeconds) return "before the clock was set back";
   return seconds < 1 ? "just now" : `${duration(seconds)} ago`;
 }
 

@@ -122,8 +122,10 @@ describe("a kill", () => {
     expect(states({ kills: [aKill({ time: null })] })).toEqual(["healthy"]);
   });
 
-  it("by a clock that was set back is just now", () => {
-    expect(answer({ kills: [killedAgo(-5)] }).sentence).toContain("killed just now");
+  it("that lies ahead of a clock that was set back is not said to be just now", () => {
+    const { sentence } = answer({ kills: [killedAgo(-5)] });
+    expect(sentence).toContain("A process was killed before the clock was set back: ");
+    expect(answer({ kills: [killedAgo(-61)] }).state).toBe("healthy");
   });
 });
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { statusPage } from "../../src/http/status-page.ts";
 import { nearLimits, statusAnswer } from "../../src/status/status-answer.ts";
-import { aCgroup, aLeak, aMemory, aStatusView, nowMs } from "../http/views.ts";
+import { aCgroup, aLeak, aMemory, aStatusView } from "../http/views.ts";
 
-const own = { version: "1.2.3", revision: "abc", startedMs: nowMs - 90_000 };
+const own = { version: "1.2.3", revision: "abc", uptimeSeconds: 90 };
 
 describe("the status", () => {
   it("is the page's verdict, word for word", () => {

@@ -12,6 +12,7 @@ describe("ago", () => {
     [7_200_000, "2 hours ago"],
     [86_400_000 * 5, "5 days ago"],
     [-5000, "just now"],
+    [-61_000, "before the clock was set back"],
   ])("writes %d ms as %s", (ms, text) => {
     expect(ago(1e12, 1e12 + ms)).toBe(text);
   });
