@@ -9,14 +9,14 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { readStateFile } from "./state-file.ts";
 import { StateLock } from "./state-lock.ts";
 
 /** Of the snapshot and of the journal's lines. Raise it when an older exporter could not read them. */
@@ -149,7 +149,8 @@ export class StateDirectory {
       if (this.#journal !== undefined && !this.#isOurs(this.#journal)) return false;
       const through = this.#lastNumber + 1;
       makeDirectory(this.path);
-      const file = openSync(fresh, "w", 0o640);
+      const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
+      const file = openSync(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o640);
       try {
         writeWhole(
           file,
@@ -180,6 +181,7 @@ export class StateDirectory {
    * cannot end before it, and where the disk is busy with others' data that takes seconds.
    */
   flush(): void {
+    this.#remakeLock();
     if (this.#journal === undefined || !this.#unsynced || this.#syncing) return;
     this.#syncing = true;
     this.#unsynced = false;
@@ -258,7 +260,7 @@ export class StateDirectory {
     const copy = `journal.ndjson.damaged-${this.#stamp()}`;
     this.damagedFiles++;
     try {
-      writeFileSync(join(this.path, copy), bytes, { mode: 0o640 });
+      writeFileSync(join(this.path, copy), bytes, { mode: 0o640, flag: "wx" });
     } catch (error) {
       this.#fail(error);
     }
@@ -268,9 +270,9 @@ export class StateDirectory {
   }
 
   #openJournal(): number {
-    const { O_APPEND, O_CREAT, O_WRONLY } = constants;
+    const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
     const path = join(this.path, "journal.ndjson");
-    const journal = openSync(path, O_WRONLY | O_APPEND | O_CREAT, 0o640);
+    const journal = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640);
     try {
       ftruncateSync(journal, this.#journalBytes);
     } catch (error) {
@@ -344,6 +346,14 @@ export class StateDirectory {
       `the state directory ${this.path} is in use by process ${holder}: give each exporter its own --state.directory. ${withoutState}`,
     );
     return false;
+  }
+
+  #remakeLock(): void {
+    try {
+      this.#lock.remake();
+    } catch {
+      // What keeps the lock from being made keeps the state from being saved, which is said.
+    }
   }
 
   /** Every reader sees the rename by now; some file systems cannot sync a directory. */
@@ -447,9 +457,10 @@ function writeWhole(file: number, bytes: Buffer): void {
 
 function readBytes(path: string): Buffer | undefined {
   try {
-    return readFileSync(path);
+    return readStateFile(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ELOOP") throw new NotUnderstood(`${basename(path)} is a symbolic link`);
     throw error;
   }
 }
@@ -466,6 +477,7 @@ function discard(path: string): void {
 }
 
 const reasons: Record<string, string> = {
+  ELOOP: "a file in it is a symbolic link, which is not followed",
   EACCES: "permission denied",
   EPERM: "permission denied",
   EROFS: "the file system is read-only",

@@ -1,6 +1,7 @@
-import { readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { bootIdIn } from "./boot-id.ts";
+import { readStateFile } from "./state-file.ts";
 
 /** Pid, start time and boot of a process: together they never come twice. */
 interface Holder {
@@ -35,11 +36,14 @@ export class StateLock {
     const holder = this.#liveHolder();
     if (holder !== undefined) return holder;
     const text = JSON.stringify(own);
-    const fresh = `${this.#path}.new`;
-    writeFileSync(fresh, text, { mode: 0o640 });
-    renameSync(fresh, this.#path);
+    this.#write(text);
     this.#held = text;
     return undefined;
+  }
+
+  /** Makes the lock again where it was deleted. Throws the system's error where that fails. */
+  remake(): void {
+    if (this.#held !== undefined && !existsSync(this.#path)) this.#write(this.#held);
   }
 
   /** Gives the lock up, unless another process has taken it meanwhile. */
@@ -50,6 +54,14 @@ export class StateLock {
     } catch {
       // It names a process that has ended: it does no harm.
     }
+  }
+
+  #write(text: string): void {
+    const fresh = `${this.#path}.new`;
+    rmSync(fresh, { force: true });
+    // Fails where anything is there by now, a symbolic link too.
+    writeFileSync(fresh, text, { mode: 0o640, flag: "wx" });
+    renameSync(fresh, this.#path);
   }
 
   #ownHolder(): Holder | undefined {
@@ -78,9 +90,10 @@ export class StateLock {
 
   #text(): string | undefined {
     try {
-      return readFileSync(this.#path, "utf8");
+      return readStateFile(this.#path)?.toString("utf8");
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      // A symbolic link is no lock of ours, and gives way to one.
+      if ((error as NodeJS.ErrnoException).code === "ELOOP") return undefined;
       throw error;
     }
   }

@@ -8,6 +8,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -419,6 +420,53 @@ describe("a flush", () => {
     made.opened.flush();
     made.opened.flush();
     expect(sync).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe("the lock", () => {
+  it("is made again where it was deleted", () => {
+    const made = keeper(0, 1);
+    const lock = made.read("lock");
+    rmSync(made.file("lock"));
+    made.opened.flush();
+    expect(made.read("lock")).toBe(lock);
+    expect(new Keeper(made.path).open()).toBeUndefined();
+  });
+});
+
+describe("symbolic links", () => {
+  const victim = () => {
+    const tree = new TemporaryTree();
+    tree.write("", { victim: "precious" });
+    return tree.path("victim");
+  };
+
+  it.each(["state.json", "journal.ndjson"])("as %s are set aside, not followed", (name) => {
+    const made = keeper(2, 1);
+    made.opened.close();
+    const target = victim();
+    rmSync(made.file(name));
+    symlinkSync(target, made.file(name));
+    expect(made.open()).toBeUndefined();
+    expect(made.said).toEqual([expect.stringContaining(`${name} is a symbolic link`)]);
+    expect(made.append(1)).toBe(true);
+    expect(made.compact()).toBe(true);
+    expect(readFileSync(target, "utf8")).toBe("precious\n");
+  });
+
+  it.each(["state.json.new", "lock", "lock.new"])("as %s are replaced", (name) => {
+    const made = keeper(2, 1);
+    made.opened.close();
+    const target = victim();
+    rmSync(made.file(name), { force: true });
+    symlinkSync(target, made.file(name));
+    made.open();
+    made.nowMs += 1000;
+    made.compact();
+    made.nowMs += 1000;
+    expect(made.compact()).toBe(true);
+    expect(made.state).toEqual([1, 2, 3]);
+    expect(readFileSync(target, "utf8")).toBe("precious\n");
   });
 });
 

@@ -1,0 +1,19 @@
+import { closeSync, constants, openSync, readFileSync } from "node:fs";
+
+/**
+ * A whole file of the state directory; `undefined` where it is not there. Throws the system's error: ELOOP
+ * where it is a symbolic link, for whoever made that decides what it leads to.
+ */
+export function readStateFile(path: string): Buffer | undefined {
+  let file: number | undefined;
+  try {
+    // Opening a pipe would wait for its writer.
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return readFileSync(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
