@@ -260,7 +260,7 @@ export const catalog = {
     collector: "cgroups",
     labels: ["reason"],
     values: { reason: ["filter", "limit", "bytes", "unreadable"] },
-    help: "Memory cgroups without series: excluded by --collector.cgroups.include or .exclude (filter), beyond --collector.cgroups.max (limit), without room in the 16 MB that cgroups may take of a scrape (bytes), or not readable by this user.",
+    help: "Memory cgroups without series: excluded by --collector.cgroups.include or .exclude (filter), beyond --collector.cgroups.max (limit), without room in the 16 MB that cgroups may take of a scrape (bytes), or not readable: by this user, or for a path of over 4,096 bytes.",
   },
 
   oom_process_score: {

@@ -1,5 +1,5 @@
+import { isUtf8 } from "node:buffer";
 import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import {
   type MemoryEvents,
   parseLimit,
@@ -11,7 +11,15 @@ import {
 } from "../kernel/memory-cgroup.ts";
 import { parsePressure } from "../kernel/pressure.ts";
 import type { CgroupReading, CgroupVersion } from "./cgroup-reading.ts";
-import { type DescriptorBudget, FileUnavailable, type HostFiles, KeptFile } from "./host-files.ts";
+import {
+  type DescriptorBudget,
+  type FilePath,
+  FileUnavailable,
+  type HostFiles,
+  KeptFile,
+  pathBelow,
+  textOf,
+} from "./host-files.ts";
 
 /** The tightest limit on the way down to a cgroup. */
 export interface Limit {
@@ -73,11 +81,12 @@ let nextTurn = 0;
 export class CgroupDirectory {
   readonly path: string;
   readonly #options: CgroupDirectoryOptions;
-  readonly #directory: string;
+  readonly #directory: FilePath;
   /** By the place in `fileNames`. `null`: this cgroup has no such file. */
   readonly #kept: (KeptFile | null | undefined)[] = [];
   #children: CgroupDirectory[] = [];
   #listedWithLinks: number | undefined;
+  #unnamed = 0;
   #isAccounted = false;
   #isGone = false;
   #isUnreadable = false;
@@ -86,10 +95,15 @@ export class CgroupDirectory {
   #currentBytes: number | undefined;
   #events: MemoryEvents = {};
 
-  constructor(options: CgroupDirectoryOptions, path: string, directory: string) {
+  constructor(options: CgroupDirectoryOptions, path: string, directory: FilePath) {
     this.#options = options;
     this.path = path;
     this.#directory = directory;
+  }
+
+  /** How many cgroups right below are left out for having another one's name. */
+  get unnamed(): number {
+    return this.#unnamed;
   }
 
   /** True where a file of the last reading was there and could not be read. */
@@ -100,7 +114,7 @@ export class CgroupDirectory {
   /** False at v2's true root, which accounts nothing, and where the memory controller is off. */
   isAccounted(): boolean {
     this.#isAccounted ||=
-      linksOf(join(this.#directory, fileNames[this.#options.version][current])) !== undefined;
+      linksOf(pathBelow(this.#directory, fileNames[this.#options.version][current])) !== undefined;
     return this.#isAccounted;
   }
 
@@ -193,7 +207,7 @@ export class CgroupDirectory {
   /** Pids of the processes right here. */
   pids(): number[] {
     const { files } = this.#options;
-    const text = files.textIfReadable(join(this.#directory, "cgroup.procs")) ?? "";
+    const text = files.textIfReadable(pathBelow(this.#directory, "cgroup.procs")) ?? "";
     return text.split("\n").flatMap((line) => (line === "" ? [] : [Number(line)]));
   }
 
@@ -234,6 +248,7 @@ export class CgroupDirectory {
     for (const child of this.#children) child.remove();
     this.#children = [];
     this.#listedWithLinks = undefined;
+    this.#unnamed = 0;
     this.#isAccounted = false;
   }
 
@@ -244,19 +259,25 @@ export class CgroupDirectory {
   }
 
   #list(links: number): void {
-    const before = new Map(this.#children.map((child) => [child.#directory, child]));
-    this.#children = directoriesIn(this.#directory)
-      .sort()
-      .map((name) => {
-        const directory = join(this.#directory, name);
-        const known = before.get(directory);
-        if (known !== undefined && !known.#isGone) {
-          before.delete(directory);
-          return known;
-        }
-        const path = this.path === "/" ? `/${name}` : `${this.path}/${name}`;
-        return new CgroupDirectory(this.#options, path, directory);
-      });
+    const before = new Map(this.#children.map((child) => [child.path, child]));
+    const named = new Map<string, FilePath>();
+    this.#unnamed = 0;
+    for (const name of directoriesIn(this.#directory)) {
+      const text = typeof name === "string" ? name : textOf(name);
+      // One that is called `\\xff` and one whose name is that byte cannot be told apart.
+      if (named.has(text)) this.#unnamed++;
+      else named.set(text, name);
+    }
+    this.#children = [...named.keys()].sort().map((text) => {
+      const path = this.path === "/" ? `/${text}` : `${this.path}/${text}`;
+      const known = before.get(path);
+      if (known !== undefined && !known.#isGone) {
+        before.delete(path);
+        return known;
+      }
+      const directory = pathBelow(this.#directory, named.get(text) as FilePath);
+      return new CgroupDirectory(this.#options, path, directory);
+    });
     for (const child of before.values()) child.remove();
     this.#listedWithLinks = links;
   }
@@ -310,7 +331,7 @@ export class CgroupDirectory {
 
   /** Only the hierarchy's true root has release_agent: what it counts is the host, not a cgroup. */
   #isTrueRootV1(): boolean {
-    return this.path === "/" && linksOf(join(this.#directory, "release_agent")) !== undefined;
+    return this.path === "/" && linksOf(pathBelow(this.#directory, "release_agent")) !== undefined;
   }
 
   /**
@@ -361,7 +382,7 @@ function swapMaxOf(
 }
 
 /** Link count of what stands at a path; `undefined` where nothing does. @throws {FileUnavailable} */
-export function linksOf(path: string): number | undefined {
+export function linksOf(path: FilePath): number | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false })?.nlink;
   } catch (error) {
@@ -369,12 +390,20 @@ export function linksOf(path: string): number | undefined {
   }
 }
 
-/** Names of the directories in a directory; none where it is gone. @throws {FileUnavailable} */
-export function directoriesIn(path: string): string[] {
+/**
+ * Names of the directories in a directory, as bytes where they are not UTF-8; none where it is gone.
+ * @throws {FileUnavailable}
+ */
+export function directoriesIn(path: FilePath): FilePath[] {
   try {
-    return readdirSync(path, { withFileTypes: true })
+    const names = readdirSync(path, { withFileTypes: true })
       .filter((entry) => entry.isDirectory())
       .map((entry) => entry.name);
+    // What is not UTF-8 reads as U+FFFD, which leads nowhere.
+    if (!names.some((name) => name.includes("\ufffd"))) return names;
+    return readdirSync(path, { withFileTypes: true, encoding: "buffer" })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => (isUtf8(name) ? name.toString() : name));
   } catch (error) {
     const unavailable = new FileUnavailable(path, error);
     if (unavailable.reason === "missing") return [];

@@ -19,6 +19,7 @@ export function findMemoryHierarchy(files: HostFiles): CgroupHierarchy | undefin
   try {
     if (hasMemoryController(files, root)) return { version: "v2", directory: root };
     for (const name of directoriesIn(root)) {
+      if (typeof name !== "string") continue;
       const directory = join(root, name);
       if (!name.split(",").includes("memory")) continue;
       if (linksOf(join(directory, "memory.usage_in_bytes")) !== undefined) {
@@ -54,7 +55,7 @@ export interface CgroupReadings {
   filtered: number;
   /** Cgroups seen and not read, for lack of room or time; those below them are not known. */
   beyondLimit: number;
-  /** Cgroups whose files, or whose children, this user may not read. */
+  /** Cgroups whose files, or whose children, cannot be read. */
   unreadable: number;
 }
 
@@ -175,10 +176,12 @@ export class CgroupTree {
       const limit = isAccounted ? this.#read(directory, above, pass) : above;
       const children = isKnown ? directory.knownChildren() : directory.children();
       for (const child of children) queue.push({ directory: child, above: limit });
+      pass.unreadable += directory.unnamed;
       return true;
     } catch (error) {
       if (!(error instanceof FileUnavailable)) throw error;
-      if (error.reason === "denied") {
+      // `failed`: above all a path of more than 4,096 bytes, which no system call takes.
+      if (error.reason === "denied" || error.reason === "failed") {
         pass.unreadable++;
         return true;
       }
@@ -211,7 +214,7 @@ export class CgroupTree {
         queue.push(...directory.children());
       } catch (error) {
         if (!(error instanceof FileUnavailable)) throw error;
-        if (error.reason === "denied") continue;
+        if (error.reason === "denied" || error.reason === "failed") continue;
         directory.reset();
         if (!directory.exists()) directory.remove();
       }

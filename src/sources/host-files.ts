@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 
@@ -6,6 +7,30 @@ export interface HostRoots {
   procfs: string;
   sysfs: string;
   rootfs: string;
+}
+
+/** As bytes where a name on the way is not UTF-8: only they lead there. */
+export type FilePath = string | Buffer;
+
+/** What stands right below a directory. */
+export function pathBelow(directory: FilePath, name: FilePath): FilePath {
+  if (typeof directory === "string" && typeof name === "string") return `${directory}/${name}`;
+  return Buffer.concat([Buffer.from(directory), Buffer.from("/"), Buffer.from(name)]);
+}
+
+/** Bytes as text: those that are not UTF-8 as `\\xff`, as the kernel log prints them. */
+export function textOf(bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString();
+  let text = "";
+  for (let at = 0; at < bytes.length; ) {
+    const length = [1, 2, 3, 4].find((count) => isUtf8(bytes.subarray(at, at + count)));
+    text +=
+      length === undefined
+        ? `\\x${(bytes[at] as number).toString(16).padStart(2, "0")}`
+        : bytes.toString("utf8", at, at + length);
+    at += length ?? 1;
+  }
+  return text;
 }
 
 /** Why a kernel file could not be read. */
@@ -24,7 +49,8 @@ export class FileUnavailable extends Error {
   readonly reason: Unavailable;
   readonly path: string;
 
-  constructor(path: string, cause: unknown) {
+  constructor(at: FilePath, cause: unknown) {
+    const path = typeof at === "string" ? at : textOf(at);
     super(`${path}: ${errnoOf(cause) ?? (cause instanceof Error ? cause.message : cause)}`, {
       cause,
     });
@@ -109,7 +135,7 @@ export class HostFiles {
    * Reads a whole file into `bytes` and returns its length.
    * @throws {FileUnavailable}
    */
-  read(path: string): number {
+  read(path: FilePath): number {
     let descriptor: number | undefined;
     try {
       descriptor = openSync(path, "r");
@@ -122,13 +148,15 @@ export class HostFiles {
   }
 
   /** A whole file as text. @throws {FileUnavailable} */
-  text(path: string): string {
+  text(path: FilePath): string {
     const length = this.read(path);
-    return this.bytes.toString("utf8", 0, length);
+    const text = this.bytes.toString("utf8", 0, length);
+    // A process may be in a cgroup, or have a name, that is not UTF-8.
+    return text.includes("\ufffd") ? textOf(this.bytes.subarray(0, length)) : text;
   }
 
   /** A whole file as text, or `undefined` where it cannot be read for whatever reason. */
-  textIfReadable(path: string): string | undefined {
+  textIfReadable(path: FilePath): string | undefined {
     try {
       return this.text(path);
     } catch (error) {
@@ -162,13 +190,13 @@ const shortestPageBytes = 2048;
  * the kernel ties it to the object it was opened on and says ESRCH or ENODEV when that is gone.
  */
 export class KeptFile {
-  readonly #directory: string;
+  readonly #directory: FilePath;
   readonly #name: string;
   readonly #files: HostFiles;
   readonly #budget: DescriptorBudget;
   #descriptor: number | undefined;
 
-  constructor(directory: string, name: string, files: HostFiles, budget: DescriptorBudget) {
+  constructor(directory: FilePath, name: string, files: HostFiles, budget: DescriptorBudget) {
     this.#directory = directory;
     this.#name = name;
     this.#files = files;
@@ -176,8 +204,8 @@ export class KeptFile {
   }
 
   /** Put together when asked for: a cgroup's path may have 4 KiB, and a cgroup has ten files. */
-  get path(): string {
-    return `${this.#directory}/${this.#name}`;
+  get path(): FilePath {
+    return pathBelow(this.#directory, this.#name);
   }
 
   /** False where each read opens the path again: another process or cgroup may answer then. */

@@ -49,7 +49,7 @@ export class NewProcesses {
     this.#options = options;
     this.#isOwnNamespace = selfIn(files) === selfIn(ownProc);
     const name = this.#isOwnNamespace ? "loadavg" : "stat";
-    this.#counter = new KeptFile(files.procfs(name), files, new DescriptorBudget(1));
+    this.#counter = new KeptFile(files.procfs(), name, files, new DescriptorBudget(1));
   }
 
   /**

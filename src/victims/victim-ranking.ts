@@ -93,7 +93,7 @@ export class VictimRanking {
     const numberOf = (path: string): bigint => {
       const known = numbers.get(path);
       if (known !== undefined) return known;
-      const found = statSync(join(root, path), { bigint: true, throwIfNoEntry: false })?.ino ?? 0n;
+      const found = inodeOf(join(root, path));
       numbers.set(path, found);
       return found;
     };
@@ -126,4 +126,13 @@ function inside(
 ): readonly ProcessReading[] {
   if (cgroup === undefined) return processes;
   return processes.filter((process) => isWithin(process.cgroup, cgroup.path));
+}
+
+/** 0 where the cgroup has gone, or its path is too long for a system call. */
+function inodeOf(path: string): bigint {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino ?? 0n;
+  } catch {
+    return 0n;
+  }
 }

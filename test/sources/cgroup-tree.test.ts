@@ -1,4 +1,5 @@
-import { chmodSync, mkdirSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { CgroupReading } from "../../src/sources/cgroup-reading.ts";
 import {
@@ -526,5 +527,61 @@ describe("between passes", () => {
         [13, "/ab"],
       ]),
     );
+  });
+});
+
+describe("names that anybody may give a cgroup", () => {
+  /** A cgroup right below the root, named by bytes. */
+  function addNamed(host: TemporaryTree, name: Buffer): void {
+    const directory = Buffer.concat([Buffer.from(host.path(`${v2}/`)), name]);
+    mkdirSync(directory);
+    for (const [file, text] of [
+      ["memory.current", "4096\n"],
+      ["memory.max", "max\n"],
+    ] as const) {
+      writeFileSync(Buffer.concat([directory, Buffer.from(`/${file}`)]), text);
+    }
+  }
+
+  it("are shown with escapes where they are not UTF-8, and read all the same", () => {
+    const host = unifiedHost();
+    addNamed(host, Buffer.from("caf\xe9-\xff", "latin1"));
+    addNamed(host, Buffer.from("日本"));
+    const pass = treeOf(host).read();
+    expect(paths(pass.readings)).toEqual(["/caf\\xe9-\\xff", "/日本"]);
+    expect(pass.readings.map(({ currentBytes }) => currentBytes)).toEqual([4096, 4096]);
+    expect(pass.unreadable).toBe(0);
+  });
+
+  it("are counted where two are shown alike", () => {
+    const host = unifiedHost();
+    addNamed(host, Buffer.from("\xff", "latin1"));
+    addNamed(host, Buffer.from("\\xff"));
+    const tree = treeOf(host);
+    for (const pass of [tree.read(), tree.read()]) {
+      expect(paths(pass.readings)).toEqual(["/\\xff"]);
+      expect(pass.unreadable).toBe(1);
+    }
+  });
+
+  it("are counted where they make a path of over 4,096 bytes, which no system call takes", () => {
+    const host = unifiedHost();
+    const name = "n".repeat(250);
+    // Below a descriptor, for the whole path is too long to make anything in it.
+    let directory = openSync(host.path(v2), "r");
+    for (let level = 0; level < 4096 / 251 + 1; level++) {
+      const below = `/proc/self/fd/${directory}/${name}`;
+      mkdirSync(below);
+      writeFileSync(`${below}/memory.current`, "1\n");
+      writeFileSync(`${below}/memory.max`, "max\n");
+      const next = openSync(below, "r");
+      closeSync(directory);
+      directory = next;
+    }
+    closeSync(directory);
+    const pass = treeOf(host).read();
+    execFileSync("rm", ["-rf", host.path(`${v2}/${name}`)]);
+    expect(pass.readings.length).toBeGreaterThan(10);
+    expect(pass.unreadable).toBe(1);
   });
 });
