@@ -19,7 +19,7 @@ import { addOwnSamples, LoopLag, type OwnProcess } from "./own-process.ts";
 import { bootIdIn } from "./sources/boot-id.ts";
 import { bootTimeMs } from "./sources/boot-time.ts";
 import { Host } from "./sources/host.ts";
-import { kernelKills } from "./sources/kernel-kills.ts";
+import { viewObstacle } from "./sources/host-view.ts";
 import { NewProcesses } from "./sources/new-processes.ts";
 import { ownProcfs } from "./sources/own-proc.ts";
 import type { OpenedState } from "./sources/state-directory.ts";
@@ -92,6 +92,7 @@ export class Exporter {
       monotonicMs,
       boot,
       bootTimeMs: () => bootTimeMs(files, nowMs()),
+      isContainer: host.view.isContainer,
       log,
     });
     const counting = new KillCounting({
@@ -101,7 +102,7 @@ export class Exporter {
         remembered: (pid) => table.remembered(pid),
         readYoung: () => table.readYoung(),
         killCounts: () => tree?.killCounts() ?? new Map(),
-        kernelKills: () => kernelKills(files),
+        kernelKills: () => host.kernelKills(),
       },
       store: state?.directory,
       saved: state?.saved as SavedLedger | undefined,
@@ -262,13 +263,15 @@ export class Exporter {
   }
 
   #missing(): string[] {
-    const { files, tree } = this.#host;
+    const { files, tree, view } = this.#host;
     const missing: string[] = [];
     if (files.textIfReadable(files.procfs("pressure/memory")) === undefined) {
       missing.push("memory pressure: needs Linux 4.20 with CONFIG_PSI, on some with psi=1");
     }
     if (tree === undefined) missing.push("cgroups: no memory controller is mounted");
-    if (kernelKills(files) === undefined) {
+    const obstacle = viewObstacle(view);
+    if (obstacle !== undefined) missing.push(`who dies next on the host: ${obstacle}`);
+    if (!view.isContainer && this.#host.kernelKills() === undefined) {
       missing.push("the kernel's own kill count: needs Linux 4.13");
     }
     return missing;

@@ -10,9 +10,9 @@ type SysctlName = (typeof catalog.oom_host_sysctl.values.name)[number];
 /** Memory, swap and pressure of the whole host. */
 export class HostCollector implements Collector {
   readonly name = "host";
-  readonly #host: Pick<Host, "files" | "pageBytes">;
+  readonly #host: Pick<Host, "files" | "pageBytes" | "view">;
 
-  constructor(host: Pick<Host, "files" | "pageBytes">) {
+  constructor(host: Pick<Host, "files" | "pageBytes" | "view">) {
     this.#host = host;
   }
 
@@ -37,7 +37,7 @@ export class HostCollector implements Collector {
       ["oom_host_swap_out_bytes_total", this.#pages(vmstat.swapOutPages)],
       ["oom_host_major_faults_total", vmstat.majorFaults],
       ["oom_host_direct_reclaim_stalls_total", vmstat.directReclaimStalls],
-      ["oom_kernel_kills_total", vmstat.oomKills],
+      ["oom_kernel_kills_total", this.#host.view.isContainer ? undefined : vmstat.oomKills],
     ] as const;
     for (const [metric, value] of gauges) if (value !== undefined) sink.add(metric, value, {});
     const use = memoryUse(meminfo);

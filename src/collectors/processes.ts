@@ -3,6 +3,8 @@ import { type OwnerLabels, ownerLabels } from "../kills/owner.ts";
 import { catalog, type LabelsOf } from "../metrics/catalog.ts";
 import { printLabels } from "../metrics/exposition.ts";
 import { type CgroupReading, heldBytes, isNearLimit } from "../sources/cgroup-reading.ts";
+import type { Host } from "../sources/host.ts";
+import type { HostView } from "../sources/host-view.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
@@ -31,11 +33,13 @@ export class ProcessesCollector implements Collector {
   readonly name = "processes";
   readonly #options: ProcessesCollectorOptions;
   readonly #owners: OwnerNames;
+  readonly #view: HostView;
   readonly #ranking: VictimRanking;
 
-  constructor(host: ScopeVictimsOptions, options: ProcessesCollectorOptions) {
+  constructor(host: ScopeVictimsOptions & Pick<Host, "view">, options: ProcessesCollectorOptions) {
     this.#options = options;
     this.#owners = host.owners;
+    this.#view = host.view;
     this.#ranking = new VictimRanking(host);
   }
 
@@ -60,7 +64,8 @@ export class ProcessesCollector implements Collector {
       sink.add("oom_processes", counts[protection], { protection });
     }
     sink.add("oom_unkillable_resident_bytes", unkillableBytes, {});
-    sink.add("oom_processes_unreadable", denied, {});
+    // How many are hidden nobody knows.
+    if (!this.#view.hidesProcesses || denied > 0) sink.add("oom_processes_unreadable", denied, {});
   }
 
   #add(sink: SampleSink, process: ProcessReading): void {
@@ -81,11 +86,13 @@ export class ProcessesCollector implements Collector {
 
   #nextVictims(snapshot: Snapshot): NextVictim[] {
     const { looksAtCgroups } = this.#options;
+    const { hidesProcesses, isContainer } = this.#view;
+    if (hidesProcesses) return [];
     const { totals } = snapshot;
     const { processes } = snapshot.processes;
     const cgroups = (looksAtCgroups && snapshot.cgroups?.readings) || [];
     const victims: NextVictim[] = [];
-    const first = this.#ranking.firstOfHost(processes, totals);
+    const first = isContainer ? undefined : this.#ranking.firstOfHost(processes, totals);
     if (first !== undefined) victims.push({ scope: "host", process: first });
     for (const cgroup of nearestTheirLimits(cgroups)) {
       const [process] = this.#ranking.rank(processes, totals, cgroup);

@@ -17,6 +17,7 @@ import { chooseLogSource } from "../log-sources/log-choice.ts";
 import { bootIdIn } from "../sources/boot-id.ts";
 import { bootTimeMs } from "../sources/boot-time.ts";
 import { HostFiles } from "../sources/host-files.ts";
+import { readHostView } from "../sources/host-view.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { jsonText } from "../text/json-text.ts";
@@ -131,7 +132,9 @@ function ownSource({ rootfs, clock, kmsgPath = "/dev/kmsg" }: ExplainIo): string
     rootfs,
   });
   const kmsg = { path: kmsgPath, open: () => openKmsg(kmsgPath) };
-  return chooseLogSource({ files, kmsg, bootTimeMs: bootTimeMs(files, clock()) }).source?.path;
+  const { isContainer } = readHostView(files);
+  return chooseLogSource({ files, kmsg, bootTimeMs: bootTimeMs(files, clock()), isContainer })
+    .source?.path;
 }
 
 async function explainOne(

@@ -104,6 +104,11 @@ function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonic
   const victims = new ScopeVictims(host);
   const snapshot = host.snapshot();
   const { meminfo, totals } = snapshot;
+  if (host.view.hidesProcesses) {
+    throw new Failure(
+      "other users' processes are hidden (hidepid), so that it is not known who dies next; run as root",
+    );
+  }
   // Gone before anybody reads the answer, and on a small machine it would be high up in it.
   const own = ownPid(files);
   const processes = snapshot.processes.processes.filter(({ pid }) => pid !== own);
@@ -119,7 +124,6 @@ function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonic
     names: new Map(processes.map(({ pid, comm }) => [pid, comm])),
     denied: snapshot.processes.denied,
     seesHostInit: table.seesHostInit(),
-    seesInit: files.textIfReadable(files.procfs("1", "status")) !== undefined,
     panicOnOom: sysctl(files, "panic_on_oom"),
     killAllocatingTask: sysctl(files, "oom_kill_allocating_task"),
   };
@@ -165,7 +169,6 @@ interface Seen {
   names: ReadonlyMap<number, string>;
   denied: number;
   seesHostInit: boolean;
-  seesInit: boolean;
   panicOnOom: number;
   killAllocatingTask: number;
 }
@@ -221,7 +224,7 @@ function limitOwner(limitingCgroup: string | undefined): string {
 
 /** What would make the first sentence untrue, or is missing in what follows. */
 function notes(seen: Seen): string[] {
-  const { cgroup, panicOnOom, killAllocatingTask, denied, seesHostInit, seesInit, answer } = seen;
+  const { cgroup, panicOnOom, killAllocatingTask, denied, seesHostInit, answer } = seen;
   const notes: string[] = [];
   const limiting = cgroup?.limitingCgroup;
   if (limiting !== undefined && limiting !== cgroup?.path) {
@@ -238,9 +241,7 @@ function notes(seen: Seen): string[] {
       "But vm.oom_kill_allocating_task is set: the kernel would kill the task that asks for memory at that moment. Fix: sysctl -w vm.oom_kill_allocating_task=0",
     );
   }
-  if (!seesInit) {
-    notes.push("Processes of other users are hidden (hidepid) and not ranked: run as root.");
-  } else if (denied > 0) {
+  if (denied > 0) {
     notes.push(
       `Processes that this user may not read, and that are not ranked: ${denied}. Run as root.`,
     );

@@ -10,6 +10,7 @@ import { bootTimeMs } from "../sources/boot-time.ts";
 import type { CgroupReadings } from "../sources/cgroup-tree.ts";
 import { Host } from "../sources/host.ts";
 import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
+import { readHostView } from "../sources/host-view.ts";
 import { readMeminfo } from "../sources/meminfo-file.ts";
 import type { OwnScoreAdj } from "../sources/own-score-adj.ts";
 import type { ProcessReadings } from "../sources/process-table.ts";
@@ -113,6 +114,15 @@ function checkKillCounter(files: HostFiles): Check {
   } catch (error) {
     if (!(error instanceof FileUnavailable)) throw error;
   }
+  if (kills !== undefined && readHostView(files).isContainer) {
+    return {
+      name,
+      state: "partial",
+      found: `oom_kill ${kills} in /proc/vmstat counts the whole host's kills, and this is a container`,
+      impact: "kills that the log lost stay unnoticed",
+      fix: "run oom-exporter on the host",
+    };
+  }
   if (kills !== undefined) return ok(name, `oom_kill ${kills} in /proc/vmstat since boot`);
   return {
     name,
@@ -179,7 +189,7 @@ function checkCgroups({ files, tree }: Host, pass: CgroupReadings | undefined): 
 /** Whose processes are seen: the host's, or a container's own. */
 function checkView(
   { files, place }: DoctorOptions,
-  { table, tree }: Host,
+  { table, tree, view }: Host,
   snapshot: Snapshot,
 ): Check {
   const name = viewCheckName;
@@ -197,7 +207,7 @@ function checkView(
     };
   }
   const { processes, denied } = pass;
-  const isInitHidden = textOf(files, "1/status") === undefined;
+  const isInitHidden = view.hidesProcesses;
   if (isInitHidden || denied > 0) {
     return {
       name,

@@ -13,6 +13,7 @@ import type { LogSource } from "../log-sources/log-source.ts";
 import { openLog, readAt } from "../log-sources/open-log.ts";
 import { statsOf } from "../log-sources/rotated-logs.ts";
 import type { HostFiles } from "../sources/host-files.ts";
+import { readHostView } from "../sources/host-view.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { ago } from "../text/times.ts";
 import { type Check, ok, type Place } from "./check.ts";
@@ -164,7 +165,13 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
 
 function choose(options: LogCheckOptions): LogChoice {
   const { mode, filePath, files, kmsg, bootTimeMs } = options;
-  if (mode === "auto") return chooseLogSource({ files, kmsg, bootTimeMs });
+  if (mode === "auto")
+    return chooseLogSource({
+      files,
+      kmsg,
+      bootTimeMs,
+      isContainer: readHostView(files).isContainer,
+    });
   const source: LogSource =
     mode === "kmsg"
       ? { kind: "kmsg", path: kmsg.path }

@@ -26,6 +26,8 @@ export interface KernelLogOptions {
   /** Boot id of the running kernel, 32 hex digits. */
   boot: string;
   bootTimeMs: () => number;
+  /** Of `auto`: the log ring shows the host's kills, not this container's. */
+  isContainer: boolean;
   log: Record<"info" | "warn", (fields: object, message: string) => void>;
   /** False: no timers and watches, `drain()` does everything (tests). Default true. */
   watch?: boolean;
@@ -33,6 +35,8 @@ export interface KernelLogOptions {
 
 /** A file that is gone longer than rotation takes. */
 const blindAfterMs = 10_000;
+/** Losses with less time between them are one. */
+const lossEndsAfterMs = 10_000;
 /** syslogd may start after the exporter: its log is looked for once more this long after the start. */
 const secondChoiceMs = 60_000;
 const failedOnce =
@@ -50,6 +54,8 @@ interface Source {
   reader: LogReader;
   state: ReadState & { sinceMs: number };
   isReread: boolean;
+  /** Absent where nothing was lost lately. */
+  loss?: { records: number; lastMs: number };
   /** As last logged. The first finding is for the start-up line, or the message of a switch. */
   isLoggedUp?: boolean;
 }
@@ -82,7 +88,7 @@ export class KernelLog implements KillLog {
 
   start(listener: KillLogListener, saved: SavedFollowing): void {
     this.#follower = { listener, saved };
-    const { mode, filePath, files, kmsg } = this.#options;
+    const { mode, filePath, files, kmsg, isContainer } = this.#options;
     if (mode === "file") {
       this.#open({ kind: "file", path: filePath ?? files.rootfs("var/log/kern.log") });
     } else if (mode === "kmsg") {
@@ -92,7 +98,7 @@ export class KernelLog implements KillLog {
       if (source !== undefined) this.#open(source);
       const isBlind = source?.kind === "file" && this.#isBlind(source.path);
       // A ring that cannot be read would never catch up, and no count be shown.
-      const readsBoth = isBlind && openError(kmsg.open) === undefined;
+      const readsBoth = isBlind && !isContainer && openError(kmsg.open) === undefined;
       if (readsBoth) this.#open({ kind: "kmsg", path: kmsg.path });
     }
     for (const source of this.#sources) this.#start(source);
@@ -100,7 +106,10 @@ export class KernelLog implements KillLog {
   }
 
   stop(): void {
-    for (const { reader } of this.#sources) reader.stop();
+    for (const source of this.#sources) {
+      source.reader.stop();
+      this.#endLoss(source);
+    }
   }
 
   /** A few times a second: `/dev/kmsg` does not tell when it has more. */
@@ -109,8 +118,13 @@ export class KernelLog implements KillLog {
   }
 
   tick(unaccounted: number | undefined): void {
-    if (this.#options.mode !== "auto") return;
     const nowMs = this.#options.monotonicMs();
+    for (const source of this.#sources) {
+      if (source.loss !== undefined && nowMs - source.loss.lastMs >= lossEndsAfterMs) {
+        this.#endLoss(source);
+      }
+    }
+    if (this.#options.mode !== "auto") return;
     if ((unaccounted ?? 0) > 0) this.#readRingForGap(unaccounted as number);
     const isBlind = this.#sources.every(
       ({ state }) => !state.up && nowMs - state.sinceMs >= blindAfterMs,
@@ -171,8 +185,8 @@ export class KernelLog implements KillLog {
   }
 
   #choose(): LogSource | undefined {
-    const { files, kmsg, bootTimeMs } = this.#options;
-    const choice = chooseLogSource({ files, kmsg, bootTimeMs: bootTimeMs() });
+    const { files, kmsg, bootTimeMs, isContainer } = this.#options;
+    const choice = chooseLogSource({ files, kmsg, bootTimeMs: bootTimeMs(), isContainer });
     this.passedOver = choice.passedOver;
     return choice.source;
   }
@@ -242,6 +256,7 @@ export class KernelLog implements KillLog {
 
   #close(source: Source): void {
     source.reader.stop();
+    this.#endLoss(source);
     this.#closed.push(source.reader.tally);
     this.#sources.splice(this.#sources.indexOf(source), 1);
   }
@@ -253,9 +268,7 @@ export class KernelLog implements KillLog {
       batchEnd: () => this.#follower?.listener.batchEnd(),
       caughtUp: () => this.#reportCaughtUp(),
       stateChanged: (state) => this.#noteState(source, state),
-      lost: (reason) => {
-        this.#options.log.warn({ path: reader.path, reason }, "part of the kernel log is lost");
-      },
+      lost: (reason, records) => this.#noteLoss(source, reason, records),
       failed: (error) => this.#logFailure(reader.path, error),
     });
   }
@@ -270,6 +283,24 @@ export class KernelLog implements KillLog {
     const { path } = source.reader;
     if (up) log.info({ path }, "the kernel log is being read");
     else log.warn({ path, reason }, "the kernel log cannot be read");
+  }
+
+  /** A flood overruns the ring many times a second: its beginning is logged, and its end. */
+  #noteLoss(source: Source, reason: string, records: number): void {
+    const { log, monotonicMs } = this.#options;
+    const before = source.loss?.records;
+    if (before === undefined) {
+      log.warn({ path: source.reader.path, reason }, "part of the kernel log is lost");
+    }
+    source.loss = { records: (before ?? 0) + records, lastMs: monotonicMs() };
+  }
+
+  #endLoss(source: Source): void {
+    const { loss, reader } = source;
+    if (loss === undefined) return;
+    source.loss = undefined;
+    const { records } = loss;
+    this.#options.log.info({ path: reader.path, records }, "no more of the kernel log is lost");
   }
 
   #logFailure(path: string, error: unknown): void {

@@ -18,6 +18,8 @@ export interface LogChoiceOptions {
   kmsg: { path: string; open: () => KmsgReader };
   /** When this boot began, milliseconds since the epoch. */
   bootTimeMs: number;
+  /** The log ring shows the host's kills, not this container's. */
+  isContainer: boolean;
 }
 
 /** Uptime and clock are read one after the other, and the clock may be slewed. */
@@ -60,6 +62,9 @@ export function openError(open: () => { close(): void }): string | undefined {
 
 function obstacleTo(source: LogSource, options: LogChoiceOptions): string | undefined {
   const { kind, path } = source;
+  if (kind === "kmsg" && options.isContainer) {
+    return "it shows the host's kills, and this is a container";
+  }
   const code = openError(kind === "kmsg" ? options.kmsg.open : () => openLog(path));
   if (code === undefined) return isStale(source, options) ? "not written to since boot" : undefined;
   return obstacleText(obstacleOf(kind, { code, message: code }));

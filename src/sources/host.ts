@@ -1,5 +1,7 @@
 import { CgroupTree, findMemoryHierarchy } from "./cgroup-tree.ts";
 import { DescriptorBudget, HostFiles, type HostRoots } from "./host-files.ts";
+import { type HostView, readHostView } from "./host-view.ts";
+import { kernelKills } from "./kernel-kills.ts";
 import { readMeminfo } from "./meminfo-file.ts";
 import { maxDescriptors, ownProcfs, pageBytesOf } from "./own-proc.ts";
 import { OwnerNames } from "./owner-names.ts";
@@ -34,6 +36,8 @@ const cgroupsAtMost = 1_000_000;
 /** A host that has been opened: its files, and what is kept from one snapshot to the next. */
 export class Host {
   readonly files: HostFiles;
+  /** As it was when the host was opened. */
+  readonly view: HostView;
   /** Absent where the machine has no memory controller. */
   readonly tree: CgroupTree | undefined;
   readonly table: ProcessTable;
@@ -47,6 +51,7 @@ export class Host {
     const ownProc = ownProcfs();
     const descriptors = () => new DescriptorBudget(keepsDescriptors ? keptBy(ownProc) : 0);
     this.files = new HostFiles(roots);
+    this.view = readHostView(this.files);
     this.pageBytes = options.pageBytes ?? pageBytesOf(ownProc);
     this.owners = new OwnerNames({ rootfs: roots.rootfs, now: monotonicMs });
     const hierarchy = findMemoryHierarchy(this.files);
@@ -68,6 +73,11 @@ export class Host {
     });
     this.#now = monotonicMs;
     this.#leaders = options.leaders ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The kernel's own count of kills; `undefined` before Linux 4.13, and in a container, whose it is not. */
+  kernelKills(): number | undefined {
+    return this.view.isContainer ? undefined : kernelKills(this.files);
   }
 
   /** @param deadlineMs monotonic milliseconds; cgroups that are not read by then are left out */

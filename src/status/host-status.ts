@@ -4,6 +4,7 @@ import type { CollectorName } from "../metrics/catalog.ts";
 import { type CgroupReading, workingSetBytes } from "../sources/cgroup-reading.ts";
 import type { Host } from "../sources/host.ts";
 import { FileUnavailable } from "../sources/host-files.ts";
+import { viewObstacle } from "../sources/host-view.ts";
 import type { ProcessReadings } from "../sources/process-table.ts";
 import type { HostTotals, Snapshot, SnapshotKeeper } from "../sources/snapshot.ts";
 import { ScopeVictims } from "../victims/scope-victims.ts";
@@ -37,7 +38,7 @@ export interface HostStatusOptions {
   troubles: () => readonly { collector: string; reason: string }[];
   /** False for a collector that is switched off: it is read only for those who ask for the page. */
   watches: (collector: CollectorName) => boolean;
-  own: OwnVersion;
+  own: Pick<OwnVersion, "version" | "revision">;
 }
 
 /** Candidates that the page shows. */
@@ -53,19 +54,16 @@ interface HostSeen {
   totals: HostTotals;
 }
 
-/** Without the sizes of memory and swap no process can be ranked. */
-function rankable({ meminfo, processes }: HostSeen): ProcessReadings["processes"] {
-  return (meminfo && processes?.processes) ?? [];
-}
-
 /** How the host stands now and how its last hour went, for the status page and the API. */
 export class HostStatus {
   readonly #options: HostStatusOptions;
   readonly #victims: ScopeVictims;
+  readonly #startedMs: number;
   #last: { snapshot: Snapshot; atMs: number } | undefined;
 
   constructor(options: HostStatusOptions) {
     this.#options = options;
+    this.#startedMs = options.monotonicMs();
     this.#victims = new ScopeVictims(options.host);
   }
 
@@ -89,7 +87,7 @@ export class HostStatus {
   view(): StatusView {
     const { nowMs, kills, unaccounted, sources, troubles } = this.#options;
     const seen = this.#see();
-    const processes = rankable(seen);
+    const processes = this.#rankable(seen, undefined);
     const ranking = this.#victims.rank(processes, seen.totals);
     const { victims, unkillable } = this.#victims.answer(ranking, processes, victimsShown);
     return {
@@ -97,28 +95,51 @@ export class HostStatus {
       memory: seen.meminfo && this.#memoryView(seen.meminfo),
       cgroups: this.#cgroupViews(seen),
       victims,
-      unkillable: seen.processes && unkillable,
+      unkillable: this.#knowsProcesses(seen, undefined) ? unkillable : undefined,
       kills: kills(),
       unaccountedKills: unaccounted(),
       sources: sources().map(({ name, path, up, reason }) => ({ name, path, up, reason })),
-      troubles: troubles(),
+      troubles: [...troubles(), ...this.#viewTroubles()],
     };
   }
 
   /** Body of `/api/v1/victims`; `undefined` where there is no such cgroup. */
   victims({ cgroup, top }: { cgroup: string | undefined; top: number }): object | undefined {
     const seen = this.#see();
-    const processes = rankable(seen);
+    const processes = this.#rankable(seen, cgroup);
     const reading = seen.cgroups.find(({ path }) => path === cgroup);
     // The true root has no reading of its own: it is the host.
     if (reading === undefined && cgroup !== undefined && cgroup !== "/") return undefined;
     const ranking = this.#victims.rank(processes, seen.totals, reading);
     const answer = this.#victims.answer(ranking, processes, top);
-    return seen.processes === undefined ? { ...answer, unkillable: null } : answer;
+    return this.#knowsProcesses(seen, cgroup) ? answer : { ...answer, unkillable: null };
   }
 
   status(): StatusAnswer {
-    return statusAnswer(this.view(), this.#options.own);
+    const { own, monotonicMs } = this.#options;
+    const uptimeSeconds = (monotonicMs() - this.#startedMs) / 1000;
+    return statusAnswer(this.view(), { ...own, uptimeSeconds });
+  }
+
+  /** Without the sizes of memory and swap, or where the first may be out of sight, nobody can be ranked. */
+  #rankable(seen: HostSeen, cgroup: string | undefined): ProcessReadings["processes"] {
+    const isKnown = seen.meminfo !== undefined && this.#knowsProcesses(seen, cgroup);
+    return (isKnown && seen.processes?.processes) || [];
+  }
+
+  /** Whether all processes of the host, or of one cgroup, are in sight. */
+  #knowsProcesses({ processes }: HostSeen, cgroup: string | undefined): boolean {
+    const { hidesProcesses, isContainer } = this.#options.host.view;
+    const isHost = cgroup === undefined || cgroup === "/";
+    return processes !== undefined && !hidesProcesses && !(isHost && isContainer);
+  }
+
+  #viewTroubles(): StatusView["troubles"] {
+    const { host, watches } = this.#options;
+    const reason = viewObstacle(host.view);
+    return reason === undefined || !watches("processes")
+      ? []
+      : [{ collector: "processes", reason }];
   }
 
   get #isFresh(): boolean {
@@ -174,6 +195,7 @@ export class HostStatus {
       readings.set(this.#cgroupView(limit), limit.reading);
     }
     const views = [...readings.keys()].sort(byUrgency);
+    if (this.#options.host.view.hidesProcesses) return views;
     for (const view of nearLimits(views)) {
       const ranking = this.#victims.rank(processes?.processes ?? [], totals, readings.get(view));
       const [first] = ranking.candidates;

@@ -38,6 +38,17 @@ describe("the host collector", () => {
     expect(samples["oom_host_memory_used_bytes{kind=other}"]).toBe(600 * 1024);
   });
 
+  it("has no count of kills in a container, where the kernel counts the whole host's", () => {
+    const host = minimalHost();
+    host.write("proc", { vmstat: "oom_kill 3", "1/status": "Name:\tinit", "2/comm": "kthreadd" });
+    expect(collect(host).oom_kernel_kills_total).toBe(3);
+    host.write("proc", { "2/comm": "bash" });
+    expect(collect(host)).not.toHaveProperty("oom_kernel_kills_total");
+    host.write("proc", { "2/comm": "kthreadd" });
+    host.write("run/systemd", { container: "lxc" });
+    expect(collect(host)).not.toHaveProperty("oom_kernel_kills_total");
+  });
+
   it("counts swap traffic in bytes, by the size of this machine's pages", () => {
     const host = minimalHost();
     host.write("proc", { vmstat: "pswpin 2\npswpout 3" });

@@ -58,6 +58,25 @@ const victimsOf = (samples: Record<string, number>) =>
   );
 
 describe("the processes collector", () => {
+  it("names no next victim where other users' processes are hidden, nor how many are", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 10, { cgroup: "/job" });
+    host.remove("proc/1");
+    host.remove("proc/2");
+    const samples = collect(host, { cgroups: [cgroup("/job", 95, 100)] });
+    expect(victimsOf(samples)).toEqual({});
+    expect(samples).not.toHaveProperty("oom_processes_unreadable");
+    expect(seriesOf(samples, "oom_process_score").length).toBe(1);
+  });
+
+  it("names no next victim of the host in a container", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 10, { cgroup: "/job" });
+    host.write("run/systemd", { container: "lxc" });
+    const samples = collect(host, { cgroups: [cgroup("/job", 95, 100)] });
+    expect(victimsOf(samples)).toEqual({ "/job": 10 });
+  });
+
   it("shows the highest ranked, with what they weigh", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { score: 900, scoreAdj: 300, residentKb: 50, cgroup: "/a.service" });
@@ -151,7 +170,7 @@ describe("the next victim", () => {
     addProcess(host, 1, { residentKb: 50 });
     addProcess(host, 7, { residentKb: 40, cgroup: "/sub" });
     const cgroups = [cgroup("/", 90, 100)];
-    expect(victimsOf(collect(host, { cgroups }))).toEqual({ host: 1, "/": 1 });
+    expect(victimsOf(collect(host, { cgroups }))).toEqual({ "/": 1 });
   });
 
   it("of a cgroup is told from sizes of this very pass, though no score moved", () => {

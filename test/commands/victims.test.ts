@@ -308,11 +308,14 @@ describe("where it cannot tell", () => {
     );
   });
 
-  it("says that other users' processes are hidden", () => {
+  it("names nobody where other users' processes are hidden", () => {
     const host = smallHost();
     addProcess(host, 10);
     host.remove("proc/1");
-    expect(run(host.roots).stdout).toContain("Processes of other users are hidden (hidepid)");
+    host.remove("proc/2");
+    const { code, stdout, stderr } = run(host.roots);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toContain("other users' processes are hidden (hidepid)");
   });
 
   it("fails with one line without a procfs", () => {

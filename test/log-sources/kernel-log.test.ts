@@ -46,12 +46,24 @@ describe("what auto reads", () => {
         files: new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: host.rootfs }),
         kmsg: { path: "/dev/kmsg", open: () => ({ read: () => 0, close: () => {} }) },
         bootTimeMs: host.bootTimeMs,
+        isContainer: false,
       }),
     );
     expect(source?.kind).toBe("kmsg");
     expect(passedOver.map(({ obstacle }) => obstacle)).toEqual([
       "permission denied, add this user to the group that owns it, often adm",
     ]);
+  });
+
+  it("is never /dev/kmsg in a container, whose kills it does not show", async () => {
+    host.print("Linux version 6.1.0", "messages");
+    const following = await host.follow({ isContainer: true });
+    expect(following.sources).toEqual(["file up"]);
+    expect(following.kernelLog.passedOver.at(-1)).toEqual({
+      source: { kind: "kmsg", path: "/dev/kmsg" },
+      obstacle: "it shows the host's kills, and this is a container",
+    });
+    following.end();
   });
 
   it("is /dev/kmsg where kern.log is no file", async () => {
@@ -392,6 +404,29 @@ describe("events without a victim", () => {
     await following.live(2);
     expect(following.sources).toEqual(["file down", "kmsg up"]);
     expect(following.counting.noVictims).toBe(1);
+    following.end();
+  });
+});
+
+describe("a ring that is overwritten again and again", () => {
+  it("is logged once when it begins, and once when it ends, with the number of lost records", async () => {
+    const logged: object[] = [];
+    const note = (fields: object, message: string) => logged.push({ ...fields, message });
+    host.ring.push("6,0,1000000,-;first\n");
+    const following = await host.follow({ mode: "kmsg", log: { info: note, warn: note } });
+    for (let sequence = 10; sequence <= 100; sequence += 10) {
+      host.ring.push(`6,${sequence},1000000,-;flood\n`);
+      await following.live(1);
+    }
+    await following.live(10);
+    expect(logged).toEqual([
+      {
+        path: "/dev/kmsg",
+        reason: "the kernel's log ring was overwritten: 9 records were not read",
+        message: "part of the kernel log is lost",
+      },
+      { path: "/dev/kmsg", records: 90, message: "no more of the kernel log is lost" },
+    ]);
     following.end();
   });
 });

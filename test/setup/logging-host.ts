@@ -136,6 +136,7 @@ export class Following {
       monotonicMs: () => host.monotonicMs,
       boot: host.boot,
       bootTimeMs: () => host.bootTimeMs,
+      isContainer: false,
       log: { info: log("info"), warn: log("warn") },
       watch: false,
       ...options,

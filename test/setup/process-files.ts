@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import type { TemporaryTree } from "./temporary-tree.ts";
 
 /** What procfs shows of one process. */
@@ -11,10 +12,14 @@ export interface ProcessFiles {
   stat?: string;
 }
 
-/** Puts a process into a host's procfs: by default a small one, of the root cgroup. */
+/** Puts a process into a host's own procfs: by default a small one, of the root cgroup. */
 export function addProcess(host: TemporaryTree, pid: number, shown: ProcessFiles = {}): void {
   const { comm = `p${pid}`, residentKb = 100, swapKb } = shown;
   const swap = swapKb === undefined ? "" : `\nVmSwap:\t${swapKb} kB`;
+  if (pid > 2 && !existsSync(host.path("proc/1")) && !existsSync(host.path("proc/2"))) {
+    // By these a procfs is known to be the host's, and to hide nobody; nothing more is read of them.
+    host.write("proc", { "1/status": "Name:\tinit", "2/comm": "kthreadd" });
+  }
   host.write(`proc/${pid}`, {
     oom_score: shown.score ?? 666,
     oom_score_adj: shown.scoreAdj ?? 0,
@@ -26,5 +31,10 @@ export function addProcess(host: TemporaryTree, pid: number, shown: ProcessFiles
 
 /** By kthreadd a procfs is known to be the host's own. */
 export function addKthreadd(host: TemporaryTree): void {
-  host.write("proc/2", { oom_score: 0, oom_score_adj: 0, status: "Name:\tkthreadd" });
+  host.write("proc/2", {
+    comm: "kthreadd",
+    oom_score: 0,
+    oom_score_adj: 0,
+    status: "Name:\tkthreadd",
+  });
 }

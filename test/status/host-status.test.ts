@@ -14,16 +14,27 @@ class WatchedHost extends TemporaryTree {
   monotonicMs = 0;
   looks = 0;
   readonly switchedOff = new Set<string>();
-  readonly status: HostStatus;
+  status: HostStatus;
 
   constructor() {
     super();
+    this.write("proc", { "1/status": "Name:\tinit", "2/comm": "kthreadd" });
     this.memory({ usedMiB: 400 });
     this.write("proc", { vmstat: "pgmajfault 0" });
     this.write("sys/fs/cgroup", { "cgroup.controllers": "memory" });
+    this.status = this.#watch();
+  }
+
+  /** As an exporter finds it that starts now. */
+  reopened(): this {
+    this.status = this.#watch();
+    return this;
+  }
+
+  #watch(): HostStatus {
     const monotonicMs = () => this.monotonicMs;
     const hour = new HostHour(monotonicMs);
-    this.status = new HostStatus({
+    return new HostStatus({
       host: openHost(this.roots, { monotonicMs }),
       hour,
       keepers: [hour, { noteMeminfo: () => this.looks++ }],
@@ -34,7 +45,7 @@ class WatchedHost extends TemporaryTree {
       sources: () => [],
       troubles: () => [],
       watches: (collector) => !this.switchedOff.has(collector),
-      own: { version: "1.2.3", revision: "abc", startedMs: noon },
+      own: { version: "1.2.3", revision: "abc" },
     });
   }
 
@@ -81,6 +92,47 @@ class WatchedHost extends TemporaryTree {
 }
 
 describe("how a host stands", () => {
+  it("has run as long as it has, whatever was done to the clock", () => {
+    const host = new WatchedHost();
+    host.monotonicMs += 5000;
+    host.wallMs -= 3_600_000;
+    expect(host.status.status().uptimeSeconds).toBe(5);
+  });
+
+  it("names nobody where other users' processes are hidden, and says why", () => {
+    const host = new WatchedHost();
+    host.cgroup("/job", 95, 100);
+    host.process(10, "visible", 50, "/job");
+    host.remove("proc/1");
+    host.remove("proc/2");
+    const { status } = host.reopened();
+    const reason = expect.stringContaining("hidepid");
+    expect(status.victims({ cgroup: undefined, top: 5 })).toEqual({
+      scope: "host",
+      victims: [],
+      unkillable: null,
+    });
+    expect(status.view()).toMatchObject({
+      victims: [],
+      unkillable: undefined,
+      troubles: [{ collector: "processes", reason }],
+      cgroups: [{ cgroup: "/job", nextVictim: undefined }],
+    });
+  });
+
+  it("names nobody of the host in a container, but those of its cgroups", () => {
+    const host = new WatchedHost();
+    host.cgroup("/job", 95, 100);
+    host.process(10, "contained", 50, "/job");
+    host.write("proc/2", { comm: "bash" });
+    const view = host.reopened().status.view();
+    expect(view).toMatchObject({
+      victims: [],
+      troubles: [{ collector: "processes", reason: expect.stringContaining("container") }],
+      cgroups: [{ cgroup: "/job", nextVictim: { pid: 10 } }],
+    });
+  });
+
   it("has the last hour though nobody scrapes: a look each 20 seconds, and no more", () => {
     const host = new WatchedHost();
     host.live(90, (minute) => host.memory({ usedMiB: 300 + minute, swapUsedMiB: 20 }));
