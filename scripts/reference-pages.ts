@@ -1,5 +1,7 @@
 import { flagDefault, flagHelp, flagUsage } from "../src/command-line/flag-help.ts";
 import type { FlagDefinition, FlagTable } from "../src/command-line/flag-table.ts";
+import { ownerOfCgroup } from "../src/kills/owner.ts";
+import { platformRows, raiseLimit } from "../src/kills/platforms.ts";
 import {
   type CollectorName,
   catalog,
@@ -87,4 +89,36 @@ function flagRow(name: string, definition: FlagDefinition): string {
 
 function cell(text: string): string {
   return text.replaceAll("|", "\\|").replace(/(?<![\w`])(--[a-z][\w.-]*[\w](=\w+)?)/g, "`$1`");
+}
+
+/** docs/platforms.md, from the table of platforms: the advice for a limit of 1 GiB. */
+export function platformsPage(): string {
+  const sections = platformRows.map(({ name, source, example, exampleNames }) => {
+    const owner = { ...ownerOfCgroup(example), ...exampleNames };
+    const advice = raiseLimit({ cgroup: example, owner, limitBytes: 1024 ** 3, isV1: false });
+    const lines = advice.flatMap(({ text, command }) => [
+      "",
+      text,
+      ...(command === undefined ? [] : ["", `    ${command}`]),
+    ]);
+    return [`## ${name}`, "", `Cgroup: \`${example}\``, ...lines, "", `Source: <${source}>`].join(
+      "\n",
+    );
+  });
+  return [
+    "# Whose limit is it, and how is it raised",
+    "",
+    generated,
+    "",
+    "What `explain`, the page of a kill and `advice` in the JSON say about a memory limit depends on what made the cgroup",
+    "that carries it. Below is that advice for a limit of 1 GiB, platform by platform, in the order in which they are tried;",
+    "the first that fits is taken. Names in capitals are for you to fill in. Half as much again is a start, not a measure:",
+    "look at what the work really needs.",
+    "",
+    "Inside of a system container (LXC, Proxmox VE, systemd-nspawn) the same commands are given with the container to run",
+    "them in. Units of a user's own service manager need `systemctl --user`; `-M UID@` lets root reach them (systemd 248).",
+    "",
+    sections.join("\n\n"),
+    "",
+  ].join("\n");
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { flagsPage, metricsPage } from "../scripts/reference-pages.ts";
+import { flagsPage, metricsPage, platformsPage } from "../scripts/reference-pages.ts";
 import { doctorFlags } from "../src/commands/doctor.ts";
 import { explainFlags } from "../src/commands/explain.ts";
 import { victimsFlags } from "../src/commands/victims.ts";
@@ -9,6 +9,10 @@ import { serveFlags } from "../src/flags.ts";
 
 it("docs/metrics.md lists the metrics of the catalog", async () => {
   await expect(metricsPage()).toMatchFileSnapshot("../docs/metrics.md");
+});
+
+it("docs/platforms.md shows the advice of each platform", async () => {
+  await expect(platformsPage()).toMatchFileSnapshot("../docs/platforms.md");
 });
 
 it("docs/flags.md lists the flags of every command", async () => {

@@ -91,7 +91,7 @@ export function host(): Dashboard {
           graph({
             title: "Memory by kind",
             description:
-              "All memory of the host; the areas add up to it. 'anon' belongs to processes; 'shmem' is tmpfs and shared memory, which a kill may not free; 'slab_unreclaimable', 'page_tables' and 'kernel_stack' are the kernel's own; 'page_cache' and 'slab_reclaimable' are given back when needed. The dashed line is held by processes that may not be killed: near the top, the kernel takes small innocents.",
+              "All memory of the host; the areas add up to it. 'anon' belongs to processes; 'shmem' is tmpfs and shared memory, which a kill may not free; 'slab_unreclaimable', 'page_tables', 'kernel_stack', 'percpu' and 'vmalloc' are the kernel's own; 'zspages' is zram and zswap; 'other' is what drivers and the like took for themselves; 'page_cache' and 'slab_reclaimable' are given back when needed. The dashed line is held by processes that may not be killed: near the top, the kernel takes small innocents.",
             width: 12,
             unit: "bytes",
             stacked: true,

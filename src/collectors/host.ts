@@ -40,7 +40,7 @@ export class HostCollector implements Collector {
       ["oom_kernel_kills_total", this.#host.view.isContainer ? undefined : vmstat.oomKills],
     ] as const;
     for (const [metric, value] of gauges) if (value !== undefined) sink.add(metric, value, {});
-    const use = memoryUse(meminfo);
+    const use = memoryUse(meminfo, this.#pages(vmstat.zspages));
     for (const kind of catalog.oom_host_memory_used_bytes.values.kind) {
       sink.add("oom_host_memory_used_bytes", use[kind], { kind });
     }

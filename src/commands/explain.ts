@@ -23,7 +23,7 @@ import { hostTimeZone } from "../sources/time-zone.ts";
 import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
 import { parseSince, sinceForms } from "../text/times.ts";
-import { killStory, tally } from "./kill-story.ts";
+import { killStory, memberLine, tally } from "./kill-story.ts";
 import { compressionOf, UnpackError, unpacked } from "./packed-log.ts";
 import { type Style, styleFor } from "./terminal.ts";
 
@@ -263,6 +263,8 @@ class Teller {
   readonly #known = new KillDeduplicator();
   readonly #names = new Map<string, number>();
   #waiting: Waiting | undefined;
+  /** The kill told last. */
+  #before: OomKillReport | undefined;
   #told = 0;
   #unparsed: string[] = [];
   #fragments: Fragment[] = [];
@@ -345,11 +347,24 @@ class Teller {
     if (json) {
       this.#stdout.write(`${jsonText(kill)}\n`);
     } else {
-      this.#stdout.write(`${this.#told > 0 ? "\n" : ""}${killStory(kill, style)}`);
+      const isMember = isOfSameGroup(this.#before, report);
+      const story = isMember ? memberLine(kill, style) : killStory(kill, style);
+      this.#stdout.write(`${this.#told > 0 && !isMember ? "\n" : ""}${story}`);
     }
+    this.#before = report;
     this.#told += 1;
     this.#names.set(kill.comm, (this.#names.get(kill.comm) ?? 0) + 1);
   }
+}
+
+/** Whether a kill belongs to the group whose story has just been told. */
+function isOfSameGroup(before: OomKillReport | undefined, report: OomKillReport): boolean {
+  return (
+    before !== undefined &&
+    report.groupCgroup !== undefined &&
+    before.groupCgroup === report.groupCgroup &&
+    before.dump === report.dump
+  );
 }
 
 /** What a kill's own line and its quotation have in common; a string that keeps no part of the log alive. */

@@ -1,5 +1,7 @@
 /** The story of a kill for a terminal: the answer first, the numbers after. */
+import { readAdvice } from "../kills/advice.ts";
 import type { Kill, KillTask } from "../kills/kill.ts";
+import { unitForPeople } from "../kills/owner.ts";
 import { printable } from "../text/printable.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { wrap } from "../text/wrapping.ts";
@@ -18,6 +20,14 @@ export function killStory(kill: Kill, style: Style): string {
     ...tasks(kill, style),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** Another victim of a group whose story stands just above. */
+export function memberLine(kill: Kill, style: Style): string {
+  const said = `${headline(kill, style).join(" ")} with the rest of its group`;
+  return `${wrap(said, width - 2, 2)
+    .map((line) => `  ${line}`)
+    .join("\n")}\n`;
 }
 
 /** What a log holds in all: whom the kernel killed how often. */
@@ -53,7 +63,7 @@ function where(kill: Kill, style: Style): string[] {
     owner.containerId === null
       ? undefined
       : `${owner.runtime ?? "container"} ${owner.containerId.slice(0, 12)}`,
-    owner.unit === null ? undefined : `unit ${owner.unit}`,
+    owner.unit === null ? undefined : `unit ${unitForPeople(owner, cgroup)}`,
   ].filter((name) => name !== undefined);
   if (cgroup !== null) names.push(`cgroup ${cgroup}`);
   if (limitCgroup !== null && limitCgroup !== cgroup) names.push(`limit of ${limitCgroup}`);
@@ -62,9 +72,13 @@ function where(kill: Kill, style: Style): string[] {
 }
 
 function advice(kill: Kill, style: Style): string[] {
-  return kill.advice.flatMap((line, index) =>
-    field(index === 0 ? "Do" : "", `- ${printable(line)}`, style, 2),
-  );
+  return kill.advice.flatMap((line, index) => {
+    const { text, command } = readAdvice(line);
+    const said = field(index === 0 ? "Do" : "", `- ${printable(text)}`, style, 2);
+    // Never wrapped: it is there to be copied.
+    if (command !== undefined) said.push(`${" ".repeat(2 + labelWidth)}    ${printable(command)}`);
+    return said;
+  });
 }
 
 function numbers(kill: Kill, style: Style): string[] {
@@ -103,13 +117,7 @@ function numbers(kill: Kill, style: Style): string[] {
     );
   }
   if (kill.suppressed) {
-    lines.push(
-      ...field(
-        "Missing",
-        "the kernel's report: it writes at most ten in 5 s, or the log lost it",
-        style,
-      ),
-    );
+    lines.push(...field("Missing", "the log holds no report of this kill", style));
   }
   return lines;
 }

@@ -9,8 +9,7 @@ import {
 } from "../command-line/flag-table.ts";
 import { serveFlags } from "../flags.ts";
 import type { Meminfo } from "../kernel/meminfo.ts";
-import { shellWord } from "../kills/diagnosis.ts";
-import type { Owner } from "../kills/owner.ts";
+import { type Owner, unitForPeople } from "../kills/owner.ts";
 import type { CgroupReading } from "../sources/cgroup-reading.ts";
 import type { CgroupTree } from "../sources/cgroup-tree.ts";
 import { Host } from "../sources/host.ts";
@@ -19,6 +18,7 @@ import type { Snapshot } from "../sources/snapshot.ts";
 import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
 import { bytes, percent } from "../text/quantities.ts";
+import { shellWord } from "../text/shell.ts";
 import { wrap } from "../text/wrapping.ts";
 import {
   type Ranking,
@@ -303,10 +303,10 @@ function fitted(text: string, length: number): string {
 
 /** The unit, container or pod by the shortest name that says who it is; else the cgroup. */
 function ownerName({ owner, cgroup }: { owner: Owner; cgroup: string | null }): string | undefined {
-  const { namespace, pod, container, containerId, unit } = owner;
+  const { namespace, pod, container, containerId } = owner;
   const inner = container ?? containerId?.slice(0, 12);
   if (pod !== null) return [namespace, pod, inner].filter((name) => name != null).join("/");
-  return inner ?? unit ?? cgroup ?? undefined;
+  return inner ?? unitForPeople(owner, cgroup) ?? cgroup ?? undefined;
 }
 
 function nameOf(comm: string): string {

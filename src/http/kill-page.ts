@@ -1,4 +1,6 @@
-import type { Cause, Constraint, Kill, KillTask } from "../kills/kill.ts";
+import { readAdvice } from "../kills/advice.ts";
+import type { Cause } from "../kills/cause.ts";
+import type { Constraint, Kill, KillTask } from "../kills/kill.ts";
 import { workloadName } from "../kills/workload-name.ts";
 import { commOf, killTimeMs } from "../status/findings.ts";
 import { bytes, percent } from "../text/quantities.ts";
@@ -9,14 +11,17 @@ import { bar, layout, type Site, time } from "./pages.ts";
 /** Each cause in words. */
 export const causeTitles: Record<Cause, string> = {
   manual: "Somebody asked for it",
+  page_fault: "Memory was not out",
   cpuset_or_node: "A memory node ran out",
   fragmentation: "Memory was free, but in pieces too small",
   protected_hog: "What held most may not be killed",
   kernel_memory: "The kernel itself held most",
+  unaccounted: "Something that the kernel does not count held most",
   shmem: "Shared memory or tmpfs held most",
   many_small: "Many small processes together",
   parent_cgroup_limit: "A limit further up was hit",
   cgroup_limit: "It hit its own limit",
+  unknown_limit: "A limit was hit, the log does not say whose",
   swap_exhausted: "Memory and swap ran out",
   memory_hog: "One process held most",
   host_exhausted: "The host ran out",
@@ -46,16 +51,19 @@ export function killPage(kill: Kill, site: Site, nowMs: number): Html {
 </section>
 ${
   kill.advice.length > 0 &&
-  card(
-    "What to do",
-    html`<ul class="advice">${kill.advice.map((line) => html`<li>${linked(line)}</li>`)}</ul>`,
-  )
+  card("What to do", html`<ul class="advice">${kill.advice.map(adviceItem)}</ul>`)
 }
 ${card("Why this one", html`<div class="prose">${reasons(kill).map((line) => html`<p>${line}</p>`)}</div>`)}
 ${tasksCard(kill)}
 ${numbersCard(kill)}
 ${card("On record", factTable(origin(kill)))}`;
   return layout({ title: `${name} was killed`, tone: "alarm", body }, site);
+}
+
+/** A command stands on a line of its own, to be copied whole. */
+function adviceItem(line: string): Html {
+  const { text, command } = readAdvice(line);
+  return html`<li>${linked(text)}${command !== undefined && html`<pre><code>${command}</code></pre>`}</li>`;
 }
 
 function card(title: string, body: Html, aside?: string): Html {
@@ -66,7 +74,7 @@ function card(title: string, body: Html, aside?: string): Html {
 /** What the kernel went by, one sentence each. */
 function reasons(kill: Kill): string[] {
   const { trigger, oomScoreAdj, limitCgroup, limitBytes, group } = kill;
-  const lines = [scopes[kill.constraint]];
+  const lines = [scopeOf(kill)];
   if (limitCgroup !== null) {
     const whose = limitCgroup === kill.cgroup ? "its own cgroup's" : `that of ${limitCgroup}`;
     const limit = limitBytes === null ? "" : `, ${bytes(limitBytes)}`;
@@ -93,6 +101,14 @@ function reasons(kill: Kill): string[] {
     lines.push(`memory.oom.group is set on ${group}, so all of its processes died together.`);
   }
   return lines;
+}
+
+function scopeOf({ cause, constraint }: Kill): string {
+  if (cause === "manual") return "Memory need not have been short: the kernel was asked to choose.";
+  if (cause === "page_fault") {
+    return "Memory was not out: a page fault asked, and the kernel chose among all processes.";
+  }
+  return scopes[constraint];
 }
 
 /** Where the victim stood among the tasks that the kernel listed. */
@@ -122,7 +138,7 @@ function tasksCard(kill: Kill): Html {
   const largest = tasks[0] === undefined ? 0 : heldBytes(tasks[0]);
   if (tasks.length === 0) {
     const why = kill.suppressed
-      ? "The log has no report of this kill: when many happen at once the kernel writes at most ten in five seconds. That the process was killed, and what it held, is certain; who else held memory is not known."
+      ? "The log has no report of this kill. That the process was killed, and what it held, is certain; who else held memory is not known."
       : "The log does not list the processes.";
     return card(
       "Who held the memory",
@@ -170,12 +186,15 @@ function origin(kill: Kill): Fact[] {
     ["Incident", kill.incident],
     ["Constraint", kill.constraint],
     ["Cause", kill.cause],
+    ["Cause is", kill.causeBasis],
     ["Cgroup of the victim", kill.cgroup],
     ["Cgroup of the limit", kill.limitCgroup === kill.cgroup ? "the same" : kill.limitCgroup],
     ["Unit", owner.unit],
     ["Container", owner.container ?? owner.containerId],
     ["Pod", owner.pod ?? owner.podUid],
     ["Namespace", owner.namespace],
+    ["Platform", owner.platform],
+    ["Task", owner.task],
     ["User id", kill.uid],
     ["oom_score_adj", kill.oomScoreAdj],
     ["Allocation flags", trigger?.gfpMask ?? null],

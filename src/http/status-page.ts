@@ -83,6 +83,10 @@ const kindNames: Record<string, string> = {
   page_tables: "page tables",
   kernel_stack: "kernel stacks",
   hugetlb: "huge pages",
+  percpu: "per-processor data",
+  vmalloc: "kernel mappings",
+  zspages: "zram, zswap",
+  balloon: "balloon",
   other: "other",
   page_cache: "page cache",
   slab_reclaimable: "kernel caches",
@@ -112,6 +116,13 @@ ${bar(parts, totalBytes, `Memory by use: ${parts.map((part) => `${kindNames[part
       (part) =>
         html`<li class="of-${part.kind}" data-key="${part.kind}"><svg aria-hidden="true"><rect class="${part.kind}" width="100%" height="100%"/></svg><span>${kindNames[part.kind]}</span><span>${bytes(part.bytes)}</span></li>`,
     )}</ul>
+${
+  memory.beside.length > 0 &&
+  html`<ul class="beside">${memory.beside.map(
+    ({ name, bytes: size, detail }) =>
+      html`<li data-key="${name}">${name}: ${bytes(size)}, ${detail}</li>`,
+  )}</ul>`
+}
 </div>
 <div>${hourFigure(memory, view.atMs)}${swapPart(memory)}</div>
 </div>

@@ -89,8 +89,9 @@ h2 small{font-weight:400;color:var(--muted);font-size:.875rem;margin-left:.4em}
 .bar.whole{height:1rem;border-radius:.4rem}
 .fill{fill:var(--memory)}.fill.warning{fill:var(--warning-fill)}.fill.alarm{fill:var(--alarm-fill)}.fill.plain{fill:var(--plain-fill)}.fill.cache{fill:var(--muted);opacity:.35}
 .anon{fill:#4a6bcb}.shmem{fill:#7d52d1}.slab_unreclaimable{fill:#bd3a72}.page_tables{fill:#d96a2b}.kernel_stack{fill:#c69214}
-.hugetlb{fill:#80654b}.other{fill:#868e99}.page_cache{fill:#86bde6}.slab_reclaimable{fill:#8fd0c3}.free{fill:var(--track)}
+.hugetlb{fill:#80654b}.percpu{fill:#a8486b}.vmalloc{fill:#9c6f2e}.zspages{fill:#5d8c3f}.balloon{fill:#4f8a8b}.other{fill:#868e99}.page_cache{fill:#86bde6}.slab_reclaimable{fill:#8fd0c3}.free{fill:var(--track)}
 .legend{list-style:none;margin:1rem 0 0;padding:0;display:grid;gap:.3rem;font-size:.9375rem}
+.beside{list-style:none;margin:.75rem 0 0;padding:0;color:var(--muted);font-size:.875rem}
 .legend li{display:flex;align-items:center;gap:.55rem}
 .legend svg{width:.75rem;height:.75rem;flex:none;border-radius:.2rem}
 .legend .of-free svg{border:1px solid var(--line)}
@@ -146,7 +147,7 @@ td b{font-weight:400}tr.first th,tr.first b{font-weight:600}
 .facts tr:first-child>*{border-top:0;padding-top:0}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(11.5rem,1fr));gap:1.1rem 1.5rem;margin:0}
 .tiles dt{color:var(--muted);font-size:.875rem}.tiles dd{margin:0;font-size:1.125rem;font-weight:600;overflow-wrap:anywhere}
-.advice{margin:0;padding-left:1.2rem}.advice li{margin:.4rem 0;overflow-wrap:anywhere}
+.advice{margin:0;padding-left:1.2rem}.advice li{margin:.4rem 0;overflow-wrap:anywhere}.advice pre{margin:.2rem 0;padding:.4rem .6rem;white-space:pre-wrap;background:var(--track);border-radius:.3rem}
 .prose p{margin:.5rem 0;max-width:50rem;overflow-wrap:anywhere}
 .quiet{border-left:3px solid var(--warning-fill);padding:.1rem 0 .1rem .9rem}
 footer{display:flex;flex-wrap:wrap;gap:.4rem 1.5rem;padding-top:.7rem;padding-bottom:2.5rem;font-size:.875rem}

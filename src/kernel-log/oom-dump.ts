@@ -37,13 +37,15 @@ export interface MemcgUsage {
 
 /** The memory cgroup part of a dump (`memory: usage ...` and its memory.stat). */
 export interface MemcgDump {
+  /** The cgroup whose limit was hit, from `Memory cgroup stats for PATH:`. */
+  cgroup?: string;
   memory?: MemcgUsage;
   /** cgroup v1: memory and swap together. */
   memorySwap?: MemcgUsage;
   /** cgroup v1: kernel memory. */
   kernelMemory?: MemcgUsage;
-  /** The cgroup that `Memory cgroup stats for` names first: the one whose limit was hit. */
-  cgroup?: string;
+  /** cgroup v2: swap alone. */
+  swap?: MemcgUsage;
   /** memory.stat of the limit's cgroup in bytes, keys as printed (`anon` on v2, `rss` on v1). */
   stat: ReadonlyMap<string, number>;
 }
@@ -55,6 +57,10 @@ export interface ZoneInfo {
   freeBytes: number;
   minBytes?: number;
   lowBytes?: number;
+  /** `managed:` (>= 3.9), else `present:`. */
+  managedBytes?: number;
+  /** The part of the free memory that only movable allocations may use. */
+  freeCmaBytes?: number;
 }
 
 /** The host part of a dump (`Mem-Info:`). Everything in bytes. */
@@ -68,7 +74,20 @@ export interface MemInfoDump {
   slabUnreclaimableBytes?: number;
   pageTablesBytes?: number;
   kernelStackBytes?: number;
+  /** Pages that cannot be reclaimed, on a list of their own (mlock, ramfs). */
+  unevictableBytes?: number;
+  /** `sec_pagetables` (>= 6.0): page tables of virtual machines and IOMMUs. */
+  secondaryPageTablesBytes?: number;
+  bounceBytes?: number;
+  /** `kernel_misc_reclaimable` (>= 4.20). */
+  miscReclaimableBytes?: number;
+  /** Huge pages set aside, on all nodes and of all sizes. */
+  hugetlbBytes?: number;
   freeBytes?: number;
+  /** Free pages in the processors' own lists; not part of `freeBytes`. */
+  freePerCpuBytes?: number;
+  /** Part of `freeBytes` that lies in CMA, where only movable allocations may go. */
+  freeCmaBytes?: number;
   swapTotalBytes?: number;
   swapFreeBytes?: number;
   zones: readonly ZoneInfo[];
@@ -123,7 +142,7 @@ export function isOfMemInfo(text: string): boolean {
 }
 
 const cgroupOrTableLine =
-  /^(?:memory: usage \d+kB, limit \d|Memory cgroup stats for \/|\[ *pid *\] +uid +tgid )/;
+  /^(?:(?:memory(?:\+swap)?|kmem|swap): usage \d+kB, limit \d|Memory cgroup stats for \/|\[ *pid *\] +uid +tgid )/;
 
 /** Whether nothing but a dump before a kill has such a line: a cgroup's counters, or the task table. */
 export function isOfDump(text: string): boolean {
@@ -143,6 +162,7 @@ interface TaskRow {
 interface MemInfoLines {
   pages: Map<string, number>;
   kernelStackBytes?: number;
+  hugetlbBytes?: number;
   swapTotalBytes?: number;
   swapFreeBytes?: number;
   zones: ZoneInfo[];
@@ -159,8 +179,9 @@ export class OomDumpReader {
   #memory: MemcgUsage | undefined;
   #memorySwap: MemcgUsage | undefined;
   #kernelMemory: MemcgUsage | undefined;
-  #cgroup: string | undefined;
+  #swap: MemcgUsage | undefined;
   #stat: Map<string, number> | undefined;
+  #cgroup: string | undefined;
   #memInfo: MemInfoLines | undefined;
   #columns: TaskColumns | undefined;
   #rows: TaskRow[] = [];
@@ -173,8 +194,7 @@ export class OomDumpReader {
   get isEmpty(): boolean {
     return (
       this.#trigger === undefined &&
-      this.#memory === undefined &&
-      this.#cgroup === undefined &&
+      !this.isOfCgroup &&
       this.#memInfo === undefined &&
       this.#rows.length === 0
     );
@@ -182,7 +202,9 @@ export class OomDumpReader {
 
   /** The cgroup's part has been read, which a kill on the whole host does not have. */
   get isOfCgroup(): boolean {
-    return this.#memory !== undefined;
+    return [this.#memory, this.#memorySwap, this.#kernelMemory, this.#swap, this.#stat].some(
+      (part) => part !== undefined,
+    );
   }
 
   /** Mem-Info has been read, which a cgroup's kill does not have. */
@@ -232,12 +254,13 @@ export class OomDumpReader {
     if (this.#trigger !== undefined) {
       dump.trigger = { ...this.#trigger, comm: triggerComm(this.#trigger, kill) };
     }
-    if (this.#memory !== undefined || this.#cgroup !== undefined) {
+    if (this.isOfCgroup) {
       dump.memcg = {
+        cgroup: this.#cgroup,
         memory: this.#memory,
         memorySwap: this.#memorySwap,
         kernelMemory: this.#kernelMemory,
-        cgroup: this.#cgroup,
+        swap: this.#swap,
         stat: this.#stat ?? new Map(),
       };
     }
@@ -254,7 +277,7 @@ export class OomDumpReader {
   }
 
   #readUsage(text: string): void {
-    const match = /^(memory|memory\+swap|kmem): usage (\d+)kB, limit (\d+)kB, failcnt \d/.exec(
+    const match = /^(memory|memory\+swap|kmem|swap): usage (\d+)kB, limit (\d+)kB, failcnt \d/.exec(
       text,
     );
     if (match === null) return;
@@ -262,16 +285,17 @@ export class OomDumpReader {
     if (Number(match[3]) < unlimitedKilobytes) usage.limitBytes = Number(match[3]) * 1024;
     if (match[1] === "memory") this.#memory ??= usage;
     else if (match[1] === "memory+swap") this.#memorySwap ??= usage;
-    else this.#kernelMemory ??= usage;
+    else if (match[1] === "kmem") this.#kernelMemory ??= usage;
+    else this.#swap ??= usage;
   }
 
   #startStat(text: string): boolean {
     // <= 4.20 prints one line for each cgroup of the tree; the first is the one with the limit.
     if (this.#stat !== undefined) return false;
     this.#stat = new Map();
-    const cgroup = /^Memory cgroup stats for (\/.*?):(?=\s|$)/s.exec(text)?.[1];
-    if (cgroup !== undefined) this.#cgroup = decodeUtf8(cgroup);
     const inline = /:((?: ?[a-z_]+:\d+KB)+)\s*$/.exec(text);
+    const path = /^Memory cgroup stats for (\/.*?):?\s*$/s.exec(text.slice(0, inline?.index));
+    if (path !== null) this.#cgroup = decodeUtf8(path[1] ?? "");
     for (const [, key = "", value] of (inline?.[1] ?? "").matchAll(/([a-z_]+):(\d+)KB/g)) {
       this.#stat.set(key, Number(value) * 1024);
     }
@@ -357,13 +381,24 @@ function readMemInfo(info: MemInfoLines, text: string): void {
     info.kernelStackBytes = (info.kernelStackBytes ?? 0) + Number(stack[1]) * 1024;
   const zone = zoneLine.exec(text);
   if (zone !== null) {
+    const field = (name: string): number | undefined => {
+      const kilobytes = new RegExp(`\\b${name}:(\\d+)kB`).exec(text)?.[1];
+      return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+    };
     info.zones.push({
       node: Number(zone[1] ?? 0),
       zone: zone[2] ?? "",
       freeBytes: Number(zone[3]) * 1024,
       minBytes: Number(zone[4]) * 1024,
       lowBytes: Number(zone[5]) * 1024,
+      managedBytes: field("managed") ?? field("present"),
+      freeCmaBytes: field("free_cma"),
     });
+    return;
+  }
+  const huge = /^(?:Node \d+ )?hugepages_total=(\d+) .*\bhugepages_size=(\d+)kB/.exec(text);
+  if (huge !== null) {
+    info.hugetlbBytes = (info.hugetlbBytes ?? 0) + Number(huge[1]) * Number(huge[2]) * 1024;
     return;
   }
   const buddy = /^(?:Node \d+ )?[A-Z][A-Za-z0-9]*: \d+\*(\d+)kB /.exec(text);
@@ -421,7 +456,14 @@ function memInfoOf(lines: MemInfoLines, pageSizeBytes: number): MemInfoDump {
     slabUnreclaimableBytes: bytes("slab_unreclaimable"),
     pageTablesBytes: bytes("pagetables"),
     kernelStackBytes: lines.kernelStackBytes,
+    unevictableBytes: bytes("unevictable"),
+    secondaryPageTablesBytes: bytes("sec_pagetables"),
+    bounceBytes: bytes("bounce"),
+    miscReclaimableBytes: bytes("kernel_misc_reclaimable"),
+    hugetlbBytes: lines.hugetlbBytes,
     freeBytes: bytes("free"),
+    freePerCpuBytes: bytes("free_pcp"),
+    freeCmaBytes: bytes("free_cma"),
     swapTotalBytes: lines.swapTotalBytes,
     swapFreeBytes: lines.swapFreeBytes,
     zones: lines.zones,

@@ -59,6 +59,8 @@ export interface OomKillReport extends KillLine {
   repeatsVictim: boolean;
   /** True where the kernel printed no dump for this event (rate limit) or the log lost it. */
   suppressed: boolean;
+  /** Ten dumps stand in the 5 s before this kill, so the kernel's rate limit is why it has none. */
+  isRateLimited?: boolean;
   /** The dump of the event; absent where `suppressed`. */
   dump?: OomDump;
 }
@@ -385,6 +387,7 @@ export class OomReportAssembler {
     if (lineNumber !== undefined) report.lineNumber = lineNumber;
     if (endOffset !== undefined) report.endOffset = endOffset;
     if (past?.groupCgroup !== undefined) report.groupCgroup = past.groupCgroup;
+    if (report.suppressed && this.#isRateLimited(message)) report.isRateLimited = true;
 
     if (past === undefined) {
       this.#past = {
@@ -411,6 +414,15 @@ export class OomReportAssembler {
   #recentDumps(message: KernelMessage): number {
     return this.#dumpTimes.filter((dump) => microsBetween(dump, message) <= dumpIntervalMicros)
       .length;
+  }
+
+  #isRateLimited(message: KernelMessage): boolean {
+    return (
+      this.#dumpTimes.length >= dumpBurst &&
+      this.#dumpTimes.every(
+        (dump) => sharesClock(dump, message) && microsBetween(dump, message) <= dumpIntervalMicros,
+      )
+    );
   }
 
   /** The open event of a kill, taken out of the list. */
@@ -543,6 +555,13 @@ function isCopy(before: KernelMessage, message: KernelMessage): boolean {
   );
 }
 
+function sharesClock(a: KernelMessage, b: KernelMessage): boolean {
+  return (
+    (a.printkMicros !== undefined && b.printkMicros !== undefined) ||
+    (a.timeMs !== undefined && b.timeMs !== undefined)
+  );
+}
+
 /** Time from one message to a later one, by whichever clock both carry; 0 where they share none. */
 function microsBetween(from: KernelMessage, to: KernelMessage): number {
   if (from.printkMicros !== undefined && to.printkMicros !== undefined) {
@@ -594,5 +613,6 @@ function constraintOf(event: OpenEvent | undefined, prefix: string | undefined):
   const ofPrefix = constraintOfPrefix(prefix);
   const isMemcg = line?.limitCgroup !== undefined || ofPrefix === "memcg";
   if (line !== undefined) return line.constraint === "none" && isMemcg ? "memcg" : line.constraint;
-  return event?.taskIn !== undefined || isMemcg ? "memcg" : ofPrefix;
+  const isOfCgroup = event?.taskIn !== undefined || event?.dump.isOfCgroup;
+  return isOfCgroup || isMemcg ? "memcg" : ofPrefix;
 }

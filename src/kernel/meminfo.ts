@@ -1,7 +1,8 @@
 /*
  * /proc/meminfo
  * https://docs.kernel.org/filesystems/proc.html#meminfo
- * Since 2.4; MemAvailable since 3.14; KReclaimable since 4.20; Percpu since 4.18.
+ * Since 2.4; MemAvailable since 3.14; KReclaimable since 4.20; Percpu since 4.18. VmallocUsed is 0 from 4.4
+ * to 5.3. Balloon is there in the newest kernels only.
  *
  *   file = { name ":" blanks decimal [ " kB" ] "\n" }
  *
@@ -31,6 +32,13 @@ export interface Meminfo {
   committedAsBytes?: number;
   /** All huge pages set aside, of every size. */
   hugetlbBytes?: number;
+  percpuBytes?: number;
+  /** All that vmalloc() has mapped, kernel stacks included where they are mapped so (>= 4.9). */
+  vmallocUsedBytes?: number;
+  /** Pages that a balloon has handed back to the hypervisor. */
+  balloonBytes?: number;
+  /** Part of MemFree: free pages that only movable allocations may use. */
+  cmaFreeBytes?: number;
 }
 
 const fieldOf = new Map<string, keyof Meminfo>([
@@ -50,6 +58,10 @@ const fieldOf = new Map<string, keyof Meminfo>([
   ["CommitLimit", "commitLimitBytes"],
   ["Committed_AS", "committedAsBytes"],
   ["Hugetlb", "hugetlbBytes"],
+  ["Percpu", "percpuBytes"],
+  ["VmallocUsed", "vmallocUsedBytes"],
+  ["Balloon", "balloonBytes"],
+  ["CmaFree", "cmaFreeBytes"],
 ]);
 
 const line = /^([^:]+):\s+(\d+)( kB)?$/;
@@ -91,6 +103,10 @@ export interface MemoryUse {
   page_tables: number;
   kernel_stack: number;
   hugetlb: number;
+  percpu: number;
+  vmalloc: number;
+  zspages: number;
+  balloon: number;
   other: number;
 }
 
@@ -101,9 +117,12 @@ export interface MemoryUse {
  *
  * The kernel counts each field on its own processors and at its own moment, so the parts can exceed
  * the whole by a few pages; `other` takes the difference, and where even that would be negative the
- * largest kind gives way.
+ * largest kind gives way. `percpu`, `vmalloc`, `zspages` and `balloon` are taken out of `other`, each
+ * at most what is left of it: VmallocUsed may count mappings of pages that are counted elsewhere.
+ *
+ * @param zspagesBytes pages of zram and zswap (/proc/vmstat: nr_zspages); 0 where not known
  */
-export function memoryUse(meminfo: Meminfo): MemoryUse {
+export function memoryUse(meminfo: Meminfo, zspagesBytes = 0): MemoryUse {
   const shmem = meminfo.shmemBytes ?? 0;
   const use: MemoryUse = {
     anon: meminfo.anonPagesBytes ?? 0,
@@ -114,16 +133,34 @@ export function memoryUse(meminfo: Meminfo): MemoryUse {
     page_tables: meminfo.pageTablesBytes ?? 0,
     kernel_stack: meminfo.kernelStackBytes ?? 0,
     hugetlb: meminfo.hugetlbBytes ?? 0,
+    percpu: 0,
+    vmalloc: 0,
+    zspages: 0,
+    balloon: 0,
     other: 0,
   };
   const used = Math.max(0, meminfo.memTotalBytes - meminfo.memFreeBytes);
   const kinds = Object.keys(use) as (keyof MemoryUse)[];
   let excess = kinds.reduce((sum, kind) => sum + use[kind], 0) - used;
-  if (excess <= 0) return { ...use, other: -excess };
+  if (excess <= 0) {
+    use.other = -excess;
+    const { percpuBytes = 0, vmallocUsedBytes = 0, balloonBytes = 0 } = meminfo;
+    takeFromOther(use, "percpu", percpuBytes);
+    takeFromOther(use, "vmalloc", vmallocUsedBytes - use.kernel_stack);
+    takeFromOther(use, "zspages", zspagesBytes);
+    takeFromOther(use, "balloon", balloonBytes);
+    return use;
+  }
   for (const kind of kinds.sort((a, b) => use[b] - use[a])) {
     const given = Math.min(use[kind], excess);
     use[kind] -= given;
     excess -= given;
   }
   return use;
+}
+
+function takeFromOther(use: MemoryUse, kind: keyof MemoryUse, bytes: number): void {
+  const taken = Math.min(use.other, Math.max(0, bytes));
+  use[kind] += taken;
+  use.other -= taken;
 }

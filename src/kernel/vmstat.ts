@@ -20,6 +20,8 @@ export interface Vmstat {
   swapOutPages?: number;
   majorFaults?: number;
   directReclaimStalls?: number;
+  /** Pages in which zram and zswap keep what they compressed; a gauge. */
+  zspages?: number;
 }
 
 const allocstallZones = [
@@ -37,6 +39,7 @@ const file = new FlatKeyedFile([
   "pswpin",
   "pswpout",
   "pgmajfault",
+  "nr_zspages",
   ...allocstallZones,
 ] as const);
 
@@ -51,5 +54,6 @@ export function parseVmstat(bytes: Uint8Array, length: number = bytes.length): V
     majorFaults: values.pgmajfault,
     directReclaimStalls:
       stalls.length === 0 ? undefined : stalls.reduce((sum, stall) => sum + stall, 0),
+    zspages: values.nr_zspages,
   };
 }

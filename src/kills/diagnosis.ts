@@ -1,159 +1,54 @@
 /**
- * Why a kill happened, told from the kernel's report of it.
+ * Why a kill happened, from the kernel's report of it.
  *
- * The first cause that matches wins, in the order of `causes` below; what else is true goes into the
- * advice. A cause that needs the dump never matches without it.
+ * The first cause that matches wins, in the order of `causes` (cause.ts). What else is true goes into
+ * the advice. A cause that needs the dump never matches without it.
  */
-import type { MemInfoDump, OomTask } from "../kernel-log/oom-dump.ts";
-import type { OomKillReport } from "../kernel-log/oom-report.ts";
+import type { ZoneInfo } from "../kernel-log/oom-dump.ts";
 import { bytes, percent } from "../text/quantities.ts";
-import type { Cause } from "./kill.ts";
-import type { Owner } from "./owner.ts";
+import { type Advice, adviceFor } from "./advice.ts";
+import { type Cause, type CauseBasis, causes } from "./cause.ts";
+import { type Evidence, evidenceOf, held, unkillable } from "./evidence.ts";
+import { type Owner, unitForPeople } from "./owner.ts";
+
+type OomKillReport = Evidence["report"];
 
 export interface Diagnosis {
   cause: Cause;
+  /** `null` for `unknown`. */
+  causeBasis: CauseBasis | null;
   /** One sentence of evidence with numbers. */
   summary: string;
   /** What to do, the most useful first; the last names the runbook. */
-  advice: string[];
+  advice: Advice[];
 }
 
-/** Tasks of one name, when together they weigh. */
-interface Crowd {
-  comm: string;
-  count: number;
-  heldBytes: number;
-  largestBytes: number;
-}
-
-/** What the causes look at, worked out once. */
-interface Evidence {
-  report: OomKillReport;
-  owner: Owner;
-  limitOwner: Owner;
-  /** Size of what ran out: the limit, or the memory of the host. */
-  poolBytes?: number;
-  usedBytes?: number;
-  memInfo?: MemInfoDump;
-  tasks: readonly OomTask[];
-  heldBytes: number;
-  largest?: OomTask;
-  unkillableBytes: number;
-  crowd?: Crowd;
-  shmemBytes?: number;
-  kernelBytes?: number;
-}
-
-const unkillable = -1000;
 /** From this many tasks of one name on, their number is the point and not their size. */
 const crowdSize = 8;
 
-/** What a task holds. Shared memory counts for each task that maps it, so it is left out where known. */
-function held(task: OomTask): number {
-  return task.rssBytes - (task.shmemRssBytes ?? 0) + (task.swapBytes ?? 0);
-}
-
-function evidenceOf(
-  report: OomKillReport,
-  ownerOf: (cgroup: string | undefined) => Owner,
-): Evidence {
-  const { dump } = report;
-  const memcg = report.constraint === "memcg" ? dump?.memcg : undefined;
-  const memInfo = report.constraint === "memcg" ? undefined : dump?.memInfo;
-  const tasks = wholeTable(report);
-  const stat = (...keys: string[]): number | undefined => {
-    const found = keys.map((key) => memcg?.stat.get(key)).filter((value) => value !== undefined);
-    return found.length === 0 ? undefined : found.reduce((sum, value) => sum + value, 0);
-  };
-  const kernelOfHost =
-    memInfo?.slabUnreclaimableBytes === undefined
-      ? undefined
-      : memInfo.slabUnreclaimableBytes +
-        (memInfo.pageTablesBytes ?? 0) +
-        (memInfo.kernelStackBytes ?? 0);
-  return {
-    report,
-    owner: ownerOf(report.victimCgroup),
-    limitOwner: ownerOf(report.limitCgroup),
-    poolBytes: memcg === undefined ? memInfo?.totalBytes : memcg.memory?.limitBytes,
-    usedBytes: memcg?.memory?.usageBytes,
-    memInfo,
-    tasks,
-    heldBytes: sum(tasks, held),
-    largest: tasks.reduce<OomTask | undefined>(
-      (largest, task) => (largest === undefined || held(task) > held(largest) ? task : largest),
-      undefined,
-    ),
-    unkillableBytes: sum(
-      tasks.filter((task) => task.oomScoreAdj === unkillable),
-      held,
-    ),
-    crowd: largestCrowd(tasks),
-    shmemBytes: memcg === undefined ? memInfo?.shmemBytes : stat("shmem"),
-    kernelBytes:
-      memcg === undefined
-        ? kernelOfHost
-        : (memcg.kernelMemory?.usageBytes ??
-          stat("slab_unreclaimable", "kernel_stack", "pagetables", "percpu", "sock")),
-  };
-}
-
-/** The task table, where it is all there: the victim alone cannot hold more than all tasks together. */
-function wholeTable({
-  dump,
-  anonRssBytes = 0,
-  fileRssBytes = 0,
-}: OomKillReport): readonly OomTask[] {
-  const tasks = dump?.tasks ?? [];
-  const rssBytes = sum(tasks, (task) => task.rssBytes);
-  return rssBytes * 10 >= (anonRssBytes + fileRssBytes) * 9 ? tasks : [];
-}
-
-function sum(tasks: readonly OomTask[], size: (task: OomTask) => number): number {
-  return tasks.reduce((total, task) => total + size(task), 0);
-}
-
-function largestCrowd(tasks: readonly OomTask[]): Crowd | undefined {
-  const crowds = new Map<string, Crowd>();
-  for (const task of tasks) {
-    const crowd = crowds.get(task.comm) ?? {
-      comm: task.comm,
-      count: 0,
-      heldBytes: 0,
-      largestBytes: 0,
-    };
-    crowd.count += 1;
-    crowd.heldBytes += held(task);
-    crowd.largestBytes = Math.max(crowd.largestBytes, held(task));
-    crowds.set(task.comm, crowd);
-  }
-  let largest: Crowd | undefined;
-  for (const crowd of crowds.values()) {
-    if (largest === undefined || crowd.heldBytes > largest.heldBytes) largest = crowd;
-  }
-  return largest;
-}
-
 type CauseRule = (evidence: Evidence) => string | undefined;
 
-/** In the order in which they are tried. Each answers with its sentence, or not at all. */
-const causes: readonly [Cause, CauseRule][] = [
-  ["manual", manual],
-  ["cpuset_or_node", cpusetOrNode],
-  ["fragmentation", fragmentation],
-  ["protected_hog", protectedHog],
-  ["kernel_memory", kernelMemory],
-  ["shmem", sharedMemory],
-  ["many_small", manySmall],
-  ["parent_cgroup_limit", parentCgroupLimit],
-  ["cgroup_limit", cgroupLimit],
-  ["swap_exhausted", swapExhausted],
-  ["memory_hog", memoryHog],
-  ["host_exhausted", hostExhausted],
-];
+/** Each answers with its sentence, or not at all. */
+const rules: Record<Exclude<Cause, "unknown">, [CauseBasis, CauseRule]> = {
+  manual: ["read", manual],
+  page_fault: ["concluded", pageFault],
+  cpuset_or_node: ["read", cpusetOrNode],
+  fragmentation: ["concluded", fragmentation],
+  protected_hog: ["concluded", protectedHog],
+  kernel_memory: ["concluded", kernelMemory],
+  unaccounted: ["concluded", unaccounted],
+  shmem: ["concluded", sharedMemory],
+  many_small: ["concluded", manySmall],
+  parent_cgroup_limit: ["read", parentCgroupLimit],
+  cgroup_limit: ["read", cgroupLimit],
+  unknown_limit: ["read", unknownLimit],
+  swap_exhausted: ["concluded", swapExhausted],
+  memory_hog: ["concluded", memoryHog],
+  host_exhausted: ["read", hostExhausted],
+};
 
 /**
- * Tells the cause of a kill.
+ * Finds the cause of a kill and what to do about it.
  *
  * `ownerOf` says whose a cgroup is; a limit that belongs to the victim's own unit or container is its
  * own, whatever lies between the two in the tree.
@@ -163,12 +58,16 @@ export function diagnose(
   ownerOf: (cgroup: string | undefined) => Owner,
 ): Diagnosis {
   const evidence = evidenceOf(report, ownerOf);
-  for (const [cause, rule] of causes) {
+  for (const cause of causes) {
+    if (cause === "unknown") break;
+    const [causeBasis, rule] = rules[cause];
     const summary = rule(evidence);
-    if (summary !== undefined) return { cause, summary, advice: adviceFor(cause, evidence) };
+    if (summary !== undefined) {
+      return { cause, causeBasis, summary, advice: adviceFor(cause, evidence) };
+    }
   }
   const summary = `The kernel killed ${victim(evidence)}; the log holds nothing but that line, so what ran out is not known.`;
-  return { cause: "unknown", summary, advice: adviceFor("unknown", evidence) };
+  return { cause: "unknown", causeBasis: null, summary, advice: adviceFor("unknown", evidence) };
 }
 
 function victim({ report }: Evidence): string {
@@ -186,22 +85,56 @@ function isHalf(part: number | undefined, whole: number | undefined): boolean {
   return part !== undefined && whole !== undefined && whole > 0 && part * 2 >= whole;
 }
 
+const platformNames: Partial<Record<NonNullable<Owner["platform"]>, string>> = {
+  nomad: "Nomad task",
+  ecs: "ECS task",
+  slurm: "Slurm job",
+};
+
 function nameOf(owner: Owner, cgroup: string | undefined): string {
-  const id = owner.containerId?.slice(0, 12);
-  const container = id === undefined ? null : `${owner.runtime ?? "container"} ${id}`;
+  const container = containerName(owner);
   const isMachine = owner.runtime === "lxc" || owner.runtime === "nspawn";
   const name =
     isMachine && owner.unit !== null && owner.container !== null
       ? `${owner.unit} in ${owner.container}`
-      : (owner.container ?? container ?? owner.unit ?? undefined);
+      : (container ?? unitForPeople(owner, cgroup) ?? undefined);
   const pod = owner.pod ?? owner.podUid;
-  if (pod !== null) return `pod ${pod}${name === undefined ? "" : `, ${name}`}`;
-  return name ?? (cgroup === undefined ? "its cgroup" : cgroup);
+  if (pod !== null) return `pod ${pod}${container === undefined ? "" : `, ${container}`}`;
+  const platform = platformNames[owner.platform ?? "other"];
+  if (platform !== undefined && owner.task !== null) {
+    const isInside = container !== undefined && owner.runtime !== "slurm";
+    return `${platform} ${owner.task}${isInside ? `, ${container}` : ""}`;
+  }
+  return name ?? owner.task ?? (cgroup === undefined ? "its cgroup" : cgroup);
+}
+
+function containerName({ container, containerId, runtime }: Owner): string | undefined {
+  if (container !== null) return container;
+  return containerId === null ? undefined : `${runtime ?? "container"} ${containerId.slice(0, 12)}`;
 }
 
 function manual(evidence: Evidence): string | undefined {
   if (evidence.report.dump?.trigger?.order !== -1) return undefined;
   return `Somebody asked the kernel for a kill by SysRq f (order -1), and it took ${victim(evidence)}; memory need not have been short.`;
+}
+
+/**
+ * The fault handler asks with no flags at all (`pagefault_out_of_memory()`, until 5.15) after the
+ * allocation itself has failed. Where memory is free by then, that was for another reason: a cgroup
+ * race, or an error in the kernel.
+ */
+function pageFault(evidence: Evidence): string | undefined {
+  const { report, memInfo } = evidence;
+  const { gfpMask, order, comm } = report.dump?.trigger ?? {};
+  if (gfpMask === undefined || Number.parseInt(gfpMask, 16) !== 0 || order !== 0) return undefined;
+  const { freeBytes, totalBytes, zones } = memInfo ?? {};
+  if (freeBytes === undefined || totalBytes === undefined) return undefined;
+  const isRoomy = (zones ?? []).some(
+    ({ zone, freeBytes: free, lowBytes, freeCmaBytes = 0 }) =>
+      zone !== "DMA" && lowBytes !== undefined && free - freeCmaBytes > 2 * lowBytes,
+  );
+  if (!isRoomy) return undefined;
+  return `A page fault of ${comm === "" ? "a task" : comm} asked for the kill (gfp_mask 0, order 0) while ${bytes(freeBytes)} of ${bytes(totalBytes)} were free: memory was not out, and ${victim(evidence)} is not to blame.`;
 }
 
 function cpusetOrNode(evidence: Evidence): string | undefined {
@@ -228,10 +161,11 @@ function fragmentation(evidence: Evidence): string | undefined {
   if (memInfo === undefined || order < 1) return undefined;
   const normal = memInfo.zones.filter((zone) => zone.zone === "Normal");
   const zones = normal.length > 0 ? normal : memInfo.zones.filter((zone) => zone.zone === "DMA32");
-  const roomy = zones.find((zone) => zone.lowBytes !== undefined && zone.freeBytes > zone.lowBytes);
+  const usable = ({ freeBytes, freeCmaBytes }: ZoneInfo): number => freeBytes - (freeCmaBytes ?? 0);
+  const roomy = zones.find((zone) => zone.lowBytes !== undefined && usable(zone) > zone.lowBytes);
   if (roomy === undefined) return undefined;
   const wanted = bytes((report.dump?.pageSizeBytes ?? 4096) * 2 ** order);
-  return `${report.dump?.trigger?.comm} needed ${wanted} in one piece (order ${order}) and got none, though ${bytes(roomy.freeBytes)} were free in zone ${roomy.zone} of node ${roomy.node}: memory is in pieces.`;
+  return `${report.dump?.trigger?.comm} needed ${wanted} in one piece (order ${order}) and got none, though ${bytes(usable(roomy))} were free in zone ${roomy.zone} of node ${roomy.node}: memory is in pieces.`;
 }
 
 function protectedHog(evidence: Evidence): string | undefined {
@@ -246,16 +180,33 @@ function protectedHog(evidence: Evidence): string | undefined {
 }
 
 function kernelMemory(evidence: Evidence): string | undefined {
-  const { kernelBytes, poolBytes, usedBytes, heldBytes, memInfo } = evidence;
+  const { kernelBytes, poolBytes, usedBytes, heldBytes, memInfo, shortZone } = evidence;
   const whole = usedBytes ?? poolBytes;
   if (kernelBytes === undefined || whole === undefined) return undefined;
-  const outweighs = kernelBytes * 10 >= whole * 3 && kernelBytes > heldBytes;
-  if (!isHalf(kernelBytes, whole) && !outweighs) return undefined;
   const parts =
     memInfo === undefined
       ? ""
       : ` (slab ${bytes(memInfo.slabUnreclaimableBytes ?? 0)}, page tables ${bytes(memInfo.pageTablesBytes ?? 0)}, stacks ${bytes(memInfo.kernelStackBytes ?? 0)})`;
+  const lowBytes = shortZone?.zone.managedBytes;
+  if (shortZone !== undefined && isHalf(kernelBytes, lowBytes)) {
+    return `The kernel itself holds ${bytes(kernelBytes)}${parts} of the ${bytes(lowBytes ?? 0)} in zone ${shortZone.zone.zone}, the only memory that it can use for itself; ${bytes(shortZone.elsewhere.freeBytes)} free in ${shortZone.elsewhere.zone} do not help it, and killing ${victim(evidence)} could free little.`;
+  }
+  const outweighs = kernelBytes * 10 >= whole * 3 && kernelBytes > heldBytes;
+  if (!isHalf(kernelBytes, whole) && !outweighs) return undefined;
   return `The kernel itself holds ${bytes(kernelBytes)} of ${bytes(whole)} that it cannot give back${parts}; killing ${victim(evidence)} could free little.`;
+}
+
+/** Below this share of the host the rest is what every machine has: firmware, drivers, per-cpu data. */
+const unaccountedShare = 0.2;
+
+function unaccounted(evidence: Evidence): string | undefined {
+  const { unaccountedBytes, poolBytes, anonBytes = 0, fileBytes = 0, kernelBytes = 0 } = evidence;
+  const { memInfo } = evidence;
+  if (unaccountedBytes === undefined || poolBytes === undefined) return undefined;
+  if (unaccountedBytes < poolBytes * unaccountedShare) return undefined;
+  const others = [anonBytes, fileBytes, kernelBytes, memInfo?.slabReclaimableBytes ?? 0];
+  if (unaccountedBytes <= Math.max(...others, memInfo?.hugetlbBytes ?? 0)) return undefined;
+  return `${bytes(unaccountedBytes)} of ${bytes(poolBytes)} are in none of the kernel's own sums (processes hold ${bytes(anonBytes)} of anonymous memory, slab and page tables ${bytes(kernelBytes)}): a driver or the like holds them, and killing ${victim(evidence)} could free little.`;
 }
 
 function sharedMemory(evidence: Evidence): string | undefined {
@@ -272,11 +223,16 @@ function sharedMemory(evidence: Evidence): string | undefined {
     mapped * 2 >= shmemBytes
       ? `shared memory, of which one task maps ${bytes(mapped)}`
       : "files in tmpfs or shared memory that no task maps whole";
-  return `${bytes(shmemBytes)} of ${bytes(whole)} are ${kind}; killing ${victim(evidence)} gives back none of it that lives in files.`;
+  const whose =
+    evidence.report.constraint === "memcg" && evidence.report.limitCgroup !== undefined
+      ? ` charged to ${nameOf(evidence.limitOwner, evidence.report.limitCgroup)}`
+      : "";
+  return `${bytes(shmemBytes)} of ${bytes(whole)}${whose} are ${kind}; killing ${victim(evidence)} gives back none of it that lives in files.`;
 }
 
 function manySmall(evidence: Evidence): string | undefined {
-  const { crowd, heldBytes } = evidence;
+  const { crowd, heldBytes, shortZone } = evidence;
+  if (shortZone !== undefined) return undefined;
   if (crowd === undefined || crowd.count < crowdSize || !isHalf(crowd.heldBytes, heldBytes)) {
     return undefined;
   }
@@ -300,12 +256,12 @@ function isOwnLimit({ report, owner, limitOwner }: Evidence): boolean {
 }
 
 function usageOfLimit({ usedBytes, poolBytes, report }: Evidence): string {
+  const { memorySwap } = report.dump?.memcg ?? {};
   if (poolBytes !== undefined) {
     return usedBytes === undefined
       ? `its limit of ${bytes(poolBytes)}`
       : `its limit of ${bytes(poolBytes)} (${bytes(usedBytes)} in use)`;
   }
-  const { memorySwap } = report.dump?.memcg ?? {};
   if (memorySwap?.limitBytes !== undefined) {
     return `its limit of ${bytes(memorySwap.limitBytes)} for memory and swap`;
   }
@@ -324,29 +280,45 @@ function parentCgroupLimit(evidence: Evidence): string | undefined {
     largest !== undefined && largest.pid !== report.pid
       ? `; the largest task under that limit was ${largest.comm} (pid ${largest.pid}) with ${bytes(held(largest))}`
       : "";
-  return `${nameOf(limitOwner, report.limitCgroup)}, above ${nameOf(owner, report.victimCgroup)}, reached ${usageOfLimit(evidence)}, and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}${neighbour}.`;
+  const took = `reached ${usageOfLimit(evidence)}, and the kernel took ${victim(evidence)}`;
+  if (owner.podUid !== null && owner.podUid === limitOwner.podUid) {
+    const inside = owner.container ?? owner.containerId?.slice(0, 12);
+    const where = inside === undefined ? "" : ` in container ${inside}`;
+    return `${nameOf(limitOwner, report.limitCgroup)} as a whole ${took}${where}${shareOfVictim(evidence)}${neighbour}.`;
+  }
+  return `${nameOf(limitOwner, report.limitCgroup)}, above ${nameOf(owner, report.victimCgroup)}, ${took}${shareOfVictim(evidence)}${neighbour}.`;
 }
 
 function cgroupLimit(evidence: Evidence): string | undefined {
-  const { report, limitOwner, owner } = evidence;
-  if (report.constraint !== "memcg") return undefined;
-  const cgroup = report.limitCgroup ?? report.groupCgroup ?? report.victimCgroup;
-  if (cgroup === undefined) {
-    return `A cgroup reached its memory limit and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}; which one, the log does not say.`;
-  }
-  if (report.limitCgroup === undefined) {
-    return `A memory limit at or above ${nameOf(owner, cgroup)} was reached, and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}.`;
-  }
-  const name = nameOf(limitOwner, cgroup);
-  if (report.groupCgroup !== undefined && report.victimCgroup === undefined) {
+  const { report, limitOwner } = evidence;
+  const { limitCgroup, veId } = report;
+  if (report.constraint !== "memcg" || (limitCgroup ?? veId) === undefined) return undefined;
+  // OpenVZ's kill line names the container whose limit it was, and no cgroup.
+  const name = limitCgroup === undefined ? `Container ${veId}` : nameOf(limitOwner, limitCgroup);
+  if (report.groupCgroup !== undefined) {
     return `${name} reached ${usageOfLimit(evidence)}, and all of ${report.groupCgroup} died together (memory.oom.group), ${victim(evidence)}${shareOfVictim(evidence)} with the rest.`;
   }
   return `${name} reached ${usageOfLimit(evidence)}, and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}.`;
 }
 
+function unknownLimit(evidence: Evidence): string | undefined {
+  const { report, owner } = evidence;
+  if (report.constraint !== "memcg") return undefined;
+  const took = `the kernel took ${victim(evidence)}${shareOfVictim(evidence)}`;
+  const cgroup = report.groupCgroup ?? report.victimCgroup;
+  if (cgroup === undefined) {
+    return `A cgroup reached its memory limit, and ${took}; the log does not say which cgroup.`;
+  }
+  const name = report.victimCgroup === undefined ? cgroup : nameOf(owner, cgroup);
+  const group =
+    report.groupCgroup === undefined ? "" : " with the rest of its group (memory.oom.group)";
+  return `A memory limit at or above ${name} was reached, and ${took}${group}; the log does not say whose limit.`;
+}
+
 function swapExhausted(evidence: Evidence): string | undefined {
-  const { memInfo, poolBytes } = evidence;
+  const { memInfo, poolBytes, shortZone } = evidence;
   const { swapTotalBytes, swapFreeBytes } = memInfo ?? {};
+  if (shortZone !== undefined) return undefined;
   if (swapTotalBytes === undefined || swapTotalBytes === 0 || swapFreeBytes === undefined) {
     return undefined;
   }
@@ -356,9 +328,10 @@ function swapExhausted(evidence: Evidence): string | undefined {
 }
 
 function memoryHog(evidence: Evidence): string | undefined {
-  const { largest, poolBytes, heldBytes, report } = evidence;
+  const { largest, poolBytes, heldBytes, report, shortZone } = evidence;
   const whole = poolBytes ?? heldBytes;
-  if (largest === undefined || !isHalf(held(largest), whole)) return undefined;
+  if (shortZone !== undefined || largest === undefined) return undefined;
+  if (!isHalf(held(largest), whole)) return undefined;
   const of =
     poolBytes === undefined
       ? `${percent(held(largest), whole)} of what tasks hold`
@@ -368,136 +341,35 @@ function memoryHog(evidence: Evidence): string | undefined {
 }
 
 function hostExhausted(evidence: Evidence): string | undefined {
-  const { report, poolBytes, heldBytes, memInfo } = evidence;
+  const { report, poolBytes, heldBytes, memInfo, shortZone } = evidence;
   if (report.constraint !== "none") return undefined;
   const { freeBytes } = memInfo ?? {};
-  const memory = poolBytes === undefined ? "The host" : `The host's ${bytes(poolBytes)}`;
   const took = `the kernel took ${victim(evidence)}${shareOfVictim(evidence)}`;
+  const asked = report.dump?.trigger?.comm || "the task that asked";
+  if (shortZone !== undefined) {
+    const { zone, elsewhere } = shortZone;
+    const size = zone.managedBytes === undefined ? "" : ` of ${bytes(zone.managedBytes)}`;
+    return `Zone ${zone.zone} ran out (${bytes(zone.freeBytes)}${size} free), from which the request of ${asked} had to be served; ${bytes(elsewhere.freeBytes)} were free in ${elsewhere.zone}, which it may not use, and ${took}.`;
+  }
+  const memory = poolBytes === undefined ? "The host" : `The host's ${bytes(poolBytes)}`;
   if (freeBytes !== undefined && poolBytes !== undefined && freeBytes * 10 > poolBytes) {
-    const asked = report.dump?.trigger?.comm ?? "the one who asked";
-    return `${bytes(freeBytes)} of ${memory.replace(/^T/, "t")} were free, but none that ${asked} may use (HighMem, CMA and reserves are kept from some requests), and ${took}.`;
+    const kept = keptFree(evidence);
+    return `${bytes(freeBytes)} of ${memory.replace(/^T/, "t")} were free${kept}, and ${took}.`;
   }
   const free = freeBytes === undefined ? "" : `, ${bytes(freeBytes)} were free`;
   const tasks = heldBytes > 0 ? `: tasks held ${bytes(heldBytes)}` : "";
   return `${memory} ran out${tasks}${free}, and ${took}.`;
 }
 
-export const runbooks: Record<"host" | "cgroup", string> = {
-  host: "docs/runbooks/OomHostExhausted.md",
-  cgroup: "docs/runbooks/OomKill.md",
-};
-
-function adviceFor(cause: Cause, evidence: Evidence): string[] {
-  const { report, memInfo } = evidence;
-  const advice = [...(adviceOf[cause]?.(evidence) ?? [])];
-  if (cause !== "protected_hog" && isHalf(evidence.unkillableBytes, evidence.heldBytes)) {
-    advice.push(
-      `Tasks with oom_score_adj -1000 hold ${bytes(evidence.unkillableBytes)} that the kernel may not take back: oom-exporter victims shows them.`,
-    );
+/** Why free memory did not help, as far as the dump shows it. */
+function keptFree({ memInfo }: Evidence): string {
+  const { freeBytes = 0, freeCmaBytes = 0, zones = [] } = memInfo ?? {};
+  if (freeCmaBytes * 2 > freeBytes) {
+    return `, ${bytes(freeCmaBytes)} of that in CMA, which only movable allocations may use`;
   }
-  if (memInfo?.swapTotalBytes === 0 && cause !== "fragmentation") {
-    advice.push(
-      "There is no swap, so idle memory cannot leave: fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile.",
-    );
-  }
-  if (report.suppressed) {
-    advice.push(
-      "The kernel wrote no report for this kill (at most ten in 5 s): the first kills of the storm tell more.",
-    );
-  }
-  advice.push(`Runbook: ${runbooks[report.constraint === "memcg" ? "cgroup" : "host"]}`);
-  return advice;
+  const reserved = zones
+    .filter(({ freeBytes: free, minBytes }) => minBytes !== undefined && free <= minBytes)
+    .reduce((total, zone) => total + zone.freeBytes, 0);
+  if (reserved * 2 > freeBytes) return ", most of it the reserve that each zone keeps (min)";
+  return ", and the report does not show why the request could not be served from that";
 }
-
-/** How the owner of a limit raises it. */
-function raiseLimit(evidence: Evidence): string {
-  const { report, limitOwner } = evidence;
-  const limit = evidence.poolBytes ?? evidence.usedBytes;
-  const more = limit === undefined ? "SIZE" : `${Math.ceil((limit * 1.5) / 1024 / 1024)}M`;
-  if (limitOwner.podUid !== null) {
-    return `If the work needs it, raise the pod's limit: kubectl set resources deployment NAME --limits=memory=${more.replace(/M$/, "Mi")}.`;
-  }
-  if (limitOwner.containerId !== null) {
-    const tool = limitOwner.runtime === "podman" ? "podman" : "docker";
-    const name = limitOwner.container ?? limitOwner.containerId.slice(0, 12);
-    return `If the work needs it, raise the limit: ${tool} update --memory ${more} --memory-swap ${more} ${shellWord(name)}.`;
-  }
-  if (limitOwner.unit !== null) {
-    return `If the work needs it, raise the limit: systemctl set-property ${shellWord(limitOwner.unit)} MemoryMax=${more}.`;
-  }
-  const cgroup = report.limitCgroup;
-  if (cgroup === undefined) {
-    return "If the work needs it, raise the limit of its cgroup (memory.max, memory.limit_in_bytes on cgroup v1).";
-  }
-  // Only cgroup v1 counts memory and swap together.
-  const isV1 = report.dump?.memcg?.memorySwap !== undefined;
-  const file = isV1 ? `memory${cgroup}/memory.limit_in_bytes` : `${cgroup.slice(1)}/memory.max`;
-  return `If the work needs it, raise the limit: echo ${more} > ${shellWord(`/sys/fs/cgroup/${file}`)}.`;
-}
-
-/** A name from the log as one word of a shell command: it may hold anything. */
-export function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
-
-const findLeak =
-  "If it grows without end, it leaks: watch oom_cgroup_memory_anon_bytes over days, and let it restart before it is killed.";
-
-const adviceOf: Partial<Record<Cause, (evidence: Evidence) => string[]>> = {
-  manual: () => [
-    "Find who pressed it: journalctl -k | grep -i sysrq; forbid it: sysctl kernel.sysrq=0.",
-  ],
-  cpuset_or_node: () => [
-    "See what each node has left: numactl --hardware; numastat -m.",
-    "Allow more nodes (cpuset.mems, numactl --interleave=all) or fewer tasks on these.",
-  ],
-  fragmentation: () => [
-    "Put free memory together: echo 1 > /proc/sys/vm/compact_memory.",
-    "Keep more in reserve: sysctl vm.min_free_kbytes (1 to 3 % of memory), and look for drivers that ask for high orders.",
-  ],
-  protected_hog: ({ tasks }) => {
-    const [hog] = tasks
-      .filter((task) => task.oomScoreAdj === unkillable)
-      .sort((a, b) => held(b) - held(a));
-    return [
-      `Give ${hog?.comm} a limit of its own, or a smaller cache, so that it cannot take the host with it.`,
-      `Let the kernel take it when nothing else is left: echo -500 > /proc/${hog?.pid}/oom_score_adj (OOMScoreAdjust= in its unit).`,
-    ];
-  },
-  kernel_memory: () => [
-    "See what holds it: slabtop -o -s c | head -20; grep -E 'SUnreclaim|PageTables|KernelStack' /proc/meminfo.",
-    "A cache that only grows is a leak in the kernel or a driver: update it; a reboot gives the memory back.",
-  ],
-  shmem: () => [
-    "See what lies in tmpfs: df -h -t tmpfs; du -xsh /dev/shm /run /tmp; and in shared memory: ipcs -m.",
-    "Delete what is left over (ipcrm -m ID), and cap it: mount -o remount,size=1G /dev/shm.",
-  ],
-  many_small: ({ crowd }) => [
-    `Run fewer ${crowd?.comm} at a time: cap workers, connections or jobs in its configuration.`,
-    "Stop a fork storm at its source: TasksMax= in the unit, --pids-limit for a container.",
-  ],
-  parent_cgroup_limit: (evidence) => [
-    `Look at all that share ${evidence.report.limitCgroup}: systemd-cgtop -m, or oom-exporter victims --cgroup ${shellWord(evidence.report.limitCgroup ?? "/")}.`,
-    "Give the largest a limit of its own, so that it dies and not its neighbour.",
-    raiseLimit(evidence),
-  ],
-  cgroup_limit: (evidence) => [raiseLimit(evidence), findLeak],
-  swap_exhausted: ({ largest }) => [
-    ...(largest === undefined
-      ? []
-      : [`Restart or limit the largest first: ${largest.comm} (pid ${largest.pid}).`]),
-    "Set limits for what may grow (MemoryMax=, docker -m, Kubernetes limits), so that it dies alone and early.",
-    "Add memory; more swap only delays this: swapon --show, free -h.",
-  ],
-  memory_hog: ({ largest }) => [
-    `Give ${largest?.comm} a limit below the host's memory (MemoryMax=, docker -m, Kubernetes limits).`,
-    findLeak,
-  ],
-  host_exhausted: () => [
-    "See who dies next and what it would free: oom-exporter victims.",
-    "Set limits for what may grow (MemoryMax=, docker -m, Kubernetes limits), so that it dies alone and early.",
-  ],
-  unknown: () => [
-    "Read the lines around it: oom-exporter explain on the whole kern.log or journalctl -k -o short-iso.",
-  ],
-};

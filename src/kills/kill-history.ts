@@ -1,4 +1,4 @@
-import type { Kill } from "./kill.ts";
+import { completed, type Kill } from "./kill.ts";
 import type { OwnerLabels } from "./owner.ts";
 
 /** Kills that keep their whole story; of older ones only each workload's newest does. */
@@ -52,7 +52,9 @@ export class KillHistory {
 
   /** Where the log gives no boot or no printk time, two kills can share an incident: the first stays. */
   add(story: Story): void {
-    if (!this.#stories.has(story.kill.incident)) this.#stories.set(story.kill.incident, story);
+    if (this.#stories.has(story.kill.incident)) return;
+    // A saved change may be an older version's.
+    this.#stories.set(story.kill.incident, { ...story, kill: completed(story.kill) });
     if (this.#stories.size >= storyLimit + evictionBatch) this.#evict();
   }
 
@@ -103,7 +105,9 @@ export class KillHistory {
   }
 
   restore({ stories, evictedByMinute }: SavedHistory): void {
-    for (const story of stories) this.#stories.set(story.kill.incident, story);
+    for (const story of stories) {
+      this.#stories.set(story.kill.incident, { ...story, kill: completed(story.kill) });
+    }
     for (const [minute, kills] of evictedByMinute) this.#evictedByMinute.set(minute, kills);
   }
 

@@ -1,7 +1,9 @@
 import type { OomTask, OomTrigger } from "../kernel-log/oom-dump.ts";
 import type { OomKillReport } from "../kernel-log/oom-report.ts";
+import { writeAdvice } from "./advice.ts";
+import type { Cause, CauseBasis } from "./cause.ts";
 import { diagnose } from "./diagnosis.ts";
-import type { Owner } from "./owner.ts";
+import { type Owner, unknownOwner } from "./owner.ts";
 
 /** Why the kernel chose this pool of victims; `unknown` where the log does not say. */
 export type Constraint = "none" | "memcg" | "cpuset" | "memory_policy" | "unknown";
@@ -13,22 +15,6 @@ export const constraints: readonly Constraint[] = [
   "memory_policy",
   "unknown",
 ];
-
-/** What ran out, in the order in which `diagnosis.ts` tries them. */
-export type Cause =
-  | "manual"
-  | "cpuset_or_node"
-  | "fragmentation"
-  | "protected_hog"
-  | "kernel_memory"
-  | "shmem"
-  | "many_small"
-  | "parent_cgroup_limit"
-  | "cgroup_limit"
-  | "swap_exhausted"
-  | "memory_hog"
-  | "host_exhausted"
-  | "unknown";
 
 export interface KillTrigger {
   comm: string;
@@ -83,8 +69,11 @@ export interface Kill {
   usageBytes: number | null;
   swapFreeBytes: number | null;
   cause: Cause;
+  /** `null` where the cause is unknown. */
+  causeBasis: CauseBasis | null;
   /** One sentence of evidence with numbers. */
   summary: string;
+  /** Each a text, and behind a newline the command that goes with it (`advice.ts`). */
   advice: string[];
   tasks: KillTask[];
   /** The cgroup that `memory.oom.group` killed as a whole. */
@@ -103,6 +92,15 @@ export interface KillContext {
   ownerOf: (cgroup: string | null | undefined) => Owner;
 }
 
+/** A kill out of a state that an older version saved: what was added since is unknown, not absent. */
+export function completed(kill: Kill): Kill {
+  return {
+    ...kill,
+    causeBasis: kill.causeBasis ?? null,
+    owner: { ...unknownOwner, ...kill.owner },
+  };
+}
+
 const tasksTold = 10;
 
 /** Tells a report as a kill: owner and cause added, the ten largest tasks kept. */
@@ -110,6 +108,7 @@ export function killOfReport(report: OomKillReport, context: KillContext): Kill 
   const { killLine, dump } = report;
   const isMemcg = report.constraint === "memcg";
   const memcg = isMemcg ? dump?.memcg : undefined;
+  const diagnosis = diagnose(report, context.ownerOf);
   return {
     incident: context.incident,
     time: killLine.timeMs === undefined ? null : new Date(killLine.timeMs).toISOString(),
@@ -133,7 +132,8 @@ export function killOfReport(report: OomKillReport, context: KillContext): Kill 
     limitBytes: memcg?.memory?.limitBytes ?? null,
     usageBytes: memcg?.memory?.usageBytes ?? null,
     swapFreeBytes: dump?.memInfo?.swapFreeBytes ?? null,
-    ...diagnose(report, context.ownerOf),
+    ...diagnosis,
+    advice: diagnosis.advice.map(writeAdvice),
     tasks: largestTasks(report),
     group: report.groupCgroup ?? null,
     suppressed: report.suppressed,

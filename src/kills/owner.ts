@@ -11,6 +11,23 @@
  *   /docker/<64 hex>/kubelet/kubepods/besteffort/pod<uid>/<64 hex>
  */
 
+/** What runs the work and sets its limits. Of nested ones the orchestrator counts: a container of a pod is Kubernetes'. */
+export type Platform =
+  | "systemd"
+  | "systemd_user"
+  | "docker"
+  | "podman"
+  | "containerd"
+  | "crio"
+  | "kubernetes"
+  | "nomad"
+  | "ecs"
+  | "slurm"
+  | "lxc"
+  | "nspawn"
+  | "talos"
+  | "other";
+
 /** Whom a cgroup belongs to. `null` = not known; never an empty string. */
 export interface Owner {
   unit: string | null;
@@ -20,6 +37,12 @@ export interface Owner {
   pod: string | null;
   podUid: string | null;
   namespace: string | null;
+  platform: Platform | null;
+  /**
+   * The orchestrator's own name for the work: Nomad's allocation, the ECS task, the Slurm job, the
+   * YARN container, a Swarm service, `project/service` of Compose.
+   */
+  task: string | null;
 }
 
 export interface OwnerLabels {
@@ -38,10 +61,22 @@ export const unknownOwner: Owner = Object.freeze({
   pod: null,
   podUid: null,
   namespace: null,
+  platform: null,
+  task: null,
 });
 
 /** The part of an owner that one path component gives away. */
 type Container = Pick<Owner, "unit" | "runtime" | "container" | "containerId">;
+
+const platformOfRuntime = new Map<string | null, Platform>([
+  ["docker", "docker"],
+  ["containerd", "containerd"],
+  ["cri-o", "crio"],
+  ["podman", "podman"],
+  ["lxc", "lxc"],
+  ["nspawn", "nspawn"],
+  ["slurm", "slurm"],
+]);
 
 /** Who makes the `<prefix>-<64 hex>.scope` of that name. nerdctl is containerd's command line. */
 const runtimeOfPrefix = new Map([
@@ -86,25 +121,93 @@ export function ownerOfCgroup(path: string | null | undefined): Owner {
   if (!path) return unknownOwner;
   const names = path.replace(/ \(deleted\)$/, "").split("/");
   const owner: Owner = { ...unknownOwner };
+  let inUserManager = false;
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string;
     const parent = names[i - 1] ?? "";
+    const grandparent = names[i - 2] ?? "";
     const podUid = podUidIn(name);
-    if (podUid) Object.assign(owner, unknownOwner, { podUid });
+    if (podUid) Object.assign(owner, unknownOwner, { podUid, platform: "kubernetes" });
 
-    const container = containerIn(name, parent, names[i - 2] ?? "");
+    const container = containerIn(name, parent, grandparent);
     if (container) {
       if (owner.podUid && owner.containerId) continue;
       // Podman's split cgroups: this container is what the service around it exists for.
       const payload = name.startsWith("libpod-payload-") && parent.endsWith(".service");
       Object.assign(owner, container, payload ? { unit: owner.unit } : undefined);
-    } else if (unitName.test(name)) {
+      if (!isOrchestrated(owner)) owner.platform = platformOfContainer(container);
+      owner.task = orchestratedTask(name, parent, grandparent) ?? owner.task;
+      continue;
+    }
+    const scheduler = schedulerIn(name, parent, grandparent);
+    if (scheduler && owner.podUid === null) Object.assign(owner, scheduler);
+    if (unitName.test(name)) {
       // A user manager's own processes: "init.scope" alone would say the machine's init.
       if (name === "init.scope" && parent.startsWith("user@")) continue;
       if (!name.includes("conmon-")) owner.unit = unitOf(name);
     }
+    if (unitName.test(name) || name.endsWith(".slice")) {
+      const own = inUserManager ? "systemd_user" : "systemd";
+      if (owner.platform === null || owner.platform === "systemd") owner.platform = own;
+    }
+    inUserManager ||= /^user@[0-9]+\.service$/.test(name);
   }
   return owner;
+}
+
+/** The platforms that start containers of others: what they start stays theirs. */
+function isOrchestrated({ platform }: Owner): boolean {
+  return platform === "kubernetes" || platform === "nomad" || platform === "ecs";
+}
+
+function platformOfContainer({ runtime, containerId }: Container): Platform | null {
+  const isFargate = containerId !== null && fargateName.test(containerId);
+  return platformOfRuntime.get(runtime) ?? (isFargate ? "ecs" : "other");
+}
+
+const allocation = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.(.+?))?(?:\.scope)?$/;
+const talosServices = new Set(["apid", "dashboard", "runtime", "trustd", "udevd"]);
+
+/**
+ * What a scheduler's own cgroup gives away.
+ *
+ *   /nomad.slice/share.slice/<allocation>.<task>.scope   Nomad >= 1.7; 1.3 without share.slice
+ *   /nomad/<uuid>                                        Nomad < 1.3, cgroup v1: an id of the executor
+ *   /ecs/<task>/<container id>, /ecstasks.slice/ecstasks-<task>.slice/docker-<id>.scope
+ *   /slurm/uid_1000/job_123/step_0/task_0
+ *   /hadoop-yarn/container_1410901177871_0001_01_000005
+ *   /mesos/<id>
+ *   /podruntime/kubelet, /system/apid                    Talos
+ */
+function schedulerIn(
+  name: string,
+  parent: string,
+  grandparent: string,
+): Pick<Owner, "platform" | "task"> | undefined {
+  if (/^(?:kubelet-)?kubepods(?:\.slice)?$/.test(name))
+    return { platform: "kubernetes", task: null };
+  if (name === "nomad" || name === "nomad.slice") return { platform: "nomad", task: null };
+  if (parent === "nomad" || [parent, grandparent].includes("nomad.slice")) {
+    const id = allocation.exec(name)?.[1];
+    if (id !== undefined) return { platform: "nomad", task: id };
+  }
+  if (name === "ecs" || name === "ecstasks.slice") return { platform: "ecs", task: null };
+  const ecsTask = parent === "ecs" ? name : /^ecstasks-([0-9a-f]{32})\.slice$/.exec(name)?.[1];
+  if (ecsTask) return { platform: "ecs", task: ecsTask };
+  if (yarnContainer.test(name)) return { platform: "other", task: name };
+  if (parent === "mesos" && name !== "") return { platform: "other", task: name };
+  const isTalos =
+    grandparent === "" &&
+    (parent === "podruntime" || (parent === "system" && talosServices.has(name)));
+  return isTalos ? { platform: "talos", task: null } : undefined;
+}
+
+const yarnContainer = /^container_(?:e[0-9]+_)?[0-9]+_[0-9]+_[0-9]+_[0-9]+$/;
+
+/** The task of a container that its own path component or the one above it names. */
+function orchestratedTask(name: string, parent: string, grandparent: string): string | undefined {
+  if (slurmJob.test(name)) return name.slice("job_".length);
+  return grandparent === "ecs" ? parent : undefined;
 }
 
 /** Id of the innermost container in a cgroup path, usually 64 hex digits; null if there is none. */
@@ -120,6 +223,16 @@ export function podUidOf(path: string | null | undefined): string | null {
 /** Whether anybody is named: a unit, a container or a pod, be it by id only. */
 export function hasOwner(owner: Owner): boolean {
   return (owner.unit ?? owner.container ?? owner.containerId ?? owner.podUid) !== null;
+}
+
+/**
+ * A unit as people must be told it: one of a user's own service manager is not the system's of that
+ * name, and `systemctl` without `--user` does not know it.
+ */
+export function unitForPeople(owner: Owner, cgroup: string | null | undefined): string | null {
+  const uid = /\/user@([0-9]+)\.service\//.exec(cgroup ?? "")?.[1];
+  const isOfUser = owner.platform === "systemd_user" && uid !== undefined;
+  return owner.unit !== null && isOfUser ? `${owner.unit} of user ${uid}` : owner.unit;
 }
 
 /** The owner labels that every metric shares; empty when unknown. `container` is a name, never an id. */

@@ -1,4 +1,4 @@
-import type { Owner } from "./owner.ts";
+import { type Owner, unitForPeople } from "./owner.ts";
 
 /** What people call the owner of a cgroup: container and pod, container, unit, or the path itself. */
 export function workloadName(owner: Owner, cgroup: string | null): string | undefined {
@@ -6,5 +6,5 @@ export function workloadName(owner: Owner, cgroup: string | null): string | unde
     const pod = owner.namespace === null ? owner.pod : `${owner.namespace}/${owner.pod}`;
     return owner.container === null ? pod : `${owner.container} in ${pod}`;
   }
-  return owner.container ?? owner.unit ?? cgroup ?? undefined;
+  return owner.container ?? unitForPeople(owner, cgroup) ?? cgroup ?? undefined;
 }

@@ -351,6 +351,8 @@ function isComplete(owner: Owner, names: Names): boolean {
 function named(owner: Owner, names: Names): Owner {
   return {
     ...owner,
+    platform: names.pod ? "kubernetes" : (names.platform ?? owner.platform),
+    task: names.task ?? owner.task,
     container: names.container ?? owner.container,
     pod: names.pod ?? owner.pod,
     namespace: names.namespace ?? owner.namespace,

@@ -17,7 +17,9 @@
 import type { Owner } from "../kills/owner.ts";
 
 /** What a file may add to what the path tells. */
-export type Names = Partial<Pick<Owner, "container" | "pod" | "namespace" | "podUid" | "runtime">>;
+export type Names = Partial<
+  Pick<Owner, "container" | "pod" | "namespace" | "podUid" | "runtime" | "platform" | "task">
+>;
 
 /** The kubelet's link to a container's log, by its name. */
 export function containerLogNames(name: string): { containerId: string; names: Names } | undefined {
@@ -88,7 +90,22 @@ export function dockerNames(config: unknown): Names | undefined {
       podUid: "io.kubernetes.pod.uid",
     }) ??
     withName(nameIn(name.slice(1)));
-  return found && { ...found, runtime: "docker" };
+  return found && { ...found, ...dockerTask(labels), runtime: "docker" };
+}
+
+/** Who started the container, and what he calls it: Nomad, ECS, Swarm or Compose. */
+function dockerTask(labels: unknown): Names {
+  const label = (key: string): string | null => nameIn(field(labels, key));
+  const allocation = label("com.hashicorp.nomad.alloc_id");
+  if (allocation) return { platform: "nomad", task: allocation };
+  const arn = field(labels, "com.amazonaws.ecs.task-arn");
+  const ecsTask = typeof arn === "string" ? nameIn(arn.split("/").at(-1)) : null;
+  if (ecsTask) return { platform: "ecs", task: ecsTask };
+  const swarmService = label("com.docker.swarm.service.name");
+  if (swarmService) return { task: swarmService };
+  const project = label("com.docker.compose.project");
+  const service = label("com.docker.compose.service");
+  return project && service ? { task: `${project}/${service}` } : {};
 }
 
 /** containerd's copy of the OCI config: annotations of the CRI plugin, or of nerdctl. */

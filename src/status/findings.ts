@@ -224,6 +224,7 @@ function recentKill({ kills, atMs }: StatusView): Dated | undefined {
 /** `, at its own limit of 2 GiB`, as far as the log tells. */
 function whatRanOut({ constraint, cause, cgroup, limitCgroup, limitBytes }: Kill): string {
   if (cause === "manual") return ", because somebody asked the kernel to";
+  if (cause === "page_fault") return ", for a page fault while memory was not out";
   if (constraint === "none") return ", when the host ran out of memory";
   if (constraint === "cpuset" || constraint === "memory_policy") {
     return ", when its memory node was full";

@@ -7,6 +7,8 @@ import { FileUnavailable } from "../sources/host-files.ts";
 import { viewObstacle } from "../sources/host-view.ts";
 import type { ProcessReadings } from "../sources/process-table.ts";
 import type { HostTotals, Snapshot, SnapshotKeeper } from "../sources/snapshot.ts";
+import { readUncountedMemory, type UncountedMemory } from "../sources/uncounted-memory.ts";
+import { bytes } from "../text/quantities.ts";
 import { ScopeVictims } from "../victims/scope-victims.ts";
 import { dangerSeconds, secondsLeft } from "./findings.ts";
 import { type HostHour, memoryInUse } from "./host-hour.ts";
@@ -177,11 +179,15 @@ export class HostStatus {
       atMs,
       usedBytes: usedBytes + swapUsedBytes,
     }));
+    const { files, pageBytes } = this.#options.host;
+    const uncounted = readUncountedMemory(files, pageBytes);
+    const use = memoryUse(meminfo, uncounted.zspagesBytes);
     return {
       totalBytes,
       availableBytes,
       freeBytes: meminfo.memFreeBytes,
-      used: Object.entries(memoryUse(meminfo)).map(([kind, bytes]) => ({ kind, bytes })),
+      beside: besideTheKinds(uncounted, meminfo),
+      used: Object.entries(use).map(([kind, size]) => ({ kind, bytes: size })),
       swapTotalBytes,
       swapFreeBytes,
       lastHour,
@@ -258,4 +264,19 @@ function byUrgency(a: CgroupView, b: CgroupView): number {
 /** The same for all that are in no danger. */
 function dangerIn({ timeLeft }: CgroupView): number {
   return Math.min(secondsLeft(timeLeft) ?? dangerSeconds, dangerSeconds);
+}
+
+/** What stands beside the kinds: part of one of them, or of what is free. */
+function besideTheKinds({ arcBytes = 0, zram }: UncountedMemory, meminfo: Meminfo) {
+  const { cmaFreeBytes = 0 } = meminfo;
+  const all = [
+    { name: "ZFS cache (ARC)", bytes: arcBytes, detail: "in kernel objects and other" },
+    {
+      name: "zram",
+      bytes: zram?.usedBytes ?? 0,
+      detail: `holds ${bytes(zram?.storedBytes ?? 0)} of swap`,
+    },
+    { name: "Free in CMA", bytes: cmaFreeBytes, detail: "free, but for movable memory only" },
+  ];
+  return all.filter((part) => part.bytes > 0);
 }

@@ -8,6 +8,8 @@ export interface HostMemoryView {
   freeBytes: number;
   /** As `oom_host_memory_used_bytes`: disjoint, adding up to total minus free. */
   used: readonly { kind: string; bytes: number }[];
+  /** What no kind shows as what it is; not to be added to them. */
+  beside: readonly { name: string; bytes: number; detail: string }[];
   swapTotalBytes: number;
   swapFreeBytes: number;
   /** Oldest first; what only a kill or swap takes back, and what is swapped out. */

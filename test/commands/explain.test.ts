@@ -84,6 +84,8 @@ describe("explain --json", () => {
         pod: null,
         podUid: null,
         namespace: null,
+        platform: null,
+        task: null,
       },
       trigger: { comm: "greedy", pid: 226, gfpMask: "0xcc0(GFP_KERNEL)", order: 0, oomScoreAdj: 0 },
       memory: {
@@ -98,6 +100,7 @@ describe("explain --json", () => {
       usageBytes: 67108864,
       swapFreeBytes: null,
       cause: "parent_cgroup_limit",
+      causeBasis: "read",
       summary: expect.stringContaining("reached its limit of 64 MiB"),
       advice: expect.arrayContaining([expect.stringContaining("docs/runbooks/")]),
       tasks: [
@@ -286,13 +289,29 @@ describe("explain for people", () => {
       "swaphog (pid 208) was killed at 2026-11-20 13:23:09 UTC [global-swap.kern.log:71]",
     );
     expect(lines[1]).toMatch(/^ {2}Why {6}470 MiB of memory and 96 MiB of swap were used up/);
-    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100);
+    // A command is there to be copied, so it is never wrapped.
+    const prose = lines.filter((line) => !/^ {15}\S/.test(line));
+    expect(prose.length).toBeGreaterThan(20);
+    expect(Math.max(...prose.map((line) => line.length))).toBeLessThanOrEqual(100);
+    expect(lines).toContain(`${" ".repeat(15)}free -h`);
   });
 
   it("says when the kernel left its report out", async () => {
     const { stdout } = await run([file("burst", fixture("burst-200.kern.log"))]);
-    expect(stdout.match(/Missing {2}the kernel's report/g)).toHaveLength(150);
+    expect(stdout.match(/Missing {2}the log holds no report/g)).toHaveLength(150);
+    // The words are wrapped: the rate limit is blamed for each of them.
+    expect(stdout.match(/at most ten reports in 5 s/g)).toHaveLength(150);
     expect(stdout).toMatch(/\n200 kills: /);
+  });
+
+  it("tells a group that died together once, and names its other members below", async () => {
+    const path = file("group", fixture("global-group.kern.log"));
+    const { stdout } = await run([path]);
+    const members = stdout.match(/with the rest of its group/g) ?? [];
+    const stories = stdout.match(/^ {2}Why /gm) ?? [];
+    expect(members.length).toBeGreaterThan(0);
+    const { stdout: json } = await run(["--json", path]);
+    expect(members.length + stories.length).toBe(json.trimEnd().split("\n").length);
   });
 
   it("shows colours to a terminal that wants them", async () => {

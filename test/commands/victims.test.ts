@@ -52,7 +52,7 @@ free 70.7 MiB.
   1    1802 worker-2         worker@2.service              70.5 MiB   300   876  70.7 MiB
   2     811 mysqld           mariadb.service                1.1 GiB     0   814   1.1 GiB
   3    2377 Web Content      browser                       45.5 MiB   200   806  45.6 MiB
-  4    2301 notes-sync       notes-sync.service             8.6 MiB   100   734   8.7 MiB
+  4    2301 notes-sync       notes-syn…rvice of user 1000   8.6 MiB   100   734   8.7 MiB
   5    1502 node             shop-web-1                     191 MiB     0   692   191 MiB
   6    1801 worker-1         worker@1.service              90.6 MiB     0   678  90.8 MiB
   7    1618 py "odd" \\ job   shop-import-1                 30.5 MiB     0   670  30.6 MiB
@@ -249,6 +249,8 @@ describe("oom-exporter victims --json", () => {
             pod: null,
             podUid: null,
             namespace: null,
+            platform: "systemd",
+            task: null,
           },
           cgroup: "/system.slice/system-worker.slice/worker@2.service",
           score: 876,

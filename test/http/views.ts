@@ -41,6 +41,7 @@ export function aKill(changes: Partial<Kill> = {}): Kill {
     usageBytes: GiB,
     swapFreeBytes: 0,
     cause: "cgroup_limit",
+    causeBasis: "read",
     summary: "checkout.service used all of its 1 GiB.",
     advice: ["Raise MemoryMax=, see https://example.org/runbooks/OomKill."],
     tasks: [
@@ -72,6 +73,7 @@ export function aMemory(changes: Partial<HostMemoryView> = {}): HostMemoryView {
       { kind: "anon", bytes: 5 * GiB },
       { kind: "page_cache", bytes: 7 * GiB },
     ],
+    beside: [],
     swapTotalBytes: 4 * GiB,
     swapFreeBytes: 3 * GiB,
     lastHour: aClimb(5 * GiB, 6 * GiB).map((point) => ({ ...point, swapUsedBytes: GiB })),

@@ -83,6 +83,28 @@ describe("where the memory went", () => {
     expect(use).toMatchObject({ other: 600 * kib, anon: 0, page_cache: 0 });
   });
 
+  it("takes what the kernel counts elsewhere out of other, each at most what is left of it", () => {
+    const meminfo = {
+      memTotalBytes: 1000,
+      memFreeBytes: 400,
+      anonPagesBytes: 100,
+      kernelStackBytes: 20,
+      percpuBytes: 30,
+      vmallocUsedBytes: 70,
+      balloonBytes: 1000,
+    };
+    expect(memoryUse(meminfo, 80)).toMatchObject({
+      kernel_stack: 20,
+      percpu: 30,
+      // Kernel stacks are mapped with vmalloc().
+      vmalloc: 50,
+      zspages: 80,
+      balloon: 320,
+      other: 0,
+    });
+    expect(memoryUse({ ...meminfo, vmallocUsedBytes: 0 }, 0)).toMatchObject({ vmalloc: 0 });
+  });
+
   it("takes an excess of the parts from the largest", () => {
     const use = memoryUse({
       memTotalBytes: 100,
@@ -107,10 +129,13 @@ describe("where the memory went", () => {
       kernelStackBytes: size,
       pageTablesBytes: size,
       hugetlbBytes: size,
+      percpuBytes: size,
+      vmallocUsedBytes: size,
+      balloonBytes: size,
     });
     fc.assert(
-      fc.property(meminfos, (meminfo) => {
-        const kinds = Object.values(memoryUse(meminfo)) as number[];
+      fc.property(meminfos, size, (meminfo, zspagesBytes) => {
+        const kinds = Object.values(memoryUse(meminfo, zspagesBytes)) as number[];
         for (const bytes of kinds) expect(bytes).toBeGreaterThanOrEqual(0);
         const sum = kinds.reduce((total, bytes) => total + bytes, 0);
         expect(sum).toBe(meminfo.memTotalBytes - meminfo.memFreeBytes);

@@ -1,8 +1,7 @@
-import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { MemInfoDump, OomDump, OomTask } from "../../src/kernel-log/oom-dump.ts";
 import type { OomKillReport } from "../../src/kernel-log/oom-report.ts";
-import { diagnose, runbooks } from "../../src/kills/diagnosis.ts";
+import { diagnose } from "../../src/kills/diagnosis.ts";
 import { ownerOfCgroup } from "../../src/kills/owner.ts";
 
 const mib = 1024 * 1024;
@@ -63,11 +62,145 @@ const crowd = (comm: string, count: number, each: number) =>
   Array.from({ length: count }, () => task(comm, each));
 
 describe("the cause of a kill", () => {
-  it("says so where memory was free that the request could not use (32-bit HighMem, CMA)", () => {
-    const { cause, summary } = told(host({ freeBytes: 9 * gib }));
-    expect(cause).toBe("host_exhausted");
-    expect(summary).toContain("9 GiB of the host's 16 GiB were free, but none that java may use");
+  it("says why free memory did not help only where the dump shows it", () => {
+    const free = told(host({ freeBytes: 9 * gib }));
+    expect(free.cause).toBe("host_exhausted");
+    expect(free.summary).toContain(
+      "9 GiB of the host's 16 GiB were free, and the report does not show why",
+    );
+    expect(told(host({ freeBytes: 9 * gib, freeCmaBytes: 8 * gib })).summary).toContain(
+      "8 GiB of that in CMA, which only movable allocations may use",
+    );
     expect(told(host({ freeBytes: gib })).summary).toContain("The host's 16 GiB ran out");
+  });
+
+  describe("is a page fault", () => {
+    const zone = { node: 0, zone: "DMA32", freeBytes: 12 * gib, minBytes: mib, lowBytes: 2 * mib };
+    const asked = (gfpMask: string) => ({ trigger: { comm: "app", pid: 9, gfpMask, order: 0 } });
+
+    it("where it asked without any flags while memory was free", () => {
+      const { cause, summary, causeBasis } = told(
+        host({ freeBytes: 12 * gib, zones: [zone] }, asked("0x0()")),
+      );
+      expect([cause, causeBasis]).toEqual(["page_fault", "concluded"]);
+      expect(summary).toContain("app asked for the kill (gfp_mask 0, order 0) while 12 GiB of");
+    });
+
+    it("by the watermarks, not by the share that is free (a report to linux-mm, 2019)", () => {
+      const dma32 = { ...zone, freeBytes: 1_111_400 * 1024, lowBytes: 16_208 * 1024 };
+      const normal = {
+        ...zone,
+        zone: "Normal",
+        freeBytes: 118_328 * 1024,
+        lowBytes: 68_180 * 1024,
+      };
+      const free = { freeBytes: 311_407 * 4096, totalBytes: 4_061_249 * 4096 };
+      expect(causeOf(host({ ...free, zones: [dma32, normal] }, asked("0x0()")))).toBe("page_fault");
+    });
+
+    it.each([
+      ["memory was out", { freeBytes: mib, zones: [{ ...zone, freeBytes: mib }] }, "0x0()"],
+      ["the request had flags", { freeBytes: 12 * gib, zones: [zone] }, "0xcc0(GFP_KERNEL)"],
+      [
+        "what was free lies in CMA",
+        { freeBytes: 12 * gib, zones: [{ ...zone, freeCmaBytes: 12 * gib }] },
+        "0x0",
+      ],
+      ["the dump is missing", undefined, "0x0()"],
+    ])("but not where %s", (_name, memInfo, gfpMask) => {
+      const of =
+        memInfo === undefined ? report("none", asked(gfpMask)) : host(memInfo, asked(gfpMask));
+      expect(causeOf(of)).toBe(memInfo === undefined ? "memory_hog" : "host_exhausted");
+    });
+  });
+
+  describe("is unaccounted memory", () => {
+    const sums = {
+      totalBytes: 2 * gib,
+      freeBytes: 500 * mib,
+      anonBytes: 100 * mib,
+      fileBytes: 10 * mib,
+      slabReclaimableBytes: 10 * mib,
+      slabUnreclaimableBytes: 30 * mib,
+      pageTablesBytes: 2 * mib,
+    };
+
+    it("where the largest share is in none of the kernel's sums", () => {
+      const { cause, summary } = told(host(sums));
+      expect(cause).toBe("unaccounted");
+      expect(summary).toContain("1.4 GiB of 2 GiB are in none of the kernel's own sums");
+    });
+
+    it.each([
+      ["huge pages", { hugetlbBytes: 1300 * mib }],
+      ["locked pages", { unevictableBytes: 1300 * mib }],
+      ["pages that the kernel can reclaim", { miscReclaimableBytes: 1300 * mib }],
+      ["page tables of virtual machines", { secondaryPageTablesBytes: 1300 * mib }],
+    ])("but not where %s explain it", (_name, more) => {
+      expect(causeOf(host({ ...sums, ...more }))).toBe("host_exhausted");
+    });
+
+    it.each([["anonBytes"], ["fileBytes"], ["slabUnreclaimableBytes"], ["totalBytes"]])(
+      "but not where the log lacks %s",
+      (missing) => {
+        expect(causeOf(host({ ...sums, [missing]: undefined }))).not.toBe("unaccounted");
+      },
+    );
+
+    it("but not where processes hold more", () => {
+      expect(causeOf(host({ ...sums, freeBytes: 0, anonBytes: 1100 * mib }))).toBe(
+        "host_exhausted",
+      );
+    });
+  });
+
+  describe("tells a zone that ran out", () => {
+    const normal = {
+      node: 0,
+      zone: "Normal",
+      freeBytes: 3 * mib,
+      minBytes: 3 * mib,
+      lowBytes: 4 * mib,
+      managedBytes: 370 * mib,
+    };
+    const highMem = { ...normal, zone: "HighMem", freeBytes: 600 * mib, lowBytes: mib };
+    const asked = (gfpMask: string) => ({ trigger: { comm: "dd", pid: 9, gfpMask, order: 0 } });
+    const pi = { totalBytes: gib, freeBytes: 603 * mib };
+
+    it("under a request of the kernel, beside free HighMem", () => {
+      const { cause, summary } = told(
+        host({ ...pi, zones: [normal, highMem] }, asked("0xd0(GFP_KERNEL)")),
+      );
+      expect(cause).toBe("host_exhausted");
+      expect(summary).toContain(
+        "Zone Normal ran out (3 MiB of 370 MiB free), from which the request of dd had to be served; 600 MiB were free in HighMem",
+      );
+    });
+
+    it("as kernel memory where slab fills it", () => {
+      const { cause, summary } = told(
+        host({ ...pi, zones: [normal, highMem], slabUnreclaimableBytes: 300 * mib }, asked("0xd0")),
+      );
+      expect(cause).toBe("kernel_memory");
+      expect(summary).toContain("of the 370 MiB in zone Normal");
+    });
+
+    it("and not one task, though it holds half of the host", () => {
+      const big = task("chrome", 600 * mib);
+      expect(
+        told(host({ ...pi, zones: [normal, highMem] }, { ...asked("0xcc0"), tasks: [big, victim] }))
+          .summary,
+      ).toContain("Zone Normal ran out");
+    });
+
+    it.each([
+      ["the request may use HighMem", [normal, highMem], "0x14200ca(GFP_HIGHUSER_MOVABLE)"],
+      ["HighMem is full, too", [normal, { ...highMem, freeBytes: mib }], "0xd0"],
+      ["there is no other zone", [normal], "0xd0"],
+      ["Normal has room", [{ ...normal, freeBytes: 90 * mib }, highMem], "0xd0"],
+    ])("but not where %s", (_name, zones, gfpMask) => {
+      expect(told(host({ ...pi, zones }, asked(gfpMask))).summary).not.toContain("ran out (");
+    });
   });
 
   it("is not told from a task table of which the log holds a part", () => {
@@ -222,10 +355,47 @@ describe("the cause of a kill", () => {
     );
   });
 
-  it("is its own limit where the log has only the kill line", () => {
-    const { cause, summary } = told(report("memcg"));
-    expect(cause).toBe("cgroup_limit");
-    expect(summary).toContain("which one, the log does not say");
+  it("is an unknown limit where the log does not say whose it was", () => {
+    const { cause, summary, causeBasis } = told(report("memcg"));
+    expect([cause, causeBasis]).toEqual(["unknown_limit", "read"]);
+    expect(summary).toContain("the log does not say which cgroup");
+    const attributed = told({
+      ...report("memcg"),
+      victimCgroup: "/user.slice/user-1000.slice/user@1000.service/app.slice/shop.service",
+    });
+    expect(attributed.cause).toBe("unknown_limit");
+    expect(attributed.summary).toContain("at or above shop.service of user 1000 was reached");
+    expect(told({ ...report("memcg"), groupCgroup: "/jobs" }).cause).toBe("unknown_limit");
+  });
+
+  it("names a pod once where the pod's own limit was hit", () => {
+    const pod = "/kubepods/burstable/pod0a1b2c3d-0000-4000-8000-000000000001";
+    const container = `${pod}/${"ab".repeat(32)}`;
+    const { cause, summary } = told(memcg({ limitCgroup: pod, victimCgroup: container }));
+    expect(cause).toBe("parent_cgroup_limit");
+    expect(summary.match(/0a1b2c3d-0000/g)).toHaveLength(1);
+    expect(summary).toContain("as a whole reached its limit of 1 GiB");
+    expect(summary).toContain("in container abababababab");
+  });
+
+  it("is shared memory where only memory.stat of cgroup v1 is left of the report", () => {
+    const of = {
+      ...report("memcg", {
+        memcg: {
+          stat: new Map([
+            ["cache", 35 * mib],
+            ["rss", 5 * mib],
+            ["shmem", 35 * mib],
+          ]),
+        },
+      }),
+      limitCgroup: "/nomad/de25a563-2409-843f-08ad-5bc6053df174",
+    };
+    const { cause, summary } = told(of);
+    expect(cause).toBe("shmem");
+    expect(summary).toContain(
+      "35 MiB of 40 MiB charged to Nomad task de25a563-2409-843f-08ad-5bc6053df174",
+    );
   });
 
   it("is exhausted swap where there was some and none is left", () => {
@@ -248,37 +418,5 @@ describe("the cause of a kill", () => {
 
   it("is unknown where the log says nothing", () => {
     expect(causeOf(report("unknown"))).toBe("unknown");
-  });
-});
-
-describe("advice", () => {
-  it("ends with a runbook that there is", () => {
-    for (const page of Object.values(runbooks)) {
-      expect(existsSync(new URL(`../../${page}`, import.meta.url)), page).toBe(true);
-    }
-    expect(told(host()).advice.at(-1)).toBe("Runbook: docs/runbooks/OomHostExhausted.md");
-    expect(told(memcg()).advice.at(-1)).toBe("Runbook: docs/runbooks/OomKill.md");
-  });
-
-  it("names missing swap, which is never a cause", () => {
-    expect(told(host()).advice.join("\n")).toContain("There is no swap");
-    expect(told(host({ swapTotalBytes: gib, swapFreeBytes: gib })).advice.join("\n")).not.toContain(
-      "There is no swap",
-    );
-  });
-
-  it.each([
-    ["/system.slice/app.service", "systemctl set-property app.service MemoryMax=1536M"],
-    [`/docker/${"ab".repeat(32)}`, "docker update --memory 1536M --memory-swap 1536M abababababab"],
-    ["/odd name", "echo 1536M > '/sys/fs/cgroup/odd name/memory.max'"],
-    ["/it's", "echo 1536M > '/sys/fs/cgroup/it'\\''s/memory.max'"],
-  ])("raises the limit of %s in its owner's way, safe to paste", (cgroup, command) => {
-    expect(told(memcg({ limitCgroup: cgroup, victimCgroup: cgroup })).advice.join("\n")).toContain(
-      command,
-    );
-  });
-
-  it("says that the dump is missing", () => {
-    expect(told(report("memcg")).advice.join("\n")).toContain("wrote no report");
   });
 });

@@ -1,12 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Owner } from "../../src/kills/owner.ts";
 import {
   containerIdOf,
   hasOwner,
+  type Owner,
   ownerLabels,
   ownerOfCgroup,
+  type Platform,
   podUidOf,
+  unitForPeople,
   unknownOwner,
 } from "../../src/kills/owner.ts";
 
@@ -197,10 +199,73 @@ const shapes: Record<string, [path: string, owner: Partial<Owner>][]> = {
 for (const [family, cases] of Object.entries(shapes)) {
   describe(`the owner of a cgroup: ${family}`, () => {
     it.each(cases)("%s", (path, owner) => {
-      expect(ownerOfCgroup(path)).toEqual({ ...unknownOwner, ...owner });
+      const { platform, task, ...names } = ownerOfCgroup(path);
+      expect({ ...names, platform: null, task: null }).toEqual({ ...unknownOwner, ...owner });
     });
   });
 }
+
+const alloc = "de25a563-2409-843f-08ad-5bc6053df174";
+const ecsTask = "0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e";
+const userManager = "/user.slice/user-1000.slice/user@1000.service";
+const platforms: [path: string, platform: Platform | null, task: string | null][] = [
+  ["/", null, null],
+  ["/batch", null, null],
+  ["/system.slice", "systemd", null],
+  ["/system.slice/nginx.service/workers/3", "systemd", null],
+  ["/user.slice/user-1000.slice/session-3.scope", "systemd", null],
+  [userManager, "systemd", null],
+  [`${userManager}/app.slice/emacs.service`, "systemd_user", null],
+  [`${userManager}/app.slice/run-u12.scope`, "systemd_user", null],
+  [`${userManager}/app.slice`, "systemd_user", null],
+  [`/system.slice/docker-${id}.scope`, "docker", null],
+  [`/docker/${id}/system.slice/cron.service`, "docker", null],
+  [`${userManager}/user.slice/libpod-${id}.scope`, "podman", null],
+  [`/default/${id}`, "containerd", null],
+  [`/batch/${id}`, "other", null],
+  ["/lxc/101/ns", "lxc", null],
+  ["/lxc.payload.web/system.slice/nginx.service", "lxc", null],
+  [`/lxc/101/ns/system.slice/docker-${id}.scope`, "docker", null],
+  ["/machine.slice/machine-build\\x2dbox.scope", "nspawn", null],
+  ["/qemu.slice/101.scope", "other", null],
+  [`/kubepods/burstable/pod${uid}/crio-${id}`, "kubernetes", null],
+  ["/kubepods.slice/kubepods-burstable.slice", "kubernetes", null],
+  [`/docker/${nested}/kubelet/kubepods/besteffort/pod${uid}/${id}`, "kubernetes", null],
+  [`/nomad/${alloc}`, "nomad", alloc],
+  [`/nomad/${alloc}.web`, "nomad", alloc],
+  [`/nomad.slice/${alloc}.web.scope`, "nomad", alloc],
+  [`/nomad.slice/share.slice/${alloc}.web.scope`, "nomad", alloc],
+  [`/nomad.slice/share.slice/docker-${id}.scope`, "nomad", null],
+  [`/ecs/${ecsTask}`, "ecs", ecsTask],
+  [`/ecs/${ecsTask}/${id}`, "ecs", ecsTask],
+  [`/ecs/${ecsTask}/${ecsTask}-2531612879`, "ecs", ecsTask],
+  [`/ecstasks.slice/ecstasks-${ecsTask}.slice/docker-${id}.scope`, "ecs", ecsTask],
+  ["/slurm/uid_1000/job_123/step_0/task_0", "slurm", "123"],
+  ["/system.slice/slurmstepd.scope/job_123/step_0/user/task_0", "slurm", "123"],
+  [
+    "/hadoop-yarn/container_e17_1410901177871_0001_01_000005",
+    "other",
+    "container_e17_1410901177871_0001_01_000005",
+  ],
+  [`/mesos/${alloc}`, "other", alloc],
+  ["/garden/5a0ea0f4-5d71-4b1e-6a1c-9b5c", "other", null],
+  ["/podruntime/kubelet", "talos", null],
+  ["/system/apid", "talos", null],
+];
+
+describe("the platform of a cgroup, and its own name for the work", () => {
+  it.each(platforms)("%s", (path, platform, task) => {
+    const owner = ownerOfCgroup(path);
+    expect([owner.platform, owner.task]).toEqual([platform, task]);
+  });
+
+  it("tells a user's unit from the system's of that name", () => {
+    const named = (path: string) => unitForPeople(ownerOfCgroup(path), path);
+    expect(named(`${userManager}/app.slice/shop.service`)).toBe("shop.service of user 1000");
+    expect(named("/system.slice/shop.service")).toBe("shop.service");
+    expect(named("/system.slice")).toBeNull();
+  });
+});
 
 describe("the owner of a cgroup", () => {
   it("is unknown where there is no path", () => {

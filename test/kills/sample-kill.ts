@@ -49,6 +49,7 @@ export function killOf(of: KillSighting, more: Partial<Kill> = {}): Kill {
     usageBytes: null,
     swapFreeBytes: null,
     cause: "cgroup_limit",
+    causeBasis: "read",
     summary: "",
     advice: [],
     tasks: [],

@@ -29,6 +29,13 @@ function labelsOf(metric: string): readonly string[] {
     : [...catalog[metric as MetricName].labels, ...targetLabels];
 }
 
+/** Labels that `label_replace(VECTOR, "label", "$1", ...)` adds. */
+function labelsMadeBy(expr: string): string[] {
+  return [...expr.matchAll(/label_replace\([^"]*(?:\{[^}]*\}[^"]*)?"(\w+)", "\$/g)].map(
+    ([, label = ""]) => label,
+  );
+}
+
 const rules = shippedRules.map((rule) => ({ ...rule, name: rule.alert ?? rule.record }));
 
 describe.each(rules)("$name", ({ expr, annotations }) => {
@@ -50,12 +57,12 @@ describe.each(rules)("$name", ({ expr, annotations }) => {
         if (values?.[label]) for (const one of named) expect(values[label]).toContain(one);
       }
     }
-    const known = selectors.flatMap(({ metric }) => labelsOf(metric));
+    const known = [...selectors.flatMap(({ metric }) => labelsOf(metric)), ...labelsMadeBy(expr)];
     for (const label of labels.used) expect(known).toContain(label);
   });
 
   it("speaks only of labels that its series have", () => {
-    const known = metricsOf(expr).flatMap(labelsOf);
+    const known = [...metricsOf(expr).flatMap(labelsOf), ...labelsMadeBy(expr)];
     for (const text of Object.values(annotations ?? {})) {
       for (const [, label] of text.matchAll(/\$labels\.(\w+)/g)) expect(known).toContain(label);
     }

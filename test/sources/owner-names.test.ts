@@ -219,7 +219,36 @@ describe("names of other containers", () => {
       pod: null,
       podUid: null,
       namespace: null,
+      platform: "docker",
+      task: null,
     });
+  });
+
+  it.each<[string, Record<string, string>, object]>([
+    [
+      "Compose",
+      { "com.docker.compose.project": "shop", "com.docker.compose.service": "web" },
+      { platform: "docker", task: "shop/web" },
+    ],
+    [
+      "Swarm",
+      { "com.docker.swarm.service.name": "shop_web" },
+      { platform: "docker", task: "shop_web" },
+    ],
+    [
+      "Nomad",
+      { "com.hashicorp.nomad.alloc_id": "de25a563-2409-843f-08ad-5bc6053df174" },
+      { platform: "nomad", task: "de25a563-2409-843f-08ad-5bc6053df174" },
+    ],
+    [
+      "ECS",
+      { "com.amazonaws.ecs.task-arn": "arn:aws:ecs:eu-west-1:1:task/prod/0b1c2d3e4f5a" },
+      { platform: "ecs", task: "0b1c2d3e4f5a" },
+    ],
+    ["nobody that is known", { "com.docker.compose.project": "shop" }, { task: null }],
+  ])("say that a container is of %s", (_who, labels, owner) => {
+    putDocker(id, { Name: "/shop-db-1", Config: { Labels: labels } });
+    expect(names.ownerOf(`/system.slice/docker-${id}.scope`)).toMatchObject(owner);
   });
 
   it("are found under the data-root that daemon.json sets", () => {

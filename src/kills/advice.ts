@@ -1,0 +1,361 @@
+/** What to do about a kill: by cause, by the platform of the limit, by the program. */
+import type { OomTask } from "../kernel-log/oom-dump.ts";
+import { bytes } from "../text/quantities.ts";
+import { shellWord } from "../text/shell.ts";
+import type { Cause } from "./cause.ts";
+import { type Evidence, held, unkillable } from "./evidence.ts";
+import { type Advice, type LimitPlace, lookBelow, raiseLimit, raiseOpenVz } from "./platforms.ts";
+import { softwareOf } from "./software.ts";
+
+export type { Advice };
+
+/**
+ * One line of `advice` in the JSON: the text, and its command on a line of its own.
+ *
+ * Invariant: `readAdvice(writeAdvice(advice))` is the same advice.
+ */
+export function writeAdvice({ text, command }: Advice): string {
+  return command === undefined ? text : `${text}\n${command}`;
+}
+
+/** The text and the command of one line of `advice`. */
+export function readAdvice(line: string): Advice {
+  const end = line.indexOf("\n");
+  return end < 0 ? { text: line } : { text: line.slice(0, end), command: line.slice(end + 1) };
+}
+
+export const runbooks: Record<"host" | "cgroup", string> = {
+  host: "docs/runbooks/OomHostExhausted.md",
+  cgroup: "docs/runbooks/OomKill.md",
+};
+
+/** All advice for one kill, the most useful first; the last names the runbook. */
+export function adviceFor(cause: Cause, evidence: Evidence): Advice[] {
+  const { report } = evidence;
+  return [
+    ...adviceOf[cause](evidence),
+    ...softwareAdvice(cause, evidence),
+    ...unkillableAdvice(cause, evidence),
+    ...swapAdvice(cause, evidence),
+    ...missingReport(evidence),
+    { text: `Runbook: ${runbooks[report.constraint === "memcg" ? "cgroup" : "host"]}` },
+  ];
+}
+
+const findLeak: Advice = {
+  text: "If it grows without end, it leaks: watch oom_cgroup_memory_anon_bytes over days, and let it restart before it is killed.",
+};
+
+const limitWhatGrows: Advice = {
+  text: "Set limits for what may grow (MemoryMax=, docker run --memory, Kubernetes limits), so that it dies alone and early.",
+};
+
+const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
+  manual: () => [
+    { text: "Find who pressed it:", command: "journalctl -k | grep -i sysrq" },
+    { text: "To forbid it:", command: "sysctl kernel.sysrq=0" },
+  ],
+  page_fault: () => [
+    {
+      text: "Memory was free again, or the fault failed for another reason: an error in the kernel, or a cgroup's limit on kernel memory (memory.kmem.limit_in_bytes). Read the kernel's messages around it (BUG, Oops, SLUB: Unable to allocate memory, page allocation failure):",
+      command: "journalctl -k -p warning -o short-precise",
+    },
+    {
+      text: "Start what was killed again; it was not to blame. Kernels from 5.16 on no longer kill for a page fault: upgrade if this comes back.",
+    },
+  ],
+  cpuset_or_node: () => [
+    { text: "See what each node has left:", command: "numastat -m" },
+    {
+      text: "Allow more nodes (cpuset.mems, AllowedMemoryNodes= of a unit, numactl --interleave=all), or run fewer tasks on these.",
+    },
+  ],
+  fragmentation: () => [
+    { text: "Put free memory together:", command: "echo 1 > /proc/sys/vm/compact_memory" },
+    {
+      text: "Keep more in reserve (vm.min_free_kbytes, 1 to 3 % of memory), and look for drivers that ask for high orders. See how it is now:",
+      command: "cat /proc/buddyinfo",
+    },
+  ],
+  protected_hog: ({ tasks }) => {
+    const hog = largestOf(tasks.filter((task) => task.oomScoreAdj === unkillable));
+    return [
+      {
+        text: `Give ${hog?.comm} a limit of its own, or a smaller cache, so that it cannot take the host with it.`,
+      },
+      {
+        text: "Let the kernel take it when nothing else is left (OOMScoreAdjust=-500 in its unit):",
+        command: `choom -n -500 -p ${hog?.pid}`,
+      },
+    ];
+  },
+  kernel_memory: ({ shortZone }) => [
+    { text: "See which cache of the kernel holds it:", command: "slabtop -o -s c | head -20" },
+    {
+      text: "and what is not slab:",
+      command: "grep -E 'SUnreclaim|PageTables|KernelStack|Percpu|VmallocUsed' /proc/meminfo",
+    },
+    {
+      text: "A cache that only grows is a leak in the kernel or a driver: update it; a reboot gives the memory back.",
+    },
+    ...(shortZone === undefined ? [] : [lowMemory(shortZone.zone.zone)]),
+  ],
+  unaccounted: () => [
+    {
+      text: "See what the kernel does count outside of its report (per-cpu data, vmalloc, balloon, CMA):",
+      command:
+        "grep -E 'Percpu|VmallocUsed|Balloon|Cma|Hugetlb' /proc/meminfo; grep nr_zspages /proc/vmstat",
+    },
+    {
+      text: "Look at what takes pages for itself: the ZFS ARC, zram, a GPU or network driver, the hypervisor's balloon. ZFS:",
+      command: 'awk \'$1 == "size" || $1 == "c_max"\' /proc/spl/kstat/zfs/arcstats',
+    },
+    {
+      text: "Otherwise a driver leaks: read the kernel's messages for its name, update it, and reboot to get the memory back. Limits on processes do not help.",
+    },
+  ],
+  shmem: (evidence) => [
+    {
+      text: "See what lies in tmpfs, and in shared memory:",
+      command: "df -h -t tmpfs; du -xsh /dev/shm /run /tmp; ipcs -m",
+    },
+    {
+      text: "Delete what is left over (ipcrm -m ID), and cap it where it is mounted (size= of the tmpfs, --shm-size, sizeLimit of an emptyDir).",
+    },
+    ...(evidence.report.constraint === "memcg" ? raised(evidence) : []),
+  ],
+  many_small: ({ crowd }) => [
+    {
+      text: `Run fewer ${crowd?.comm} at a time: cap workers, connections or jobs in its configuration.`,
+    },
+    {
+      text: "Stop a fork storm at its source: TasksMax= in the unit, --pids-limit for a container.",
+    },
+  ],
+  parent_cgroup_limit: (evidence) => {
+    const place = placeOf(evidence);
+    return [
+      ...(place === undefined ? [] : [lookBelow(place)]),
+      { text: "Give the largest a limit of its own, so that it dies and not its neighbour." },
+      ...raised(evidence),
+    ];
+  },
+  cgroup_limit: (evidence) => [...unwrittenCache(evidence), ...raised(evidence), findLeak],
+  unknown_limit: ({ report }) => {
+    const cgroup = report.groupCgroup ?? report.victimCgroup;
+    return [
+      cgroup === undefined
+        ? {
+            text: "Find the cgroups that counted a kill (cgroup v2):",
+            command: "grep -rl '^oom_kill [1-9]' /sys/fs/cgroup --include=memory.events",
+          }
+        : {
+            text: "See which limit is the tightest there:",
+            command: `oom-exporter victims --cgroup ${shellWord(cgroup)}`,
+          },
+      findLeak,
+    ];
+  },
+  swap_exhausted: (evidence) => [
+    ...restartLargest(evidence),
+    limitWhatGrows,
+    { text: "Add memory; more swap only delays this. See what is in use:", command: "free -h" },
+  ],
+  memory_hog: ({ largest }) => [
+    {
+      text: `Give ${largest?.comm} a limit below the host's memory (MemoryMax=, docker run --memory, Kubernetes limits).`,
+    },
+    findLeak,
+  ],
+  host_exhausted: (evidence) => [
+    ...(evidence.shortZone === undefined ? [] : [lowMemory(evidence.shortZone.zone.zone)]),
+    { text: "See who dies next and what it would free:", command: "oom-exporter victims" },
+    ...(evidence.shortZone === undefined ? [limitWhatGrows] : []),
+  ],
+  unknown: () => [],
+};
+
+function lowMemory(zone: string): Advice {
+  return zone === "Normal" || zone === "DMA"
+    ? {
+        text: "Low memory ran out, the only memory that this kernel can use for itself (32-bit, or nodes with movable memory only): run a 64-bit kernel, or leave less memory to zone HighMem or Movable; neither limits nor swap give it back.",
+      }
+    : {
+        text: `Zone ${zone} ran out while others had room: some device can reach only that zone. Update its driver, or leave more of the zone free (vm.lowmem_reserve_ratio).`,
+      };
+}
+
+/** The limit's cgroup as the table of platforms wants it. */
+function placeOf({ report, limitOwner, poolBytes, usedBytes }: Evidence): LimitPlace | undefined {
+  const { limitCgroup, dump } = report;
+  if (limitCgroup === undefined) return undefined;
+  const { memory, memorySwap, swap } = dump?.memcg ?? {};
+  const both = memorySwap?.limitBytes;
+  return {
+    cgroup: limitCgroup,
+    owner: limitOwner,
+    limitBytes: poolBytes ?? usedBytes,
+    swapBytes:
+      both !== undefined && memory?.limitBytes !== undefined
+        ? Math.max(0, both - memory.limitBytes)
+        : swap?.limitBytes,
+    // Only cgroup v1 counts memory and swap together.
+    isV1: memorySwap !== undefined,
+  };
+}
+
+/** Page cache is dropped before the kernel kills, but not what the disk has yet to take. */
+function unwrittenCache({ report, usedBytes }: Evidence): Advice[] {
+  const { stat } = report.dump?.memcg ?? {};
+  const size = (...keys: string[]): number => {
+    return keys.reduce((total, key) => total + (stat?.get(key) ?? 0), 0);
+  };
+  const unwritten = size("file_dirty", "file_writeback") || size("dirty", "writeback");
+  if (usedBytes === undefined || unwritten * 2 < usedBytes || unwritten === 0) return [];
+  return [
+    {
+      text: `${bytes(unwritten)} of ${bytes(usedBytes)} are page cache that is still to be written: the disk is slower than what writes to it. Lower vm.dirty_bytes and vm.dirty_background_bytes well below the limit:`,
+      command: `sysctl vm.dirty_bytes=${roundDown(usedBytes / 4)} vm.dirty_background_bytes=${roundDown(usedBytes / 8)}`,
+    },
+  ];
+}
+
+function roundDown(size: number): number {
+  const mib = 1024 * 1024;
+  return Math.max(mib, Math.floor(size / mib) * mib);
+}
+
+function raised(evidence: Evidence): Advice[] {
+  const { veId, limitCgroup } = evidence.report;
+  if (limitCgroup === undefined && veId !== undefined) return raiseOpenVz(veId);
+  const place = placeOf(evidence);
+  return place === undefined ? [] : raiseLimit(place);
+}
+
+function largestOf(tasks: readonly OomTask[]): OomTask | undefined {
+  return tasks.reduce<OomTask | undefined>(
+    (largest, task) => (largest === undefined || held(task) > held(largest) ? task : largest),
+    undefined,
+  );
+}
+
+/** A kill line may name a thread; the table has its process. */
+function isVictim(task: OomTask, { report }: Evidence): boolean {
+  const { pid, comm, anonRssBytes, fileRssBytes = 0, shmemRssBytes = 0 } = report;
+  if (task.pid === pid || task.tgid === pid) return true;
+  if (task.comm !== comm || anonRssBytes === undefined) return false;
+  const own = anonRssBytes + fileRssBytes + shmemRssBytes;
+  return Math.abs(task.rssBytes - own) * 20 < own;
+}
+
+/** The victim's memory is free already: only who lives on can be restarted. */
+function restartLargest(evidence: Evidence): Advice[] {
+  const { tasks, poolBytes, heldBytes, report } = evidence;
+  if (report.groupCgroup !== undefined) return [];
+  const largest = largestOf(tasks.filter((task) => !isVictim(task, evidence)));
+  if (largest === undefined || held(largest) * 10 < (poolBytes ?? heldBytes)) return [];
+  return [
+    {
+      text: `Restart or limit the largest that is left: ${largest.comm} (pid ${largest.pid}), ${bytes(held(largest))}.`,
+    },
+  ];
+}
+
+/** Whose own settings could have kept the memory down. */
+function softwareAdvice(cause: Cause, evidence: Evidence): Advice[] {
+  const { report, largest, crowd, tasks, owner } = evidence;
+  if (!weighs(cause, evidence)) return [];
+  const hog = largestOf(tasks.filter((task) => task.oomScoreAdj === unkillable));
+  // The victim may be a thread with a name of its own; who asked is under the same limit.
+  const trigger = report.dump?.trigger?.comm;
+  const blamed: Partial<Record<Cause, (string | undefined)[]>> = {
+    protected_hog: [hog?.comm],
+    many_small: [crowd?.comm],
+    parent_cgroup_limit: [largest?.comm ?? report.comm],
+    cgroup_limit: [report.comm, largest?.comm, trigger],
+    unknown_limit: [report.comm, trigger],
+    swap_exhausted: [largest?.comm],
+    memory_hog: [largest?.comm],
+    host_exhausted: evidence.shortZone === undefined ? [largest?.comm ?? report.comm] : [],
+  };
+  const found = (blamed[cause] ?? [])
+    .map((comm) => (comm === undefined ? undefined : softwareOf(comm, owner)))
+    .find((software) => software !== undefined);
+  return found === undefined ? [] : [{ text: `${found.advice} More: ${found.page}` }];
+}
+
+/** Small victims of a large shortage have nothing to mend. */
+function weighs(cause: Cause, { report, largest, poolBytes, crowd }: Evidence): boolean {
+  if (cause === "many_small" || cause === "protected_hog") return crowd !== undefined;
+  const own = (report.anonRssBytes ?? 0) + (report.fileRssBytes ?? 0) + (report.shmemRssBytes ?? 0);
+  const size = Math.max(own, largest === undefined ? 0 : held(largest));
+  if (poolBytes !== undefined) return size * 10 >= poolBytes;
+  // OpenVZ and the oldest kernels give no sizes.
+  if (report.anonRssBytes === undefined) return true;
+  return size >= (report.constraint === "memcg" ? smallLimitBytes : smallHostBytes);
+}
+
+const smallLimitBytes = 64 * 1024 * 1024;
+const smallHostBytes = 256 * 1024 * 1024;
+
+function unkillableAdvice(cause: Cause, { unkillableBytes, heldBytes }: Evidence): Advice[] {
+  if (cause === "protected_hog" || cause === "manual" || heldBytes === 0) return [];
+  if (unkillableBytes * 2 < heldBytes) return [];
+  return [
+    {
+      text: `Tasks with oom_score_adj -1000 hold ${bytes(unkillableBytes)} that the kernel may not take back:`,
+      command: "oom-exporter victims",
+    },
+  ];
+}
+
+/** Causes that idle anonymous memory on disk would have helped against. */
+const swapHelps: ReadonlySet<Cause> = new Set([
+  "protected_hog",
+  "many_small",
+  "memory_hog",
+  "host_exhausted",
+]);
+
+/** Where the kubelet runs, swap is off unless its configuration says otherwise. */
+const nodeAgents = /^(?:kubelet|kubelite|k3s(?:-server|-agent)?|rke2)$/;
+
+/** Swap takes anonymous memory alone, and Kubernetes nodes mostly run without. */
+function swapAdvice(cause: Cause, evidence: Evidence): Advice[] {
+  const { memInfo, anonBytes, poolBytes, tasks, owner, shortZone } = evidence;
+  if (memInfo?.swapTotalBytes !== 0 || !swapHelps.has(cause) || shortZone !== undefined) return [];
+  const isNode =
+    owner.platform === "kubernetes" ||
+    owner.platform === "talos" ||
+    tasks.some((task) => nodeAgents.test(task.comm));
+  if (isNode || anonBytes === undefined || poolBytes === undefined) return [];
+  if (anonBytes * 2 < poolBytes - (memInfo.freeBytes ?? 0)) return [];
+  return [
+    {
+      text: "There is no swap, so idle anonymous memory cannot leave. If the disk has room (not on Btrfs or ZFS, which need more than this):",
+      command:
+        "fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile",
+    },
+  ];
+}
+
+/** Says what of the kernel's report is missing, and blames the rate limit only where it shows. */
+function missingReport({ report }: Evidence): Advice[] {
+  const { dump, isRateLimited } = report;
+  if (isRateLimited) {
+    return [
+      {
+        text: "The kernel writes at most ten reports in 5 s, and ten stand before this kill: the first kills of the storm tell more.",
+      },
+    ];
+  }
+  const hasNumbers =
+    dump?.memcg !== undefined || dump?.memInfo !== undefined || (dump?.tasks.length ?? 0) > 0;
+  if (hasNumbers) return [];
+  return [
+    {
+      text: `This log is filtered or cut: ${dump === undefined ? "it holds the line of the kill and no report" : "the numbers of the report are missing"}. Read the whole of it:`,
+      command: "journalctl -k -o short-iso | oom-exporter explain -",
+    },
+  ];
+}

@@ -1,0 +1,248 @@
+/** What the causes look at, worked out once from the kernel's report of a kill. */
+import type { MemcgUsage, MemInfoDump, OomTask, ZoneInfo } from "../kernel-log/oom-dump.ts";
+import type { OomKillReport } from "../kernel-log/oom-report.ts";
+import type { Owner } from "./owner.ts";
+
+/** Tasks of one name, and what they hold together. */
+export interface Crowd {
+  comm: string;
+  count: number;
+  heldBytes: number;
+  largestBytes: number;
+}
+
+/** A zone from which a request had to be served and could not, while others had room. */
+export interface ShortZone {
+  zone: ZoneInfo;
+  /** The roomiest zone that the request may not use. */
+  elsewhere: ZoneInfo;
+}
+
+export interface Evidence {
+  report: OomKillReport;
+  owner: Owner;
+  limitOwner: Owner;
+  /** Size of what ran out: the limit, or the memory of the host. */
+  poolBytes?: number;
+  usedBytes?: number;
+  memInfo?: MemInfoDump;
+  tasks: readonly OomTask[];
+  heldBytes: number;
+  largest?: OomTask;
+  unkillableBytes: number;
+  crowd?: Crowd;
+  anonBytes?: number;
+  fileBytes?: number;
+  shmemBytes?: number;
+  kernelBytes?: number;
+  /** What none of the kernel's own sums explains; absent where one of them is missing. */
+  unaccountedBytes?: number;
+  shortZone?: ShortZone;
+}
+
+export const unkillable = -1000;
+
+/** What a task holds. Shared memory counts for each task that maps it, so it is left out where known. */
+export function held(task: OomTask): number {
+  return task.rssBytes - (task.shmemRssBytes ?? 0) + (task.swapBytes ?? 0);
+}
+
+/** Reads the evidence out of a report. `ownerOf` says whose a cgroup is. */
+export function evidenceOf(
+  report: OomKillReport,
+  ownerOf: (cgroup: string | undefined) => Owner,
+): Evidence {
+  const { dump } = report;
+  const memcg = report.constraint === "memcg" ? dump?.memcg : undefined;
+  const memInfo = report.constraint === "memcg" ? undefined : dump?.memInfo;
+  const tasks = wholeTable(report);
+  return {
+    report,
+    owner: ownerOf(report.victimCgroup),
+    limitOwner: ownerOf(report.limitCgroup),
+    tasks,
+    heldBytes: sum(tasks, held),
+    largest: tasks.reduce<OomTask | undefined>(
+      (largest, task) => (largest === undefined || held(task) > held(largest) ? task : largest),
+      undefined,
+    ),
+    unkillableBytes: sum(
+      tasks.filter((task) => task.oomScoreAdj === unkillable),
+      held,
+    ),
+    crowd: largestCrowd(tasks),
+    ...(memcg === undefined ? hostSizes(memInfo) : cgroupSizes(memcg)),
+    memInfo,
+    shortZone: shortZone(report, memInfo),
+  };
+}
+
+type Sizes = Partial<
+  Pick<
+    Evidence,
+    | "poolBytes"
+    | "usedBytes"
+    | "anonBytes"
+    | "fileBytes"
+    | "shmemBytes"
+    | "kernelBytes"
+    | "unaccountedBytes"
+  >
+>;
+
+/** cgroup v2 prints `anon` and `file`, v1 `rss` and `cache`; shmem is part of the file cache in both. */
+function cgroupSizes(memcg: {
+  memory?: MemcgUsage;
+  kernelMemory?: MemcgUsage;
+  stat: ReadonlyMap<string, number>;
+}): Sizes {
+  const stat = (...keys: string[]): number | undefined => {
+    const found = keys.map((key) => memcg.stat.get(key)).filter((value) => value !== undefined);
+    return found.length === 0 ? undefined : found.reduce((total, value) => total + value, 0);
+  };
+  return {
+    poolBytes: memcg.memory?.limitBytes,
+    // The line with the usage may be missing: what is charged is anonymous memory and cache.
+    usedBytes: memcg.memory?.usageBytes ?? stat("rss", "cache") ?? stat("anon", "file"),
+    anonBytes: stat("anon") ?? stat("rss"),
+    fileBytes: stat("file") ?? stat("cache"),
+    shmemBytes: stat("shmem"),
+    kernelBytes:
+      memcg.kernelMemory?.usageBytes ??
+      stat("slab_unreclaimable", "kernel_stack", "pagetables", "percpu", "sock"),
+  };
+}
+
+function hostSizes(memInfo: MemInfoDump | undefined): Sizes {
+  if (memInfo === undefined) return {};
+  const { slabUnreclaimableBytes, pageTablesBytes, kernelStackBytes } = memInfo;
+  return {
+    poolBytes: memInfo.totalBytes,
+    anonBytes: memInfo.anonBytes,
+    fileBytes: memInfo.fileBytes,
+    shmemBytes: memInfo.shmemBytes,
+    kernelBytes:
+      slabUnreclaimableBytes === undefined
+        ? undefined
+        : slabUnreclaimableBytes + (pageTablesBytes ?? 0) + (kernelStackBytes ?? 0),
+    unaccountedBytes: unaccounted(memInfo),
+  };
+}
+
+/**
+ * Memory that is in none of Mem-Info's sums: pages that drivers, a balloon, zram or a file system
+ * outside of the page cache allocate for themselves. Free memory in CMA is part of the free memory.
+ */
+function unaccounted(memInfo: MemInfoDump): number | undefined {
+  const { totalBytes, freeBytes, anonBytes, fileBytes } = memInfo;
+  const { slabReclaimableBytes, slabUnreclaimableBytes, pageTablesBytes } = memInfo;
+  const sums = [
+    freeBytes,
+    anonBytes,
+    fileBytes,
+    slabReclaimableBytes,
+    slabUnreclaimableBytes,
+    pageTablesBytes,
+  ];
+  if (totalBytes === undefined || sums.includes(undefined)) return undefined;
+  const known = [
+    ...sums,
+    memInfo.unevictableBytes,
+    memInfo.freePerCpuBytes,
+    memInfo.secondaryPageTablesBytes,
+    memInfo.bounceBytes,
+    memInfo.miscReclaimableBytes,
+    memInfo.kernelStackBytes,
+    memInfo.hugetlbBytes,
+  ];
+  return Math.max(0, totalBytes - known.reduce<number>((total, size) => total + (size ?? 0), 0));
+}
+
+/** The task table, where it is all there: the victim alone cannot hold more than all tasks together. */
+function wholeTable({
+  dump,
+  anonRssBytes = 0,
+  fileRssBytes = 0,
+}: OomKillReport): readonly OomTask[] {
+  const tasks = dump?.tasks ?? [];
+  const rssBytes = sum(tasks, (task) => task.rssBytes);
+  return rssBytes * 10 >= (anonRssBytes + fileRssBytes) * 9 ? tasks : [];
+}
+
+function sum(tasks: readonly OomTask[], size: (task: OomTask) => number): number {
+  return tasks.reduce((total, task) => total + size(task), 0);
+}
+
+function largestCrowd(tasks: readonly OomTask[]): Crowd | undefined {
+  const crowds = new Map<string, Crowd>();
+  for (const task of tasks) {
+    const crowd = crowds.get(task.comm) ?? {
+      comm: task.comm,
+      count: 0,
+      heldBytes: 0,
+      largestBytes: 0,
+    };
+    crowd.count += 1;
+    crowd.heldBytes += held(task);
+    crowd.largestBytes = Math.max(crowd.largestBytes, held(task));
+    crowds.set(task.comm, crowd);
+  }
+  let largest: Crowd | undefined;
+  for (const crowd of crowds.values()) {
+    if (largest === undefined || crowd.heldBytes > largest.heldBytes) largest = crowd;
+  }
+  return largest;
+}
+
+/** include/linux/gfp_types.h: the zones that a request may use. The bits are the same since 2.6.24. */
+const gfpDma = 0x01;
+const gfpHighMem = 0x02;
+const gfpDma32 = 0x04;
+const gfpMovable = 0x08;
+
+/** From the narrowest to the widest. */
+const zoneOrder = ["DMA", "DMA32", "Normal", "HighMem", "Movable"];
+
+/** The widest zone of a request, as `gfp_zone()` maps its flags; absent where they are not known. */
+function widestZone(gfpMask: string | undefined): string | undefined {
+  if (gfpMask === undefined) return undefined;
+  const bits = Number.parseInt(gfpMask, gfpMask.startsWith("0x") ? 16 : 10);
+  if (Number.isNaN(bits) || bits === 0) return undefined;
+  if ((bits & gfpMovable) !== 0 && (bits & gfpHighMem) !== 0) return "Movable";
+  if ((bits & gfpHighMem) !== 0) return "HighMem";
+  if ((bits & gfpDma32) !== 0) return "DMA32";
+  if ((bits & gfpDma) !== 0) return "DMA";
+  return "Normal";
+}
+
+/**
+ * The zone that ran out under a request while wider ones had room: `Normal` of a 32-bit machine
+ * beside free `HighMem`, `DMA32` beside free `Normal`, or a node that has movable memory only.
+ * Free CMA serves movable requests alone.
+ */
+export function shortZone(
+  report: OomKillReport,
+  memInfo: MemInfoDump | undefined,
+): ShortZone | undefined {
+  const widest = widestZone(report.dump?.trigger?.gfpMask);
+  if (widest === undefined || memInfo === undefined) return undefined;
+  const rank = ({ zone }: ZoneInfo): number => zoneOrder.indexOf(zone);
+  const limit = zoneOrder.indexOf(widest);
+  const allowed = memInfo.zones.filter((zone) => rank(zone) >= 0 && rank(zone) <= limit);
+  const highest = Math.max(-1, ...allowed.map(rank));
+  const own = allowed.filter((zone) => rank(zone) === highest);
+  const [zone] = [...own].sort((a, b) => (b.managedBytes ?? 0) - (a.managedBytes ?? 0));
+  const isShort = own.every((candidate) => {
+    const cma = widest === "Movable" ? 0 : (candidate.freeCmaBytes ?? 0);
+    return candidate.lowBytes !== undefined && candidate.freeBytes - cma <= candidate.lowBytes;
+  });
+  const [elsewhere] = memInfo.zones
+    .filter((candidate) => rank(candidate) > limit)
+    .sort((a, b) => b.freeBytes - a.freeBytes);
+  if (zone === undefined || elsewhere === undefined || !isShort) return undefined;
+  const isRoomy =
+    elsewhere.lowBytes !== undefined &&
+    elsewhere.freeBytes > elsewhere.lowBytes * 2 &&
+    elsewhere.freeBytes > zone.freeBytes;
+  return isRoomy ? { zone, elsewhere } : undefined;
+}
