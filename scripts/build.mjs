@@ -47,9 +47,14 @@ await replace("oom-exporter.mjs", {
     js: 'import{createRequire as makeRequire}from"node:module";const require=makeRequire(import.meta.url);',
   },
 });
+// The thread that compares passwords, where some are configured.
+await replace("bcrypt-thread.mjs", {
+  entryPoints: ["src/web-config/bcrypt-thread.ts"],
+  format: "esm",
+});
 if (options.cjs) await replace("oom-exporter.cjs", { format: "cjs" });
 
-const built = options.cjs ? ["oom-exporter.mjs", "oom-exporter.cjs"] : ["oom-exporter.mjs"];
+const built = ["oom-exporter.mjs", "bcrypt-thread.mjs", ...(options.cjs ? ["oom-exporter.cjs"] : [])];
 for (const name of readdirSync(outdir)) {
   if (!built.includes(name)) rmSync(`${outdir}/${name}`, { recursive: true, force: true });
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Collector } from "./collectors/collector.ts";
@@ -9,7 +10,15 @@ import type { ServeFlags } from "./flags.ts";
 import { buildApp } from "./http/app.ts";
 import { Connections } from "./http/connections.ts";
 import { acceptedHostNames } from "./http/host-name.ts";
-import { type Listeners, listen } from "./http/listeners.ts";
+import {
+  type ListenAddress,
+  type ListenDescriptor,
+  ListenError,
+  type Listeners,
+  listen,
+  type RequestHandler,
+  timeouts,
+} from "./http/listeners.ts";
 import { KillCounting } from "./kills/kill-counting.ts";
 import type { SavedLedger } from "./kills/kill-ledger.ts";
 import { KernelLog } from "./log-sources/kernel-log.ts";
@@ -26,6 +35,7 @@ import type { OpenedState } from "./sources/state-directory.ts";
 import { hostTimeZone } from "./sources/time-zone.ts";
 import { HostHour } from "./status/host-hour.ts";
 import { HostStatus } from "./status/host-status.ts";
+import type { WebAccess } from "./web-config/web-access.ts";
 
 export interface ExporterOptions {
   flags: ServeFlags;
@@ -33,6 +43,8 @@ export interface ExporterOptions {
   state?: OpenedState;
   kmsg: { path: string; open: () => KmsgReader };
   hostName: string;
+  /** Descriptors of the sockets that systemd handed over. */
+  inheritedSockets: readonly number[];
   own: OwnProcess;
   log: Logger;
   /** Wall clock, milliseconds since the epoch. */
@@ -172,6 +184,8 @@ export class Exporter {
   async start(): Promise<string> {
     const { flags, hostName, log, nowMs } = this.#options;
     const [scraper, counting, status] = [this.#scraper, this.#counting, this.#status];
+    const access = await this.#webAccess();
+    const addresses = this.#addresses();
     const app = buildApp({
       scraper,
       hostName,
@@ -180,8 +194,9 @@ export class Exporter {
       hostNames: acceptedHostNames({
         hostName: this.#options.hostName,
         externalUrl: flags["web.external-url"],
-        listenHosts: flags.listenAddresses.map(({ host }) => host),
+        listenHosts: addresses.map((address) => ("host" in address ? address.host : undefined)),
       }),
+      configuredHeaders: access && (() => access.headers()),
       basePath: new URL(flags["web.external-url"] ?? "http://localhost").pathname.replace(
         /\/$/,
         "",
@@ -204,11 +219,12 @@ export class Exporter {
       },
     });
     await app.ready();
-    this.#listeners = await listen(
-      flags.listenAddresses,
-      (request, response) => app.routing(request as IncomingMessage, response as ServerResponse),
-      { connections: this.#connections },
-    );
+    const handler: RequestHandler = (request, response) =>
+      app.routing(request as IncomingMessage, response as ServerResponse);
+    this.#listeners = await listen(addresses, access?.guard(handler) ?? handler, {
+      connections: this.#connections,
+      factory: access,
+    });
     // Before the first line: workloads are born at 0, and pids known, before a kill can count.
     const first = { collectors: ["cgroups", "processes"] as const };
     await scraper.scrape(first, { format: "text", gzip: false });
@@ -227,6 +243,31 @@ export class Exporter {
     this.#options.state?.directory.close();
     this.#newProcesses.close();
     this.#host.close();
+  }
+
+  /** TLS, users and the rest of `--web.config.file`; their code is loaded only where it is given. */
+  async #webAccess(): Promise<WebAccess | undefined> {
+    const { flags, monotonicMs, log } = this.#options;
+    const path = flags["web.config.file"];
+    if (path === undefined) return undefined;
+    const [{ WebAccess }, { PasswordWorker }] = await Promise.all([
+      import("./web-config/web-access.ts"),
+      import("./web-config/password-worker.ts"),
+    ]);
+    const passwords = new PasswordWorker();
+    const { compare } = passwords;
+    return new WebAccess({ path, compare, secret: randomBytes(32), monotonicMs, timeouts, log });
+  }
+
+  #addresses(): readonly (ListenAddress | ListenDescriptor)[] {
+    const { flags, inheritedSockets } = this.#options;
+    if (!flags["web.systemd-socket"]) return flags.listenAddresses;
+    if (inheritedSockets.length === 0) {
+      throw new ListenError(
+        "--web.systemd-socket: systemd handed over no socket; start the unit by its .socket unit, or leave the flag out",
+      );
+    }
+    return inheritedSockets.map((fd) => ({ fd }));
   }
 
   /** Everything that waits hangs on this one timer: a wake-up costs more than most of what it is for. */

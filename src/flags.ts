@@ -53,9 +53,12 @@ export const serveFlags = {
   "web.config.file": {
     type: "string",
     placeholder: "FILE",
-    check: () =>
-      "TLS and authentication are not part of this version; put a reverse proxy in front and listen on 127.0.0.1",
-    help: "TLS and basic authentication in exporter-toolkit's format; refused by this version.",
+    help: "TLS, client certificates, passwords and rate limit, in exporter-toolkit's format (docs/security.md).",
+  },
+  "web.systemd-socket": {
+    type: "boolean",
+    default: false,
+    help: "Listen on the sockets of a systemd .socket unit instead of --web.listen-address.",
   },
   "web.max-requests": {
     type: "integer",

@@ -2,7 +2,12 @@
 import { setFlagsFromString } from "node:v8";
 import { UsageError } from "./command-line/flag-table.ts";
 import { ListenError } from "./http/listeners.ts";
+
+
 import { printable } from "./text/printable.ts";
+
+import { WebConfigError } from "./web-config/web-config-error.ts";
+
 
 // Otherwise this signal would open Node's inspector, through which code can be run.
 process.on("SIGUSR1", () => {});
@@ -20,7 +25,8 @@ void run(process.argv.slice(2)).then(
     process.exitCode = exitCode;
   },
   (error: unknown) => {
-    if (!(error instanceof UsageError || error instanceof ListenError)) throw error;
+    const known = [UsageError, ListenError, WebConfigError];
+    if (!(error instanceof Error) || !known.some((kind) => error instanceof kind)) throw error;
     process.stderr.write(`oom-exporter: ${printable(error.message)}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
   },

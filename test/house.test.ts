@@ -71,13 +71,14 @@ const mayUse: [room: string, allowed: string[]][] = [
     ],
   ],
   ["http/", ["status/", "kills/", "text/", "metrics/", "collectors/scrape"]],
+  ["web-config/", []],
   ["command-line/", ["text/"]],
   ["commands/", everything],
   ["own-process", ["collectors/collector", "sources/"]],
   ["logger", ["text/"]],
   ["flags", ["command-line/", "metrics/catalog", "http/listeners"]],
   ["exporter", everything],
-  ["main", ["commands/", "command-line/flag-table", "http/listeners", "text/printable"]],
+  ["main", ["commands/", "command-line/flag-table", "http/listeners", "text/printable", "web-config/web-config-error"]],
 ];
 
 function roomOf(path: string): string | undefined {
@@ -91,6 +92,8 @@ const onlyUser: Record<string, string> = {
   fastify: "http/app.ts",
   tail: "log-sources/log-tail.ts",
   pino: "logger.ts",
+  yaml: "web-config/web-config.ts",
+  bcryptjs: "web-config/bcrypt-thread.ts",
 };
 
 describe("the house", () => {

@@ -53,6 +53,7 @@ export async function serve(argv: string[]): Promise<number | undefined> {
     state: openState(flags["state.directory"], log),
     kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
     hostName: hostname(),
+    inheritedSockets: inheritedSockets(),
     own: ownProcess(version, () => lostLogLines),
     log,
     nowMs: () => Date.now(),
@@ -80,6 +81,16 @@ function protectionText(scoreAdj: number | undefined): string {
   return scoreAdj < 0
     ? `protected from the OOM killer: oom_score_adj ${scoreAdj}`
     : `not protected from the OOM killer: oom_score_adj ${scoreAdj}, oom-exporter doctor says how`;
+}
+
+/** The first descriptor that systemd hands over, SD_LISTEN_FDS_START of sd_listen_fds(3). */
+const firstInherited = 3;
+
+/** The sockets of a .socket unit: meant for this process only where LISTEN_PID says so. */
+function inheritedSockets(): number[] {
+  const { LISTEN_PID, LISTEN_FDS } = process.env;
+  const count = LISTEN_PID === String(process.pid) ? Number(LISTEN_FDS) : 0;
+  return Array.from({ length: count || 0 }, (_, index) => firstInherited + index);
 }
 
 function openState(given: string | undefined, log: Logger): OpenedState | undefined {

@@ -41,8 +41,8 @@ export function parseListenAddress(text: string): ListenAddress | string {
   return host ? { host, port } : { port };
 }
 
-/** How long a client may take to send its request. */
-const requestTimeoutMs = 10_000;
+/** How long a client may take to send its request, and to come with the next one. */
+export const timeouts = { requestTimeout: 10_000, keepAliveTimeout: keepAliveMs };
 
 /** Connections that may wait to be accepted: in a flood an honest one is not turned away unseen. */
 const backlog = 1024;
@@ -71,8 +71,7 @@ export interface ListenOptions {
 
 const plain: ServerFactory = {
   scheme: "http",
-  create: (handler) =>
-    createServer({ keepAliveTimeout: keepAliveMs, requestTimeout: requestTimeoutMs }, handler),
+  create: (handler) => createServer(timeouts, handler),
 };
 
 /**

@@ -25,7 +25,9 @@ it("wraps the plain rules unchanged in a PrometheusRule", async () => {
 });
 
 it.each(
-  ["base", "overlays/kmsg-privileged", "overlays/prometheus-operator"].map((name) => ({ name })),
+  ["base", "overlays/kmsg-privileged", "overlays/prometheus-operator", "overlays/web-config"].map(
+    (name) => ({ name }),
+  ),
 )("lists in the kustomization of $name every file beside it", ({ name }) => {
   const folder = `deploy/kubernetes/${name}`;
   const files = readdirSync(folder).filter((file) => file !== "kustomization.yaml");
@@ -44,6 +46,33 @@ it("hands the exporter flags that it knows, in a pod and in Compose", () => {
   const inPod = daemonSet.spec.template.spec.containers[0].args;
   expect(inPod).toEqual(compose.services.exporter.command);
   expect(parseServeFlags(inPod, {})["path.rootfs"]).toBe("/host");
+});
+
+it("asks for the port alone where a web configuration wants certificates or passwords", () => {
+  interface Operation {
+    op: string;
+    path: string;
+    value: unknown;
+  }
+  const operations = parse(
+    readFileSync("deploy/kubernetes/overlays/web-config/web-config.yaml", "utf8"),
+  ) as Operation[];
+  const [daemonSet] = parseAllDocuments(
+    readFileSync("deploy/kubernetes/base/daemon-set.yaml", "utf8"),
+  ).map((document) => document.toJSON());
+  const probes = Object.keys(daemonSet.spec.template.spec.containers[0]).filter((key) =>
+    key.endsWith("Probe"),
+  );
+  const ofContainer = "/spec/template/spec/containers/0/";
+  for (const probe of probes) {
+    const replaced = operations.find(({ path }) => path === ofContainer + probe);
+    expect(replaced, probe).toMatchObject({
+      op: "replace",
+      value: { tcpSocket: { port: "http" } },
+    });
+  }
+  const flag = operations.find(({ path }) => path === `${ofContainer}args/-`)?.value as string;
+  expect(parseServeFlags([flag], {})["web.config.file"]).toBe("/etc/oom-exporter/web.yml");
 });
 
 it("honours the labels of the victim's owner in the PodMonitor", () => {

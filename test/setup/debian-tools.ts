@@ -20,13 +20,41 @@ export type Tool = { path: string; obstacle?: undefined } | { path?: undefined; 
  * @throws {Error} with CI=true, where the program cannot be had: no check is skipped unseen there
  */
 export async function debianTool(packageName: string, pathInside: string): Promise<Tool> {
-  const program = basename(pathInside);
-  const found = await onPath(program);
-  if (found !== undefined) return { path: found };
-  const path = join(cache, packageName, program);
+  const found = await onPath(basename(pathInside));
+  return found === undefined ? unpacked({ packageName, pathInside }) : { path: found };
+}
+
+/**
+ * The same of another suite of Debian than this machine's, such as sid; never from PATH.
+ *
+ * @throws {Error} with CI=true, where the program cannot be had
+ */
+export function debianToolOf(
+  suite: string,
+  packageName: string,
+  pathInside: string,
+): Promise<Tool> {
+  return unpacked({ packageName, pathInside, suite });
+}
+
+interface Wanted {
+  packageName: string;
+  pathInside: string;
+  /** This machine's where absent. */
+  suite?: string;
+}
+
+/** Its folder in the cache. */
+function folderOf({ packageName, suite }: Wanted): string {
+  return suite === undefined ? packageName : `${packageName}-${suite}`;
+}
+
+async function unpacked(wanted: Wanted): Promise<Tool> {
+  const program = basename(wanted.pathInside);
+  const path = join(cache, folderOf(wanted), program);
   if (await exists(path)) return { path };
   try {
-    await unpackOnce(packageName, pathInside);
+    await unpackOnce(wanted);
     return { path };
   } catch (error) {
     const obstacle = `no ${program}: ${reasonOf(error)}`;
@@ -90,24 +118,26 @@ function exists(path: string): Promise<boolean> {
  * Test files and test runs may want the same package at once: one unpacks, the others wait. What a
  * killed run left half unpacked is removed; what failed in this run is not tried again in it.
  */
-async function unpackOnce(packageName: string, pathInside: string): Promise<void> {
+async function unpackOnce(wanted: Wanted): Promise<void> {
+  const { pathInside } = wanted;
+  const folder = folderOf(wanted);
   await mkdir(cache, { recursive: true });
   await locked(join(cache, "lock"), async () => {
-    const home = join(cache, packageName);
-    const failure = join(cache, `${packageName}.failed`);
+    const home = join(cache, folder);
+    const failure = join(cache, `${folder}.failed`);
     const failed = await readFile(failure, "utf8").catch(() => "");
     const [run, reason] = failed.split("\n", 2);
     if (run === `${process.ppid}` && reason !== undefined) throw new Error(reason);
     try {
       // Another program of the same package may have brought it.
       if (!(await exists(join(home, "root", pathInside)))) {
-        const building = join(cache, `.${packageName}`);
+        const building = join(cache, `.${folder}`);
         await rm(building, { recursive: true, force: true });
-        await unpack(packageName, pathInside, building);
+        await unpack(wanted, building);
         await rm(home, { recursive: true, force: true });
         await rename(building, home);
       }
-      await writeStarter(packageName, pathInside, home);
+      await writeStarter(wanted, home);
       await rm(failure, { force: true });
     } catch (error) {
       await writeFile(failure, `${process.ppid}\n${reasonOf(error)}`);
@@ -132,21 +162,33 @@ async function locked(path: string, work: () => Promise<void>): Promise<void> {
   }
 }
 
-async function unpack(packageName: string, pathInside: string, home: string): Promise<void> {
+async function unpack({ packageName, pathInside, suite }: Wanted, home: string): Promise<void> {
   const root = join(home, "root");
   await mkdir(root, { recursive: true });
-  let packages: Packages = new Packages([]);
-  try {
-    await packages.fetch(await packages.lackedBy(packageName), root);
-  } catch {
-    // The machine has no package lists, or old ones.
-    packages = await Packages.withOwnLists(join(cache, "apt"));
-    await packages.fetch(await packages.lackedBy(packageName), root);
-  }
+  const packages = await fetchPackage(packageName, root, suite);
   const { plugins } = peculiarities[packageName] ?? {};
   const folders = await completeLibraries(join(root, pathInside), root, packages, plugins);
   await writeFile(join(home, "library-path"), folders.join(":"));
   if (packageName === "chromium") await writeFile(join(home, "fonts.conf"), fontsConfiguration);
+}
+
+async function fetchPackage(name: string, root: string, suite?: string): Promise<Packages> {
+  if (suite !== undefined) {
+    const packages = await Packages.ofSuite(suite, join(cache, `apt-${suite}`));
+    // All else that it depends on would be of that suite too, libc included.
+    await packages.fetch([name], root);
+    return packages;
+  }
+  const packages = new Packages([]);
+  try {
+    await packages.fetch(await packages.lackedBy(name), root);
+    return packages;
+  } catch {
+    // The machine has no package lists, or old ones.
+    const fresh = await Packages.withOwnLists(join(cache, "apt"));
+    await fresh.fetch(await fresh.lackedBy(name), root);
+    return fresh;
+  }
 }
 
 /** Debian's packages, by apt. */
@@ -158,13 +200,30 @@ class Packages {
   }
 
   /** With lists that are fetched now, into a directory of our own. */
-  static async withOwnLists(directory: string): Promise<Packages> {
+  static withOwnLists(directory: string): Promise<Packages> {
+    return Packages.#updated(directory, []);
+  }
+
+  /** Those of another suite, from where this machine has its own. */
+  static async ofSuite(suite: string, directory: string): Promise<Packages> {
+    const { stdout } = await run("apt-get", ["indextargets", "--format", "$(SITE) $(COMPONENT)"]);
+    const site = /^(\S+\/debian) main$/m.exec(stdout)?.[1];
+    if (site === undefined) throw new Error("this machine's apt has no Debian main");
+    const sources = join(directory, "sources.list");
+    const keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    await mkdir(directory, { recursive: true });
+    await writeFile(sources, `deb [signed-by=${keys}] ${site} ${suite} main\n`);
+    const only = ["-o", `Dir::Etc::SourceList=${sources}`, "-o", "Dir::Etc::SourceParts=/dev/null"];
+    return Packages.#updated(directory, only);
+  }
+
+  static async #updated(directory: string, options: readonly string[]): Promise<Packages> {
     const lists = join(directory, "lists");
     const archives = join(directory, "cache");
     await mkdir(join(lists, "partial"), { recursive: true });
     await mkdir(join(archives, "archives/partial"), { recursive: true });
     const own = ["-o", `Dir::State::Lists=${lists}`, "-o", `Dir::Cache=${archives}`];
-    const packages = new Packages(own);
+    const packages = new Packages([...own, ...options]);
     await packages.#apt(["-o", "Acquire::Languages=none", "-qq", "update"]);
     return packages;
   }
@@ -276,7 +335,7 @@ export function packageNames(library: string): string[] {
   return [name, `${name}t64`];
 }
 
-async function writeStarter(packageName: string, pathInside: string, home: string): Promise<void> {
+async function writeStarter({ packageName, pathInside }: Wanted, home: string): Promise<void> {
   const program = basename(pathInside);
   const folders = (await readFile(join(home, "library-path"), "utf8")).split(":");
   const script = [

@@ -1,0 +1,262 @@
+import { readFileSync } from "node:fs";
+import {
+  createServer as createPlain,
+  type IncomingMessage,
+  type Server as PlainServer,
+  type RequestListener,
+  type ServerResponse,
+} from "node:http";
+import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { createServer as createHttps } from "node:https";
+import { dirname, resolve } from "node:path";
+import type { TLSSocket, Server as TlsServer } from "node:tls";
+import { BasicAuth, type Compare, readCredentials } from "./basic-auth.ts";
+import { RateLimiter } from "./rate-limiter.ts";
+import { fileVersion, readServerTls, type ServerTls, versionOfFiles } from "./server-tls.ts";
+import { allowsHttp2 } from "./tls-names.ts";
+import { parseWebConfig, type WebConfig } from "./web-config.ts";
+import { WebConfigError } from "./web-config-error.ts";
+
+type AnyRequest = IncomingMessage | Http2ServerRequest;
+type AnyResponse = ServerResponse | Http2ServerResponse;
+type Handler = (request: AnyRequest, response: AnyResponse) => void;
+
+export interface WebAccessOptions {
+  path: string;
+  compare: Compare;
+  /** Random bytes that key what is kept of passwords. */
+  secret: Buffer;
+  /** A clock that never goes back, milliseconds. */
+  monotonicMs: () => number;
+  /** Timeouts of HTTP/1 connections. */
+  timeouts: { keepAliveTimeout: number; requestTimeout: number };
+  log: {
+    info(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
+}
+
+const handshakeTimeoutMs = 10_000;
+/** Streams that one HTTP/2 connection may have open. */
+const streamsAtMost = 100;
+
+/**
+ * Who may ask, and how: everything that `--web.config.file` says. The file is looked at with each
+ * request and each connection, the certificate with each connection.
+ *
+ * While the file is broken every request is answered 500. While only a certificate is, as between
+ * the two writes of a renewal, the one before serves on. Either is logged once.
+ */
+export class WebAccess {
+  readonly #options: WebAccessOptions;
+  readonly #auth: BasicAuth;
+  readonly #hasTls: boolean;
+  readonly #hasHttp2: boolean;
+  #config: WebConfig | undefined;
+  #version: string;
+  #tls: ServerTls | undefined;
+  #tlsVersion = "";
+  #isCertificateBroken = false;
+  #limiter: RateLimiter | undefined;
+
+  /** @throws {WebConfigError} where the file cannot be taken as it is */
+  constructor(options: WebAccessOptions) {
+    this.#options = options;
+    this.#auth = new BasicAuth(options.compare, options.secret);
+    this.#version = fileVersion(options.path);
+    const config = this.#read();
+    const { tls } = config;
+    this.#hasTls = tls !== undefined;
+    this.#hasHttp2 = config.http2 && (tls === undefined || allowsHttp2(tls.cipherSuites));
+    if (tls !== undefined) {
+      this.#tlsVersion = `${this.#version} ${versionOfFiles(tls)}`;
+      this.#tls = this.#named(() => readServerTls(tls));
+      if (config.http2 && !this.#hasHttp2) {
+        const reason = "cipher_suites has no TLS_ECDHE_*_WITH_AES_128_GCM_SHA256, which it needs";
+        options.log.warn({ path: options.path, reason }, "HTTP/2 is off");
+      }
+    }
+    this.#take(config);
+  }
+
+  get scheme(): "http" | "https" {
+    return this.#hasTls ? "https" : "http";
+  }
+
+  /** The headers that every answer gets. */
+  headers(): Readonly<Record<string, string>> {
+    return this.#config?.headers ?? {};
+  }
+
+  /** Hands on only the requests that are allowed. */
+  guard(handler: Handler): Handler {
+    return (request, response) => {
+      void this.#guard(request, response, handler);
+    };
+  }
+
+  /** A server over TLS where the configuration has it, to be listened with. */
+  create(handler: Handler): PlainServer | TlsServer {
+    const { timeouts } = this.#options;
+    if (!this.#hasTls) return createPlain(timeouts, handler as RequestListener);
+    let applied = this.#tls;
+    const { context, requestCert, rejectUnauthorized } = this.#tls as ServerTls;
+    const options = {
+      ...context,
+      requestCert,
+      rejectUnauthorized,
+      handshakeTimeout: handshakeTimeoutMs,
+    };
+    const server: TlsServer = this.#hasHttp2
+      ? createSecureServer(
+          {
+            ...options,
+            allowHTTP1: true,
+            settings: { maxConcurrentStreams: streamsAtMost },
+          },
+          handler,
+        )
+      : createHttps(options, handler as RequestListener);
+    Object.assign(server, timeouts);
+    // Before the server's own listeners: a client that may not go on is cut off, and one that comes
+    // after a change is served by the new certificate.
+    server.prependListener("connection", () => {
+      this.#renew();
+      if (applied === this.#tls || this.#tls === undefined) return;
+      applied = this.#tls;
+      server.setSecureContext(applied.context);
+      // Read by the server with each connection; its type does not say so.
+      const { requestCert, rejectUnauthorized } = applied;
+      Object.assign(server, { requestCert, rejectUnauthorized });
+    });
+    server.prependListener("secureConnection", (client: TLSSocket) => {
+      if (this.#tls?.refusal(client) !== undefined) client.destroy();
+    });
+    return server;
+  }
+
+  async #guard(request: AnyRequest, response: AnyResponse, next: Handler): Promise<void> {
+    const { monotonicMs, log } = this.#options;
+    const config = this.#current();
+    if (config === undefined) {
+      refuse(response, 500, "the web configuration is broken; the exporter's log says why");
+      return;
+    }
+    if (this.#limiter?.allow(monotonicMs()) === false) {
+      refuse(response, 429, "too many requests, rate_limit of the web configuration", config);
+      return;
+    }
+    if (config.users.size > 0) {
+      const credentials = readCredentials(request.headers.authorization);
+      const verdict = credentials && (await this.#verdict(credentials, config));
+      if (response.destroyed || ("stream" in response && response.stream?.destroyed)) return;
+      if (verdict === "failed" || verdict === "busy") {
+        if (verdict === "failed") log.error({}, "a password could not be checked");
+        refuse(response, 503, "passwords cannot be checked at the moment; try again", config);
+        return;
+      }
+      if (verdict !== "granted") {
+        response.setHeader("www-authenticate", 'Basic realm="oom-exporter", charset="UTF-8"');
+        refuse(response, 401, "user and password are needed", config);
+        return;
+      }
+    }
+    next(request, response);
+  }
+
+  async #verdict(credentials: Parameters<BasicAuth["check"]>[0], config: WebConfig) {
+    try {
+      return await this.#auth.check(credentials, config.users);
+    } catch {
+      return "failed";
+    }
+  }
+
+  /** The configuration as it stands in the file now; `undefined` while that is broken. */
+  #current(): WebConfig | undefined {
+    const { path, log } = this.#options;
+    const version = fileVersion(path);
+    if (version === this.#version) return this.#config;
+    this.#version = version;
+    try {
+      const wasBroken = this.#config === undefined;
+      this.#take(this.#read());
+      log.info({ path }, wasBroken ? "web configuration works again" : "web configuration read");
+    } catch (error) {
+      if (!(error instanceof WebConfigError)) throw error;
+      this.#config = undefined;
+      log.error({ reason: error.message }, "web configuration is broken: requests are refused");
+    }
+    return this.#config;
+  }
+
+  #take(config: WebConfig): void {
+    const { monotonicMs, log, path } = this.#options;
+    const before = JSON.stringify(this.#config?.rateLimit);
+    if (this.#config === undefined || before !== JSON.stringify(config.rateLimit)) {
+      this.#limiter = config.rateLimit && new RateLimiter(config.rateLimit, monotonicMs());
+    }
+    this.#config = config;
+    for (const reason of config.warnings) log.warn({ path, reason }, "web configuration");
+    if (this.#hasTls !== (config.tls !== undefined)) {
+      const reason = "whether TLS is on changes only with a restart";
+      log.warn({ path, reason }, "web configuration");
+    }
+  }
+
+  /** Reads the certificate and the rules for clients as they are now. */
+  #renew(): void {
+    const { path, log } = this.#options;
+    const tls = this.#current()?.tls;
+    if (tls === undefined) return;
+    const version = `${this.#version} ${versionOfFiles(tls)}`;
+    if (version === this.#tlsVersion) return;
+    this.#tlsVersion = version;
+    try {
+      this.#tls = readServerTls(tls);
+      if (this.#isCertificateBroken) log.info({ path }, "certificate works again");
+      this.#isCertificateBroken = false;
+    } catch (error) {
+      if (!(error instanceof WebConfigError)) throw error;
+      if (this.#isCertificateBroken) return;
+      this.#isCertificateBroken = true;
+      log.error({ reason: error.message }, "certificate is broken: the one before serves on");
+    }
+  }
+
+  #read(): WebConfig {
+    const { path } = this.#options;
+    return this.#named(() => {
+      let text: string;
+      try {
+        text = readFileSync(path, "utf8");
+      } catch (error) {
+        throw new WebConfigError(`cannot be read (${(error as NodeJS.ErrnoException).code})`);
+      }
+      return parseWebConfig(text, (name) => resolve(dirname(path), name));
+    });
+  }
+
+  /** Puts the file's path before what is wrong with it. */
+  #named<Value>(read: () => Value): Value {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof WebConfigError)) throw error;
+      throw new WebConfigError(`${this.#options.path}: ${error.message}`);
+    }
+  }
+}
+
+function refuse(response: AnyResponse, status: number, line: string, config?: WebConfig): void {
+  for (const [name, value] of Object.entries(config?.headers ?? {})) {
+    if (value !== "") response.setHeader(name, value);
+  }
+  response.writeHead(status, {
+    "content-type": "text/plain; charset=utf-8",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+  });
+  (response as ServerResponse).end(`${line}\n`);
+}
