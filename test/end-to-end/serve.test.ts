@@ -44,11 +44,10 @@ describe("the command line", () => {
     );
   });
 
-  it("refuses --web.config.file as long as it is not built", () => {
-    const { status, stderr } = run("--web.config.file=web.yml");
-    expect(status).toBe(2);
-    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
-    expect(stderr).toContain("--web.config.file=web.yml: TLS and authentication");
+  it("refuses a web configuration that is not there with one line and exit code 1", () => {
+    const { status, stderr } = run("--web.config.file=/nonexistent/web.yml");
+    expect(status).toBe(1);
+    expect(stderr).toBe("oom-exporter: /nonexistent/web.yml: cannot be read (ENOENT)\n");
   });
 
   it("refuses an unknown command with one line and exit code 2", () => {

@@ -37,7 +37,7 @@ export async function startExporter(flags: readonly string[] = []): Promise<Expo
     log += chunk;
   });
   const startUpLine = await firstLine(child, () => log);
-  const url = /http:\/\/127\.0\.0\.1:\d+/.exec(startUpLine)?.[0] ?? "";
+  const url = /https?:\/\/127\.0\.0\.1:\d+/.exec(startUpLine)?.[0] ?? "";
   const get = async (path: string) => (await fetch(`${url}${path}`)).text();
   return {
     url,
