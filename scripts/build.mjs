@@ -54,7 +54,11 @@ await replace("bcrypt-thread.mjs", {
 });
 if (options.cjs) await replace("oom-exporter.cjs", { format: "cjs" });
 
-const built = ["oom-exporter.mjs", "bcrypt-thread.mjs", ...(options.cjs ? ["oom-exporter.cjs"] : [])];
+const built = [
+  "oom-exporter.mjs",
+  "bcrypt-thread.mjs",
+  ...(options.cjs ? ["oom-exporter.cjs"] : []),
+];
 for (const name of readdirSync(outdir)) {
   if (!built.includes(name)) rmSync(`${outdir}/${name}`, { recursive: true, force: true });
 }

@@ -3,11 +3,9 @@ import { setFlagsFromString } from "node:v8";
 import { UsageError } from "./command-line/flag-table.ts";
 import { ListenError } from "./http/listeners.ts";
 
-
 import { printable } from "./text/printable.ts";
 
 import { WebConfigError } from "./web-config/web-config-error.ts";
-
 
 // Otherwise this signal would open Node's inspector, through which code can be run.
 process.on("SIGUSR1", () => {});

@@ -134,10 +134,6 @@ describe("wrong usage is refused in one line", () => {
       ["--web.external-url=oom.example.org"],
       "--web.external-url=oom.example.org: want a URL such as https://monitoring.example.org/oom",
     ],
-    [
-      ["--web.config.file=web.yml"],
-      "--web.config.file=web.yml: TLS and authentication are not part of this version; put a reverse proxy in front and listen on 127.0.0.1",
-    ],
   ])("%j", (argv, line) => {
     expect(complaint(...argv)).toBe(line);
   });

@@ -78,7 +78,16 @@ const mayUse: [room: string, allowed: string[]][] = [
   ["logger", ["text/"]],
   ["flags", ["command-line/", "metrics/catalog", "http/listeners"]],
   ["exporter", everything],
-  ["main", ["commands/", "command-line/flag-table", "http/listeners", "text/printable", "web-config/web-config-error"]],
+  [
+    "main",
+    [
+      "commands/",
+      "command-line/flag-table",
+      "http/listeners",
+      "text/printable",
+      "web-config/web-config-error",
+    ],
+  ],
 ];
 
 function roomOf(path: string): string | undefined {
