@@ -4,19 +4,21 @@
  *   npm run bench -- fleet [OPTIONS]
  *
  * The real exporter reads one host of many cgroups; its answer is played as that of many hosts, whose
- * memory goes its own ways, to a Prometheus with the shipped rules. It runs without rules first, so that
- * what they cost is the difference.
+ * memory goes its own ways, to a Prometheus with the shipped rules, which begins with the recordings of the
+ * hour before. It runs without rules first. In the end nothing is scraped and evaluated any more, and each
+ * rule is asked alone: its processor time says what it costs on a machine that others use as well.
  *
  *   --hosts N            100
  *   --cgroups N          250, of each host
  *   --minutes N          9, two of them without rules
- *   --prometheus PATH    default: Debian's
+ *   --history N          minutes of recordings before (70)
+ *   --prometheus PATH    default: Debian's, of the release this machine runs
  *   --rules DIRECTORY    default prometheus-rules
  *   --exporter COMMAND   default: builds dist
  *   --json FILE          default node_modules/.cache/bench/fleet.json
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -25,6 +27,7 @@ import { debianTool } from "../test/setup/debian-tools.ts";
 import { exporter, quietLog, scratchDirectory } from "./cost/contenders.ts";
 import { MeasuredProcess } from "./cost/measured-process.ts";
 import { type Line, markdown, mean } from "./cost/result.ts";
+import { writeHistory } from "./fleet/history.ts";
 import { writeHostTree } from "./fleet/host-tree.ts";
 import { playHosts } from "./fleet/played-hosts.ts";
 import { described, thisMachine } from "./machine.ts";
@@ -35,6 +38,7 @@ const { values: flags } = parseArgs({
     hosts: { type: "string", default: "100" },
     cgroups: { type: "string", default: "250" },
     minutes: { type: "string", default: "9" },
+    history: { type: "string", default: "70" },
     prometheus: { type: "string" },
     rules: { type: "string", default: "prometheus-rules" },
     exporter: { type: "string" },
@@ -47,12 +51,13 @@ const withoutRulesMs = 120_000;
 const withRulesMs = Number(flags.minutes) * 60_000 - withoutRulesMs;
 /** What rules cost grows until their ranges are full: the first part of the time is not counted. */
 const countedShare = 0.6;
+const address = "http://127.0.0.1:20199";
 
 interface Group {
   name: string;
   interval: number;
   evaluationTime: number;
-  rules: unknown[];
+  rules: { name: string; query: string }[];
 }
 
 async function template(): Promise<{ text: string; limited: number }> {
@@ -100,25 +105,23 @@ async function startPrometheus(directory: string): Promise<MeasuredProcess> {
   const found = await debianTool("prometheus", "usr/bin/prometheus");
   const path = flags.prometheus ?? found.path;
   if (path === undefined) throw new Error(found.obstacle);
-  const address = "127.0.0.1:20199";
   const prometheus = new MeasuredProcess({
     command: [
       resolve(path),
       `--config.file=${directory}/prometheus.yml`,
       `--storage.tsdb.path=${directory}/data`,
-      `--web.listen-address=${address}`,
+      `--web.listen-address=${new URL(address).host}`,
       "--web.enable-lifecycle",
     ],
-    url: `http://${address}/metrics`,
+    url: `${address}/metrics`,
   });
   await prometheus.ready("/-/ready");
   return prometheus;
 }
 
-function loadRules(directory: string): void {
-  for (const name of readdirSync(flags.rules).filter((file) => file.endsWith(".yml"))) {
-    writeFileSync(`${directory}/rules/${name}`, readFileSync(join(flags.rules, name), "utf8"));
-  }
+function ruleFiles(): { name: string; text: string }[] {
+  const names = readdirSync(flags.rules).filter((file) => file.endsWith(".yml"));
+  return names.map((name) => ({ name, text: readFileSync(join(flags.rules, name), "utf8") }));
 }
 
 async function measureRules(prometheus: MeasuredProcess) {
@@ -143,6 +146,59 @@ async function measureRules(prometheus: MeasuredProcess) {
   return { times: [...times.values()], cores };
 }
 
+/** Makes the recordings of the time before, as blocks in Prometheus' directory. */
+async function fillHistory(directory: string, template: string): Promise<void> {
+  const promtool = await debianTool("prometheus", "usr/bin/promtool");
+  if (promtool.path === undefined) throw new Error(promtool.obstacle);
+  const file = join(directory, "history.om");
+  const minutes = Number(flags.history);
+  const startSeconds = Math.floor(Date.now() / 1000);
+  const rules = ruleFiles()
+    .map(({ text }) => text)
+    .join("");
+  writeHistory(file, { template, hosts, minutes, startSeconds, rules });
+  const args = ["tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=24h"];
+  execFileSync(promtool.path, [...args, file, `${directory}/data`], { stdio: "ignore" });
+  rmSync(file);
+}
+
+/** Milliseconds of processor time for each rule, by the rule's query, with nothing else going on. */
+async function cpuOfRules(
+  prometheus: MeasuredProcess,
+  directory: string,
+  groups: readonly Group[],
+): Promise<Map<string, number>> {
+  const nowSeconds = Date.now() / 1000 - 5;
+  writeFileSync(`${directory}/prometheus.yml`, "global: {}\n");
+  await reload();
+  await wait(5000);
+  const asked = async (query: string) => {
+    const before = prometheus.cpuMs();
+    // Counted, so that the answer is short; what a recording stores is not in it.
+    const body = new URLSearchParams({ query: `count(${query})`, time: `${nowSeconds}` });
+    const answer = await fetch(`${address}/api/v1/query`, { method: "POST", body });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(text);
+    return prometheus.cpuMs() - before;
+  };
+  /** The first time it reads what the other times it finds. */
+  const costOf = async (query: string) => {
+    await asked(query);
+    return mean([await asked(query), await asked(query), await asked(query)]);
+  };
+  const requestMs = await costOf("vector(1)");
+  const cpu = new Map<string, number>();
+  for (const { query } of groups.flatMap(({ rules }) => rules)) {
+    cpu.set(query, Math.max(0, (await costOf(query)) - requestMs));
+  }
+  return cpu;
+}
+
+async function reload(): Promise<void> {
+  const answer = await fetch(`${address}/-/reload`, { method: "POST" });
+  if (!answer.ok) throw new Error(await answer.text());
+}
+
 function sampleOf(text: string, name: string): number {
   const lines = text.split("\n").filter((line) => line.startsWith(name) && !line.startsWith("#"));
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
@@ -156,26 +212,46 @@ const perCgroup = perHost.filter((line) => /^oom_(cgroup|workload)_/.test(line))
 const played = await playHosts(text, hosts);
 const directory = scratchDirectory();
 configure(directory, played.port);
+await fillHistory(directory, text);
 const prometheus = await startPrometheus(directory);
 try {
   await wait(withoutRulesMs / 2);
   const [before, sinceMs] = [prometheus.cpuMs(), performance.now()];
   await wait(withoutRulesMs / 2);
   const coresWithout = (prometheus.cpuMs() - before) / (performance.now() - sinceMs);
-  loadRules(directory);
-  await fetch(new URL("http://127.0.0.1:20199/-/reload"), { method: "POST" });
+  for (const { name, text } of ruleFiles()) writeFileSync(`${directory}/rules/${name}`, text);
+  await reload();
   const { times, cores } = await measureRules(prometheus);
   const own = (await prometheus.scrape()).text;
   const version = /^prometheus_build_info\{.*version="([^"]+)"/m.exec(own)?.[1];
+  const rssMiB = prometheus.memory().rssMiB;
+  const cpu = await cpuOfRules(
+    prometheus,
+    directory,
+    times.map(({ group }) => group),
+  );
+  const cpuMs = ({ rules }: Group) =>
+    rules.reduce((sum, { query }) => sum + (cpu.get(query) ?? 0), 0);
   const groups: Line[] = times.map(({ group, seconds }) => ({
     group: group.name,
     "interval, s": group.interval,
     rules: group.rules.length,
     "evaluation, s": mean(seconds),
     "longest, s": Math.max(...seconds),
-    "of a core, %": (mean(seconds) / group.interval) * 100,
+    "CPU, s": cpuMs(group) / 1000,
+    "CPU, % of a core": cpuMs(group) / 10 / group.interval,
   }));
-  const share = groups.reduce((sum, line) => sum + Number(line["of a core, %"]), 0);
+  const rules: Line[] = times
+    .flatMap(({ group }) =>
+      group.rules.map((rule) => ({
+        group: group.name,
+        rule: rule.name,
+        "CPU, ms": cpu.get(rule.query) ?? 0,
+      })),
+    )
+    .sort((a, b) => b["CPU, ms"] - a["CPU, ms"])
+    .slice(0, 20);
+  const share = groups.reduce((sum, line) => sum + Number(line["CPU, % of a core"]), 0);
   const series = sampleOf(own, "prometheus_tsdb_head_series ");
   const summary: Line = {
     hosts,
@@ -187,10 +263,10 @@ try {
     "of a cgroup, with rules and host": series / hosts / cgroups,
     "missed evaluations": sampleOf(own, "prometheus_rule_group_iterations_missed_total"),
     "failed evaluations": sampleOf(own, "prometheus_rule_evaluation_failures_total"),
-    "rules, % of a core by their duration": share,
-    "by CPU": (cores - coresWithout) * 100,
-    "scraping and storing, % of a core": coresWithout * 100,
-    "RSS, MiB": prometheus.memory().rssMiB,
+    "rules asked alone, CPU, % of a core": share,
+    "all with rules, CPU, % of a core": cores * 100,
+    "without rules, CPU, % of a core": coresWithout * 100,
+    "RSS, MiB": rssMiB,
   };
   console.log(
     markdown({
@@ -199,9 +275,10 @@ try {
     }),
   );
   console.log(markdown({ title: "Groups of rules", lines: groups }));
+  console.log(markdown({ title: "The most expensive rules", lines: rules }));
   writeFileSync(
     flags.json,
-    `${JSON.stringify({ machine, version, summary, groups, perHost: countByName(perHost) }, null, 2)}\n`,
+    `${JSON.stringify({ machine, version, summary, groups, rules, perHost: countByName(perHost) }, null, 2)}\n`,
   );
   console.log(`All figures: ${flags.json}`);
 } finally {

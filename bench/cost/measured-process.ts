@@ -41,12 +41,14 @@ export class MeasuredProcess {
   readonly #child: ChildProcess;
   readonly #url: string | undefined;
   readonly #startedMs = performance.now();
+  readonly #ended: Promise<unknown>;
   #errors = "";
 
   constructor({ command, url, env }: Start) {
     const [program = "", ...args] = command;
     this.#url = url;
     this.#child = spawn(program, args, { env: { ...process.env, ...env }, stdio: "pipe" });
+    this.#ended = new Promise((resolve) => this.#child.once("exit", resolve));
     this.#child.on("error", (error) => {
       this.#errors += error.message;
     });
@@ -102,13 +104,11 @@ export class MeasuredProcess {
 
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const ended = once(this.#child, "exit");
     this.#child.kill("SIGTERM");
-    const isEnded = await Promise.race([ended, wait(10_000, undefined, { ref: false })]);
-    if (isEnded === undefined) {
-      this.#child.kill("SIGKILL");
-      await ended;
-    }
+    await Promise.race([this.#ended, wait(10_000, undefined, { ref: false })]);
+    // Nothing happens to one that has ended.
+    this.#child.kill("SIGKILL");
+    await this.#ended;
   }
 
   async #untilItWorks<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
@@ -128,9 +128,9 @@ export class MeasuredProcess {
     if (stdin === null || stdout === null) throw new Error("no pipes");
     const answer = once(stdout, "data");
     stdin.write("\n");
-    const [bytes] = await Promise.race([answer, once(this.#child, "exit")]);
-    if (!Buffer.isBuffer(bytes)) throw new Error(`ended: ${this.#errors}`);
-    return bytes.toString();
+    await Promise.race([answer, this.#ended]);
+    if (this.#child.exitCode !== null) throw new Error(`ended: ${this.#errors}`);
+    return String(await answer);
   }
 }
 

@@ -7,7 +7,7 @@ import { generator, hostMark } from "./host-tree.ts";
 const moving = /^oom_cgroup_memory_(current|anon|working_set)_bytes\{/;
 
 /** How a cgroup's memory goes on: a factor of what was read, after so many seconds. */
-type Course = (seconds: number) => number;
+export type Course = (seconds: number) => number;
 
 /**
  * Of a hundred cgroups one leaks, nine rise and fall as garbage is collected, the rest move by a
@@ -16,7 +16,7 @@ type Course = (seconds: number) => number;
 function courseOf(random: () => number): Course {
   const kind = random();
   const phase = random() * 3600;
-  if (kind < 0.01) return (seconds) => 1 + (0.4 * (seconds + phase)) / 14_400;
+  if (kind < 0.01) return (seconds) => 0.7 + (0.4 * (seconds + phase)) / 14_400;
   if (kind < 0.1) return (seconds) => 0.8 + (0.4 * ((seconds + phase) % 600)) / 600;
   return (seconds) => 1 + 0.02 * Math.sin((seconds + phase) / 97);
 }
@@ -27,23 +27,37 @@ interface Host {
   numbers: readonly { value: number; course: Course }[];
 }
 
-function hostOf(template: string, index: number): Host {
-  const random = generator(index + 1);
-  const name = (Math.imul(index + 1, 2654435761) >>> 0).toString(16).padStart(8, "0");
+/** Puts a host's own names where the template has the mark. */
+export function namesOfHost(host: number): (text: string) => string {
+  const name = (Math.imul(host + 1, 2654435761) >>> 0).toString(16).padStart(8, "0");
+  return (text) => text.replaceAll(hostMark, name);
+}
+
+/** How each cgroup of a host goes on, by its labels as the template has them. */
+export function courseOfCgroups(template: string, host: number): Map<string, Course> {
+  const random = generator(host + 1);
   const courses = new Map<string, Course>();
+  for (const [, labels = ""] of template.matchAll(/^oom_cgroup_memory_current_bytes(\{.*\}) /gm)) {
+    courses.set(labels, courseOf(random));
+  }
+  return courses;
+}
+
+function hostOf(template: string, index: number): Host {
+  const rename = namesOfHost(index);
+  const courses = courseOfCgroups(template, index);
   const texts: string[] = [];
   const numbers: { value: number; course: Course }[] = [];
   let text = "";
-  for (const line of template.replaceAll(hostMark, name).split("\n")) {
+  for (const line of template.split("\n")) {
     if (!moving.test(line)) {
-      text += `${line}\n`;
+      text += `${rename(line)}\n`;
       continue;
     }
     const end = line.lastIndexOf(" ");
-    const labels = line.slice(line.indexOf("{"), end);
-    const course = courses.get(labels) ?? courseOf(random);
-    courses.set(labels, course);
-    texts.push(`${text}${line.slice(0, end + 1)}`);
+    const course = courses.get(line.slice(line.indexOf("{"), end));
+    if (course === undefined) throw new Error(`no current memory beside ${line}`);
+    texts.push(text + rename(line.slice(0, end + 1)));
     numbers.push({ value: Number(line.slice(end + 1)), course });
     text = "\n";
   }
