@@ -24,9 +24,9 @@ import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { parse, stringify } from "yaml";
 import { debianTool } from "../test/setup/debian-tools.ts";
-import { exporter, quietLog, scratchDirectory } from "./cost/contenders.ts";
+import { exporter, nextAddress, quietLog, scratchDirectory } from "./cost/contenders.ts";
 import { MeasuredProcess } from "./cost/measured-process.ts";
-import { type Line, markdown, mean } from "./cost/result.ts";
+import { type Line, markdown, mean, quantile } from "./cost/result.ts";
 import { writeHistory } from "./fleet/history.ts";
 import { writeHostTree } from "./fleet/host-tree.ts";
 import { playHosts } from "./fleet/played-hosts.ts";
@@ -51,7 +51,7 @@ const withoutRulesMs = 120_000;
 const withRulesMs = Number(flags.minutes) * 60_000 - withoutRulesMs;
 /** What rules cost grows until their ranges are full: the first part of the time is not counted. */
 const countedShare = 0.6;
-const address = "http://127.0.0.1:20199";
+const address = `http://${nextAddress()}`;
 
 interface Group {
   name: string;
@@ -171,7 +171,7 @@ async function cpuOfRules(
   const nowSeconds = Date.now() / 1000 - 5;
   writeFileSync(`${directory}/prometheus.yml`, "global: {}\n");
   await reload();
-  await wait(5000);
+  await untilQuiet(prometheus);
   const asked = async (query: string) => {
     const before = prometheus.cpuMs();
     // Counted, so that the answer is short; what a recording stores is not in it.
@@ -181,10 +181,11 @@ async function cpuOfRules(
     if (!answer.ok) throw new Error(text);
     return prometheus.cpuMs() - before;
   };
-  /** The first time it reads what the other times it finds. */
+  /** The median: collections of garbage fall on any of them, and the first reads what the others find. */
   const costOf = async (query: string) => {
-    await asked(query);
-    return mean([await asked(query), await asked(query), await asked(query)]);
+    const runs: number[] = [];
+    for (let left = 5; left > 0; left--) runs.push(await asked(query));
+    return quantile(runs, 0.5);
   };
   const requestMs = await costOf("vector(1)");
   const cpu = new Map<string, number>();
@@ -192,6 +193,15 @@ async function cpuOfRules(
     cpu.set(query, Math.max(0, (await costOf(query)) - requestMs));
   }
   return cpu;
+}
+
+/** What a stop of scrapes and rules leaves to be written and collected is done. */
+async function untilQuiet(prometheus: MeasuredProcess): Promise<void> {
+  for (let left = 60; left > 0; left--) {
+    const before = prometheus.cpuMs();
+    await wait(1000);
+    if (prometheus.cpuMs() - before < 10) return;
+  }
 }
 
 async function reload(): Promise<void> {

@@ -17,8 +17,14 @@ export interface Contender {
 export const scratch = mkdtempSync(join(tmpdir(), "oom-exporter-bench-"));
 process.once("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
-let port = 20_140;
+/** By process, so that two benches can run at once. */
+let port = 20_000 + (process.pid % 1000) * 10;
 let runs = 0;
+
+/** An address of loopback that this run has not used yet. */
+export function nextAddress(): string {
+  return `127.0.0.1:${port++}`;
+}
 
 /** A new directory in `scratch`. */
 export function scratchDirectory(): string {
@@ -48,7 +54,7 @@ export function exporter({
   return {
     name: name ?? "oom-exporter",
     start() {
-      const address = `127.0.0.1:${port++}`;
+      const address = nextAddress();
       return new MeasuredProcess({
         command: [
           ...command,
@@ -79,7 +85,7 @@ export async function nodeExporter(): Promise<Contender | undefined> {
   return {
     name: "node_exporter",
     start() {
-      const address = `127.0.0.1:${port++}`;
+      const address = nextAddress();
       return new MeasuredProcess({
         command: [
           path,
@@ -105,7 +111,7 @@ export async function processExporter(): Promise<Contender | undefined> {
   return {
     name: "process-exporter, lean",
     start() {
-      const address = `127.0.0.1:${port++}`;
+      const address = nextAddress();
       return new MeasuredProcess({
         command: [
           path,
@@ -130,14 +136,14 @@ export async function mtail(log: string): Promise<Contender | undefined> {
         join(programs, "kills.mtail"),
         "counter kills\n/Killed process/ {\n  kills++\n}\n",
       );
-      const number = port++;
+      const address = nextAddress();
       return new MeasuredProcess({
         command: [
           path,
           ...["--progs", programs, "--logs", log, "--log_dir", programs],
-          ...["--address", "127.0.0.1", "--port", `${number}`],
+          ...["--address", "127.0.0.1", "--port", address.replace(/.*:/, "")],
         ],
-        url: `http://127.0.0.1:${number}/metrics`,
+        url: `http://${address}/metrics`,
       });
     },
   };
