@@ -20,10 +20,10 @@ const commonFlags = {
   help: { type: "boolean", default: false, help: "Print this help and exit." },
 } as const satisfies FlagTable;
 
-/** Taken where it can be written, and no other is given. */
+/** Used if it is writable and no other is given. */
 export const defaultStateDirectory = "/var/lib/oom-exporter";
 
-/** Paths that are served at fixed places, so the metrics cannot be. */
+/** Paths that serve something else, so the metrics cannot use them. */
 const takenPath = /^\/(api|kills|-)(\/|$)/;
 
 /** The flags of `oom-exporter serve`; help, parsing and docs/flags.md are made from this. */
@@ -46,9 +46,9 @@ export const serveFlags = {
       if (!/^\/[\w.~/-]*$/.test(value)) {
         return "want a path such as /metrics, of letters, digits and -._~/";
       }
-      return takenPath.test(value) ? "something else is served there" : undefined;
+      return takenPath.test(value) ? "this path is reserved for other pages" : undefined;
     },
-    help: "Path under which the metrics are served; / leaves no room for the status page.",
+    help: "Path under which metrics are served; / replaces the status page.",
   },
   "web.config.file": {
     type: "string",
@@ -64,7 +64,7 @@ export const serveFlags = {
     type: "integer",
     default: 40,
     minimum: 0,
-    help: "Scrapes served at the same time; further ones are answered 503. 0 is no limit.",
+    help: "Maximum number of concurrent scrapes; further ones are answered 503. 0 means no limit.",
   },
   "web.external-url": {
     type: "string",
@@ -75,12 +75,12 @@ export const serveFlags = {
         ? undefined
         : "want a URL such as https://monitoring.example.org/oom";
     },
-    help: "URL under which users reach this exporter, where a reverse proxy stands in front.",
+    help: "URL under which users reach this exporter, if it is behind a reverse proxy.",
   },
   "web.ui": {
     type: "boolean",
     default: true,
-    help: "Serve the status page and the pages that tell each kill.",
+    help: "Serve the status page and a page for each kill.",
   },
   "path.procfs": {
     type: "string",
@@ -98,58 +98,58 @@ export const serveFlags = {
     type: "string",
     placeholder: "DIR",
     default: "/",
-    help: "Where the host's root file system is mounted, for its logs and container names.",
+    help: "Where the host's root file system is mounted, to read its logs and container names.",
   },
   "kernel-log.source": {
     type: "choice",
     choices: ["auto", "file", "kmsg", "none"],
     default: "auto",
-    help: "Where kills are read from; auto takes kern.log, else /dev/kmsg, else messages, else syslog.",
+    help: "Where to read kills from; auto uses kern.log, else /dev/kmsg, else messages, else syslog.",
   },
   "kernel-log.file": {
     type: "string",
     placeholder: "FILE",
     shownDefault: "/var/log/kern.log under --path.rootfs",
-    help: "Kernel log file to follow, waited for if it is not there yet; implies --kernel-log.source=file.",
+    help: "Kernel log file to follow; need not exist yet. Implies --kernel-log.source=file.",
   },
   "state.directory": {
     type: "string",
     placeholder: "DIR",
     shownDefault: `$STATE_DIRECTORY, else ${defaultStateDirectory} if it can be written`,
-    help: "Where kill counts and the log position survive a restart.",
+    help: "Directory in which kill counts and log position are kept across restarts.",
   },
   ...collectorFlags,
   "collector.cgroups.include": {
     type: "regexp",
-    help: "Only cgroups whose path matches get series.",
+    help: "Export only cgroups whose path matches.",
   },
   "collector.cgroups.exclude": {
     type: "regexp",
-    help: "Cgroups whose path matches get none, even if included.",
+    help: "Do not export cgroups whose path matches, even if included.",
   },
   "collector.cgroups.max": {
     type: "integer",
     default: 2000,
     minimum: 1,
-    help: "Most cgroups that get series; oom_cgroups_left_out counts the others.",
+    help: "Maximum number of cgroups exported; oom_cgroups_left_out counts the others.",
   },
   "collector.processes.top": {
     type: "integer",
     default: 20,
     minimum: 0,
-    help: "Processes that get series, those the kernel would kill first; 0 is all of them.",
+    help: "Number of processes exported, those the kernel would kill first; 0 means all.",
   },
   "log.level": {
     type: "choice",
     choices: ["debug", "info", "warn", "error"],
     default: "info",
-    help: "Least severe messages to log.",
+    help: "Minimum severity to log.",
   },
   "log.format": {
     type: "choice",
     choices: ["logfmt", "json"],
     default: "logfmt",
-    help: "Form of the log on stderr.",
+    help: "Format of the log on stderr.",
   },
   ...commonFlags,
 } as const satisfies FlagTable;
@@ -183,9 +183,9 @@ export function parseServeFlags(
 type ResolvedFlag = "kernel-log.source" | "state.directory";
 
 /**
- * What follows from flags together and from the environment, alike for `serve` and `doctor`.
+ * Resolves flags that depend on each other or on the environment, for `serve` and `doctor`.
  *
- * @throws {UsageError} where two flags contradict each other.
+ * @throws {UsageError} if two flags contradict each other.
  */
 export function resolveFlags(
   values: Pick<FlagValues<typeof serveFlags>, ResolvedFlag | "web.listen-address">,

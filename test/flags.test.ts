@@ -124,11 +124,11 @@ describe("wrong usage is refused in one line", () => {
     ],
     [
       ["--web.telemetry-path=/api/v1/kills"],
-      "--web.telemetry-path=/api/v1/kills: something else is served there",
+      "--web.telemetry-path=/api/v1/kills: this path is reserved for other pages",
     ],
     [
       ["--web.telemetry-path=/-/ready"],
-      "--web.telemetry-path=/-/ready: something else is served there",
+      "--web.telemetry-path=/-/ready: this path is reserved for other pages",
     ],
     [
       ["--web.external-url=oom.example.org"],

@@ -1,5 +1,5 @@
 /**
- * Every metric of the exporter, and the only list of them: the exposition prints `# HELP` and `# TYPE`
+ * Every metric of the exporter, in one list: the exposition prints `# HELP` and `# TYPE`
  * from here, `docs/metrics.md` is generated from here, and a collector can add no other sample
  * (`SampleSink.add` is typed by this object).
  *
@@ -14,12 +14,12 @@
 export const collectors = {
   host: {
     title: "Host",
-    help: "Read memory, swap, pressure and the kernel's kill count of the host.",
+    help: "Read the host's memory, swap, pressure and kernel kill count.",
   },
   cgroups: { title: "Cgroups", help: "Read the memory of every cgroup." },
-  processes: { title: "Processes", help: "Rank the processes as the kernel would kill them." },
-  kills: { title: "Kills", help: "Follow the kernel log and count its kills." },
-  log: { title: "Kernel log", help: "Report on the kernel log source itself." },
+  processes: { title: "Processes", help: "Rank processes in the order the kernel would kill them." },
+  kills: { title: "Kills", help: "Follow the kernel log and count kills." },
+  log: { title: "Kernel log", help: "Report the health of the kernel log source." },
 } as const;
 
 export type CollectorName = keyof typeof collectors;
@@ -28,7 +28,7 @@ export const collectorNames = Object.keys(collectors) as readonly CollectorName[
 
 interface MetricDefinition {
   type: "gauge" | "counter";
-  /** Who adds it: a collector, the scrape itself, or the exporter about its own process. */
+  /** What adds it: a collector, the scrape itself, or the exporter about its own process. */
   collector: CollectorName | "scrape" | "exporter";
   labels: readonly string[];
   /** The values of a label that can take no others. */
@@ -37,7 +37,7 @@ interface MetricDefinition {
   help: string;
 }
 
-/** Whose memory it is; the same labels on every metric that has an owner. */
+/** The owner of the memory; the same labels on every metric that has one. */
 export const ownerLabels = ["cgroup", "unit", "container", "pod", "namespace"] as const;
 
 const stallKinds = ["some", "full"] as const;
@@ -49,19 +49,19 @@ export const catalog = {
     type: "gauge",
     collector: "host",
     labels: [],
-    help: "Memory the kernel manages, from /proc/meminfo field MemTotal.",
+    help: "Total usable memory, from /proc/meminfo field MemTotal.",
   },
   oom_host_memory_available_bytes: {
     type: "gauge",
     collector: "host",
     labels: [],
-    help: "Memory that new work can get without swapping, from /proc/meminfo field MemAvailable.",
+    help: "Memory available to new processes without swapping, from /proc/meminfo field MemAvailable.",
   },
   oom_host_memory_free_bytes: {
     type: "gauge",
     collector: "host",
     labels: [],
-    help: "Memory used for nothing at all, from /proc/meminfo field MemFree.",
+    help: "Unused memory, from /proc/meminfo field MemFree.",
   },
   oom_host_memory_used_bytes: {
     type: "gauge",
@@ -84,19 +84,19 @@ export const catalog = {
         "other",
       ],
     },
-    help: "Where the memory went, from /proc/meminfo and /proc/vmstat field nr_zspages: kinds are disjoint and add up to MemTotal - MemFree; page_cache is Cached + Buffers - Shmem, vmalloc is VmallocUsed - KernelStack, zspages is zram and zswap.",
+    help: "Memory in use by kind, from /proc/meminfo and /proc/vmstat field nr_zspages: kinds are disjoint and add up to MemTotal - MemFree; page_cache is Cached + Buffers - Shmem, vmalloc is VmallocUsed - KernelStack, zspages is zram and zswap.",
   },
   oom_host_swap_total_bytes: {
     type: "gauge",
     collector: "host",
     labels: [],
-    help: "Swap space, from /proc/meminfo field SwapTotal.",
+    help: "Total swap space, from /proc/meminfo field SwapTotal.",
   },
   oom_host_swap_free_bytes: {
     type: "gauge",
     collector: "host",
     labels: [],
-    help: "Swap space not in use, from /proc/meminfo field SwapFree.",
+    help: "Unused swap space, from /proc/meminfo field SwapFree.",
   },
   oom_host_swap_in_bytes_total: {
     type: "counter",
@@ -114,32 +114,32 @@ export const catalog = {
     type: "gauge",
     collector: "host",
     labels: [],
-    help: "Memory the kernel will promise when vm.overcommit_memory is 2, from /proc/meminfo field CommitLimit.",
+    help: "Limit on committed memory, enforced when vm.overcommit_memory is 2, from /proc/meminfo field CommitLimit.",
   },
   oom_host_committed_bytes: {
     type: "gauge",
     collector: "host",
     labels: [],
-    help: "Memory the kernel has promised to processes, from /proc/meminfo field Committed_AS.",
+    help: "Memory committed to processes, from /proc/meminfo field Committed_AS.",
   },
   oom_host_memory_stall_seconds_total: {
     type: "counter",
     collector: "host",
     labels: ["kind"],
     values: { kind: stallKinds },
-    help: "Time in which some or all runnable tasks of the host waited for memory, from /proc/pressure/memory field total.",
+    help: "Time during which some or all non-idle tasks of the host were stalled on memory, from /proc/pressure/memory field total.",
   },
   oom_host_major_faults_total: {
     type: "counter",
     collector: "host",
     labels: [],
-    help: "Page faults that had to read from disk since boot, from /proc/vmstat field pgmajfault.",
+    help: "Page faults since boot that had to read from disk, from /proc/vmstat field pgmajfault.",
   },
   oom_host_direct_reclaim_stalls_total: {
     type: "counter",
     collector: "host",
     labels: [],
-    help: "Allocations that had to reclaim memory themselves since boot, from /proc/vmstat fields allocstall and allocstall_*.",
+    help: "Allocations since boot that had to reclaim memory first (direct reclaim), from /proc/vmstat fields allocstall and allocstall_*.",
   },
   oom_host_sysctl: {
     type: "gauge",
@@ -157,13 +157,13 @@ export const catalog = {
         "vm.watermark_scale_factor",
       ],
     },
-    help: "Kernel settings that decide how memory runs out and who is killed, from /proc/sys/vm.",
+    help: "Kernel settings that control when memory runs out and which process is killed, from /proc/sys/vm.",
   },
   oom_kernel_kills_total: {
     type: "counter",
     collector: "host",
     labels: [],
-    help: "The kernel's own count of out-of-memory kills since boot, host-wide and in cgroups together, from /proc/vmstat field oom_kill.",
+    help: "The kernel's count of out-of-memory kills since boot, host-wide and in cgroups, from /proc/vmstat field oom_kill.",
   },
 
   oom_cgroup_memory_current_bytes: {
@@ -176,19 +176,19 @@ export const catalog = {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "The cgroup's own hard limit, absent where there is none, from memory.max (v1: memory.limit_in_bytes).",
+    help: "The cgroup's own hard limit, absent if there is none, from memory.max (v1: memory.limit_in_bytes).",
   },
   oom_cgroup_memory_high_bytes: {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "Above this the cgroup is throttled and reclaimed, absent where unset, from memory.high (v2 only).",
+    help: "Usage above which the cgroup is throttled and reclaimed, absent if unset, from memory.high (v2 only).",
   },
   oom_cgroup_memory_effective_max_bytes: {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "The tightest memory.max (v1: memory.limit_in_bytes) of the cgroup and its ancestors, at most the host's MemTotal.",
+    help: "The lowest memory.max (v1: memory.limit_in_bytes) of the cgroup and its ancestors, at most the host's MemTotal.",
   },
   oom_cgroup_memory_working_set_bytes: {
     type: "gauge",
@@ -200,25 +200,25 @@ export const catalog = {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "Anonymous memory, which only swap can take back, from memory.stat field anon (v1: total_rss).",
+    help: "Anonymous memory, which can be reclaimed only by swapping, from memory.stat field anon (v1: total_rss).",
   },
   oom_cgroup_memory_file_bytes: {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "Page cache, shared memory included, from memory.stat field file (v1: total_cache).",
+    help: "Page cache including shared memory, from memory.stat field file (v1: total_cache).",
   },
   oom_cgroup_memory_shmem_bytes: {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "Shared memory and tmpfs, which only swap can take back, from memory.stat field shmem (v1: total_shmem).",
+    help: "Shared memory and tmpfs, which can be reclaimed only by swapping, from memory.stat field shmem (v1: total_shmem).",
   },
   oom_cgroup_memory_peak_bytes: {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "The most memory ever charged to the cgroup, from memory.peak, Linux 5.19 (v1: memory.max_usage_in_bytes).",
+    help: "The most memory ever charged to the cgroup, from memory.peak, since Linux 5.19 (v1: memory.max_usage_in_bytes).",
   },
   oom_cgroup_swap_current_bytes: {
     type: "gauge",
@@ -230,54 +230,54 @@ export const catalog = {
     type: "gauge",
     collector: "cgroups",
     labels: ownerLabels,
-    help: "The cgroup's swap limit, absent where there is none, from memory.swap.max (v1: memory.memsw.limit_in_bytes minus memory.limit_in_bytes).",
+    help: "The cgroup's swap limit, absent if there is none, from memory.swap.max (v1: memory.memsw.limit_in_bytes minus memory.limit_in_bytes).",
   },
   oom_cgroup_memory_events_total: {
     type: "counter",
     collector: "cgroups",
     labels: [...ownerLabels, "event"],
     values: { event: ["low", "high", "max", "oom", "oom_kill", "oom_group_kill"] },
-    help: "Events of the cgroup itself, from memory.events.local (before Linux 5.2 memory.events, which counts descendants too; v1: max is memory.failcnt, oom_kill is in memory.oom_control); max and oom only where memory.max is set, high only where memory.high is.",
+    help: "Events of the cgroup itself, from memory.events.local (before Linux 5.2 memory.events, which counts descendants too; v1: max is memory.failcnt, oom_kill is in memory.oom_control); max and oom only if memory.max is set, high only if memory.high is set.",
   },
   oom_cgroup_memory_stall_seconds_total: {
     type: "counter",
     collector: "cgroups",
     labels: [...ownerLabels, "kind"],
     values: { kind: stallKinds },
-    help: "Time in which some or all runnable tasks of the cgroup waited for memory, from memory.pressure field total.",
+    help: "Time during which some or all non-idle tasks of the cgroup were stalled on memory, from memory.pressure field total.",
   },
   oom_cgroup_info: {
     type: "gauge",
     collector: "cgroups",
     labels: ["cgroup", "container_id", "pod_uid", "runtime", "version"],
     values: { version: ["1", "2"] },
-    help: "What the path of a container's or pod's cgroup says of it, always 1; joins other exporters on container_id and pod_uid.",
+    help: "Container and pod identity taken from the cgroup path, always 1; join with other exporters on container_id and pod_uid.",
   },
   oom_cgroups: {
     type: "gauge",
     collector: "cgroups",
     labels: [],
-    help: "Memory cgroups found under the cgroup mount, those left out included.",
+    help: "Memory cgroups found under the cgroup mount, including those left out.",
   },
   oom_cgroups_left_out: {
     type: "gauge",
     collector: "cgroups",
     labels: ["reason"],
     values: { reason: ["filter", "limit", "bytes", "unreadable"] },
-    help: "Memory cgroups without series: excluded by --collector.cgroups.include or .exclude (filter), beyond --collector.cgroups.max (limit), without room in the 16 MB that cgroups may take of a scrape (bytes), or not readable: by this user, or for a path of over 4,096 bytes.",
+    help: "Memory cgroups without series: excluded by --collector.cgroups.include or .exclude (filter), beyond --collector.cgroups.max (limit), beyond the 16 MB that cgroup series may take of a scrape (bytes), or not readable: by the exporter's user, or for a path of over 4,096 bytes (unreadable).",
   },
 
   oom_process_score: {
     type: "gauge",
     collector: "processes",
     labels: ["pid", "comm", ...ownerLabels],
-    help: "The kernel's badness of the processes it would kill first, from /proc/PID/oom_score.",
+    help: "Badness score of the processes the kernel would kill first, from /proc/PID/oom_score.",
   },
   oom_process_score_adj: {
     type: "gauge",
     collector: "processes",
     labels: ["pid", "comm", ...ownerLabels],
-    help: "What was asked for, -1000 (never kill) to 1000 (kill first), from /proc/PID/oom_score_adj.",
+    help: "Configured adjustment of the score, -1000 (never kill) to 1000 (kill first), from /proc/PID/oom_score_adj.",
   },
   oom_process_resident_bytes: {
     type: "gauge",
@@ -302,19 +302,19 @@ export const catalog = {
     type: "gauge",
     collector: "processes",
     labels: [],
-    help: "Processes left out because this user may not read their /proc/PID/oom_score (hidepid, user namespaces).",
+    help: "Processes left out because the exporter's user may not read their /proc/PID/oom_score (hidepid, user namespaces).",
   },
   oom_unkillable_resident_bytes: {
     type: "gauge",
     collector: "processes",
     labels: [],
-    help: "Memory the kernel may not take back by killing, the sum of VmRSS over processes whose oom_score_adj is -1000.",
+    help: "Memory of processes the kernel may not kill, the sum of VmRSS over processes whose oom_score_adj is -1000.",
   },
   oom_next_victim_info: {
     type: "gauge",
     collector: "processes",
     labels: ["scope", "pid", "comm", ...ownerLabels],
-    help: "Whom the kernel would kill next, always 1; scope is host, or the cgroup whose limit would be hit.",
+    help: "The process the kernel would kill next, always 1; scope is host, or the cgroup whose limit would be hit.",
   },
 
   oom_kills_total: {
@@ -322,19 +322,19 @@ export const catalog = {
     collector: "kills",
     labels: ["constraint"],
     values: { constraint: constraints },
-    help: "Processes the kernel killed for want of memory, counted on the kernel log's Killed process lines, by what was short (its constraint).",
+    help: "Out-of-memory kills, counted from the Killed process lines of the kernel log, by constraint (what ran out).",
   },
   oom_workload_kills_total: {
     type: "counter",
     collector: "kills",
     labels: ownerLabels,
-    help: "Processes killed for want of memory by the cgroup they ran in, from the kernel log; kept when the cgroup is gone; cgroup other takes what is beyond 2,000 series.",
+    help: "Out-of-memory kills by the cgroup of the victim, from the kernel log; kept after the cgroup is gone; cgroup other counts what exceeds 2,000 series.",
   },
   oom_command_kills_total: {
     type: "counter",
     collector: "kills",
     labels: ["comm"],
-    help: "Processes killed for want of memory by command name, from the kernel log; comm other takes what is beyond 200 names.",
+    help: "Out-of-memory kills by command name of the victim, from the kernel log; comm other counts what exceeds 200 names.",
   },
   oom_kill_timestamp_seconds: {
     type: "gauge",
@@ -378,7 +378,7 @@ export const catalog = {
     type: "gauge",
     collector: "kills",
     labels: [],
-    help: "Kills of the last hour without a series of their own in oom_kill_timestamp_seconds because it holds at most 100.",
+    help: "Kills of the last hour that have no series in oom_kill_timestamp_seconds because it holds at most 100.",
   },
   oom_last_kill_timestamp_seconds: {
     type: "gauge",
@@ -391,7 +391,7 @@ export const catalog = {
     type: "gauge",
     collector: "kills",
     labels: [],
-    help: "Kills the kernel counted in /proc/vmstat field oom_kill since following began that the log did not show; 0 until a gap has stood for 10 s.",
+    help: "Kills counted in /proc/vmstat field oom_kill that did not appear in the kernel log since the exporter began to follow it; 0 until a gap has lasted for 10 s.",
   },
   oom_no_victim_total: {
     type: "counter",
@@ -403,7 +403,7 @@ export const catalog = {
     type: "gauge",
     collector: "kills",
     labels: [],
-    help: "1 if kill counts and log position survive a restart in --state.directory, 0 if they cannot be kept.",
+    help: "1 if kill counts and log position are saved in --state.directory across restarts, 0 if not.",
   },
   oom_state_save_failures_total: {
     type: "counter",
@@ -415,7 +415,7 @@ export const catalog = {
     type: "counter",
     collector: "kills",
     labels: [],
-    help: "State files in --state.directory that could not be understood and were set aside; what they held is lost.",
+    help: "Corrupt state files in --state.directory that were set aside; the counts in them are lost.",
   },
 
   oom_log_source_up: {
@@ -423,14 +423,14 @@ export const catalog = {
     collector: "log",
     labels: ["source"],
     values: { source: ["file", "kmsg"] },
-    help: "1 if this source of the kernel log is being read, 0 if it cannot be: kills go unseen.",
+    help: "1 if this source of the kernel log can be read, 0 if it cannot and kills may go unseen.",
   },
   oom_log_source_info: {
     type: "gauge",
     collector: "log",
     labels: ["source", "path"],
     values: { source: ["file", "kmsg"] },
-    help: "Which kernel log is read, always 1.",
+    help: "The kernel log that is read, always 1.",
   },
   oom_log_lines_total: {
     type: "counter",
@@ -448,25 +448,25 @@ export const catalog = {
     type: "counter",
     collector: "log",
     labels: [],
-    help: "Times the kernel log file was replaced by another one.",
+    help: "Times the kernel log file was replaced by a new one.",
   },
   oom_log_truncations_total: {
     type: "counter",
     collector: "log",
     labels: [],
-    help: "Times the kernel log file was cut short in place.",
+    help: "Times the kernel log file was truncated in place.",
   },
   oom_log_lost_records_total: {
     type: "counter",
     collector: "log",
     labels: [],
-    help: "Kernel log records known to be lost: /dev/kmsg overruns and sequence gaps, messages the logger says it dropped.",
+    help: "Kernel log records known to be lost: /dev/kmsg overruns and sequence gaps, and messages the log daemon reports as dropped.",
   },
   oom_log_suppressed_dumps_total: {
     type: "counter",
     collector: "log",
     labels: [],
-    help: "Out-of-memory dumps the kernel did not print, from its lines oom_kill_process and dump_header: N callbacks suppressed; kills are counted all the same.",
+    help: "Out-of-memory dumps the kernel did not print, from its lines oom_kill_process and dump_header: N callbacks suppressed; the kills themselves are still counted.",
   },
   oom_log_read_errors_total: {
     type: "counter",
@@ -478,63 +478,63 @@ export const catalog = {
     type: "gauge",
     collector: "log",
     labels: [],
-    help: "When the last kernel log record was written, by its own time stamp, Unix time; when it was read where it has none, as live records of /dev/kmsg; 0 if none was.",
+    help: "Timestamp of the last kernel log record, Unix time; the time of reading if the record has none, as live records of /dev/kmsg; 0 if no record was read.",
   },
   oom_log_unparsed_kills_total: {
     type: "counter",
     collector: "log",
     labels: [],
-    help: "Lines of the kernel log that look like a kill but could not be understood, and were not counted as one.",
+    help: "Lines of the kernel log that look like a kill but could not be parsed, and were not counted.",
   },
 
   oom_scrape_collector_success: {
     type: "gauge",
     collector: "scrape",
     labels: ["collector"],
-    help: "1 if the collector could read what it is for, 0 if it failed, had nothing to read or no time left.",
+    help: "1 if the collector succeeded, 0 if it failed, had nothing to read or ran out of time.",
   },
   oom_scrape_collector_duration_seconds: {
     type: "gauge",
     collector: "scrape",
     labels: ["collector"],
-    help: "How long the collector took in this scrape.",
+    help: "Duration of the collector in this scrape.",
   },
 
   oom_exporter_build_info: {
     type: "gauge",
     collector: "exporter",
     labels: ["version", "revision", "nodeversion"],
-    help: "What is running, always 1.",
+    help: "Version of the exporter and of Node.js, always 1.",
   },
   oom_exporter_anon_bytes: {
     type: "gauge",
     collector: "exporter",
     labels: [],
-    help: "The exporter's own anonymous memory, which only swap can take back, from /proc/self/status field RssAnon.",
+    help: "The exporter's own anonymous memory, from /proc/self/status field RssAnon.",
   },
   oom_exporter_refused_requests_total: {
     type: "counter",
     collector: "exporter",
     labels: [],
-    help: "Requests answered 503 because --web.max-requests others were being served.",
+    help: "Requests answered 503 because --web.max-requests requests were already being served.",
   },
   oom_exporter_refused_connections_total: {
     type: "counter",
     collector: "exporter",
     labels: [],
-    help: "Connections closed or refused to keep room for others: idle, or too slow to take their answer.",
+    help: "Connections closed or refused to make room for others because they were idle or too slow to read the response.",
   },
   oom_exporter_lost_log_lines_total: {
     type: "counter",
     collector: "exporter",
     labels: [],
-    help: "Lines of the exporter's own log that could not be written: disk full, or nobody reads.",
+    help: "Lines of the exporter's own log that could not be written because the disk is full or the pipe is not being read.",
   },
   process_cpu_seconds_total: {
     type: "counter",
     collector: "exporter",
     labels: [],
-    help: "User and system processor time the exporter has spent.",
+    help: "User and system CPU time used by the exporter.",
   },
   process_resident_memory_bytes: {
     type: "gauge",
@@ -552,19 +552,19 @@ export const catalog = {
     type: "gauge",
     collector: "exporter",
     labels: [],
-    help: "File descriptors the exporter holds open, from /proc/self/fd.",
+    help: "Open file descriptors of the exporter, from /proc/self/fd.",
   },
   process_max_fds: {
     type: "gauge",
     collector: "exporter",
     labels: [],
-    help: "File descriptors the exporter may hold open, from /proc/self/limits field Max open files.",
+    help: "Maximum number of open file descriptors, from /proc/self/limits field Max open files.",
   },
   nodejs_heap_size_total_bytes: {
     type: "gauge",
     collector: "exporter",
     labels: [],
-    help: "Size of the JavaScript heap, from process.memoryUsage field heapTotal.",
+    help: "Total size of the JavaScript heap, from process.memoryUsage field heapTotal.",
   },
   nodejs_heap_size_used_bytes: {
     type: "gauge",
