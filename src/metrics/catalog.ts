@@ -17,7 +17,10 @@ export const collectors = {
     help: "Read the host's memory, swap, pressure and kernel kill count.",
   },
   cgroups: { title: "Cgroups", help: "Read the memory of every cgroup." },
-  processes: { title: "Processes", help: "Rank processes in the order the kernel would kill them." },
+  processes: {
+    title: "Processes",
+    help: "Rank processes in the order the kernel would kill them.",
+  },
   kills: { title: "Kills", help: "Follow the kernel log and count kills." },
   log: { title: "Kernel log", help: "Report the health of the kernel log source." },
 } as const;
