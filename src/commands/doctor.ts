@@ -33,7 +33,7 @@ export interface DoctorIo {
 
 const usage = "oom-exporter doctor [FLAGS]";
 const about =
-  "Checks what oom-exporter can read on this machine, and prints the impact and the fix of whatever is missing. Run it as the user and in the container of the exporter, with the same flags. Exit code 1 if kills would go unseen.";
+  "Checks what oom-exporter can read on this machine, and prints the impact and the fix of whatever is missing. Run it as the user and in the container of the exporter, with the same flags. Exits with 1 if kills would go unseen.";
 
 export const doctorFlags = {
   json: { type: "boolean", default: false, help: "Print the checks as JSON." },
@@ -133,7 +133,7 @@ function textOf(checks: readonly Check[], { user, place }: DoctorIo, style: Styl
     if (check.state !== "ok") lines.push("", ...details(check, style));
   }
   const where = { host: "on the host", container: "in a container", pod: "in a pod" }[place];
-  const advice = `Seen as user ${printable(user)} ${where}: what holds for the exporter is what its own user sees, with its flags.`;
+  const advice = `Checked as user ${printable(user)} ${where}. Run doctor as the exporter's user and with its flags to see what the exporter sees.`;
   lines.push("", ...wrap(advice, width).map((line) => style.quiet(line)));
   return `${lines.join("\n")}\n`;
 }
@@ -146,8 +146,8 @@ function firstSentence(checks: readonly Check[], style: Style): string {
   const wanting = checks.filter(({ state }) => state !== "ok").length;
   const rest =
     wanting === 0
-      ? "nothing is missing"
-      : `${wanting} of ${checks.length} checks could be better, below`;
+      ? "all checks passed"
+      : `${wanting} of ${checks.length} checks need attention, see below`;
   return `${style.bold("Kills are seen here")}; ${rest}.`;
 }
 

@@ -41,14 +41,14 @@ export interface ExplainIo {
 
 const usage = "oom-exporter explain [FILE... or -] [FLAGS]";
 const about =
-  "Tells the out-of-memory kills in kernel logs: kern.log, syslog, messages, dmesg, journalctl -k, /dev/kmsg records, compressed too, and what log stores export of them; - is standard input. Without FILE this machine's own log.";
+  "Explains the out-of-memory kills in kernel logs: kern.log, syslog, messages, dmesg, journalctl -k, /dev/kmsg records, compressed or not, and exports from log stores. - is standard input. Without FILE it reads this machine's log.";
 
 export const explainFlags = {
   json: { type: "boolean", default: false, help: "Print one kill as JSON on each line." },
   since: {
     type: "string",
     placeholder: "TIME",
-    help: `Only kills since then: ${sinceForms}.`,
+    help: `Show only kills since then: ${sinceForms}.`,
   },
   help: { type: "boolean", default: false, help: "Print this help and exit." },
 } as const satisfies FlagTable;
@@ -110,11 +110,11 @@ function failureOf(error: Error, name: string | undefined): string {
   const where = name === "-" ? "standard input" : name;
   if (error instanceof UnpackError) return `${where}: ${message}`;
   if (code === "ENOENT")
-    return `${where}: no such file; name a kernel log or give it on standard input (-)`;
+    return `${where}: no such file; pass a kernel log, or - to read standard input`;
   if (code === "EACCES" || code === "EPERM")
-    return `${where}: not readable; run as root or in the group that owns it (often adm)`;
+    return `${where}: permission denied; run as root or in the group that owns it (often adm)`;
   if (code?.startsWith("Z_"))
-    return `${where}: damaged gzip data (${message}); kills before the damage are told`;
+    return `${where}: damaged gzip data (${message}); kills before the damage are shown`;
   return `${where}: ${message}`;
 }
 
@@ -186,7 +186,7 @@ function explainRing(path: string, io: ExplainIo, clock: LogClock, teller: Telle
 /** The bytes of a file, in one buffer that each chunk reuses. */
 function* fileChunks(path: string): Generator<Uint8Array> {
   if (statSync(path).isDirectory()) {
-    throw new Failure(`${path}: is a directory; name a file in it`);
+    throw new Failure(`${path}: is a directory; pass a file in it`);
   }
   const fd = openSync(path, "r");
   try {
@@ -326,7 +326,7 @@ class Teller {
     const places = this.#unparsed.slice(0, 5).map(printable).join(", ");
     const count = this.#unparsed.length;
     this.#stdout.write(
-      `${count} ${count === 1 ? "line looks like a kill and fits" : "lines look like a kill and fit"} no kernel's format: ${places}\n`,
+      `${count} ${count === 1 ? "line looks like a kill but does" : "lines look like a kill but do"} not match any known kernel's format: ${places}\n`,
     );
   }
 

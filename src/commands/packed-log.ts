@@ -72,7 +72,7 @@ async function* unpackedByProgram(
   const end = await ended;
   if (typeof end !== "number") {
     throw new UnpackError(
-      `compressed with ${compression}, and there is no program of that name; install it, or unpack the log first`,
+      `compressed with ${compression}, and that program is not installed; install it, or decompress the log first`,
     );
   }
   if (end !== 0) {

@@ -15,7 +15,7 @@ import { printable } from "../text/printable.ts";
 
 const usage = "oom-exporter [serve] [FLAGS] | oom-exporter explain|victims|doctor [FLAGS]";
 const about =
-  "Prometheus exporter for Linux out-of-memory kills: counts every one, says who was killed and why, and who is next.";
+  "Prometheus exporter for Linux out-of-memory kills: counts every kill, explains which process was killed and why, and shows which is next.";
 /** Never prefixed by --path.rootfs: a container gets it as a device of its own. */
 const kmsgPath = "/dev/kmsg";
 
@@ -80,7 +80,7 @@ function protectionText(scoreAdj: number | undefined): string {
   if (scoreAdj === undefined) return "oom_score_adj: not readable";
   return scoreAdj < 0
     ? `protected from the OOM killer: oom_score_adj ${scoreAdj}`
-    : `not protected from the OOM killer: oom_score_adj ${scoreAdj}, oom-exporter doctor says how`;
+    : `not protected from the OOM killer: oom_score_adj ${scoreAdj}, see oom-exporter doctor`;
 }
 
 /** The first descriptor that systemd hands over, SD_LISTEN_FDS_START of sd_listen_fds(3). */

@@ -38,10 +38,10 @@ export interface VictimsIo {
 
 const usage = "oom-exporter victims [FLAGS]";
 const about =
-  "Ranks the processes of this machine as the kernel would kill them if memory ran out, with the memory that each kill would free.";
+  "Ranks the processes of this machine in the order the kernel would kill them if memory ran out, with the memory each kill would free.";
 
 export const victimsFlags = {
-  json: { type: "boolean", default: false, help: "Print what /api/v1/victims answers." },
+  json: { type: "boolean", default: false, help: "Print the JSON of /api/v1/victims." },
   cgroup: {
     type: "string",
     placeholder: "PATH",
@@ -87,7 +87,7 @@ export function victims(argv: readonly string[], io: VictimsIo): number {
 function failureOf(error: Failure | FileUnavailable): string {
   if (error instanceof Failure) return error.message;
   const { path, reason, message } = error;
-  if (reason === "missing") return `${path}: not there; say where it is mounted with --path.procfs`;
+  if (reason === "missing") return `${path}: not found; pass its mount point with --path.procfs`;
   return reason === "denied" ? `${message}; run as root` : `${message}; see oom-exporter doctor`;
 }
 
@@ -151,8 +151,8 @@ function cgroupAt(
   if (reading !== undefined || path === "/") return reading;
   throw new Failure(
     tree === undefined
-      ? "--cgroup: no memory controller is mounted here; oom-exporter doctor says how to fix that"
-      : `--cgroup=${path}: no such cgroup with memory accounting below ${tree.hierarchy.directory}; systemd-cgls names them`,
+      ? "--cgroup: no memory controller is mounted here; run oom-exporter doctor for the fix"
+      : `--cgroup=${path}: no such cgroup with memory accounting below ${tree.hierarchy.directory}; list them with systemd-cgls`,
   );
 }
 
@@ -192,9 +192,10 @@ function firstSentence({ answer, cgroup }: Seen, style: Style): string {
   const [first] = answer.victims;
   const when = condition(cgroup);
   if (first === undefined) {
-    if (answer.unkillable.count === 0) return `No process is seen in ${printable(answer.scope)}.`;
+    if (answer.unkillable.count === 0)
+      return `No process is visible in ${printable(answer.scope)}.`;
     const then = cgroup === undefined ? "would panic" : "would leave its tasks hanging";
-    return `${when}, the kernel would find ${style.alarm("no process that it may kill")} and ${then}.`;
+    return `${when}, the kernel would find ${style.alarm("no process it may kill")} and ${then}.`;
   }
   const owner = ownerName(first);
   const isOwnName = owner === undefined || owner === first.comm;
@@ -229,7 +230,7 @@ function notes(seen: Seen): string[] {
   const limiting = cgroup?.limitingCgroup;
   if (limiting !== undefined && limiting !== cgroup?.path) {
     notes.push(
-      `At that limit the kernel chooses among all of ${printable(limiting)}: oom-exporter victims --cgroup ${shellWord(printable(limiting))}`,
+      `At that limit the kernel chooses among all processes in ${printable(limiting)}: oom-exporter victims --cgroup ${shellWord(printable(limiting))}`,
     );
   }
   if (panicOnOom > (cgroup === undefined ? 0 : 1)) {
@@ -243,11 +244,13 @@ function notes(seen: Seen): string[] {
   }
   if (denied > 0) {
     notes.push(
-      `Processes that this user may not read, and that are not ranked: ${denied}. Run as root.`,
+      denied === 1
+        ? "1 process is not ranked because this user may not read it. Run as root."
+        : `${denied} processes are not ranked because this user may not read them. Run as root.`,
     );
   } else if (!seesHostInit) {
     notes.push(
-      "Only the processes of this container are seen, not the host's: run on the host, or with its /proc and --path.procfs.",
+      "Only the processes of this container are visible, not the host's: run on the host, or mount its /proc and pass --path.procfs.",
     );
   }
   // A pod's sandbox has no name of its own.
@@ -256,7 +259,7 @@ function notes(seen: Seen): string[] {
   );
   if (nameless.length > 0) {
     notes.push(
-      "Containers shown by their id have no name in the files that this user can read: run as root, or say where the host's / is with --path.rootfs.",
+      "Some containers are shown by id because this user cannot read their names: run as root, or pass the host's / with --path.rootfs.",
     );
   }
   return notes;

@@ -128,7 +128,7 @@ function checkKillCounter(files: HostFiles): Check {
     name,
     state: "missing",
     found: `no oom_kill in /proc/vmstat; this is Linux ${kernel(files)}`,
-    impact: "kills missing from the log go unnoticed",
+    impact: "kills missing from the log are not detected",
     fix: "boot Linux 4.13 or newer",
   };
 }
@@ -161,7 +161,7 @@ function checkCgroups({ files, tree }: Host, pass: CgroupReadings | undefined): 
     return {
       name,
       state: "partial",
-      found: `cgroup ${version} at ${directory}, and no cgroup accounts memory`,
+      found: `cgroup ${version} at ${directory}, but no cgroup has memory accounting`,
       impact: unknown,
       fix: `echo +memory > ${directory}/cgroup.subtree_control`,
     };
@@ -203,7 +203,7 @@ function checkView(
       state: "missing",
       found: error.message,
       impact: "the owner of a kill and the next victim are not known",
-      fix: "say where procfs is mounted with --path.procfs",
+      fix: "pass the mount point of procfs with --path.procfs",
     };
   }
   const { processes, denied } = pass;
@@ -227,8 +227,8 @@ function checkView(
     return {
       name,
       state: "partial",
-      found: `a container's own: ${processes.length} processes, kthreadd is not among them`,
-      impact: "the host's processes and owners are not seen: the next victim may be one of them",
+      found: `the container's own: ${processes.length} processes, without kthreadd`,
+      impact: "the host's processes and owners are not visible: the next victim may be one of them",
       fix: ways[place],
     };
   }
@@ -237,12 +237,12 @@ function checkView(
     return {
       name,
       state: "partial",
-      found: `the host's ${processes.length} processes, ${adrift} of them in cgroups out of sight`,
+      found: `the host's ${processes.length} processes, ${adrift} of them in cgroups that are not visible`,
       impact: "their owners are not known",
       fix: ways[place],
     };
   }
-  return ok(name, `the host's own: ${processes.length} processes, kthreadd in sight`);
+  return ok(name, `the host's own: ${processes.length} processes, including kthreadd`);
 }
 
 function checkPressure(files: HostFiles): Check {
@@ -288,7 +288,7 @@ function checkSwap(meminfo: Meminfo | undefined): Check {
     name,
     state: "partial",
     found: `${bytes(swapTotalBytes)}, ${free}`,
-    impact: "full swap is no swap: the next peak ends in a kill",
+    impact: "no swap is left for the next peak, which may cause a kill",
     fix: "oom-exporter victims, to see which processes hold it",
   };
 }
@@ -320,7 +320,7 @@ function checkPanic(files: HostFiles): Check {
     name,
     state: "partial",
     found: `${value}: panic instead of a kill`,
-    impact: "the host goes down instead of one process, and nothing is left to report it",
+    impact: "the host goes down instead of one process, and nothing can report it",
     fix: "sysctl -w vm.panic_on_oom=0, and remove it from /etc/sysctl.d",
   };
 }
@@ -364,12 +364,12 @@ function checkState({ stateDirectory: path, user, place }: DoctorOptions): Check
     return {
       name,
       state: "partial",
-      found: `${path}: in the container's own layer`,
+      found: `${path}: in the container's writable layer`,
       impact: "a new container starts at 0",
       fix: ways[place],
     };
   }
-  return ok(name, directory === path ? `${path}: writable` : `${path}: can be made`);
+  return ok(name, directory === path ? `${path}: writable` : `${path}: can be created`);
 }
 
 function writeObstacle(directory: string, user: string): string | undefined {
@@ -400,7 +400,7 @@ async function checkAddress(address: ListenAddress): Promise<Check> {
     const serving = await versionServedAt(address);
     if (serving !== undefined) return ok(name, `served by oom-exporter ${serving}`);
     const [found = "", fix = ""] = error.message.split("; ");
-    const impact = "oom-exporter does not start: nothing is seen";
+    const impact = "oom-exporter does not start: kills go unseen";
     return { name, state: "missing", found, impact, fix };
   }
 }

@@ -71,7 +71,7 @@ export function checkRing(ring: Ring, options: LogCheckOptions): Check {
     name: ringName,
     state: "missing",
     found: wordFor(ring.error),
-    impact: "nothing to fall back on where the log file goes blind or has gaps",
+    impact: "no fallback if the log file stops or has gaps",
     fix: ringFix(options),
   };
 }
@@ -103,7 +103,7 @@ export function checkKernelLog(ring: Ring, options: LogCheckOptions): Check {
   return checkFile(source.path, ring, options);
 }
 
-const unseen = "kills go unseen: nothing says who was killed, where and why";
+const unseen = "kills go unseen: which process was killed, where and why";
 
 function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
   const { bootTimeMs, clock, mode } = options;
@@ -124,8 +124,8 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
     return {
       name: logCheckName,
       state: "partial",
-      found: `${path}: no line with a time`,
-      impact: "no proof that the log is written at all",
+      found: `${path}: no line with a timestamp`,
+      impact: "it is not certain that the log is being written",
       fix: restart,
     };
   }

@@ -10,26 +10,26 @@ import { bar, layout, type Site, time } from "./pages.ts";
 
 /** Each cause in words. */
 export const causeTitles: Record<Cause, string> = {
-  manual: "Somebody asked for it",
+  manual: "Requested with SysRq f",
   page_fault: "Memory was not out",
   cpuset_or_node: "A memory node ran out",
-  fragmentation: "Memory was free, but in pieces too small",
-  protected_hog: "What held most may not be killed",
-  kernel_memory: "The kernel itself held most",
-  unaccounted: "Something that the kernel does not count held most",
-  shmem: "Shared memory or tmpfs held most",
+  fragmentation: "Memory was free but fragmented",
+  protected_hog: "Exempt processes held most memory",
+  kernel_memory: "The kernel itself held most memory",
+  unaccounted: "Memory that the kernel does not account for",
+  shmem: "Shared memory or tmpfs held most memory",
   many_small: "Many small processes together",
-  parent_cgroup_limit: "A limit further up was hit",
+  parent_cgroup_limit: "An ancestor's limit was hit",
   cgroup_limit: "It hit its own limit",
   unknown_limit: "A limit was hit, the log does not say whose",
   swap_exhausted: "Memory and swap ran out",
-  memory_hog: "One process held most",
-  host_exhausted: "The host ran out",
-  unknown: "The reason is not known",
+  memory_hog: "One process held most memory",
+  host_exhausted: "The host ran out of memory",
+  unknown: "Unknown cause",
 };
 
 const scopes: Record<Constraint, string> = {
-  none: "The whole host ran out, so the kernel chose among all processes.",
+  none: "The whole host ran out of memory, so the kernel chose among all processes.",
   memcg: "A cgroup reached its limit, so the kernel chose among the processes in it.",
   cpuset:
     "The memory nodes of a cpuset ran out, so the kernel chose among the processes that use them.",
@@ -38,7 +38,7 @@ const scopes: Record<Constraint, string> = {
   unknown: "The log does not say what ran out.",
 };
 
-/** `/kills/:incident`: what happened, why this process, who held the memory, what to do. */
+/** `/kills/:incident`: what happened, why this process, what was using the memory, what to do. */
 export function killPage(kill: Kill, site: Site, nowMs: number): Html {
   const name = commOf(kill);
   const where = workloadName(kill.owner, kill.cgroup);
@@ -53,10 +53,10 @@ ${
   kill.advice.length > 0 &&
   card("What to do", html`<ul class="advice">${kill.advice.map(adviceItem)}</ul>`)
 }
-${card("Why this one", html`<div class="prose">${reasons(kill).map((line) => html`<p>${line}</p>`)}</div>`)}
+${card("Why this process", html`<div class="prose">${reasons(kill).map((line) => html`<p>${line}</p>`)}</div>`)}
 ${tasksCard(kill)}
 ${numbersCard(kill)}
-${card("On record", factTable(origin(kill)))}`;
+${card("Details", factTable(origin(kill)))}`;
   return layout({ title: `${name} was killed`, tone: "alarm", body }, site);
 }
 
@@ -85,8 +85,8 @@ function reasons(kill: Kill): string[] {
     const pid = trigger.pid === null ? "" : ` (pid ${trigger.pid})`;
     lines.push(
       trigger.pid === kill.pid
-        ? `It was its own allocation${size} that could not be met.`
-        : `The allocation${size} that could not be met was made by ${trigger.comm}${pid}.`,
+        ? `Its own allocation${size} triggered the kill.`
+        : `An allocation${size} by ${trigger.comm}${pid} triggered the kill.`,
     );
   }
   lines.push(...rank(kill));
@@ -94,7 +94,7 @@ function reasons(kill: Kill): string[] {
     lines.push(
       oomScoreAdj > 0
         ? `Its oom_score_adj of ${oomScoreAdj} moved it forward in the kernel's ranking.`
-        : `It was chosen although its oom_score_adj of ${oomScoreAdj} protected it.`,
+        : `It was chosen although an oom_score_adj of ${oomScoreAdj} protected it.`,
     );
   }
   if (group !== null) {
@@ -120,11 +120,11 @@ function rank({ pid, tasks }: Kill): string[] {
     return [];
   }
   if (place === 0) {
-    return ["It held more memory than any other that the kernel listed."];
+    return ["It used more memory than any other process in the kernel's list."];
   }
   const why = largest.oomScoreAdj === -1000 ? ", which may not be killed" : "";
   return [
-    `${place} held more, the most of them ${largest.comm} (pid ${largest.pid})${why}: ${bytes(heldBytes(largest))}.`,
+    `${place} used more memory; the largest was ${largest.comm} (pid ${largest.pid})${why}, with ${bytes(heldBytes(largest))}.`,
   ];
 }
 
@@ -138,10 +138,10 @@ function tasksCard(kill: Kill): Html {
   const largest = tasks[0] === undefined ? 0 : heldBytes(tasks[0]);
   if (tasks.length === 0) {
     const why = kill.suppressed
-      ? "The log has no report of this kill. That the process was killed, and what it held, is certain; who else held memory is not known."
+      ? "The log has no report of this kill. The kill and the victim's memory are certain; what else was using memory is unknown."
       : "The log does not list the processes.";
     return card(
-      "Who held the memory",
+      "What was using the memory",
       html`<p${kill.suppressed && html` class="quiet"`}>${why}</p>`,
     );
   }
@@ -151,7 +151,7 @@ function tasksCard(kill: Kill): Html {
     return html`<li><div class="row"><span class="what"><b>${commOf(task)}</b> pid ${task.pid}${isVictim && html` <span class="tag alarm">killed</span>`}${task.oomScoreAdj === -1000 && html` <span class="tag warning">may not be killed</span>`}</span><span class="much">${bytes(held)}, ${percent(held, whole)}</span></div>${bar([{ kind: isVictim ? "alarm" : "plain", bytes: held }], largest, `${percent(held, whole)} of the memory of these processes`)}</li>`;
   });
   return card(
-    "Who held the memory",
+    "What was using the memory",
     html`<ol class="rows">${rows}</ol>`,
     "resident and swapped, largest first",
   );
@@ -174,9 +174,9 @@ function numbersCard({ memory, ...kill }: Kill): Html {
   return card(
     "The numbers",
     known.length === 0
-      ? html`<p>The log gives none.</p>`
+      ? html`<p>The log contains none.</p>`
       : html`<dl class="tiles">${known.map(({ name, size }) => html`<div><dt>${name}</dt><dd>${bytes(size)}</dd></div>`)}</dl>`,
-    "at the kill",
+    "at the time of the kill",
   );
 }
 

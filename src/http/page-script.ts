@@ -1,10 +1,10 @@
 /**
- * What keeps an open page up to date: it fetches the page it stands in and changes what has changed.
- * Its hash stands in the Content-Security-Policy, so it must reach the browser to the byte.
+ * Keeps an open page up to date: fetches the page again and applies the differences.
+ * The Content-Security-Policy contains its hash, so it must reach the browser byte for byte.
  *
- * Nodes that stay are kept, so that focus, scroll position, opened details and a selection of text
- * outlive a change: children are matched by `data-key`, those without one by their order. Only a new
- * answer (`data-topic` of the h1) is announced to a screen reader, not each number that moves.
+ * Existing nodes are kept, so that focus, scroll position, open details and selected text survive an
+ * update: children are matched by `data-key`, those without one by order. A screen reader announces
+ * only a new answer (`data-topic` of the h1), not every changed number.
  */
 export const pageScript = `
 (() => {
@@ -37,7 +37,7 @@ export const pageScript = `
       clearInterval(ticker);
     } catch {
       failures++;
-      if (failures === 1) tellLost();
+      if (failures === 1) showLost();
     }
     isFetching = false;
     if (!document.hidden) {
@@ -46,9 +46,9 @@ export const pageScript = `
   }
 
   function show(fresh) {
-    // A sign-in page of a proxy, say, is no news of the host.
+    // Not the status page, for example a proxy's sign-in page.
     if (find("main h1[data-topic]", fresh) === null) throw new Error("not this page");
-    // Another version of the exporter: what it sends goes with its own style and script.
+    // Another version of the exporter needs its own style and script.
     if (find("style", fresh)?.textContent !== find("style").textContent) return location.reload();
     const topic = find("h1").dataset.topic;
     patch(find("main"), find("main", fresh));
@@ -59,19 +59,19 @@ export const pageScript = `
     if (answer.dataset.topic !== topic) announce(answer.textContent);
   }
 
-  /** Says since when nothing was heard, and counts on until something is. */
-  function tellLost() {
+  /** Shows since when the connection is lost, and how old the data is. */
+  function showLost() {
     const since = new Date().toISOString().slice(11, 19) + " UTC";
     document.body.classList.add("stale");
-    const tell = () => {
+    const update = () => {
       const seconds = Math.round((performance.now() - fetchedMs) / 1000);
       find("#as-of").textContent =
-        "Connection lost since " + since + "; this is how it was " + seconds + " s ago";
+        "Connection lost since " + since + "; data is " + seconds + " s old";
     };
-    tell();
+    update();
     announce(find("#as-of").textContent);
     clearInterval(ticker);
-    ticker = setInterval(tell, 1000);
+    ticker = setInterval(update, 1000);
   }
 
   function announce(text) {
@@ -84,7 +84,7 @@ export const pageScript = `
       if (node.getAttribute(name) !== value) node.setAttribute(name, value);
     }
     for (const { name } of [...node.attributes]) {
-      // Details are opened by the reader.
+      // The reader opens details; keep them open.
       if (!fresh.hasAttribute(name) && name !== "open") node.removeAttribute(name);
     }
     patchChildren(node, fresh);
@@ -120,7 +120,7 @@ export const pageScript = `
     return node?.dataset?.key;
   }
 
-  /** Changes only the letters that differ: a selection of the others stays. */
+  /** Replaces only the characters that differ, to keep a selection of the others. */
   function setText(node, text) {
     const old = node.data;
     if (old === text) return;

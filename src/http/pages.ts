@@ -77,7 +77,7 @@ ${styleElement}
 ${isLive && withoutScript}
 </head>
 <body class="${tone}">
-<a class="skip" href="#main">Skip to the answer</a>
+<a class="skip" href="#main">Skip to content</a>
 <header class="top">
 <a class="brand" href="${basePath}/"><svg class="mark" viewBox="0 0 16 16" aria-hidden="true"><rect width="16" height="16" rx="4"/><path d="M3.5 11.5v-2m3 2v-4m3 4V6m3 5.5v-8"/></svg>oom-exporter</a>
 <span class="host">${hostName}</span>

@@ -55,7 +55,7 @@ function answerSection(
   return html`<section class="answer" aria-labelledby="answer">
 <h1 id="answer" data-topic="${topic}">${lead === undefined ? text : html`<span class="${tone}">${lead}</span>${rest}`}</h1>
 ${detail !== undefined && html`<p class="detail">${withFullStop(detail)}</p>`}
-${kill !== undefined && html`<p><a href="${killPath(kill, site)}">Why this one, and what to do</a></p>`}
+${kill !== undefined && html`<p><a href="${killPath(kill, site)}">Why this process, and what to do</a></p>`}
 ${
   others.length > 0 &&
   html`<ul class="also">${others.map(
@@ -96,7 +96,7 @@ const kindNames: Record<string, string> = {
 function memorySection(view: StatusView): Html {
   const { memory } = view;
   if (memory === undefined) {
-    return html`<section class="card" aria-labelledby="memory"><h2 id="memory">Memory of the host</h2><p>Cannot be read here.</p></section>`;
+    return html`<section class="card" aria-labelledby="memory"><h2 id="memory">Host memory</h2><p>Not available on this host.</p></section>`;
   }
   const { totalBytes, availableBytes } = memory;
   // What the kernel can take back stands last, next to what is free.
@@ -105,7 +105,7 @@ function memorySection(view: StatusView): Html {
     .filter((part) => part.bytes > 0)
     .sort((a, b) => kinds.indexOf(a.kind) - kinds.indexOf(b.kind));
   return html`<section class="card" aria-labelledby="memory">
-<h2 id="memory">Memory of the host</h2>
+<h2 id="memory">Host memory</h2>
 <div class="two">
 <div>
 <p class="big">${bytes(availableBytes)} <small>left of ${bytes(totalBytes)}, ${percent(availableBytes, totalBytes)}</small></p>
@@ -133,7 +133,7 @@ function hourFigure({ lastHour, totalBytes, swapTotalBytes }: HostMemoryView, at
   const memory = lastHour.map((point) => ({ atMs: point.atMs, bytes: point.usedBytes }));
   const swap = lastHour.map((point) => ({ atMs: point.atMs, bytes: point.swapUsedBytes }));
   const lines = [
-    { kind: "memory", name: "Memory that cannot be taken back", points: memory },
+    { kind: "memory", name: "Unreclaimable memory", points: memory },
     ...(swapTotalBytes > 0 ? [{ kind: "swap", name: "Swap in use", points: swap }] : []),
   ];
   return html`<figure>
@@ -155,7 +155,7 @@ function limitsSection({ cgroups, atMs }: StatusView): Html {
   return html`<section class="card" aria-labelledby="limits">
 <h2 id="limits">Closest to their limits</h2>
 ${shown.length === 0 ? html`<p>No cgroup in use has a memory limit.</p>` : list(shown.map((cgroup) => limitRow(cgroup, limitFigure(cgroup, atMs))))}
-${more.length > 0 && html`<details><summary>${more.length} more, further from theirs</summary>${list(more.map((cgroup) => limitRow(cgroup)))}</details>`}
+${more.length > 0 && html`<details><summary>${more.length} more cgroups</summary>${list(more.map((cgroup) => limitRow(cgroup)))}</details>`}
 ${hidden > 0 && html`<p class="note">${hidden} more not shown.</p>`}
 </section>`;
 }
@@ -164,7 +164,7 @@ function limitFigure(cgroup: CgroupView, atMs: number): Html {
   const { lastHour, limitBytes } = cgroup;
   const line = {
     kind: cgroupTone(cgroup),
-    name: `Held by ${cgroupName(cgroup)}`,
+    name: `Memory used by ${cgroupName(cgroup)}`,
     points: lastHour.map((point) => ({ atMs: point.atMs, bytes: point.usedBytes })),
   };
   return html`<figure>${chart({ fromMs: atMs - hourMs, toMs: atMs, limitBytes, lines: [line] })}</figure>`;
@@ -189,7 +189,7 @@ ${bar(
     { kind: "cache", bytes: cacheBytes },
   ],
   limitBytes,
-  `${filled} of the limit is held${cacheBytes === 0 ? "" : `, and ${percent(cacheBytes, limitBytes)} is page cache in use`}`,
+  `${filled} of the limit is unreclaimable${cacheBytes === 0 ? "" : `, and ${percent(cacheBytes, limitBytes)} is page cache in use`}`,
 )}
 </li>`;
 }
@@ -224,8 +224,8 @@ function killsSection({ kills, atMs }: StatusView, site: Site): Html {
   const rows = (part: readonly Kill[]) =>
     html`<ol class="rows">${part.map((kill) => killRow(kill, atMs, site))}</ol>`;
   return html`<section class="card" aria-labelledby="kills">
-<h2 id="kills">Last kills</h2>
-${shown.length === 0 ? html`<p>None is known.</p>` : rows(shown)}
+<h2 id="kills">Latest kills</h2>
+${shown.length === 0 ? html`<p>No kills known.</p>` : rows(shown)}
 ${more.length > 0 && html`<details><summary>${more.length} earlier ${more.length === 1 ? "kill" : "kills"}</summary>${rows(more)}</details>`}
 </section>`;
 }
@@ -238,14 +238,14 @@ function killRow(kill: Kill, atMs: number, site: Site): Html {
 
 function watchSection({ sources, troubles }: StatusView): Html {
   return html`<section class="card" aria-labelledby="watch">
-<h2 id="watch">What is watched</h2>
+<h2 id="watch">Monitoring</h2>
 <ul class="rows">${sources.map(
     (source) =>
       html`<li><span class="state ${source.up ? "calm" : "warning"}">${source.up ? "Reading" : "Not reading"} the kernel log from ${source.path ?? source.name}</span>${source.reason !== undefined && html`<p>${source.reason}</p>`}</li>`,
   )}${sources.length === 0 && html`<li><span class="state warning">No kernel log is read</span></li>`}${troubles.map(
     ({ collector, reason }) =>
       html`<li><span class="state warning">${collector} is missing</span><p>${reason}</p></li>`,
-  )}${troubles.length === 0 && html`<li><span class="state calm">Every collector works</span></li>`}</ul>
+  )}${troubles.length === 0 && html`<li><span class="state calm">All collectors work</span></li>`}</ul>
 </section>`;
 }
 

@@ -7,13 +7,13 @@ import { thresholds } from "./thresholds.ts";
 import type { Refusal, TimeLeft } from "./time-left.ts";
 
 /**
- * - `danger`: a limit is reached within the hour, or next to nothing is left.
+ * - `danger`: a limit is reached within the hour, or almost nothing is left.
  * - `killed`: a process was killed within the last hour.
  * - `tight`: close to a limit, or on the way to one.
  * - `blind`: kills would go unseen, or part of the host cannot be read.
- * - `missed`: the kernel counted kills that its log did not show.
+ * - `missed`: the kernel counted kills that did not appear in its log.
  * - `healthy`: none of these.
- * - `unknown`: none that can be seen, and how much is left cannot be read.
+ * - `unknown`: none of these is visible, and the memory left cannot be read.
  */
 export type FindingState =
   | "danger"
@@ -24,7 +24,7 @@ export type FindingState =
   | "healthy"
   | "unknown";
 
-/** How worrying something is. */
+/** Severity of a finding. */
 export type Tone = "calm" | "warning" | "alarm";
 
 export interface Finding {
@@ -32,20 +32,20 @@ export interface Finding {
   tone: Tone;
   /** Without a full stop at its end. */
   sentence: string;
-  /** What the sentence rests on. */
+  /** The facts behind the sentence. */
   detail?: string;
   /** The kill that the finding is about. */
   kill?: Kill;
-  /** Stays equal while nothing new is to be announced of the finding. */
+  /** Changes only when a screen reader should announce the finding again. */
   topic: string;
 }
 
-/** How far from now a finding lies, ahead or back; absent = it is so all the time. */
+/** Distance of the finding from now, in the past or future; absent for a lasting state. */
 type Dated = Finding & { secondsAway?: number };
 
-/** A kill is news, and what is to come a danger, within this time. */
+/** Kills and forecasts within this time of now are urgent. */
 export const dangerSeconds = 3600;
-/** At this share of a limit hardly any room is left. */
+/** At this share of a limit almost no room is left. */
 const atLimitRatio = 0.95;
 /** Dangers that get a finding each. */
 const dangersListed = 3;
@@ -108,7 +108,7 @@ function hostDanger({ memory, victims }: StatusView): Dated | undefined {
   return {
     state: "danger",
     tone: "alarm",
-    sentence: `In danger: the host has hardly any memory left${next}`,
+    sentence: `In danger: the host has almost no memory left${next}`,
     detail: roomLeft(memory),
     topic: "host",
     secondsAway: 0,
@@ -163,7 +163,7 @@ function cgroupFinding(cgroup: CgroupView): Dated | undefined {
       state: "danger",
       tone: "alarm",
       sentence: `In danger: ${name} reaches ${limit} in ${about(seconds)}${wouldKill(cgroup.nextVictim)}`,
-      detail: `${bytes(heldBytes(cgroup))} held, ${filled} of the limit; ${trend(timeLeft)}`,
+      detail: `${bytes(heldBytes(cgroup))} in use, ${filled} of the limit; ${trend(timeLeft)}`,
       topic: `${cgroup.cgroup} ${about(seconds)}`,
       secondsAway: seconds,
     };
@@ -188,7 +188,7 @@ export function cgroupName({ owner, cgroup }: CgroupView): string {
   return workloadName(owner, cgroup) ?? cgroup;
 }
 
-/** The first of several that are alike, and how many there are. */
+/** The first of several similar findings, with the number of the others. */
 function nearest([first, ...others]: Dated[]): Dated | undefined {
   if (first === undefined || others.length === 0) return first;
   const more = `${others.length} more ${others.length === 1 ? "is" : "are"} close to theirs`;
@@ -207,7 +207,7 @@ function recentKill({ kills, atMs }: StatusView): Dated | undefined {
   const what =
     recent.length === 1
       ? `A process was killed ${when}`
-      : `${recent.length} processes were killed within an hour, the last ${when}`;
+      : `${recent.length} processes were killed in the last hour, the latest ${when}`;
   const owner = workloadName(kill.owner, kill.cgroup);
   const of = owner === undefined ? "" : ` of ${owner}`;
   return {
@@ -221,9 +221,9 @@ function recentKill({ kills, atMs }: StatusView): Dated | undefined {
   };
 }
 
-/** `, at its own limit of 2 GiB`, as far as the log tells. */
+/** `, at its own limit of 2 GiB`; empty if the log does not say. */
 function whatRanOut({ constraint, cause, cgroup, limitCgroup, limitBytes }: Kill): string {
-  if (cause === "manual") return ", because somebody asked the kernel to";
+  if (cause === "manual") return ", requested with SysRq f";
   if (cause === "page_fault") return ", for a page fault while memory was not out";
   if (constraint === "none") return ", when the host ran out of memory";
   if (constraint === "cpuset" || constraint === "memory_policy") {
@@ -242,7 +242,7 @@ function blindness({ sources }: StatusView): Dated | undefined {
   return {
     state: "blind",
     tone: "warning",
-    sentence: "Blind: kills would go unseen, for no kernel log is being read",
+    sentence: "Blind: no kernel log is being read, so kills go unseen",
     detail: sources.find(({ reason }) => reason !== undefined)?.reason,
     topic: "log",
   };
@@ -254,7 +254,7 @@ function unaccounted({ unaccountedKills = 0 }: StatusView): Dated | undefined {
   return {
     state: "missed",
     tone: "warning",
-    sentence: `Missed: the kernel counted ${kills} that its log did not show`,
+    sentence: `Missed: the kernel counted ${kills} that did not appear in its log`,
     topic: kills,
   };
 }
@@ -263,7 +263,7 @@ function blindSpot({ collector, reason }: { collector: string; reason: string })
   return {
     state: "blind",
     tone: "warning",
-    sentence: `Blind in part: ${collector} cannot be read`,
+    sentence: `Partly blind: ${collector} cannot be read`,
     detail: reason,
     topic: collector,
   };
@@ -271,14 +271,12 @@ function blindSpot({ collector, reason }: { collector: string; reason: string })
 
 function allWell({ memory, cgroups, kills, atMs }: StatusView): Finding {
   const last = kills[0] && killTimeMs(kills[0]);
-  const detail =
-    last === undefined ? "No kill is known here" : `The last kill was ${ago(last, atMs)}`;
+  const detail = last === undefined ? "No kills known" : `The last kill was ${ago(last, atMs)}`;
   if (memory === undefined) {
     return {
       state: "unknown",
       tone: "calm",
-      sentence:
-        "No process was killed within the hour; how much memory is left cannot be read here",
+      sentence: "No process was killed in the last hour; the memory left cannot be read",
       detail,
       topic: "unknown",
     };
@@ -297,7 +295,7 @@ function wouldKill(next: { pid: number; comm: string } | undefined): string {
   return next === undefined ? "" : `; the kernel would kill ${commOf(next)} (pid ${next.pid})`;
 }
 
-/** The name that a process gave itself, which may be none. */
+/** The command name of a process, which may be empty. */
 export function commOf({ comm }: { comm: string }): string {
   return comm === "" ? "(no name)" : comm;
 }
@@ -316,11 +314,11 @@ function refusalOf(timeLeft: TimeLeft): Refusal | undefined {
 
 const refusals: Record<Refusal, string | undefined> = {
   plenty_left: undefined,
-  page_cache: "most is page cache, which the kernel takes back first",
-  watched_too_short: "watched for too short a time to tell a trend",
-  fell_back: "it fell back within the hour",
+  page_cache: "mostly page cache, which the kernel reclaims first",
+  watched_too_short: "not watched long enough for a trend",
+  fell_back: "it dropped within the last hour",
   not_growing: "not growing",
-  slowing_down: "growing ever more slowly",
+  slowing_down: "growing more and more slowly",
   no_line: "going up and down",
   far_off: "growing slowly",
 };

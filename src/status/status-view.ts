@@ -12,7 +12,7 @@ export interface HostMemoryView {
   beside: readonly { name: string; bytes: number; detail: string }[];
   swapTotalBytes: number;
   swapFreeBytes: number;
-  /** Oldest first; what only a kill or swap takes back, and what is swapped out. */
+  /** Oldest first; memory that only a kill or swapping frees, and swap in use. */
   lastHour: readonly { atMs: number; usedBytes: number; swapUsedBytes: number }[];
   /** Until memory and swap are used up. */
   timeLeft: TimeLeft;
@@ -21,12 +21,12 @@ export interface HostMemoryView {
 export interface CgroupView {
   cgroup: string;
   owner: Owner;
-  /** Memory in use that reclaim would not simply drop: the working set. */
+  /** The working set: memory in use without inactive page cache. */
   usedBytes: number;
-  /** Of that, what only a kill or swap takes back. */
+  /** The part of it that only a kill or swapping frees. */
   unreclaimableBytes: number | undefined;
   limitBytes: number;
-  /** The ancestor that sets the limit, where it is not the cgroup's own. */
+  /** The ancestor that sets the limit, if it is not the cgroup's own. */
   limitCgroup: string | undefined;
   /** Oldest first. */
   lastHour: readonly UsePoint[];
@@ -36,7 +36,7 @@ export interface CgroupView {
   nextVictim: { pid: number; comm: string } | undefined;
 }
 
-/** What counts against a limit and is not given back: page cache goes before anybody is killed. */
+/** Memory that counts against a limit and cannot be reclaimed; page cache is dropped before a kill. */
 export function heldBytes({ unreclaimableBytes, usedBytes }: CgroupView): number {
   return unreclaimableBytes ?? usedBytes;
 }
@@ -50,9 +50,9 @@ export interface VictimView {
   scoreAdj: number;
   residentBytes: number;
   swapBytes: number;
-  /** What a kill gives back: its own, and that of those that die with it. */
+  /** Memory that a kill frees, including that of the processes that die with it. */
   freesBytes: number;
-  /** Pids of those. */
+  /** Pids of the processes that die with it. */
   diesWith: readonly number[];
 }
 
@@ -65,20 +65,20 @@ export interface LogSourceView {
   reason: string | undefined;
 }
 
-/** What the status page shows. Absent = cannot be read here. */
+/** What the status page shows. Absent = not available on this host. */
 export interface StatusView {
   atMs: number;
   memory: HostMemoryView | undefined;
-  /** Those with a limit: who runs out within the hour first, then the fullest. */
+  /** Cgroups with a limit: those that run out within the hour first, then the fullest. */
   cgroups: readonly CgroupView[];
-  /** The first, in the order in which the kernel would choose them if the host ran out. */
+  /** The first candidates, in the order the kernel would choose them if the host ran out. */
   victims: readonly VictimView[];
   unkillable: { count: number; residentBytes: number } | undefined;
   /** Newest first. */
   kills: readonly Kill[];
-  /** Kills that the kernel counted and the log did not show. */
+  /** Kills that the kernel counted but that did not appear in the log. */
   unaccountedKills: number | undefined;
   sources: readonly LogSourceView[];
-  /** Collectors that did not work in their last pass, and why. */
+  /** Collectors that failed in the last pass, and why. */
   troubles: readonly { collector: string; reason: string }[];
 }

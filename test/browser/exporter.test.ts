@@ -43,8 +43,8 @@ needs(describe, chromiumObstacle)("the page of a running exporter", () => {
     exporter = await startExporter([`--kernel-log.file=${log}`]);
     opened = await openPage(browser, `${exporter.url}/`, {}, ({ clock }) => clock.install());
     const { page, wrongs } = opened;
-    const list = page.getByRole("region", { name: "Last kills" });
-    await list.getByText("None is known.").waitFor();
+    const list = page.getByRole("region", { name: "Latest kills" });
+    await list.getByText("No kills known.").waitFor();
     writeFileSync(log, killLine(4242), { flag: "a" });
     const isThere = async () => {
       await page.clock.runFor(10_000);

@@ -105,11 +105,11 @@ describePage("the page", () => {
     const { page } = await open(states.danger);
     const names = [
       /^In danger: mysql\.service reaches its 2\sGiB limit in about 9\sminutes; the kernel would kill mysqld \(pid\s812\)$/,
-      "Memory of the host",
+      "Host memory",
       "Closest to their limits",
       /^Who dies next/,
-      "Last kills",
-      "What is watched",
+      "Latest kills",
+      "Monitoring",
     ];
     for (const name of names) {
       expect(await page.getByRole("region", { name }).count(), String(name)).toBe(1);
@@ -123,9 +123,9 @@ describePage("the page", () => {
     const pictures = page.getByRole("img");
     const labels = await pictures.evaluateAll((all) => all.map((img) => img.ariaLabel));
     expect(labels).toContain(
-      "Held by mysql.service in the last 20 minutes: from 410 MiB to 1.5 GiB, lowest 410 MiB, highest 1.5 GiB. Limit 2 GiB.",
+      "Memory used by mysql.service in the last 20 minutes: from 410 MiB to 1.5 GiB, lowest 410 MiB, highest 1.5 GiB. Limit 2 GiB.",
     );
-    expect(labels).toContain("75 % of the limit is held, and 5 % is page cache in use");
+    expect(labels).toContain("75 % of the limit is unreclaimable, and 5 % is page cache in use");
     expect(labels.filter((label) => !label)).toEqual([]);
     const next = page.getByRole("row", { name: /^postgres pid 100/ });
     expect(await next.getByRole("rowheader").count()).toBe(1);
@@ -156,10 +156,10 @@ describePage("the page", () => {
       walked.push(at.text);
     }
     expect(walked).toEqual([
-      "Skip to the answer",
+      "Skip to content",
       "oom-exporter",
-      "Why this one, and what to do",
-      "4 more, further from theirs",
+      "Why this process, and what to do",
+      "4 more cgroups",
       "The next 4",
       "java",
       "java",
@@ -177,7 +177,7 @@ describePage("the page", () => {
     expect(await page.evaluate("document.activeElement.id")).toBe("main");
     await page.keyboard.press("Tab");
     expect(await page.evaluate("document.activeElement.textContent")).toBe(
-      "Why this one, and what to do",
+      "Why this process, and what to do",
     );
   });
 
@@ -193,7 +193,7 @@ describePage("the page", () => {
       }),
     );
     expect(await page.locator("main").textContent()).toContain("<script>alert(1)</script>");
-    await page.getByRole("link", { name: "Why this one" }).click();
+    await page.getByRole("link", { name: "Why this process" }).click();
     await page.getByRole("heading", { level: 1, name: /the kernel killed/ }).waitFor();
     expect(wrongs).toEqual([]);
   });
@@ -213,7 +213,7 @@ describePage("the page", () => {
 describePage("the story of a kill", () => {
   it("meets WCAG A and AA, in light and in dark, and fits a phone", async () => {
     const { page, wrongs } = await open(states.killed, { viewport: { width: 320, height: 700 } });
-    await page.getByRole("link", { name: "Why this one" }).click();
+    await page.getByRole("link", { name: "Why this process" }).click();
     await page.getByRole("region", { name: "What to do" }).waitFor();
     expect(await accessibilityFaults(page)).toEqual([]);
     await page.emulateMedia({ colorScheme: "dark" });
@@ -329,7 +329,7 @@ describePage("the page that stays open", () => {
     };
     await page.route(server.url, (route) => route.abort());
     await page.clock.runFor(10_000);
-    const told = /^Connection lost since \d\d:\d\d:\d\d UTC; this is how it was 10 s ago$/;
+    const told = /^Connection lost since \d\d:\d\d:\d\d UTC; data is 10 s old$/;
     await page.locator("#as-of").getByText(told).waitFor();
     expect(await page.getByRole("status").textContent()).toMatch(told);
     expect(await page.getAttribute("body", "class")).toBe("calm stale");

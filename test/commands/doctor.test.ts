@@ -109,13 +109,13 @@ describe("oom-exporter doctor", () => {
     // These three name paths below the test's own directory, and may be cut.
     const text = stdout.replace(/^(ok +(?:kernel log|memory cgroups|state directory)) .*/gm, "$1");
     expect(`\n${text}`).toBe(`
-Kills are seen here; 1 of 13 checks could be better, below.
+Kills are seen here; 1 of 13 checks need attention, see below.
 
 ok       kernel log
 ok       /dev/kmsg                   1 records, the kernel's last just now
 ok       kernel's kill count         oom_kill 3 in /proc/vmstat since boot
 ok       memory cgroups
-ok       view of the host            the host's own: 2 processes, kthreadd in sight
+ok       view of the host            the host's own: 2 processes, including kthreadd
 ok       memory pressure             /proc/pressure/memory
 partial  swap                        none
 ok       vm.overcommit_memory        0: heuristic overcommit
@@ -275,7 +275,7 @@ describe("the kernel log", () => {
     expect(code).toBe(0);
     expect(of("kernel log")).toMatchObject({
       state: "partial",
-      found: "/var/log/kern.log: no line with a time",
+      found: "/var/log/kern.log: no line with a timestamp",
     });
   });
 
@@ -355,7 +355,7 @@ describe("what else is looked at", () => {
     const host = new Host();
     host.write("proc/10", { cgroup: "0::/../../other.scope" });
     expect((await checksOf(host)).of("view of the host")?.found).toContain(
-      "1 of them in cgroups out of sight",
+      "1 of them in cgroups that are not visible",
     );
     host.remove("proc/1");
     expect((await checksOf(host)).of("view of the host")).toMatchObject({
@@ -430,7 +430,7 @@ describe("what else is looked at", () => {
     const host = new Host();
     expect(
       (await checksOf(host, [`--state.directory=${host.state}/a/b`])).of("state directory"),
-    ).toMatchObject({ state: "ok", found: "/state/a/b: can be made" });
+    ).toMatchObject({ state: "ok", found: "/state/a/b: can be created" });
     // root may write everywhere but where no directory is
     const file = host.path("etc/group");
     expect(
@@ -507,6 +507,6 @@ it("exits with 1 where no procfs is at the place that was given", async () => {
   expect(code).toBe(1);
   expect(checks.find(({ name }) => name === "view of the host")).toMatchObject({
     state: "missing",
-    fix: "say where procfs is mounted with --path.procfs",
+    fix: "pass the mount point of procfs with --path.procfs",
   });
 });

@@ -202,7 +202,9 @@ describe("a pasted text", () => {
 describe("a line that looks like a kill in a vendor's words", () => {
   it("is told with its place", async () => {
     const { stdout } = await run([], "[1.000000] lmk: Killed process 12 (a) adj=9 free=7\n");
-    expect(stdout).toContain("1 line looks like a kill and fits no kernel's format: -:1\n");
+    expect(stdout).toContain(
+      "1 line looks like a kill but does not match any known kernel's format: -:1\n",
+    );
   });
 });
 

@@ -336,7 +336,7 @@ describe("explain for people", () => {
     expect(stdout).toBe(
       "No out-of-memory kill in " +
         join(directory, "forged") +
-        ".\n1 line looks like a kill and fits no kernel's format: forged:4\n",
+        ".\n1 line looks like a kill but does not match any known kernel's format: forged:4\n",
     );
   });
 

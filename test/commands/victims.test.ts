@@ -87,7 +87,7 @@ Exempt (oom_score_adj -1000): sshd (pid 702) holds 1.7 MiB, under 1 % of the hos
 
   it("says so where it sees only a container's own processes", () => {
     const { stdout } = run(fixtureHost("container-view"));
-    expect(stdout).toContain("Only the processes of this container are seen, not the host's");
+    expect(stdout).toContain("Only the processes of this container are visible, not the host's");
     expect(run(fixtureHost("v2-systemd")).stdout).not.toContain("Only the processes");
   });
 
@@ -117,7 +117,7 @@ Exempt (oom_score_adj -1000): sshd (pid 702) holds 1.7 MiB, under 1 % of the hos
     addProcess(host, 10, { scoreAdj: -1000, residentKb: 2048 });
     addProcess(host, 11, { scoreAdj: -1000, residentKb: 1024 });
     expect(run(host.roots).stdout.replaceAll("\n", " ")).toBe(
-      "If the host ran out of memory now, the kernel would find no process that it may kill and would panic.  " +
+      "If the host ran out of memory now, the kernel would find no process it may kill and would panic.  " +
         "Exempt (oom_score_adj -1000): 2 processes hold 3 MiB, under 1 % of the host's memory; " +
         "the largest: p10 (pid 10) 2 MiB, p11 (pid 11) 1 MiB. ",
     );
@@ -168,7 +168,7 @@ describe("oom-exporter victims --cgroup", () => {
   it("says so where there is no limit, or nobody in it", () => {
     const host = hostWithLimits();
     const { stdout } = run(host.roots, ["--cgroup=/free"]);
-    expect(stdout.split("\n")[0]).toBe("No process is seen in /free.");
+    expect(stdout.split("\n")[0]).toBe("No process is visible in /free.");
     addProcess(host, 14, { cgroup: "/free" });
     expect(run(host.roots, ["--cgroup=/free"]).stdout).toContain(
       "/free has no limit and runs out only with the host; of its own tasks, the kernel would kill",
@@ -306,7 +306,7 @@ describe("where it cannot tell", () => {
     expect(code).toBe(0);
     expect(stdout).toContain("would kill p10");
     expect(stdout).toContain(
-      "Processes that this user may not read, and that are not ranked: 1. Run as root.",
+      "1 process is not ranked because this user may not read it. Run as root.",
     );
   });
 
@@ -324,7 +324,7 @@ describe("where it cannot tell", () => {
     const { code, stderr } = run({ procfs: "/nowhere", sysfs: "/sys", rootfs: "/" });
     expect(code).toBe(1);
     expect(stderr).toBe(
-      "oom-exporter victims: /nowhere/meminfo: not there; say where it is mounted with --path.procfs\n",
+      "oom-exporter victims: /nowhere/meminfo: not found; pass its mount point with --path.procfs\n",
     );
   });
 

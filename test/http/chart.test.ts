@@ -8,7 +8,7 @@ const minuteMs = 60_000;
 /** An hour with looks at the given minutes, in MiB. */
 function anHour(looks: readonly [minute: number, mebibytes: number][]): Chart {
   const points = looks.map(([minute, mib]) => ({ atMs: minute * minuteMs, bytes: mib * MiB }));
-  const lines = [{ kind: "memory", name: "Held by web", points }];
+  const lines = [{ kind: "memory", name: "Memory used by web", points }];
   return { fromMs: 0, toMs: 60 * minuteMs, limitBytes: 100 * MiB, lines };
 }
 
@@ -86,7 +86,7 @@ describe("a chart in words", () => {
       [21, 60],
     ]);
     const words =
-      "Held by web in the last 42 minutes: from 40 MiB to 60 MiB, lowest 10 MiB, highest 90 MiB. Limit 100 MiB.";
+      "Memory used by web in the last 42 minutes: from 40 MiB to 60 MiB, lowest 10 MiB, highest 90 MiB. Limit 100 MiB.";
     expect(chartInWords(options)).toBe(words);
     expect(chart(options).text).toContain(`role="img" aria-label="${words}"`);
   });
@@ -102,6 +102,6 @@ describe("a chart in words", () => {
   });
 
   it("says that there is nothing yet", () => {
-    expect(chartInWords(anHour([]))).toBe("Held by web: not watched yet. Limit 100 MiB.");
+    expect(chartInWords(anHour([]))).toBe("Memory used by web: not watched yet. Limit 100 MiB.");
   });
 });

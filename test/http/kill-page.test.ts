@@ -22,7 +22,7 @@ describe("the page of a kill", () => {
 
   it("says why it was this one", () => {
     expect(read(aKill())).toContain(
-      "A cgroup reached its limit, so the kernel chose among the processes in it. The limit was its own cgroup&#39;s, 1 GiB. The allocation that could not be met was made by C2 Compiler (pid 4260). It held more memory than any other that the kernel listed.",
+      "A cgroup reached its limit, so the kernel chose among the processes in it. The limit was its own cgroup&#39;s, 1 GiB. An allocation by C2 Compiler (pid 4260) triggered the kill. It used more memory than any other process in the kernel's list.",
     );
   });
 
@@ -40,7 +40,7 @@ describe("the page of a kill", () => {
           { pid: 4242, comm: "java", rssBytes: 1, swapBytes: 0, oomScoreAdj: 0, cgroup: null },
         ],
       },
-      "1 held more, the most of them db (pid 9), which may not be killed: 2 GiB.",
+      "1 used more memory; the largest was db (pid 9), which may not be killed: 2 GiB.",
     ],
     ["a high oom_score_adj", { oomScoreAdj: 900 }, "oom_score_adj of 900 moved it forward"],
     [
@@ -52,7 +52,7 @@ describe("the page of a kill", () => {
     [
       "its own allocation",
       { trigger: { comm: "java", pid: 4242, gfpMask: null, order: 3, oomScoreAdj: null } },
-      "It was its own allocation of 2^3 pages that could not be met.",
+      "Its own allocation of 2^3 pages triggered the kill.",
     ],
     ["an unknown reason", { constraint: "unknown" }, "The log does not say what ran out."],
   ])("names %s", (_, changes, sentence) => {
@@ -102,7 +102,7 @@ describe("the page of a kill", () => {
     );
     expect(text).toContain("the kernel killed (no name) (pid 4242)");
     expect(text).toContain("The log does not say when.");
-    expect(text).toContain("The log gives none.");
+    expect(text).toContain("The log contains none.");
     expect(text).not.toMatch(/null|undefined|NaN/);
   });
 

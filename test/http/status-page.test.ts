@@ -20,7 +20,7 @@ function read(id: string, changes: Partial<StatusView>): string {
 describe("the answer", () => {
   it("stands first, then what it rests on, then what else there is", () => {
     expect(read("answer", { cgroups: [aLeak()] })).toBe(
-      "A process was killed 3 minutes ago: java (pid 4242) of checkout.service, at its own limit of 1 GiB checkout.service used all of its 1 GiB. Why this one, and what to do In danger: mysql.service reaches its 2 GiB limit in about 9 minutes; the kernel would kill mysqld (pid 812). As of 03:47:10 UTC",
+      "A process was killed 3 minutes ago: java (pid 4242) of checkout.service, at its own limit of 1 GiB checkout.service used all of its 1 GiB. Why this process, and what to do In danger: mysql.service reaches its 2 GiB limit in about 9 minutes; the kernel would kill mysqld (pid 812). As of 03:47:10 UTC",
     );
   });
 
@@ -44,14 +44,14 @@ describe("the limits", () => {
       "Closest to their limits mysql.service /shop.slice/mysql.service 1.5 GiB of 2 GiB, 75 % full in about 9 minutes /a 993 MiB of 1 GiB, 97 % not growing /b limit set by /top 205 MiB of 1 GiB, 20 %",
     );
     expect(render({ cgroups })).toContain(
-      'aria-label="20 % of the limit is held, and 70 % is page cache in use"',
+      'aria-label="20 % of the limit is unreclaimable, and 70 % is page cache in use"',
     );
   });
 
   it("open on demand beyond the first", () => {
     const cgroups = Array.from({ length: 120 }, (_, i) => aCgroup(0.5, { cgroup: `/${i}` }));
     const text = read("limits", { cgroups });
-    expect(text).toContain("94 more, further from theirs");
+    expect(text).toContain("94 more cgroups");
     expect(text).toContain("20 more not shown.");
     expect(read("limits", { cgroups: cgroups.slice(0, 6) })).not.toContain("more");
   });
@@ -92,7 +92,7 @@ describe("the status page", () => {
       }),
       site,
     );
-    expect(text).toContain("Cannot be read here.");
+    expect(text).toContain("Not available on this host.");
     expect(text).toContain("No kernel log is read");
     expect(text).toContain("/proc is mounted with hidepid=2");
   });

@@ -34,7 +34,7 @@ describe("a cgroup on its way to its limit", () => {
       tone: "alarm",
       sentence:
         "In danger: mysql.service reaches its 2 GiB limit in about 9 minutes; the kernel would kill mysqld (pid 812)",
-      detail: "1.5 GiB held, 75 % of the limit; growing by 56.8 MiB a minute",
+      detail: "1.5 GiB in use, 75 % of the limit; growing by 56.8 MiB a minute",
       topic: "/shop.slice/mysql.service about 9 minutes",
     });
   });
@@ -99,7 +99,7 @@ describe("a kill", () => {
     [", at a limit", { limitCgroup: null, limitBytes: null }],
     [", when the host ran out of memory", { constraint: "none", limitCgroup: null }],
     [", when its memory node was full", { constraint: "cpuset" }],
-    [", because somebody asked the kernel to", { constraint: "none", cause: "manual" }],
+    [", requested with SysRq f", { constraint: "none", cause: "manual" }],
     ["", { constraint: "unknown" }],
   ])("is told with what ran out: %j", (what, changes) => {
     expect(answer({ kills: [aKill(changes)] }).sentence).toBe(
@@ -110,7 +110,7 @@ describe("a kill", () => {
   it("is told as the last of those within an hour", () => {
     const kills = [killedAgo(2), killedAgo(59), killedAgo(61)];
     expect(answer({ kills }).sentence).toMatch(
-      /^2 processes were killed within an hour, the last 2 minutes ago: java/,
+      /^2 processes were killed in the last hour, the latest 2 minutes ago: java/,
     );
   });
 
@@ -147,7 +147,7 @@ describe("the host", () => {
     expect(answer({ memory, victims: [aVictim()] })).toMatchObject({
       state: "danger",
       sentence:
-        "In danger: the host has hardly any memory left; the kernel would kill postgres (pid 9)",
+        "In danger: the host has almost no memory left; the kernel would kill postgres (pid 9)",
       detail: "512 MiB of 16 GiB left, no swap",
     });
   });
@@ -165,7 +165,7 @@ describe("the host", () => {
       state: "healthy",
       tone: "calm",
       sentence: "Healthy: 10 GiB left, nothing is near its limit",
-      detail: "No kill is known here",
+      detail: "No kills known",
     });
     expect(answer({}).sentence).toBe("Healthy: 10 GiB left, no limit is set");
   });
@@ -181,16 +181,16 @@ describe("what cannot be seen", () => {
   it("is said", () => {
     expect(answer({ sources: [unread] })).toMatchObject({
       state: "blind",
-      sentence: "Blind: kills would go unseen, for no kernel log is being read",
+      sentence: "Blind: no kernel log is being read, so kills go unseen",
       detail: "grant CAP_SYSLOG",
     });
     expect(answer({ unaccountedKills: 2 })).toMatchObject({
       state: "missed",
-      sentence: "Missed: the kernel counted 2 kills that its log did not show",
+      sentence: "Missed: the kernel counted 2 kills that did not appear in its log",
     });
     expect(answer({ troubles: [{ collector: "cgroups", reason: "EACCES" }] })).toMatchObject({
       state: "blind",
-      sentence: "Blind in part: cgroups cannot be read",
+      sentence: "Partly blind: cgroups cannot be read",
       detail: "EACCES",
     });
   });
