@@ -1,9 +1,10 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { patienceMs } from "./exporter-process.ts";
 import prepareRun, { runName } from "./test-run.ts";
 
 const ours = process.env.TMPDIR;
@@ -24,6 +25,15 @@ function runIn(directory: string, name: string): string {
   mkdirSync(path);
   writeFileSync(join(path, "file"), "");
   return path;
+}
+
+/** What has ended stays in /proc until its parent, or whoever adopted it, has heard of it. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
 }
 
 it("has a directory for all that it writes, which goes with it", () => {
@@ -47,7 +57,7 @@ it("removes what a dead run left, and ends what that had started", async () => {
   const [line] = await once(orphan.stdout, "data");
   prepareRun()();
   expect(existsSync(left)).toBe(false);
-  await expect.poll(() => existsSync(`/proc/${Number(line)}`)).toBe(false);
+  await expect.poll(() => isRunning(Number(line)), { timeout: patienceMs }).toBe(false);
 });
 
 it("leaves another run alone that is under way", () => {
