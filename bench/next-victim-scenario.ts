@@ -47,7 +47,7 @@ export interface Machine {
 }
 
 /** `mulberry32`: small, and the same everywhere. */
-function randomFrom(seed: number): () => number {
+export function randomFrom(seed: number): () => number {
   let state = seed | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

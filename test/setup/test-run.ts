@@ -101,7 +101,10 @@ function removeRun(directory: string): void {
   for (const pid of readdirSync("/proc").map(Number)) {
     // The workers of the run that ends are vitest's to end.
     if (Number.isNaN(pid) || parentOf(pid) === process.pid) continue;
-    if (`\0${textOf(`/proc/${pid}/environ`)}`.includes(mark)) kill(pid);
+    const isOurs =
+      `\0${textOf(`/proc/${pid}/environ`)}`.includes(mark) ||
+      rootOf(pid).startsWith(`${directory}/`);
+    if (isOurs) kill(pid);
   }
   remove(directory);
 }
@@ -133,6 +136,14 @@ export function removeCgroup(directory: string): void {
 function parentOf(pid: number): number {
   const stat = textOf(`/proc/${pid}/stat`);
   return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+}
+
+function rootOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/root`);
+  } catch {
+    return "";
+  }
 }
 
 function textOf(path: string): string {
