@@ -264,7 +264,7 @@ export class CgroupDirectory {
     this.#unnamed = 0;
     for (const name of directoriesIn(this.#directory)) {
       const text = typeof name === "string" ? name : textOf(name);
-      // One that is called `\\xff` and one whose name is that byte cannot be told apart.
+      // One that is called `\xff` and one whose name is that byte cannot be told apart.
       if (named.has(text)) this.#unnamed++;
       else named.set(text, name);
     }

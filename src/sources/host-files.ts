@@ -18,7 +18,7 @@ export function pathBelow(directory: FilePath, name: FilePath): FilePath {
   return Buffer.concat([Buffer.from(directory), Buffer.from("/"), Buffer.from(name)]);
 }
 
-/** Bytes as text: those that are not UTF-8 as `\\xff`, as the kernel log prints them. */
+/** Bytes as text: those that are not UTF-8 as `\xff`, as the kernel log prints them. */
 export function textOf(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString();
   let text = "";

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import type { HostFiles } from "./host-files.ts";
 
 /** What the files under the given roots show of the host. */
@@ -16,14 +17,16 @@ export interface HostView {
  * nspawn). Read under the given roots, so that a pod which is given the host's is none.
  */
 export function readHostView(files: HostFiles): HostView {
-  const hidesProcesses = files.textIfReadable(files.procfs("1", "status")) === undefined;
+  // Where there is no procfs, nothing hides it: each reader says that for itself.
+  const isThere = existsSync(files.roots.procfs);
+  const seesInit = files.textIfReadable(files.procfs("1", "status")) !== undefined;
   const second = files.textIfReadable(files.procfs("2", "comm"))?.trim();
   return {
     // Where pid 1 is hidden, so is pid 2.
     isContainer:
-      (!hidesProcesses && second !== "kthreadd") ||
+      (seesInit && second !== "kthreadd") ||
       files.textIfReadable(files.rootfs("run/systemd/container")) !== undefined,
-    hidesProcesses,
+    hidesProcesses: isThere && !seesInit,
   };
 }
 
