@@ -131,10 +131,20 @@ export function subjectAltNames(text: string): string[] {
   for (const [whole, kind, value] of text.matchAll(entries)) {
     if (whole === "") break;
     if (kind === undefined || value === undefined) continue;
-    const name = value.startsWith('"') ? (JSON.parse(value) as string) : value;
+    const name = value.startsWith('"') ? unquoted(value) : value;
+    if (name === undefined) continue;
     names.push(kind === "IP Address" ? shortAddress(name) : name);
   }
   return names;
+}
+
+/** Node.js quotes as JSON does; `undefined` for what is not. */
+function unquoted(text: string): string | undefined {
+  try {
+    return JSON.parse(text) as string;
+  } catch {
+    return undefined;
+  }
 }
 
 /** As Go writes an address: `2001:db8::1` for OpenSSL's `2001:DB8:0:0:0:0:0:1`. */

@@ -25,6 +25,11 @@ describe("subjectAltNames", () => {
     expect(subjectAltNames('othername:"x, DNS:prometheus", DNS:b')).toEqual(["b"]);
   });
 
+  it("passes over a name whose quotes are not JSON", () => {
+    expect(subjectAltNames('URI:"\0", DNS:b')).toEqual(["b"]);
+    expect(subjectAltNames('URI:"\\x", DNS:b')).toEqual(["b"]);
+  });
+
   it("never throws", () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom(...'DNS:a, "\\URIx') }), (text) => {

@@ -1,0 +1,376 @@
+/**
+ * Feeds damaged input to everything that reads what others write, for as long as it is given.
+ *
+ *   npm run fuzz -- SECONDS [--seed=N] [--only=TARGET]
+ *
+ * Damage is done to real logs, saved states, web configurations and requests: bytes changed, cut,
+ * doubled, moved, or taken from elsewhere. What must hold is said at each target. Prints runs and
+ * runs a second of each; what breaks a rule is made small by fast-check and printed, exit code 1.
+ */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import fc from "fast-check";
+import { explain } from "../src/commands/explain.ts";
+import { buildApp } from "../src/http/app.ts";
+import { isAcceptedHost } from "../src/http/host-name.ts";
+import { parseListenAddress } from "../src/http/listeners.ts";
+import { parseKmsgRecord } from "../src/kernel-log/kernel-message.ts";
+import { KillScanner } from "../src/kernel-log/kill-scanner.ts";
+import { utcZone } from "../src/kernel-log/local-time.ts";
+import { KillLedger, type SavedLedger } from "../src/kills/kill-ledger.ts";
+import { StateDirectory } from "../src/sources/state-directory.ts";
+import { readCredentials } from "../src/web-config/basic-auth.ts";
+import { subjectAltNames } from "../src/web-config/server-tls.ts";
+import { parseWebConfig } from "../src/web-config/web-config.ts";
+import { WebConfigError } from "../src/web-config/web-config-error.ts";
+import { aKill, aStatusView } from "../test/http/views.ts";
+
+/** No input of these sizes may take longer: what does is quadratic somewhere. */
+const slowestMs = 2000;
+const nowMs = Date.parse("2026-11-21T04:00:00Z");
+const logs = "test/fixtures/logs";
+const seedBytes = 24 * 1024;
+
+/** The beginnings of real logs, in every format that is read. */
+const logSeeds = readdirSync(logs)
+  .filter((name) => /\.(gz|log)$/.test(name))
+  .map((name) => {
+    const bytes = readFileSync(join(logs, name));
+    const whole = name.endsWith(".gz") ? gunzipSync(bytes) : bytes;
+    const kill = Math.max(0, whole.indexOf("Killed process"));
+    return whole.subarray(Math.max(0, kill - seedBytes / 2), kill + seedBytes / 2);
+  });
+
+const configSeeds = [
+  "tls_server_config:\n  cert_file: a.pem\n  key_file: a.key\n  client_ca_file: ca\n  client_auth_type: RequireAndVerifyClientCert\n  min_version: TLS12\n  cipher_suites:\n  - TLS_AES_128_GCM_SHA256\n  curve_preferences: [X25519]\n",
+  'http_server_config:\n  http2: true\n  headers: {X-Frame-Options: deny, Content-Security-Policy: "a"}\nrate_limit: {interval: 1m30s, burst: 5}\n',
+  "basic_auth_users: &u\n  alice: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG\n<<: *u\n? a : b\n",
+].map((text) => Buffer.from(text));
+
+const requestSeeds = [
+  "/api/v1/kills?since=2h&limit=100&before=aaaa-1-2",
+  "/api/v1/victims?cgroup=/system.slice&top=3",
+  "/metrics?collect[]=host&exclude[]=cgroups",
+  "/kills/0123abcd-1-2",
+  "/api/v1/status",
+  "/-/healthy",
+  "/",
+].map((text) => Buffer.from(text));
+
+const stateSeeds = savedStates();
+
+const tokens = [
+  "Killed process 1 (a)",
+  "oom-kill:constraint=",
+  "Out of memory: ",
+  "invoked oom-killer:",
+  "\n",
+  "\0",
+  "\u001b[",
+  "\u202e",
+  "[    0.000000]",
+  "6,1,1,-;",
+  "{",
+  "}",
+  "[",
+  "]",
+  '"',
+  "\\",
+  "%",
+  "%00",
+  "../",
+  "--",
+  ": ",
+  "- ",
+  "&a ",
+  "*a",
+  "<<",
+  "9999999999999999999",
+  "-1",
+  "\ufeff",
+  "é",
+].map((text) => Buffer.from(text));
+
+interface Damage {
+  kind: "change" | "cut" | "double" | "move" | "insert" | "token" | "end";
+  at: number;
+  length: number;
+  with: number;
+}
+
+const damage: fc.Arbitrary<Damage> = fc.record({
+  kind: fc.constantFrom("change", "cut", "double", "move", "insert", "token", "end"),
+  at: fc.double({ min: 0, max: 1, noNaN: true }),
+  length: fc.nat(400),
+  with: fc.nat(0xffff),
+});
+
+/** A seed, damaged up to eight times. */
+function damaged(seeds: readonly Buffer[]): fc.Arbitrary<Buffer> {
+  return fc
+    .tuple(fc.nat(seeds.length - 1), fc.array(damage, { maxLength: 8 }))
+    .map(([seed, damages]) =>
+      damages.reduce((bytes, each) => apply(bytes, each, seeds), seeds[seed] as Buffer),
+    );
+}
+
+function apply(bytes: Buffer, { kind, at, length, with: value }: Damage, seeds: readonly Buffer[]) {
+  const start = Math.floor(at * bytes.length);
+  const [before, middle, after] = [
+    bytes.subarray(0, start),
+    bytes.subarray(start, start + length),
+    bytes.subarray(start + length),
+  ];
+  switch (kind) {
+    case "change":
+      return Buffer.concat([before, middle.map((byte) => byte ^ (value & 0xff)), after]);
+    case "cut":
+      return Buffer.concat([before, after]);
+    case "double":
+      return Buffer.concat([before, ...Array<Buffer>(1 + (value % 20)).fill(middle), after]);
+    case "move":
+      return Buffer.concat([middle, before, after]);
+    case "insert": {
+      const other = seeds[value % seeds.length] as Buffer;
+      return Buffer.concat([
+        before,
+        other.subarray(start % other.length).subarray(0, length * 4),
+        after,
+      ]);
+    }
+    case "token":
+      return Buffer.concat([before, tokens[value % tokens.length] as Buffer, middle, after]);
+    case "end":
+      return before;
+  }
+}
+
+function savedStates(): Buffer[] {
+  const directory = mkdtempSync(join(tmpdir(), "oom-exporter-fuzz-"));
+  const options = { nowMs: () => nowMs, procfs: "/proc", warn() {}, info() {} };
+  const state = StateDirectory.open(directory, options)?.directory as StateDirectory;
+  const ledger = new KillLedger({ store: state, nowMs });
+  ledger.record({
+    atMs: nowMs,
+    began: { boot: "ab", printkMicros: 1 },
+    notes: { firstStartMs: nowMs },
+  });
+  state.compact(() => ledger.snapshot());
+  ledger.record({ atMs: nowMs, notes: { firstStartMs: nowMs + 1 } });
+  state.close();
+  const files = ["state.json", "journal.ndjson"].map((name) => readFileSync(join(directory, name)));
+  rmSync(directory, { recursive: true });
+  return files;
+}
+
+/** What must hold, for one input; throws where it does not. */
+interface Target {
+  input: fc.Arbitrary<unknown>;
+  holds(input: never): unknown;
+}
+
+const asRequest = { method: fc.constantFrom("GET", "HEAD", "POST", "PUT", "TRACE", "QUERY") };
+const headerText = fc.string({ maxLength: 60 });
+
+const app = buildApp({
+  hostName: "web-03",
+  hostNames: ["web-03"],
+  scraper: { collectorNames: ["host", "cgroups"], scrape: async () => Buffer.from("a 1\n") },
+  isReady: () => true,
+  kills: () => [aKill()],
+  victims: ({ cgroup }) => (cgroup === undefined ? { scope: "host", victims: [] } : undefined),
+  status: () => ({}),
+  statusView: () => aStatusView(),
+  now: () => nowMs,
+  onRefused() {},
+  onError(error) {
+    throw error;
+  },
+});
+
+const state = mkdtempSync(join(tmpdir(), "oom-exporter-fuzz-"));
+const files = ["state.json", "journal.ndjson"] as const;
+
+const targets: Record<string, Target> = {
+  // Never throws, and prints one JSON value a line that no terminal obeys.
+  "log, as explain reads it": {
+    input: damaged(logSeeds),
+    async holds(bytes: Buffer) {
+      for (const line of await explained(bytes, [bytes.length])) {
+        JSON.parse(line);
+        if (/[\p{Cc}\p{Cf}]/u.test(line)) throw new Error(`unprintable: ${line}`);
+      }
+    },
+  },
+  // The same kills, however the bytes come.
+  "line and report, as they come in": {
+    input: fc.tuple(damaged(logSeeds), fc.array(fc.nat(seedBytes), { maxLength: 6 })),
+    holds([bytes, cuts]: [Buffer, number[]]) {
+      const [whole, inParts] = [scanned(bytes, []), scanned(bytes, cuts)];
+      if (JSON.stringify(whole) !== JSON.stringify(inParts)) {
+        throw new Error(
+          `cut at ${cuts}: ${JSON.stringify(inParts)} instead of ${JSON.stringify(whole)}`,
+        );
+      }
+    },
+  },
+  "record of /dev/kmsg": {
+    input: damaged([
+      Buffer.from("6,339,5140900,-,caller=T1;usb 1-1: new device\n SUBSYSTEM=usb\n"),
+    ]),
+    holds: (bytes: Buffer) => parseKmsgRecord(bytes.toString("latin1")),
+  },
+  // Opens, or sets aside with a warning; the ledger takes what is left.
+  "state files": {
+    input: fc.tuple(...stateSeeds.map((seed) => damaged([seed, ...stateSeeds]))),
+    holds(contents: Buffer[]) {
+      rmSync(state, { recursive: true, force: true });
+      mkdirSync(state);
+      for (const [index, name] of files.entries()) {
+        writeFileSync(join(state, name), contents[index] as Buffer);
+      }
+      const options = { nowMs: () => nowMs, procfs: "/proc", warn() {}, info() {} };
+      const opened = StateDirectory.open(state, options);
+      new KillLedger({ saved: opened?.saved as SavedLedger | undefined, nowMs });
+      opened?.directory.close();
+    },
+  },
+  // Taken, or refused in one line that names where.
+  "web configuration": {
+    input: damaged(configSeeds),
+    holds(bytes: Buffer) {
+      try {
+        parseWebConfig(bytes.toString(), (name) => name);
+      } catch (error) {
+        if (!(error instanceof WebConfigError)) throw error;
+        if (!/^line \d+: [^\n]+$/.test(error.message)) throw new Error(`message: ${error.message}`);
+      }
+    },
+  },
+  // Never answers 500, and always something.
+  "URL, method and headers": {
+    input: fc.record({
+      url: damaged(requestSeeds),
+      ...asRequest,
+      host: headerText,
+      accept: headerText,
+      timeout: headerText,
+    }),
+    async holds(request: {
+      url: Buffer;
+      method: "GET";
+      host: string;
+      accept: string;
+      timeout: string;
+    }) {
+      const url = request.url.toString("latin1").replace(/[^\x21-\x7e]/g, "%");
+      const headers = {
+        host: request.host,
+        accept: request.accept,
+        "accept-encoding": request.accept,
+        "x-prometheus-scrape-timeout-seconds": request.timeout,
+      };
+      const path = url.startsWith("/") ? url : `/${url}`;
+      const answer = await app
+        .inject({ method: request.method, url: { pathname: path } as never, headers })
+        .catch((error: Error) => {
+          // The injector itself refuses what is no URL; a server's parser does, too.
+          if (error.message.includes("Invalid URL")) return undefined;
+          throw error;
+        });
+      if (answer !== undefined && answer.statusCode >= 500)
+        throw new Error(`${answer.statusCode} ${path}`);
+    },
+  },
+  "host, address, credentials, names of a certificate": {
+    input: fc.string({ unit: "binary" }),
+    holds(text: string) {
+      isAcceptedHost(text, ["web-03"]);
+      parseListenAddress(text);
+      readCredentials(text);
+      readCredentials(`Basic ${Buffer.from(text).toString("base64")}`);
+      subjectAltNames(text);
+      subjectAltNames(`DNS:${text}, URI:"${text}"`);
+    },
+  },
+};
+
+async function explained(bytes: Buffer, ends: number[]): Promise<string[]> {
+  let stdout = "";
+  const stdin = (async function* () {
+    let from = 0;
+    for (const end of ends) {
+      if (end > from) yield bytes.subarray(from, end);
+      from = end;
+    }
+  })();
+  await explain(["--json", "-"], {
+    stdout: { write: (text) => (stdout += text) },
+    stderr: { write() {} },
+    stdin,
+    clock: () => nowMs,
+    rootfs: "/nonexistent",
+    env: {},
+  });
+  return stdout.split("\n").filter((line) => line !== "");
+}
+
+function scanned(bytes: Buffer, cuts: number[]): unknown[] {
+  const events: unknown[] = [];
+  const clock = { nowMs: () => nowMs, zone: utcZone };
+  const scanner = new KillScanner({ clock, losses: true, firstLine: 1 }, (event) =>
+    events.push(event),
+  );
+  let from = 0;
+  for (const end of [...[...cuts].sort((a, b) => a - b), bytes.length]) {
+    // The scanner keeps no chunk: the sender may reuse it.
+    if (end > from) scanner.push(Buffer.from(bytes.subarray(from, end)));
+    from = Math.max(from, end);
+  }
+  scanner.endOfInput();
+  return events;
+}
+
+const [, , , secondsText = "60", ...flags] = process.argv;
+const option = (name: string) =>
+  flags.find((flag) => flag.startsWith(`--${name}=`))?.slice(name.length + 3);
+const seed = Number(option("seed") ?? Date.now() & 0x7fffffff);
+const chosen = Object.entries(targets).filter(([name]) => name.includes(option("only") ?? ""));
+const eachMs = (Number(secondsText) * 1000) / chosen.length;
+let failed = false;
+
+console.log(`seed ${seed}, ${Math.round(eachMs / 1000)} s for each of ${chosen.length} targets`);
+for (const [name, { input, holds }] of chosen) {
+  const begun = performance.now();
+  let slowestSeenMs = 0;
+  const property = fc.asyncProperty(input, async (value) => {
+    const startMs = performance.now();
+    await holds(value as never);
+    const tookMs = performance.now() - startMs;
+    slowestSeenMs = Math.max(slowestSeenMs, tookMs);
+    if (tookMs > slowestMs) throw new Error(`took ${Math.round(tookMs)} ms`);
+  });
+  const result = await fc.check(property, {
+    seed,
+    numRuns: Number.MAX_SAFE_INTEGER,
+    interruptAfterTimeLimit: eachMs,
+  });
+  const seconds = (performance.now() - begun) / 1000;
+  const runs = `${result.numRuns} runs, ${Math.round(result.numRuns / seconds)} a second, slowest ${Math.round(slowestSeenMs)} ms`;
+  if (result.failed) {
+    failed = true;
+    const [value] = result.counterexample ?? [];
+    const shown = JSON.stringify(value, (_key, part) =>
+      part?.type === "Buffer" ? Buffer.from(part.data).toString("latin1") : part,
+    );
+    console.log(
+      `FAILED  ${name}: ${runs}\n  ${String(result.errorInstance)}\n  path ${result.counterexamplePath}\n  ${shown?.slice(0, 4000)}`,
+    );
+  } else {
+    console.log(`held    ${name}: ${runs}`);
+  }
+}
+rmSync(state, { recursive: true, force: true });
+process.exitCode = failed ? 1 : 0;
