@@ -92,6 +92,8 @@ const runtimeOfPrefix = new Map([
 /** Who names a container `<64 hex>` below a directory of that name. */
 const runtimeOfParent = new Map([
   ["docker", "docker"],
+  // Builders of docker buildx, below /docker/buildx.
+  ["buildx", "docker"],
   ["k8s.io", "containerd"],
   ["moby", "docker"],
   ["default", "containerd"],

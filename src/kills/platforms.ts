@@ -414,7 +414,9 @@ const rows: readonly Row[] = [
     source: "https://docs.docker.com/build/builders/drivers/docker-container/",
     example: `/docker/${"0123456789ab".padEnd(64, "d")}`,
     exampleNames: { container: "buildx_buildkit_builder0" },
-    fits: (at) => isDocker(at) && (at.owner.container ?? "").startsWith("buildx_buildkit_"),
+    fits: (at) =>
+      (isDocker(at) && (at.owner.container ?? "").startsWith("buildx_buildkit_")) ||
+      isContainer(at, "", ["buildx"]),
     raise: (at) => [
       {
         text: "The container is a builder of docker buildx, so an image build died. If builds need more, make the builder again with a larger limit, or build fewer stages at a time (max-parallelism):",

@@ -70,6 +70,7 @@ const shapes: Record<string, [path: string, owner: Partial<Owner>][]> = {
     [`/docker/${nested}/docker/${id}`, docker],
     [`/docker/${id}/system.slice/cron.service`, { ...docker, unit: "cron.service" }],
     ["/docker/buildx/0123", {}],
+    [`/docker/buildx/${id}`, docker],
   ],
   containerd: [
     [`/system.slice:cri-containerd:${id}`, containerd],

@@ -79,6 +79,10 @@ describe("the limit is raised by half, in the platform's own way", () => {
       { container: "buildx_buildkit_ci0" },
     ],
     [
+      `/docker/buildx/${id}`,
+      "docker buildx create --use --driver docker-container --driver-opt memory=1536m",
+    ],
+    [
       `/machine.slice/libpod-${id}.scope/container`,
       "podman update --memory 1536m --memory-swap 1536m web",
       { container: "web" },
