@@ -132,4 +132,3 @@ export function licenceTexts({ packages }: Bundle): string {
   const parts = [...byText].map(([text, names]) => `${names.join(", ")}\n${rule}\n\n${text}\n`);
   return `The program contains code of these packages.\n\n${parts.join(`\n${rule}\n`)}`;
 }
-

@@ -147,7 +147,7 @@ function firstSentence(checks: readonly Check[], style: Style): string {
   const rest =
     wanting === 0
       ? "all checks passed"
-      : `${wanting} of ${checks.length} checks need attention, see below`;
+      : `${wanting} of ${checks.length} checks ${wanting === 1 ? "needs" : "need"} attention, see below`;
   return `${style.bold("Kills are seen here")}; ${rest}.`;
 }
 

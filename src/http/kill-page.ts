@@ -124,7 +124,7 @@ function rank({ pid, tasks }: Kill): string[] {
   }
   const why = largest.oomScoreAdj === -1000 ? ", which may not be killed" : "";
   return [
-    `${place} used more memory; the largest was ${largest.comm} (pid ${largest.pid})${why}, with ${bytes(heldBytes(largest))}.`,
+    `${place} ${place === 1 ? "process" : "processes"} used more memory; the largest was ${largest.comm} (pid ${largest.pid})${why}, with ${bytes(heldBytes(largest))}.`,
   ];
 }
 

@@ -109,7 +109,7 @@ describe("oom-exporter doctor", () => {
     // These three name paths below the test's own directory, and may be cut.
     const text = stdout.replace(/^(ok +(?:kernel log|memory cgroups|state directory)) .*/gm, "$1");
     expect(`\n${text}`).toBe(`
-Kills are seen here; 1 of 13 checks need attention, see below.
+Kills are seen here; 1 of 13 checks needs attention, see below.
 
 ok       kernel log
 ok       /dev/kmsg                   1 records, the kernel's last just now
@@ -130,8 +130,8 @@ swap: partial
   Impact  no room to swap at a peak: kills come early and without warning
   Fix     fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile
 
-Seen as user oom-exporter on the host: what holds for the exporter is what its own user sees, with
-its flags.
+Checked as user oom-exporter on the host. Run doctor as the exporter's user and with its flags to
+see what the exporter sees.
 `);
   });
 

@@ -22,7 +22,7 @@ describe("the page of a kill", () => {
 
   it("says why it was this one", () => {
     expect(read(aKill())).toContain(
-      "A cgroup reached its limit, so the kernel chose among the processes in it. The limit was its own cgroup&#39;s, 1 GiB. An allocation by C2 Compiler (pid 4260) triggered the kill. It used more memory than any other process in the kernel's list.",
+      "A cgroup reached its limit, so the kernel chose among the processes in it. The limit was its own cgroup&#39;s, 1 GiB. An allocation by C2 Compiler (pid 4260) triggered the kill. It used more memory than any other process in the kernel&#39;s list.",
     );
   });
 
@@ -40,13 +40,13 @@ describe("the page of a kill", () => {
           { pid: 4242, comm: "java", rssBytes: 1, swapBytes: 0, oomScoreAdj: 0, cgroup: null },
         ],
       },
-      "1 used more memory; the largest was db (pid 9), which may not be killed: 2 GiB.",
+      "1 process used more memory; the largest was db (pid 9), which may not be killed, with 2 GiB.",
     ],
     ["a high oom_score_adj", { oomScoreAdj: 900 }, "oom_score_adj of 900 moved it forward"],
     [
       "a low oom_score_adj",
       { oomScoreAdj: -500 },
-      "although its oom_score_adj of -500 protected it",
+      "although an oom_score_adj of -500 protected it",
     ],
     ["a group", { group: "/job" }, "memory.oom.group is set on /job"],
     [

@@ -68,7 +68,7 @@ describe("a cgroup close to its limit without a time", () => {
   it.each<[Refusal, number, string, string | undefined]>([
     ["no_line", 0.96, "alarm", "Going up and down"],
     ["not_growing", 0.96, "warning", "Not growing"],
-    ["watched_too_short", 0.91, "warning", "Watched for too short a time to tell a trend"],
+    ["watched_too_short", 0.91, "warning", "Not watched long enough for a trend"],
   ])("%s at %d is told as %s", (refused, share, tone, detail) => {
     const found = answer({ cgroups: [aCgroup(share, { timeLeft: { refused } })] });
     expect(found).toMatchObject({ state: "tight", tone, detail });
