@@ -41,7 +41,15 @@ export class HostCollector implements Collector {
     ] as const;
     for (const [metric, value] of gauges) if (value !== undefined) sink.add(metric, value, {});
     const use = memoryUse(meminfo, this.#pages(vmstat.zspages));
+    // A kind that this kernel does not tell is part of `other`.
+    const untold = {
+      percpu: meminfo.percpuBytes === undefined,
+      vmalloc: meminfo.vmallocUsedBytes === undefined,
+      zspages: vmstat.zspages === undefined,
+      balloon: meminfo.balloonBytes === undefined,
+    };
     for (const kind of catalog.oom_host_memory_used_bytes.values.kind) {
+      if (kind in untold && untold[kind as keyof typeof untold]) continue;
       sink.add("oom_host_memory_used_bytes", use[kind], { kind });
     }
     const stalls = [

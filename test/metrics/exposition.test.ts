@@ -20,15 +20,15 @@ function sampleSet(): Samples {
 describe("renderExposition", () => {
   it("prints text 0.0.4 in the order of the catalog", async () => {
     expect(await renderExposition(sampleSet(), "text")).toMatchInlineSnapshot(`
-      "# HELP oom_host_memory_stall_seconds_total Time in which some or all runnable tasks of the host waited for memory, from /proc/pressure/memory field total.
+      "# HELP oom_host_memory_stall_seconds_total Time during which some or all non-idle tasks of the host were stalled on memory, from /proc/pressure/memory field total.
       # TYPE oom_host_memory_stall_seconds_total counter
       oom_host_memory_stall_seconds_total{kind="some"} 0.25
 
-      # HELP oom_kernel_kills_total The kernel's own count of out-of-memory kills since boot, host-wide and in cgroups together, from /proc/vmstat field oom_kill.
+      # HELP oom_kernel_kills_total The kernel's count of out-of-memory kills since boot, host-wide and in cgroups, from /proc/vmstat field oom_kill.
       # TYPE oom_kernel_kills_total counter
       oom_kernel_kills_total 3
 
-      # HELP oom_cgroup_memory_max_bytes The cgroup's own hard limit, absent where there is none, from memory.max (v1: memory.limit_in_bytes).
+      # HELP oom_cgroup_memory_max_bytes The cgroup's own hard limit, absent if there is none, from memory.max (v1: memory.limit_in_bytes).
       # TYPE oom_cgroup_memory_max_bytes gauge
       oom_cgroup_memory_max_bytes{cgroup="/",unit="",container="",pod="",namespace=""} +Inf
       oom_cgroup_memory_max_bytes{cgroup="/web",unit="",container="",pod="",namespace=""} 536870912
@@ -38,13 +38,13 @@ describe("renderExposition", () => {
 
   it("prints OpenMetrics 1.0 with _total on the sample only and an end mark", async () => {
     expect(await renderExposition(sampleSet(), "openmetrics")).toMatchInlineSnapshot(`
-      "# HELP oom_host_memory_stall_seconds Time in which some or all runnable tasks of the host waited for memory, from /proc/pressure/memory field total.
+      "# HELP oom_host_memory_stall_seconds Time during which some or all non-idle tasks of the host were stalled on memory, from /proc/pressure/memory field total.
       # TYPE oom_host_memory_stall_seconds counter
       oom_host_memory_stall_seconds_total{kind="some"} 0.25
-      # HELP oom_kernel_kills The kernel's own count of out-of-memory kills since boot, host-wide and in cgroups together, from /proc/vmstat field oom_kill.
+      # HELP oom_kernel_kills The kernel's count of out-of-memory kills since boot, host-wide and in cgroups, from /proc/vmstat field oom_kill.
       # TYPE oom_kernel_kills counter
       oom_kernel_kills_total 3
-      # HELP oom_cgroup_memory_max_bytes The cgroup's own hard limit, absent where there is none, from memory.max (v1: memory.limit_in_bytes).
+      # HELP oom_cgroup_memory_max_bytes The cgroup's own hard limit, absent if there is none, from memory.max (v1: memory.limit_in_bytes).
       # TYPE oom_cgroup_memory_max_bytes gauge
       oom_cgroup_memory_max_bytes{cgroup="/",unit="",container="",pod="",namespace=""} +Inf
       oom_cgroup_memory_max_bytes{cgroup="/web",unit="",container="",pod="",namespace=""} 536870912
