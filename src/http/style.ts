@@ -116,6 +116,7 @@ figcaption{display:flex;flex-wrap:wrap;gap:.1rem 1rem;justify-content:space-betw
 .rows>li:last-child{padding-bottom:0}
 .row{display:flex;flex-wrap:wrap;align-items:baseline;gap:.1rem .9rem}
 .row .what{flex:1 1 14rem;min-width:0;overflow-wrap:anywhere}
+.rows li>*{min-width:0;overflow-wrap:anywhere}
 .what b,.name{font-weight:600}
 .row .much{color:var(--muted);font-size:.9375rem}
 .rows .bar{margin-top:.55rem}
