@@ -1,4 +1,4 @@
-// Prints what Alertmanager's webhooks bring, for docker/compose.yaml: a pager for trying things out.
+// The demo pager of docker/compose.yaml: prints the alerts in Alertmanager's webhooks.
 import { createServer } from "node:http";
 
 const port = 10139;
