@@ -7,10 +7,10 @@ export function alertsPage(rules: readonly Rule[]): string {
   return [
     "# Alerts",
     "",
-    "<!-- Generated from prometheus-rules/ by `npm run docs`; change it there. -->",
+    "<!-- Generated from prometheus-rules/ by `npm run docs`; do not edit. -->",
     "",
-    `${names.size} alerts. critical pages, warning opens a ticket, info is context. Where an alert has two`,
-    "severities, Alertmanager inhibits the lesser.",
+    `${names.size} alerts. critical pages, warning opens a ticket, info is context. If an alert has two`,
+    "severities, Alertmanager inhibits the lower.",
     "",
     "Load `prometheus-rules/recording.yml` and `prometheus-rules/alerts.yml` into Prometheus 2.42 or newer as",
     "they are, and scrape with `honor_labels: true`. `docker/prometheus.yml` and `docker/alertmanager.yml` are",

@@ -23,7 +23,7 @@ const shared = {
   entryPoints: ["src/main.ts"],
   bundle: true,
   minify: true,
-  // Names of classes and functions stand in error messages and stack traces.
+  // Error messages and stack traces show names of classes and functions.
   keepNames: false,
   platform: "node",
   target: "node20",
@@ -31,7 +31,7 @@ const shared = {
   logLevel: "warning",
 };
 
-/** A program that starts meanwhile finds the old file or the new one, never none. */
+/** A program that starts during a build finds the old file or the new one, never none. */
 async function replace(name, format) {
   const { outputFiles } = await build({ ...shared, ...format, write: false });
   const written = `${outdir}/${name}.${process.pid}`;
@@ -42,12 +42,12 @@ async function replace(name, format) {
 mkdirSync(outdir, { recursive: true });
 await replace("oom-exporter.mjs", {
   format: "esm",
-  // Packages in CommonJS form ask for Node.js' own modules by `require`.
+  // CommonJS packages load Node.js' own modules by `require`.
   banner: {
     js: 'import{createRequire as makeRequire}from"node:module";const require=makeRequire(import.meta.url);',
   },
 });
-// The thread that compares passwords, where some are configured.
+// The thread that checks passwords, if any are configured.
 await replace("bcrypt-thread.mjs", {
   entryPoints: ["src/web-config/bcrypt-thread.ts"],
   format: "esm",

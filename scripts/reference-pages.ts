@@ -11,7 +11,7 @@ import {
   ownerLabels,
 } from "../src/metrics/catalog.ts";
 
-const generated = "<!-- Generated from the code by `npm run docs`; change it there. -->";
+const generated = "<!-- Generated from the code by `npm run docs`; do not edit. -->";
 
 /** docs/metrics.md, from the catalog. */
 export function metricsPage(): string {
@@ -34,9 +34,9 @@ export function metricsPage(): string {
     "",
     generated,
     "",
-    `*owner* stands for the labels ${ownerLabels.map((label) => `\`${label}\``).join(", ")}: always there, empty where they are not known.`,
+    `*owner* means the labels ${ownerLabels.map((label) => `\`${label}\``).join(", ")}: always present, empty if unknown.`,
     "They collide with target labels of the same name, so scrape with `honor_labels: true`.",
-    "A metric that the kernel or this user's rights do not offer is absent, never 0.",
+    "A metric that this kernel does not provide, or that the exporter's user may not read, is absent, never 0.",
     "",
     sections.join("\n\n"),
     "",
@@ -91,7 +91,7 @@ function cell(text: string): string {
   return text.replaceAll("|", "\\|").replace(/(?<![\w`])(--[a-z][\w.-]*[\w](=\w+)?)/g, "`$1`");
 }
 
-/** docs/platforms.md, from the table of platforms: the advice for a limit of 1 GiB. */
+/** docs/platforms.md, from the platform table: the advice for a limit of 1 GiB. */
 export function platformsPage(): string {
   const sections = platformRows.map(({ name, source, example, exampleNames }) => {
     const owner = { ...ownerOfCgroup(example), ...exampleNames };
@@ -106,17 +106,18 @@ export function platformsPage(): string {
     );
   });
   return [
-    "# Whose limit is it, and how is it raised",
+    "# Whose limit it is, and how to raise it",
     "",
     generated,
     "",
-    "What `explain`, the page of a kill and `advice` in the JSON say about a memory limit depends on what made the cgroup",
-    "that carries it. Below is that advice for a limit of 1 GiB, platform by platform, in the order in which they are tried;",
-    "the first that fits is taken. Names in capitals are for you to fill in. Half as much again is a start, not a measure:",
-    "look at what the work really needs.",
+    "The advice of `explain`, the kill page and the JSON (`advice`) on a memory limit depends on the software that created",
+    "the cgroup. This page lists the advice for a limit of 1 GiB by platform; the first platform that matches applies.",
+    "Replace names in capitals. The suggested limit, half as much again, is a starting point: check what the workload",
+    "really needs.",
     "",
-    "Inside of a system container (LXC, Proxmox VE, systemd-nspawn) the same commands are given with the container to run",
-    "them in. Units of a user's own service manager need `systemctl --user`; `-M UID@` lets root reach them (systemd 248).",
+    "For a cgroup inside a system container (LXC, Proxmox VE, systemd-nspawn) the advice also names the container to run",
+    "the commands in. Units of a user's service manager need `systemctl --user`; with `-M UID@` root can reach them",
+    "(systemd 248).",
     "",
     sections.join("\n\n"),
     "",

@@ -8,7 +8,7 @@ export interface Rule {
   expr: string;
   /** Set on a recording rule. */
   record?: string;
-  /** Set on an alerting rule, with what follows. */
+  /** Set on an alerting rule, with the fields below. */
   alert?: string;
   for?: string;
   keep_firing_for?: string;
@@ -25,7 +25,7 @@ export function readRules(path: string | URL): Rule[] {
   return groups.items.flatMap((group) => {
     const rules = group.get("rules") as YAMLSeq;
     return rules.items.filter(isMap).map((rule, index): Rule => {
-      // The parser hangs the comment above a sequence's first item on the sequence.
+      // The parser attaches the comment above a sequence's first item to the sequence.
       const comment = rule.commentBefore ?? (index === 0 ? rules.commentBefore : undefined) ?? "";
       const words = comment.replace(/\s+/g, " ").trim();
       return { ...rule.toJSON(), group: group.get("name"), comment: words };
@@ -41,7 +41,7 @@ export function isRecording(rule: Rule): rule is RecordingRule {
   return rule.record !== undefined;
 }
 
-/** A number that alerts are compared with, recorded so that it stands in one place. */
+/** A threshold of alerts, recorded so that it is defined in one place. */
 export function isThreshold(rule: Rule): rule is RecordingRule {
   return rule.record?.startsWith("threshold:") ?? false;
 }

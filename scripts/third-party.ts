@@ -2,20 +2,20 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
-/** A package of which something is in the program. */
+/** A package that the bundle contains, in whole or in part. */
 export interface BundledPackage {
   name: string;
   version: string;
   license: string;
-  /** Where its source is. */
+  /** URL of its source. */
   source: string;
-  /** Its licence file, whole. */
+  /** Text of its licence file. */
   licenseText: string;
-  /** Names of the bundled packages that it was brought by; empty for those that we name. */
+  /** Names of the bundled packages that depend on it; empty for our own dependencies. */
   broughtBy: string[];
 }
 
-/** What the program still asks for when it runs, beside Node.js' own modules: nothing, it should be. */
+/** `external`: modules besides Node.js' own that the program still loads at run time; must be empty. */
 export interface Bundle {
   packages: BundledPackage[];
   external: string[];
@@ -29,7 +29,7 @@ interface Manifest {
   homepage?: string;
 }
 
-/** Builds the program as `npm run build` does, in memory, and says what of others is in it. */
+/** Builds the program in memory as `npm run build` does, and lists the third-party packages in it. */
 export async function readBundle(root: string): Promise<Bundle> {
   const { metafile } = await build({
     absWorkingDir: root,
@@ -106,22 +106,22 @@ export function thirdPartyPage({ packages }: Bundle): string {
       `| [${name}](${source}) | ${version} | ${license} | ${broughtBy.join(", ") || "oom-exporter"} |`,
   );
   return [
-    "# What of others is in the program",
+    "# Third-party code",
     "",
-    "<!-- Made from the bundle by `npm run licences`; change it there. -->",
+    "<!-- Generated from the bundle by `npm run licences`; do not edit. -->",
     "",
-    "`dist/oom-exporter.mjs` is one file: nothing else is fetched when it is installed, and these versions are what",
-    "runs. Their licence texts are in [THIRD-PARTY-LICENSES.txt](../THIRD-PARTY-LICENSES.txt). None runs a script when it",
-    "is installed, none has native code.",
+    "`dist/oom-exporter.mjs` is one file that contains these packages: installing it fetches nothing else, and exactly",
+    "these versions run. Their licence texts are in [THIRD-PARTY-LICENSES.txt](../THIRD-PARTY-LICENSES.txt). None has an",
+    "install script or native code.",
     "",
-    "| package | version | licence | named by |",
+    "| package | version | licence | required by |",
     "|---|---|---|---|",
     ...rows,
     "",
   ].join("\n");
 }
 
-/** THIRD-PARTY-LICENSES.txt: every licence text once, with the packages it is of. */
+/** THIRD-PARTY-LICENSES.txt: each licence text once, with its packages. */
 export function licenceTexts({ packages }: Bundle): string {
   const byText = new Map<string, string[]>();
   for (const { name, version, license, licenseText } of packages) {

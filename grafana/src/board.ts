@@ -15,7 +15,7 @@ import {
 } from "@grafana/grafana-foundation-sdk/dashboard";
 import { dataSource, type PanelInRow } from "./panel.ts";
 
-/** The dashboards' addresses; they are in people's bookmarks and never change. */
+/** The dashboards' UIDs. People bookmark them, so they never change. */
 export const uid = { fleet: "oom-fleet", host: "oom-host", workload: "oom-workload" } as const;
 
 export type BoardName = keyof typeof uid;
@@ -24,9 +24,9 @@ interface Board {
   name: BoardName;
   title: string;
   description: string;
-  /** How far back it looks when it is opened. */
+  /** Initial start of the time range. */
   from: string;
-  /** Variables beside `datasource`, `job` and `instance`. */
+  /** Variables besides `datasource`, `job` and `instance`. */
   variables?: readonly QueryVariableBuilder[];
   annotations?: readonly AnnotationQueryBuilder[];
   /** Questions, most urgent first, each with the panels that answer it. */
@@ -53,13 +53,13 @@ export function board(plan: Board): Dashboard {
   }
   const built = builder.build();
   for (const [i, panel] of (built.panels ?? []).entries()) panel.id = i + 1;
-  // The SDK would fold both away into a menu, in versions of Grafana that have one.
+  // With the SDK's placement, newer versions of Grafana hide both in a menu.
   for (const link of built.links ?? []) delete link.placement;
   for (const annotation of built.annotations?.list ?? []) delete annotation.placement;
   return built;
 }
 
-/** Which Prometheus, which scrape job, which hosts. Only the fleet opens with all of them chosen. */
+/** Data source, scrape job and hosts. Only Fleet opens with all hosts selected. */
 function targetVariables(name: BoardName) {
   return [
     new DatasourceVariableBuilder("datasource").label("Data source").type("prometheus"),
@@ -74,7 +74,7 @@ function targetVariables(name: BoardName) {
   ];
 }
 
-/** Values of a label, asked anew whenever the time range changes; several may be chosen, or all. */
+/** Values of a label, queried again when the time range changes; several or all can be selected. */
 export function labelVariable(name: string, label: string, query: string): QueryVariableBuilder {
   return new QueryVariableBuilder(name)
     .label(label)
@@ -88,9 +88,9 @@ export function labelVariable(name: string, label: string, query: string): Query
 }
 
 /**
- * How to reach the exporter's own page of a kill: `scheme`://instance`port`/kills/... Hidden; set them
- * in the address bar (`&var-scheme=https`, `&var-port=:10137` where `instance` is a bare host name) or
- * where the dashboard is provisioned from.
+ * Parts of the URL of the exporter's kill page: `scheme`://instance`port`/kills/... Hidden; set them in the
+ * address bar (`&var-scheme=https`, `&var-port=:10137` if `instance` is a bare host name) or in the
+ * provisioned file.
  */
 function storyVariables() {
   return [
@@ -99,14 +99,14 @@ function storyVariables() {
   ];
 }
 
-/** Address of a dashboard with the same data source and job. */
+/** URL of a dashboard with the same data source and job. */
 function boardUrl(name: BoardName): string {
   return `/d/${uid[name]}?\${datasource:queryparam}&\${job:queryparam}`;
 }
 
 /**
- * The same from a table's row, with the time range, and with variables set to fields of that row. The
- * host is the row's if the row shows it, else the one that this dashboard shows.
+ * The same for a link in a table row, with the time range, and with variables set to fields of that row. The
+ * host is that of the row if the row has one, else the host selected on this dashboard.
  */
 export function boardOfRow(name: BoardName, fields: Readonly<Record<string, string>>): string {
   const values = Object.entries(fields).map(
@@ -122,14 +122,14 @@ const thisHost = "${instance:queryparam}";
 
 function otherBoards(name: BoardName): DashboardLinkBuilder[] {
   const titles: Record<BoardName, [title: string, tooltip: string]> = {
-    fleet: ["Fleet", "All hosts: who is in danger, who was killed"],
-    host: ["Host", "One host: where its memory went, who dies next"],
-    workload: ["Workload", "One unit, container or pod against its limit"],
+    fleet: ["Fleet", "All hosts: what is in danger, what was killed"],
+    host: ["Host", "One host: where its memory went, which process is next"],
+    workload: ["Workload", "One unit, container or pod and its limit"],
   };
   return (Object.keys(titles) as BoardName[])
     .filter((other) => other !== name)
     .map((other) => {
-      // The fleet has no one host that could be handed on, and shows them all when it is opened.
+      // Fleet has no single host to pass on, and opens with all hosts.
       const keepsHost = name !== "fleet" && other !== "fleet";
       return new DashboardLinkBuilder(titles[other][0])
         .type(DashboardLinkType.Link)

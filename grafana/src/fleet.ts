@@ -10,8 +10,8 @@ const killsByHost = `sum by (job, instance) (${increaseOverRange(series("oom_kil
 const stalled = rate(series("oom_host_memory_stall_seconds_total", { kind: "full" }));
 
 /**
- * Kills in the time range by labels. A series that was born by its first kill has no increase yet; that
- * kill is found by its time stamp.
+ * Kills in the time range by labels. A series that starts with its first kill has no increase yet; the
+ * timestamp series finds that kill.
  */
 function killsInRange(counter: "oom_workload_kills_total" | "oom_command_kills_total", by: string) {
   const counted = `round(sum by (${by}) (${increaseOverRange(series(counter))})) > 0`;
@@ -19,7 +19,7 @@ function killsInRange(counter: "oom_workload_kills_total" | "oom_command_kills_t
   return `${counted} or ${seen}`;
 }
 
-/** The rows of a table come from several queries: each asks for the same few hosts. */
+/** A table merges several queries, so all of them must select the same few hosts. */
 const worstHosts = `bottomk(25, ${availableRatio})`;
 const ofWorstHosts = (query: string) => `${query} and on (job, instance) ${worstHosts}`;
 
@@ -28,25 +28,25 @@ export function fleet(): Dashboard {
     name: "fleet",
     title: "OOM / Fleet",
     description:
-      "Which hosts are running out of memory, and who was killed for it. Start at the top row: what is not green needs you. Click a host or a workload to see why.",
+      "Which hosts are running out of memory, and what was killed. Start with the top row: whatever is not green needs attention. Click a host or a workload to see why.",
     from: "now-3h",
     rows: [
       {
-        question: "Who is in danger, and who died?",
+        question: "What is in danger, and what was killed?",
         panels: [
           answer({
             title: "Kills",
             description:
-              "Processes the kernel killed for want of memory in this time range. Above 0: the table of kills below says who and why.",
+              "Processes that the kernel killed for lack of memory in this time range. Above 0: the table of kills says which and why.",
             width: 4,
             unit: "none",
             query: orZero(`round(sum(${killsByHost}))`),
             colours: redAbove(1),
           }),
           answer({
-            title: "Hosts that killed",
+            title: "Hosts with kills",
             description:
-              "Hosts with at least one kill in this time range. Many at once: look for what was rolled out to all of them.",
+              "Hosts with at least one kill in this time range. Many at once: look for something that was rolled out to all of them.",
             width: 4,
             unit: "none",
             query: orZero(`count(round(${killsByHost}) > 0)`),
@@ -55,7 +55,7 @@ export function fleet(): Dashboard {
           answer({
             title: "Hosts in danger",
             description:
-              "Hosts with less than 10 % of memory available, or less than 5 % of memory and swap together. The next large allocation there kills: open the host from the table below.",
+              "Hosts with less than 10 % of memory available, or less than 5 % of memory and swap together. The next large allocation may trigger a kill: open the host from the table below.",
             width: 4,
             unit: "none",
             query: orZero(
@@ -64,9 +64,9 @@ export function fleet(): Dashboard {
             colours: redAbove(1),
           }),
           answer({
-            title: "Limits nearly reached",
+            title: "Cgroups near their limit",
             description:
-              "Units, containers and other cgroups that hold more than 90 % of their own limit in memory they cannot give back. They are killed at 100 %: raise the limit or restart them before.",
+              "Units, containers and other cgroups whose unreclaimable memory exceeds 90 % of their own limit. At 100 % the kernel kills: raise the limit or restart them first.",
             width: 4,
             unit: "none",
             query: orZero(`count(${ownLimitRatio} > ${threshold.cgroupNearLimit})`),
@@ -75,7 +75,7 @@ export function fleet(): Dashboard {
           answer({
             title: "Blind hosts",
             description:
-              "Hosts where kills would go unseen: no kernel log can be read, or the kernel counted kills that the log did not show. Run `oom-exporter doctor` there.",
+              "Hosts where kills would go unseen: no kernel log can be read, or the kernel counted kills that did not appear in its log. Run `oom-exporter doctor` there.",
             width: 4,
             unit: "none",
             query: orZero(
@@ -86,7 +86,7 @@ export function fleet(): Dashboard {
           answer({
             title: "Exporters down",
             description:
-              "Scrape targets that do not answer. A host that is out of memory may be too slow to: check it first.",
+              "Scrape targets that do not answer. A host that is out of memory may be too slow to answer: check it first.",
             width: 4,
             unit: "none",
             query: orZero(`count(${targetsUp()} == 0)`),
@@ -95,7 +95,7 @@ export function fleet(): Dashboard {
           table({
             title: "Hosts with the least memory left",
             description:
-              "The 25 hosts nearest to a kill, worst first. 'Left' counts memory and swap; 'Stalled' is the share of time in which nothing on the host could run for want of memory; 'Time left' is there only where less than half is left and it is falling. Click a host to see where its memory went.",
+              "The 25 hosts closest to a kill, worst first. 'Left' counts memory and swap; 'Stalled' is the share of time in which all tasks waited for memory; 'Time left' appears only if less than half is left and falling. Click a host to see where its memory went.",
             width: 9,
             height: 9,
             unit: "percentunit",
@@ -138,18 +138,18 @@ export function fleet(): Dashboard {
               { field: "E", title: "Kills", width: 80, unit: "none", colours: redAbove(1) },
             ],
             sortBy: { title: "Available", descending: false },
-            empty: "No host is scraped",
+            empty: "No hosts are scraped",
           }),
           killTable({ of: series, title: "Last kills", width: 15, height: 9, short: true }),
         ],
       },
       {
-        question: "Since when, and whom does it hit?",
+        question: "Since when, and which workloads?",
         panels: [
           graph({
             title: "Kills by what ran out",
             description:
-              "'none' is the host itself, 'memcg' a limit of a unit or container, 'cpuset' and 'memory_policy' a set of memory nodes. A change in rhythm is a change that somebody made: look at its first bar.",
+              "'none' means the host itself, 'memcg' the limit of a unit or container, 'cpuset' and 'memory_policy' a set of memory nodes. If the pattern changes, something was changed: look at the time of the first bar.",
             width: 12,
             unit: "none",
             bars: true,
@@ -163,7 +163,7 @@ export function fleet(): Dashboard {
           graph({
             title: "Available memory of the 10 fullest hosts",
             description:
-              "Share of memory that new work can get without swapping. Below the dashed line the alert OomHostMemoryLow fires. A line that falls steadily is a leak; a step is a deployment.",
+              "Share of memory that new workloads can use without swapping. Below the dashed line the alert OomHostMemoryLow fires. A line that falls steadily is a leak; a step is a deployment.",
             width: 12,
             unit: "percentunit",
             max: 1,
@@ -173,7 +173,7 @@ export function fleet(): Dashboard {
           table({
             title: "Workloads killed most",
             description:
-              "Kills in this time range by the cgroup they happened in, also where the container is gone. The same one again and again: its limit is too low, or it leaks. Click it to see its memory against the limit.",
+              "Kills in this time range by cgroup, including containers that no longer exist. The same one repeatedly: its limit is too low, or it leaks. Click it to see its memory and its limit.",
             width: 12,
             height: 8,
             unit: "none",
@@ -189,9 +189,9 @@ export function fleet(): Dashboard {
             empty: "No workload was killed in this time range",
           }),
           table({
-            title: "Workloads nearest to their limit",
+            title: "Workloads closest to their limit",
             description:
-              "Memory that only a kill takes back (no page cache), as a share of the cgroup's own limit. These are killed next by their limit. Click one to see how fast it grows.",
+              "Unreclaimable memory (no page cache) as a share of the cgroup's own limit. These workloads are the next to be killed at their limit. Click one to see how fast it grows.",
             width: 12,
             height: 8,
             unit: "percentunit",
@@ -212,12 +212,12 @@ export function fleet(): Dashboard {
         ],
       },
       {
-        question: "What is behind it?",
+        question: "What is the cause?",
         panels: [
           graph({
-            title: "Standstill of the 10 most stalled hosts",
+            title: "Full stalls on the 10 most stalled hosts",
             description:
-              "Share of time in which all runnable tasks of a host waited for memory (PSI full). Above the dashed line users notice. High with memory available: slow disks or a limited container, not a full host.",
+              "Share of time in which all runnable tasks of a host waited for memory (PSI full). Above the dashed line users notice. High while memory is available: the cause is a slow disk or a container limit, not a full host.",
             width: 8,
             unit: "percentunit",
             alertAt: threshold.hostStalled,
@@ -226,7 +226,7 @@ export function fleet(): Dashboard {
           table({
             title: "Commands killed most",
             description:
-              "Kills in this time range by the victim's name, over all hosts. One name on many hosts: the program is the problem, not the host.",
+              "Kills in this time range by the victim's name, across all hosts. One name on many hosts: the program is the problem, not the hosts.",
             width: 8,
             height: 8,
             unit: "none",
@@ -239,9 +239,9 @@ export function fleet(): Dashboard {
             empty: "Nothing was killed in this time range",
           }),
           table({
-            title: "Next to die on each host",
+            title: "Next victim on each host",
             description:
-              "Whom the kernel would kill if the host ran out now. A database or sshd here: protect it with oom_score_adj, or give the real hog a limit.",
+              "The process that the kernel would kill if the host ran out now. If it is a database or sshd, protect it with oom_score_adj, or limit the workload that uses the most memory.",
             width: 8,
             height: 8,
             unit: "none",
@@ -252,7 +252,7 @@ export function fleet(): Dashboard {
               ...ownerColumns("row", ["namespace", "cgroup"]),
             ],
             sortBy: { title: "Host", descending: false },
-            empty: "No host says who is next: its processes cannot be read",
+            empty: "Unknown: processes cannot be read on any host",
           }),
         ],
       },

@@ -7,7 +7,7 @@ import { increaseOverRange, orZero, rate, series } from "./selector.ts";
 import { threshold } from "./threshold.ts";
 
 const limited = `(0 < ${series("oom_cgroup_memory_max_bytes")} < Inf)`;
-/** The rows of a table come from several queries: each asks for the same few cgroups. */
+/** A table merges several queries, so all of them must select the same few cgroups. */
 const nearestToLimit = `topk(25, ${ownLimitRatio})`;
 
 export function host(): Dashboard {
@@ -15,17 +15,17 @@ export function host(): Dashboard {
     name: "host",
     title: "OOM / Host",
     description:
-      "One host: how much memory is left, who was killed, where the memory went and who dies next. Red lines across the graphs are kills. With several hosts chosen, numbers are those of the worst and areas are sums.",
+      "One host: how much memory is left, what was killed, where the memory went and which process is next. Red lines across the graphs are kills. If several hosts are selected, numbers show the worst host and areas show sums.",
     from: "now-3h",
     annotations: [killAnnotations(series)],
     rows: [
       {
-        question: "Is it in danger, and who died?",
+        question: "Is it in danger, and what was killed?",
         panels: [
           answer({
             title: "Available memory",
             description:
-              "Share of memory that new work can get without swapping. Red: the next large allocation may kill. Free some now: restart or stop what the tables below name.",
+              "Share of memory that new workloads can use without swapping. Red: the next large allocation may trigger a kill. Free memory now: restart or stop something from the tables below.",
             width: 4,
             unit: "percentunit",
             query: `min(${availableRatio})`,
@@ -35,7 +35,7 @@ export function host(): Dashboard {
           answer({
             title: "Free swap",
             description:
-              "Share of swap still free. Full swap and little available memory: nothing is left before a kill. Full swap alone is harmless.",
+              "Share of swap that is free. Full swap with little available memory: a kill is next. Full swap alone is harmless.",
             width: 4,
             unit: "percentunit",
             query: `min(${swapFreeRatio})`,
@@ -43,9 +43,9 @@ export function host(): Dashboard {
             empty: "no swap",
           }),
           answer({
-            title: "Standstill",
+            title: "Full stalls",
             description:
-              "Share of time in which all runnable tasks waited for memory (PSI full). Above 10 % with little memory available, the host thrashes: kill or stop something yourself, it is faster than waiting for the kernel.",
+              "Share of time in which all runnable tasks waited for memory (PSI full). Above 10 % with little memory available, the host thrashes: stop something yourself, which is faster than waiting for the kernel.",
             width: 4,
             unit: "percentunit",
             query: `max(${rate(series("oom_host_memory_stall_seconds_total", { kind: "full" }))})`,
@@ -55,7 +55,7 @@ export function host(): Dashboard {
           answer({
             title: "Time left",
             description:
-              "When memory and swap are gone if they go on falling as in the last 30 minutes; 'not falling' where they do not, or where half is left. A straight line, no promise; the alert OomHostMemoryRunningOut is stricter.",
+              "Time until memory and swap run out at the rate of the last 30 minutes; 'not falling' if they do not fall or half is left. A linear estimate; the alert OomHostMemoryRunningOut is stricter.",
             width: 4,
             unit: "s",
             query: `min(${hostTimeLeft})`,
@@ -65,16 +65,16 @@ export function host(): Dashboard {
           answer({
             title: "Kills",
             description:
-              "Processes killed for want of memory in this time range. Each is a row below, with its story.",
+              "Processes killed for lack of memory in this time range. The table below explains each.",
             width: 4,
             unit: "none",
             query: orZero(`round(sum(${increaseOverRange(series("oom_kills_total"))}))`),
             colours: redAbove(1),
           }),
           answer({
-            title: "Next to die",
+            title: "Next victim",
             description:
-              "The process the kernel would kill if the host ran out now. If it must live: lower its oom_score_adj, or give the real hog a limit.",
+              "The process that the kernel would kill if the host ran out now. To protect it, lower its oom_score_adj, or limit the workload that uses the most memory.",
             width: 4,
             unit: "none",
             query: series("oom_next_victim_info", { scope: "host" }),
@@ -91,7 +91,7 @@ export function host(): Dashboard {
           graph({
             title: "Memory by kind",
             description:
-              "All memory of the host; the areas add up to it. 'anon' belongs to processes; 'shmem' is tmpfs and shared memory, which a kill may not free; 'slab_unreclaimable', 'page_tables', 'kernel_stack', 'percpu' and 'vmalloc' are the kernel's own; 'zspages' is zram and zswap; 'other' is what drivers and the like took for themselves; 'page_cache' and 'slab_reclaimable' are given back when needed. The dashed line is held by processes that may not be killed: near the top, the kernel takes small innocents.",
+              "All memory of the host; the areas add up to it. 'anon' belongs to processes; 'shmem' is tmpfs and shared memory, which a kill may not free; 'slab_unreclaimable', 'page_tables', 'kernel_stack', 'percpu' and 'vmalloc' belong to the kernel; 'zspages' is zram and zswap; 'other' is memory that drivers and others allocated directly; 'page_cache' and 'slab_reclaimable' are reclaimed when needed. The dashed line is memory of exempt processes: if it is near the top, the kernel has to kill small, innocent processes.",
             width: 12,
             unit: "bytes",
             stacked: true,
@@ -111,7 +111,7 @@ export function host(): Dashboard {
           table({
             title: "Cgroups against their limits",
             description:
-              "Units, containers and slices with a limit of their own, nearest first. 'Cannot give back' leaves out page cache; at 100 % a process in it is killed. Click one to see how fast it grows.",
+              "Units, containers and slices with their own limit, closest first. 'Unreclaimable' excludes page cache; at 100 % the kernel kills a process in the cgroup. Click one to see how fast it grows.",
             width: 12,
             height: 8,
             unit: "bytes",
@@ -124,21 +124,21 @@ export function host(): Dashboard {
               ...ownerColumns("board", ["namespace"]),
               {
                 field: "A",
-                title: "Cannot give back",
+                title: "Unreclaimable",
                 width: 140,
                 unit: "percentunit",
                 colours: orangeThenRed(0.8, threshold.cgroupNearLimit),
               },
-              { field: "B", title: "Holds", width: 90 },
+              { field: "B", title: "In use", width: 90 },
               { field: "C", title: "Limit", width: 90 },
             ],
-            sortBy: { title: "Cannot give back", descending: true },
+            sortBy: { title: "Unreclaimable", descending: true },
             empty: "No cgroup has a limit",
           }),
           table({
-            title: "Who dies next",
+            title: "Which process dies next",
             description:
-              "The processes the kernel would kill first, by its own badness score: memory held plus oom_score_adj. -1000 is never killed, above 0 asks to go first. Stop the top one yourself if it can be spared: that is a clean exit, a kill is not.",
+              "The processes that the kernel would kill first, by its badness score: memory plus oom_score_adj. A process at -1000 is never killed, one above 0 is killed earlier. If you can do without the top one, stop it yourself: it exits cleanly that way.",
             width: 12,
             height: 8,
             unit: "bytes",
@@ -161,9 +161,9 @@ export function host(): Dashboard {
             empty: "No process can be read: run `oom-exporter doctor`",
           }),
           table({
-            title: "Next to die at each limit",
+            title: "Next victim at each limit",
             description:
-              "Whom the kernel would kill if the host, or a cgroup that holds 80 % of its limit, ran out now. A cgroup's own limit takes only what is inside it.",
+              "The process that the kernel would kill if the host, or a cgroup at 80 % of its limit, ran out now. At a cgroup's limit the kernel kills only inside that cgroup.",
             width: 12,
             height: 8,
             unit: "none",
@@ -175,7 +175,7 @@ export function host(): Dashboard {
               ...ownerColumns("board", ["namespace", "cgroup"]),
             ],
             sortBy: { title: "Limit of", descending: false },
-            empty: "Nobody: no process can be read",
+            empty: "Unknown: processes cannot be read",
           }),
         ],
       },
@@ -185,7 +185,7 @@ export function host(): Dashboard {
           graph({
             title: "Pressure",
             description:
-              "Share of time in which some or all runnable tasks waited for memory. 'some' means slower, 'full' means at a standstill; above the dashed line users notice. Rising before a kill: there was time to act. None at all: one allocation was too large.",
+              "Share of time in which some or all runnable tasks waited for memory. 'some' means slower, 'full' means nothing could run; above the dashed line users notice. Rising before a kill: there was time to act. No pressure at all: a single allocation was too large.",
             width: 8,
             unit: "percentunit",
             alertAt: threshold.hostStalled,
@@ -199,7 +199,7 @@ export function host(): Dashboard {
           graph({
             title: "Swap",
             description:
-              "Swap in use, and what goes in and out a second. Used but quiet is fine: cold pages live there. Much in and out at once is thrashing: stop something.",
+              "Swap in use, and bytes swapped in and out per second. Used but quiet is fine: it holds cold pages. Heavy traffic in both directions is thrashing: stop something.",
             width: 8,
             unit: "bytes",
             lines: [
@@ -220,7 +220,7 @@ export function host(): Dashboard {
           graph({
             title: "Reclaim",
             description:
-              "How hard the kernel searches for memory: page faults that had to read from disk, and allocations that had to free memory themselves. Both high while memory is short: the host is thrashing.",
+              "How hard the kernel works to free memory: page faults that read from disk, and allocations that had to reclaim memory first. Both high while memory is short: the host is thrashing.",
             width: 8,
             unit: "ops",
             lines: [
@@ -235,13 +235,13 @@ export function host(): Dashboard {
             ],
           }),
           graph({
-            title: "Promised memory",
+            title: "Committed memory",
             description:
-              "What processes asked for and may yet touch, against what the kernel would promise at most. The limit binds only where vm.overcommit_memory is 2; there, nothing can start when it is reached.",
+              "Memory that processes have allocated and may still touch, and the commit limit. The limit applies only with vm.overcommit_memory=2; allocations fail once it is reached.",
             width: 12,
             unit: "bytes",
             lines: [
-              { query: `sum(${series("oom_host_committed_bytes")})`, legend: "promised" },
+              { query: `sum(${series("oom_host_committed_bytes")})`, legend: "committed" },
               {
                 query: `sum(${series("oom_host_commit_limit_bytes")})`,
                 legend: "limit",
@@ -255,9 +255,9 @@ export function host(): Dashboard {
             ],
           }),
           table({
-            title: "Settings that decide",
+            title: "Kernel settings",
             description:
-              "Kernel settings that decide how memory runs out and who is killed. panic_on_oom other than 0 reboots in place of a kill; oom_kill_allocating_task 1 kills whoever asks, not the largest; oom_dump_tasks 0 leaves the report without its table.",
+              "Kernel settings that decide how memory runs out and what is killed. With panic_on_oom other than 0 the kernel panics instead of killing; with oom_kill_allocating_task=1 it kills the allocating process, not the largest; with oom_dump_tasks=0 its report has no task table.",
             width: 12,
             height: 8,
             unit: "none",
@@ -268,7 +268,7 @@ export function host(): Dashboard {
               { field: "instance", title: "Host" },
             ],
             sortBy: { title: "Setting", descending: false },
-            empty: "No setting can be read",
+            empty: "The settings cannot be read",
           }),
         ],
       },

@@ -9,7 +9,7 @@ interface KillTable {
   title: string;
   width: number;
   height: number;
-  /** Leaves out what the fleet has no room for. */
+  /** Leaves out columns that do not fit in a narrow panel. */
   short?: boolean;
 }
 
@@ -20,7 +20,7 @@ interface KillTable {
 export function killTable({ of, title, width, height, short = false }: KillTable): PanelInRow {
   const columns: (Column | false)[] = [
     { field: "A", title: "When", unit: "dateTimeFromNow", width: 110 },
-    { field: "incident", title: "Story", width: 80, link: storyLink },
+    { field: "incident", title: "Why", width: 80, link: storyLink },
     { field: "comm", title: "Killed", width: 110 },
     !short && { field: "pid", title: "PID", width: 90, unit: "string" },
     { field: "cause", title: "Cause", width: 130 },
@@ -38,14 +38,14 @@ export function killTable({ of, title, width, height, short = false }: KillTable
   return table({
     title,
     description:
-      "Who was killed, newest first, at most 50. 'Cause' is what the exporter read out of the kernel's report; 'Limit hit' is the cgroup that ran out, empty where the host itself did. Open the story: it says in plain words what ran out, who held the memory and what to do.",
+      "Killed processes, newest first, at most 50. 'Cause' is the exporter's diagnosis of the kernel's report; 'Limit hit' is the cgroup that ran out, empty if the host itself did. 'Why' opens the explanation: what ran out, what was using the memory and what to do.",
     width,
     height,
     unit: "none",
     queries: [`topk(50, last_over_time(${of("oom_kill_timestamp_seconds")}[$__range])) * 1000`],
     columns: columns.filter((column) => column !== false),
     sortBy: { title: "When", descending: true },
-    empty: "Nobody was killed in this time range",
+    empty: "Nothing was killed in this time range",
   });
 }
 
@@ -71,8 +71,8 @@ function workloadLink(variable: string, field: string, whichHost: "row" | "board
 }
 
 /**
- * The owner of a cgroup, each part a way into the Workload dashboard.
- * @param whichHost the row's, which it must show then, or the one that the dashboard is about.
+ * The owner of a cgroup; each part links to the Workload dashboard.
+ * @param whichHost the host of the row, which must be a column then, or the host selected on the dashboard.
  */
 export function ownerColumns(
   whichHost: "row" | "board",

@@ -37,10 +37,10 @@ export const dataSource: DataSourceRef = { type: "prometheus", uid: "${datasourc
 
 export type PanelInRow = Builder<Panel>;
 
-/** From which value on the colour holds; the first holds below all of them. */
+/** Value from which each colour applies; the first colour applies below all of them. */
 type Colours = readonly [below: string, ...(readonly [from: number, colour: string])[]];
 
-/** Green is well, orange a ticket, red somebody's night. */
+/** Green: fine, orange: a ticket, red: a page. */
 export const redAbove = (limit: number): Colours => ["green", [limit, "red"]];
 export const redBelow = (limit: number, orangeBelow: number): Colours => [
   "red",
@@ -58,18 +58,18 @@ interface Described {
   title: string;
   /** How to read it, and what to do. */
   description: string;
-  /** Of 24. */
+  /** Columns of Grafana's 24. */
   width: number;
-  /** One of Grafana's own, such as `bytes` or `percentunit`. */
+  /** A Grafana unit, such as `bytes` or `percentunit`. */
   unit: string;
 }
 
 interface Answer extends Described {
   query: string;
   colours: Colours;
-  /** What no data means here. */
+  /** Text if there is no data. */
   empty?: string;
-  /** Shows the name of the series in place of a number. */
+  /** Shows the name of the series instead of a number. */
   legend?: string;
 }
 
@@ -109,16 +109,16 @@ interface Line {
 interface Graph extends Described {
   lines: readonly Line[];
   stacked?: boolean;
-  /** For events: one bar for each point, at least a minute apart. */
+  /** For events: one bar per point, at least a minute apart. */
   bars?: boolean;
   max?: number;
-  /** A dashed line where an alert begins. */
+  /** A dashed line at the alert's threshold. */
   alertAt?: number;
   /** Units of single lines, by legend. */
   units?: Readonly<Record<string, string>>;
 }
 
-/** How it came to this, over time. */
+/** One or more queries over time. */
 export function graph(panel: Graph): PanelInRow {
   const series = new TimeseriesBuilder()
     .title(panel.title)
@@ -182,28 +182,28 @@ export interface Column {
   /** A label, or the letter of a query for its value. */
   field: string;
   title: string;
-  /** Pixels; the columns without one share what is left. */
+  /** In pixels; columns without a width share the rest. */
   width?: number;
   unit?: string;
   colours?: Colours;
-  /** Too long for its column: the whole of it opens at a click. */
+  /** May be too long for its column; a click shows the full text. */
   long?: boolean;
-  /** Text for a value that is not a number or not there. */
+  /** Text for a missing or NaN value. */
   empty?: string;
   link?: { title: string; url: string; newTab?: boolean };
 }
 
 interface Table extends Described {
   height: number;
-  /** All with the same labels; the letter of a query is its place, from A. */
+  /** All with the same labels; queries are lettered from A. */
   queries: readonly string[];
   columns: readonly Column[];
   sortBy: { title: string; descending: boolean };
-  /** What no rows mean here. */
+  /** Text if there are no rows. */
   empty: string;
 }
 
-/** Rows of who or what, the worst first. */
+/** One row per series, worst first. */
 export function table(panel: Table): PanelInRow {
   const fields = panel.columns.map(({ field }) => fieldName(field, panel.queries.length));
   const built = new TableBuilder()

@@ -1,6 +1,6 @@
 import type { LabelsOf, MetricName } from "../../src/metrics/catalog.ts";
 
-/** Labels that must have exactly these values; a name or a value that the catalog lacks does not compile. */
+/** Labels that must have exactly these values; a name or value missing from the catalog does not compile. */
 type Matchers<Name extends MetricName> = {
   readonly [Label in keyof LabelsOf<Name>]?: LabelsOf<Name>[Label];
 };
@@ -12,15 +12,15 @@ const chosenWorkload = ["namespace", "pod", "container", "unit", "cgroup"].map(
 );
 
 /**
- * A metric's series on the hosts chosen above the dashboard, as PromQL.
- * Invariant: every selector of a panel is made here or by `workloadSeries` or `targetsUp`, so none can
- * forget the variables `job` and `instance`.
+ * A metric's series on the hosts selected on the dashboard, as PromQL.
+ * Invariant: every selector of a panel comes from here, `workloadSeries` or `targetsUp`, so none can miss the
+ * variables `job` and `instance`.
  */
 export function series<Name extends MetricName>(name: Name, matchers: Matchers<Name> = {}): string {
   return selector(name, chosenHosts, matchers);
 }
 
-/** The same, of the unit, container, pod or cgroup chosen above the Workload dashboard only. */
+/** The same, for the unit, container, pod or cgroup selected on the Workload dashboard. */
 export function workloadSeries<Name extends MetricName>(
   name: Name,
   matchers: Matchers<Name> = {},
@@ -28,7 +28,7 @@ export function workloadSeries<Name extends MetricName>(
   return selector(name, [...chosenHosts, ...chosenWorkload], matchers);
 }
 
-/** Prometheus's own verdict on each scrape target: the one series that no exporter can give. */
+/** Prometheus' own `up` of each scrape target, which no exporter can provide. */
 export function targetsUp(): string {
   return selector("up", chosenHosts, {});
 }
@@ -38,22 +38,22 @@ function selector(name: string, chosen: readonly string[], matchers: object): st
   return `${name}{${[...chosen, ...exact].join(", ")}}`;
 }
 
-/** Share of time, 0 to 1, where the counter counts seconds; else events or bytes a second. */
+/** For a counter of seconds the share of time, 0 to 1; else events or bytes per second. */
 export function rate(counter: string): string {
   return `rate(${counter}[$__rate_interval])`;
 }
 
-/** Events between two points of a graph. The window overlaps its neighbours a little: none falls between. */
+/** Events between two points of a graph. Windows overlap slightly, so that no event is missed. */
 export function increase(counter: string): string {
   return `increase(${counter}[$__rate_interval])`;
 }
 
-/** Events in all of the dashboard's time range, a series that is gone by now included. */
+/** Events in the dashboard's whole time range, including series that have ended. */
 export function increaseOverRange(counter: string): string {
   return `increase(${counter}[$__range])`;
 }
 
-/** 0 where the query finds nothing, so that a panel says "0" and not "No data". */
+/** 0 if the query finds nothing, so that a panel shows "0" instead of "No data". */
 export function orZero(query: string): string {
   return `(${query}) or vector(0)`;
 }

@@ -14,8 +14,8 @@ import { increase, increaseOverRange, orZero, rate, workloadSeries } from "./sel
 import { threshold } from "./threshold.ts";
 
 /**
- * The value "all" matches an empty label too: a unit has no pod, a pod no unit. Asked of two metrics:
- * kills are kept when the container is gone, and a slice has no kills of its own but a limit.
+ * The value "all" also matches an empty label: a unit has no pod, a pod no unit. The values come from two
+ * metrics: kills outlive the container, and a slice has a limit but no kills of its own.
  */
 const ownerVariables = (
   [
@@ -36,15 +36,15 @@ const ownerVariables = (
 const counted = `round(sum(${increaseOverRange(workloadSeries("oom_workload_kills_total"))}))`;
 const seen = `count(last_over_time(${workloadSeries("oom_kill_timestamp_seconds")}[$__range]))`;
 /**
- * The larger of both. A container that was killed before its first scrape has no increase, only time
- * stamps; a storm has more kills than the exporter shows time stamps.
+ * The larger of both. A container killed before its first scrape has no increase, only timestamps; a storm
+ * has more kills than the exporter exports timestamps.
  */
 const kills = `${counted} >= ${seen} or ${seen} or ${counted}`;
 
-/** Lines of at most so many cgroups; a chosen workload is one or a few. */
+/** At most ten lines; a selected workload is one cgroup or a few. */
 const worst = (query: string) => withWorkloadName(`topk(10, ${query})`);
 
-/** Of the ten nearest to the limit that binds them. */
+/** The ten closest to their effective limit. */
 const nearest = (query: string) => withWorkloadName(`${query} and topk(10, ${workloadLimitRatio})`);
 
 export function workload(): Dashboard {
@@ -52,28 +52,28 @@ export function workload(): Dashboard {
     name: "workload",
     title: "OOM / Workload",
     description:
-      "One unit, container or pod: its memory against the limit that binds it, how often it hit it, and its kills. Choose one above, or come here by a click on its name in the other dashboards. With nothing chosen, it shows the ten worst of the host.",
+      "One unit, container or pod: its memory and its effective limit, how often it hit that limit, and its kills. Select one above, or click its name in the other dashboards. With nothing selected, it shows the ten worst on the host.",
     from: "now-3h",
     variables: ownerVariables,
     annotations: [killAnnotations(workloadSeries)],
     rows: [
       {
-        question: "Will it be killed, or was it?",
+        question: "Will it be killed, or was it killed?",
         panels: [
           answer({
-            title: "Of its limit",
+            title: "Share of its limit",
             description:
-              "Memory it cannot give back (no page cache) as a share of the tightest limit above it. At 100 % one of its processes is killed: raise the limit or restart it before.",
+              "Unreclaimable memory (no page cache) as a share of its effective limit. At 100 % the kernel kills one of its processes: raise the limit or restart it first.",
             width: 4,
             unit: "percentunit",
             query: `max(${workloadLimitRatio})`,
             colours: orangeThenRed(0.8, threshold.cgroupNearLimit),
-            empty: "it is gone",
+            empty: "no data",
           }),
           answer({
             title: "Time to the limit",
             description:
-              "When it meets its limit if it goes on growing as in the last 30 minutes; 'not growing' where it does not, or is less than half full. A straight line, no promise; the alert OomCgroupRunningOut is stricter.",
+              "Time until it reaches its limit at the rate of the last 30 minutes; 'not growing' if it does not grow or is less than half full. A linear estimate; the alert OomCgroupRunningOut is stricter.",
             width: 4,
             unit: "s",
             query: `min(${workloadTimeLeft})`,
@@ -81,19 +81,19 @@ export function workload(): Dashboard {
             empty: "not growing",
           }),
           answer({
-            title: "Limit that binds",
+            title: "Effective limit",
             description:
-              "The tightest limit of it and of what it runs in; the host's memory where there is none. Lower than its own limit in the table below: a slice or pod above it has less.",
+              "The smallest limit of its own and its ancestors; the host's memory if there is none. Lower than its own limit in the table below: a parent slice or pod has a smaller limit.",
             width: 4,
             unit: "bytes",
             query: `min(${workloadSeries("oom_cgroup_memory_effective_max_bytes")})`,
             colours: noColours,
-            empty: "it is gone",
+            empty: "no data",
           }),
           answer({
             title: "Kills",
             description:
-              "Its processes killed for want of memory in this time range, also in containers that are gone.",
+              "Its processes killed for lack of memory in this time range, including containers that no longer exist.",
             width: 4,
             unit: "none",
             query: orZero(kills),
@@ -102,7 +102,7 @@ export function workload(): Dashboard {
           answer({
             title: "Limit hit",
             description:
-              "How often an allocation met the limit in this time range and memory had to be freed first. Often, with no kill: page cache was given back, it runs slower. Often, with kills: the limit is too low.",
+              "How often an allocation reached the limit in this time range, so that memory had to be reclaimed first. Often without kills: page cache was reclaimed, and the workload runs slower. Often with kills: the limit is too low.",
             width: 4,
             unit: "short",
             query: orZero(
@@ -111,9 +111,9 @@ export function workload(): Dashboard {
             colours: noColours,
           }),
           answer({
-            title: "Standstill",
+            title: "Full stalls",
             description:
-              "Share of time in which all its runnable tasks waited for memory (PSI full). High below the limit: it is throttled by memory.high, or the host itself is short.",
+              "Share of time in which all its runnable tasks waited for memory (PSI full). High while below the limit: memory.high throttles it, or the host itself is short of memory.",
             width: 4,
             unit: "percentunit",
             query: `max(${rate(workloadSeries("oom_cgroup_memory_stall_seconds_total", { kind: "full" }))})`,
@@ -123,7 +123,7 @@ export function workload(): Dashboard {
           graph({
             title: "Memory against the limit",
             description:
-              "What it cannot give back, against the tightest limit (red) and memory.high (orange), above which it is throttled. No red line: only the host's memory limits it. A line that climbs straight to the red one is a leak; one that lies on it is a limit too low.",
+              "Unreclaimable memory, its effective limit (red) and memory.high (orange), above which it is throttled. No red line: only the host's memory limits it. A line that climbs straight towards the red one is a leak; one that stays at it means the limit is too low.",
             width: 10,
             unit: "bytes",
             lines: [
@@ -142,7 +142,7 @@ export function workload(): Dashboard {
           }),
           killTable({
             of: workloadSeries,
-            title: "Its last kills",
+            title: "Latest kills",
             width: 14,
             height: 8,
             short: true,
@@ -150,12 +150,12 @@ export function workload(): Dashboard {
         ],
       },
       {
-        question: "What is it that grows?",
+        question: "What is growing?",
         panels: [
           graph({
-            title: "What its memory is made of",
+            title: "Memory by kind",
             description:
-              "'anon' is heap and stacks, 'shmem' tmpfs and shared memory, 'page cache' is given back when needed. Anon grows: a leak or more work. Shmem grows: files in /dev/shm or a tmpfs, which a kill may not free. Of several cgroups chosen, the largest of each.",
+              "'anon' is heap and stacks, 'shmem' is tmpfs and shared memory, 'page cache' is reclaimed when needed. If anon grows: a leak or more work. If shmem grows: files in /dev/shm or a tmpfs, which a kill may not free. With several cgroups selected, the largest value of each kind.",
             width: 8,
             unit: "bytes",
             stacked: true,
@@ -176,7 +176,7 @@ export function workload(): Dashboard {
           table({
             title: "Limits",
             description:
-              "Each chosen cgroup: what it holds, its own limit, the tightest limit above it, and its peak. Own limit empty: it has none, and only what it runs in or the host stops it.",
+              "Each selected cgroup: its usage, its own limit, its effective limit and its peak. Own limit empty: it has none, and only an ancestor or the host limits it.",
             width: 16,
             height: 8,
             unit: "bytes",
@@ -194,22 +194,22 @@ export function workload(): Dashboard {
               { field: "A", title: "In use", width: 90 },
               { field: "B", title: "With cache", width: 90 },
               { field: "C", title: "Own limit", width: 90 },
-              { field: "D", title: "Tightest", width: 90 },
+              { field: "D", title: "Effective", width: 90 },
               { field: "E", title: "Peak", width: 90 },
               { field: "F", title: "Swap", width: 90 },
             ],
             sortBy: { title: "In use", descending: true },
-            empty: "It is gone: widen the time range, or choose another one",
+            empty: "It no longer exists: widen the time range, or select another one",
           }),
         ],
       },
       {
-        question: "How does it fare at its limit?",
+        question: "What happens at its limit?",
         panels: [
           graph({
             title: "Events",
             description:
-              "What the kernel did to it: 'high' throttled, 'max' met the limit, 'oom' found nothing left to free, 'oom_kill' killed one process, 'oom_group_kill' all of them, 'low' took memory it was promised. 'max' without 'oom' is page cache at work.",
+              "Events of the cgroup: 'high': throttled; 'max': an allocation reached the limit; 'oom': nothing left to reclaim; 'oom_kill': one process killed; 'oom_group_kill': all killed; 'low': protected memory reclaimed. 'max' without 'oom' is only page cache being reclaimed.",
             width: 8,
             unit: "none",
             bars: true,
@@ -223,7 +223,7 @@ export function workload(): Dashboard {
           graph({
             title: "Stalls",
             description:
-              "Share of time in which some of its tasks waited for memory. Above the dashed line it is visibly slower: it works against its limit, or against the host's.",
+              "Share of time in which some of its tasks waited for memory. Above the dashed line it is visibly slower: it is at its own limit, or the host is out of memory.",
             width: 8,
             unit: "percentunit",
             alertAt: threshold.cgroupThrottled,
@@ -239,7 +239,7 @@ export function workload(): Dashboard {
           graph({
             title: "Swap",
             description:
-              "What of it lies in swap, against its swap limit (red) where it has one. With swap left, the limit is met later but everything gets slow; with none, the kill comes sooner.",
+              "Its memory in swap, and its swap limit (red) if it has one. With swap left, it reaches the limit later but slows down; without, the kill comes sooner.",
             width: 8,
             unit: "bytes",
             lines: [
@@ -257,7 +257,7 @@ export function workload(): Dashboard {
           graph({
             title: "Kills over time",
             description:
-              "Its kills over time, containers that are gone included. A steady rhythm is a restart loop: somebody restarts what is killed again. A container that was killed before its first scrape has no bar here, only the red line of its kill.",
+              "Its kills over time, including containers that no longer exist. A steady rhythm is a restart loop: it is restarted and killed again. A container killed before its first scrape has no bar here, only the red line of its kill.",
             width: 8,
             unit: "none",
             bars: true,
@@ -271,7 +271,7 @@ export function workload(): Dashboard {
           table({
             title: "Which of its processes dies next",
             description:
-              "Those of its processes that are among the first the kernel would kill on the whole host. Not there: it is small beside the others, and only its own limit threatens it.",
+              "Its processes that are among the first the kernel would kill on the whole host. Empty: it is small compared with the rest of the host, and only its own limit can kill it.",
             width: 8,
             height: 8,
             unit: "bytes",
@@ -286,12 +286,12 @@ export function workload(): Dashboard {
               { field: "B", title: "Resident", width: 100 },
             ],
             sortBy: { title: "Score", descending: true },
-            empty: "None of the host's first victims is in it",
+            empty: "None of its processes is among the host's next victims",
           }),
           table({
-            title: "Who dies if a limit is hit",
+            title: "Next victim at each limit",
             description:
-              "The victim inside it that the kernel would choose, for each limit that could be hit now: 'host' is the host itself, the others are cgroups 80 % full.",
+              "The process in it that the kernel would kill at each limit that is near: 'host' is the host itself, the others are cgroups at 80 % of their limit.",
             width: 8,
             height: 8,
             unit: "none",
@@ -302,7 +302,7 @@ export function workload(): Dashboard {
               { field: "pid", title: "PID", width: 90, unit: "string" },
             ],
             sortBy: { title: "Limit of", descending: false },
-            empty: "Not one of its processes is next anywhere",
+            empty: "None of its processes is a next victim",
           }),
         ],
       },
