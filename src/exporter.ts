@@ -29,6 +29,7 @@ import { bootIdIn } from "./sources/boot-id.ts";
 import { bootTimeMs } from "./sources/boot-time.ts";
 import { Host } from "./sources/host.ts";
 import { viewObstacle } from "./sources/host-view.ts";
+import { KillNotices } from "./sources/kill-notices.ts";
 import { NewProcesses } from "./sources/new-processes.ts";
 import { ownProcfs } from "./sources/own-proc.ts";
 import type { OpenedState } from "./sources/state-directory.ts";
@@ -64,6 +65,8 @@ export class Exporter {
   readonly #options: ExporterOptions;
   readonly #host: Host;
   readonly #newProcesses: NewProcesses;
+  /** Absent where no kills are counted, and on cgroup v1, which does not announce them. */
+  readonly #killNotices: KillNotices | undefined;
   readonly #lag = new LoopLag(beatMs);
   readonly #kernelLog: KernelLog;
   readonly #counting: KillCounting;
@@ -126,6 +129,24 @@ export class Exporter {
       logger: log,
     });
     const newProcesses = new NewProcesses({ files, ownProc, table, now: monotonicMs });
+    const announcesKills = flags.collectors.includes("kills") && tree?.hierarchy.version === "v2";
+    const killNotices = announcesKills
+      ? new KillNotices({
+          files,
+          directory: tree.hierarchy.directory,
+          onKill: () => {
+            // The victim is in /proc for some milliseconds yet, and others may follow it.
+            table.readYoung();
+            kernelLog.expectKill();
+          },
+          onUnavailable: (reason) => {
+            log.info(
+              { reason },
+              "kills are found by looking at the kernel log four times a second",
+            );
+          },
+        })
+      : undefined;
     const hour = new HostHour(monotonicMs);
     const keepers = [counting, hour];
     const collectors: Collector[] = [
@@ -171,6 +192,7 @@ export class Exporter {
     this.#options = options;
     this.#host = host;
     this.#newProcesses = newProcesses;
+    this.#killNotices = killNotices;
     this.#kernelLog = kernelLog;
     this.#counting = counting;
     this.#scraper = scraper;
@@ -229,6 +251,7 @@ export class Exporter {
     const first = { collectors: ["cgroups", "processes"] as const };
     await scraper.scrape(first, { format: "text", gzip: false });
     counting.start();
+    this.#killNotices?.start();
     this.#timer = setInterval(() => this.#beat(), beatMs);
     // A file's reader finds out in its first turn that it may not read it.
     await nextTurn();
@@ -242,6 +265,7 @@ export class Exporter {
     this.#counting.stop();
     this.#options.state?.directory.close();
     this.#newProcesses.close();
+    this.#killNotices?.close();
     this.#host.close();
   }
 
@@ -274,6 +298,7 @@ export class Exporter {
   #beat(): void {
     this.#lag.note(this.#options.monotonicMs());
     this.#newProcesses.look();
+    this.#killNotices?.beat();
     this.#kernelLog.beat();
     if (++this.#beats % beatsPerTick !== 0) return;
     this.#connections.look();

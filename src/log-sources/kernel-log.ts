@@ -117,6 +117,11 @@ export class KernelLog implements KillLog {
     for (const { reader } of this.#sources) reader.beat();
   }
 
+  /** The kernel has killed: its report is read at once, from sources that do not tell when they have more. */
+  expectKill(): void {
+    for (const { reader } of this.#sources) reader.expectKill();
+  }
+
   tick(unaccounted: number | undefined): void {
     const nowMs = this.#options.monotonicMs();
     for (const source of this.#sources) {

@@ -57,6 +57,8 @@ const recordBytes = 16 * 1024;
 /** While records come: a flood fills a small ring (128 KiB) in some 100 ms. */
 const busyPollMs = 25;
 const reopenMs = 5000;
+/** A kill has been announced: its records come within 10 ms. */
+const expectedPolls = 4;
 /** Records read before other work gets its turn. */
 const turnRecords = 2000;
 
@@ -66,6 +68,8 @@ export class KmsgDevice {
   #reader: KmsgReader | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  /** How often it is looked soon again although nothing came. */
+  #expectedPolls = 0;
   #caughtUp = false;
   /** Of the last record read, now or before a restart; -1 = none of this boot; undefined = not known where to begin. */
   #sequence: number | undefined;
@@ -99,6 +103,12 @@ export class KmsgDevice {
     if (this.#timer === undefined) this.poll();
   }
 
+  /** Records are about to come: looks now, and again for a moment. */
+  expect(): void {
+    this.#expectedPolls = expectedPolls;
+    this.poll();
+  }
+
   /** Reads what the ring has, 2,000 records at most. */
   poll(): void {
     clearTimeout(this.#timer);
@@ -130,7 +140,8 @@ export class KmsgDevice {
           this.#caughtUp = true;
           this.#options.listener.caughtUp();
         }
-        return count > 0 ? busyPollMs : undefined;
+        if (count === 0 && --this.#expectedPolls < 0) return undefined;
+        return busyPollMs;
       }
       count++;
       this.#take(this.#buffer.subarray(0, length));

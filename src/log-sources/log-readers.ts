@@ -61,6 +61,8 @@ export abstract class LogReader {
   abstract stop(): void;
   /** A few times a second, for a source that does not tell when it has more. */
   beat(): void {}
+  /** The kernel has killed: the report is there, or about to come. */
+  expectKill(): void {}
   /** Reads what is there at this moment. */
   abstract drain(): Promise<void>;
   /** From where reading on loses nothing and repeats no kill; absent while nothing has been read. */
@@ -240,6 +242,10 @@ export class KmsgDeviceReader extends LogReader {
 
   override beat(): void {
     this.#device.beat();
+  }
+
+  override expectKill(): void {
+    this.#device.expect();
   }
 
   async drain(): Promise<void> {

@@ -186,6 +186,26 @@ test("a beat reads a quiet ring; while records come it reads itself, without wai
   device.stop();
 });
 
+test("where a kill is expected the ring is read at once, and a few times more until its records come", () => {
+  vi.useFakeTimers();
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  const ring = new Ring();
+  const { device, seen } = follow(ring, "start", "this-boot", true);
+  device.beat();
+  ring.print("before the notice");
+  device.expect();
+  expect(seen).toEqual(["up", "caught up", "0 before the notice"]);
+  vi.advanceTimersByTime(50);
+  ring.print("after it");
+  vi.advanceTimersByTime(25);
+  expect(seen).toHaveLength(4);
+  vi.advanceTimersByTime(200);
+  expect(vi.getTimerCount()).toBe(0);
+  device.stop();
+});
+
 function isKmsgReadable(): boolean {
   try {
     return readRing(openKmsg).length > 0;
