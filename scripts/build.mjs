@@ -1,26 +1,34 @@
 /*
  * Builds the program: `dist/oom-exporter.mjs`, one minified file that npm, the image and the tests run.
  *
- *   node scripts/build.mjs [--cjs] [--outdir DIRECTORY]
+ *   node scripts/build.mjs [--cjs] [--outdir DIRECTORY] [--if-possible]
  *
- * `--cjs` writes `dist/oom-exporter.cjs` as well, the form that a single executable needs.
+ * `--cjs` writes `oom-exporter.cjs` as well, the form that a single executable needs. `--if-possible` builds nothing
+ * where the build tools are not installed, as after `npm ci --omit=dev`.
  * One file instead of 500 modules starts in half the time and holds 3 MiB less anonymous memory.
  */
 import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 const { values: options } = parseArgs({
-  options: { cjs: { type: "boolean" }, outdir: { type: "string", default: `${root}/dist` } },
+  options: {
+    cjs: { type: "boolean" },
+    outdir: { type: "string", default: `${root}/dist` },
+    "if-possible": { type: "boolean" },
+  },
 });
 const { outdir } = options;
 
+const { build } = await import("esbuild").catch((error) => {
+  if (options["if-possible"] && error.code === "ERR_MODULE_NOT_FOUND") process.exit(0);
+  throw error;
+});
+
 const shared = {
   absWorkingDir: root,
-  entryPoints: ["src/main.ts"],
   bundle: true,
   minify: true,
   // Error messages and stack traces show names of classes and functions.
@@ -29,17 +37,29 @@ const shared = {
   target: "node20",
   legalComments: "none",
   logLevel: "warning",
+  write: false,
 };
 
 /** A program that starts during a build finds the old file or the new one, never none. */
 async function replace(name, format) {
-  const { outputFiles } = await build({ ...shared, ...format, write: false });
+  const { outputFiles } = await build({
+    ...shared,
+    entryPoints: ["src/main.ts"],
+    define: { bcryptThread: JSON.stringify(thread.outputFiles[0].text) },
+    ...format,
+  });
   const written = `${outdir}/${name}.${process.pid}`;
   writeFileSync(written, outputFiles[0].contents, { mode: 0o755 });
   renameSync(written, `${outdir}/${name}`);
 }
 
 mkdirSync(outdir, { recursive: true });
+// The thread that checks passwords, if any are configured: its program is a string in the other one.
+const thread = await build({
+  ...shared,
+  entryPoints: ["src/web-config/bcrypt-thread.ts"],
+  format: "cjs",
+});
 await replace("oom-exporter.mjs", {
   format: "esm",
   // CommonJS packages load Node.js' own modules by `require`.
@@ -47,18 +67,9 @@ await replace("oom-exporter.mjs", {
     js: 'import{createRequire as makeRequire}from"node:module";const require=makeRequire(import.meta.url);',
   },
 });
-// The thread that checks passwords, if any are configured.
-await replace("bcrypt-thread.mjs", {
-  entryPoints: ["src/web-config/bcrypt-thread.ts"],
-  format: "esm",
-});
 if (options.cjs) await replace("oom-exporter.cjs", { format: "cjs" });
 
-const built = [
-  "oom-exporter.mjs",
-  "bcrypt-thread.mjs",
-  ...(options.cjs ? ["oom-exporter.cjs"] : []),
-];
+const built = ["oom-exporter.mjs", ...(options.cjs ? ["oom-exporter.cjs"] : [])];
 for (const name of readdirSync(outdir)) {
   if (!built.includes(name)) rmSync(`${outdir}/${name}`, { recursive: true, force: true });
 }

@@ -151,6 +151,17 @@ export const serveFlags = {
     default: "logfmt",
     help: "Format of the log on stderr.",
   },
+  check: {
+    type: "boolean",
+    default: false,
+    help: "Ask the exporter that runs with these flags whether it is healthy, and exit: 0 if it is, else 1.",
+  },
+  "check.wait": {
+    type: "integer",
+    default: 0,
+    minimum: 0,
+    help: "Seconds that --check waits for the exporter to become ready.",
+  },
   ...commonFlags,
 } as const satisfies FlagTable;
 

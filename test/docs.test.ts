@@ -1,4 +1,6 @@
 import { expect, it } from "vitest";
+import { completions } from "../scripts/completions.ts";
+import { manualPage } from "../scripts/manual.ts";
 import { flagsPage, metricsPage, platformsPage } from "../scripts/reference-pages.ts";
 import { doctorFlags } from "../src/commands/doctor.ts";
 import { explainFlags } from "../src/commands/explain.ts";
@@ -24,3 +26,14 @@ it("docs/flags.md lists the flags of every command", async () => {
   };
   await expect(flagsPage(tables)).toMatchFileSnapshot("../docs/flags.md");
 });
+
+it("the manual page has the flags and exit codes of every command", async () => {
+  await expect(manualPage()).toMatchFileSnapshot("../packaging/oom-exporter.1");
+});
+
+it.each(Object.entries(completions))(
+  "%s completes the flags of every command",
+  async (name, made) => {
+    await expect(made()).toMatchFileSnapshot(`../packaging/completions/${name}`);
+  },
+);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { helpText } from "../src/command-line/flag-help.ts";
 import { type FlagTable, parseFlags, UsageError } from "../src/command-line/flag-table.ts";
+import { serveHelp } from "../src/commands/serve.ts";
 import { parseServeFlags, serveFlags } from "../src/flags.ts";
 import { collectorNames } from "../src/metrics/catalog.ts";
 
@@ -159,7 +160,13 @@ describe("a table of another command", () => {
   });
 
   it("has its own help", () => {
-    expect(helpText("oom-exporter explain [FILE...]", "Tells each kill.", table)).toBe(
+    const help = helpText({
+      usage: "oom-exporter explain [FILE...]",
+      about: "Tells each kill.",
+      flags: table,
+      exitCodes: { 0: "done", 2: "wrong usage" },
+    });
+    expect(help).toBe(
       [
         "usage: oom-exporter explain [FILE...]",
         "",
@@ -169,13 +176,17 @@ describe("a table of another command", () => {
         "      --[no-]json                   Print JSON.",
         "      --since=TIME                  Leave out what is older.",
         "",
+        "Exit codes:",
+        "  0  done",
+        "  2  wrong usage",
+        "",
       ].join("\n"),
     );
   });
 });
 
 describe("the help of serve", () => {
-  const help = helpText("oom-exporter [flags]", "Counts kills.", serveFlags);
+  const help = helpText(serveHelp);
 
   it("names every flag and fits 100 columns", () => {
     for (const name of Object.keys(serveFlags)) {

@@ -2,7 +2,7 @@ import { wrap } from "../text/wrapping.ts";
 import type { FlagDefinition, FlagTable } from "./flag-table.ts";
 
 /** Flags that are answered instead of the command: `--no-help` asks for nothing. */
-const answers = new Set(["help", "version"]);
+const answers = new Set(["help", "version", "check"]);
 
 /** How a flag is written in help and documentation: `--[no-]web.ui`, `--path.procfs=/proc`. */
 export function flagUsage(name: string, definition: FlagDefinition): string {
@@ -33,10 +33,20 @@ function placeholder(definition: FlagDefinition): string {
   return "placeholder" in definition ? definition.placeholder : "";
 }
 
-/** The `--help` text of a command: its usage line, what it does, and a paragraph for each flag. */
-export function helpText(usage: string, about: string, table: FlagTable): string {
+/** What `--help`, the manual page and the completions say of a command. */
+export interface CommandHelp {
+  /** How it is called, such as `oom-exporter explain [FILE... or -] [FLAGS]`. */
+  usage: string;
+  about: string;
+  flags: FlagTable;
+  /** What each exit code means. */
+  exitCodes: Readonly<Record<number, string>>;
+}
+
+/** The `--help` text of a command: its usage line, what it does, a paragraph for each flag, its exit codes. */
+export function helpText({ usage, about, flags: table, exitCodes }: CommandHelp): string {
   const indent = 36;
-  const lines = [`usage: ${usage}`, "", about, "", "Flags:"];
+  const lines = [`usage: ${usage}`, "", ...wrap(about, 100), "", "Flags:"];
   for (const [name, definition] of Object.entries(table)) {
     const short = name === "help" ? "  -h, " : "      ";
     const head = `${short}${flagUsage(name, definition)}`;
@@ -48,6 +58,8 @@ export function helpText(usage: string, about: string, table: FlagTable): string
     }
     lines.push(...body.map((line) => " ".repeat(indent) + line));
   }
+  lines.push("", "Exit codes:");
+  for (const [code, meaning] of Object.entries(exitCodes)) lines.push(`  ${code}  ${meaning}`);
   return `${lines.join("\n")}\n`;
 }
 

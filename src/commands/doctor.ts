@@ -1,7 +1,7 @@
 /** `oom-exporter doctor [--json]`: what can be read here, what cannot, and the fix for each. */
 import { existsSync } from "node:fs";
 import { userInfo } from "node:os";
-import { helpText } from "../command-line/flag-help.ts";
+import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import { type FlagTable, parseFlags, UsageError } from "../command-line/flag-table.ts";
 import { type Check, checksAnswer, type Place } from "../doctor/check.ts";
 import { blindness, examine } from "../doctor/host-checks.ts";
@@ -31,7 +31,6 @@ export interface DoctorIo {
   ownScoreAdj?: OwnScoreAdj;
 }
 
-const usage = "oom-exporter doctor [FLAGS]";
 const about =
   "Checks what oom-exporter can read on this machine, and prints the impact and the fix of whatever is missing. Run it as the user and in the container of the exporter, with the same flags. Exits with 1 if kills would go unseen.";
 
@@ -47,6 +46,13 @@ export const doctorFlags = {
   help: { type: "boolean", default: false, help: "Print this help and exit." },
 } as const satisfies FlagTable;
 
+export const doctorHelp: CommandHelp = {
+  usage: "oom-exporter doctor [FLAGS]",
+  about,
+  flags: doctorFlags,
+  exitCodes: { 0: "every kill would be seen", 1: "kills would go unseen", 2: "wrong usage" },
+};
+
 /** Runs the command. Returns its exit code: 0 done, 1 kills would go unseen, 2 wrong usage. */
 export async function doctor(argv: readonly string[], io: DoctorIo): Promise<number> {
   let flags: ReturnType<typeof parseDoctorFlags>;
@@ -58,7 +64,7 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     return 2;
   }
   if (flags.help) {
-    io.stdout.write(helpText(usage, about, doctorFlags));
+    io.stdout.write(helpText(doctorHelp));
     return 0;
   }
   const {

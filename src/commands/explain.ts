@@ -1,7 +1,7 @@
 /** `oom-exporter explain [FILE... or -] [--json] [--since T]`: tells the kills that a log holds. */
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { helpText } from "../command-line/flag-help.ts";
+import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import { type FlagTable, parseFlags, UsageError } from "../command-line/flag-table.ts";
 import { parseKmsgRecord } from "../kernel-log/kernel-message.ts";
 import { KillScanner } from "../kernel-log/kill-scanner.ts";
@@ -39,7 +39,6 @@ export interface ExplainIo {
   kmsgPath?: string;
 }
 
-const usage = "oom-exporter explain [FILE... or -] [FLAGS]";
 const about =
   "Explains the out-of-memory kills in kernel logs: kern.log, syslog, messages, dmesg, journalctl -k, /dev/kmsg records, compressed or not, and exports from log stores. - is standard input. Without FILE it reads this machine's log.";
 
@@ -52,6 +51,17 @@ export const explainFlags = {
   },
   help: { type: "boolean", default: false, help: "Print this help and exit." },
 } as const satisfies FlagTable;
+
+export const explainHelp: CommandHelp = {
+  usage: "oom-exporter explain [FILE... or -] [FLAGS]",
+  about,
+  flags: explainFlags,
+  exitCodes: {
+    0: "every log was read, with or without kills in it",
+    1: "a log could not be read",
+    2: "wrong usage",
+  },
+};
 
 function parseExplainFlags(argv: readonly string[], nowMs: number) {
   const { values, positionals } = parseFlags(explainFlags, argv);
@@ -78,7 +88,7 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
   }
   const { files, json, sinceMs } = flags;
   if (flags.help) {
-    io.stdout.write(helpText(usage, about, explainFlags));
+    io.stdout.write(helpText(explainHelp));
     return 0;
   }
 

@@ -2,7 +2,7 @@
 import { accessSync, constants } from "node:fs";
 import { hostname } from "node:os";
 import packageJson from "../../package.json" with { type: "json" };
-import { helpText } from "../command-line/flag-help.ts";
+import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import { Exporter } from "../exporter.ts";
 import { defaultStateDirectory, parseServeFlags, serveFlags } from "../flags.ts";
 import { openKmsg } from "../log-sources/kmsg-device.ts";
@@ -13,9 +13,17 @@ import { protectOwnProcess } from "../sources/own-score-adj.ts";
 import { type OpenedState, StateDirectory } from "../sources/state-directory.ts";
 import { printable } from "../text/printable.ts";
 
-const usage = "oom-exporter [serve] [FLAGS] | oom-exporter explain|victims|doctor [FLAGS]";
-const about =
-  "Prometheus exporter for Linux out-of-memory kills: counts every kill, explains which process was killed and why, and shows which is next.";
+export const serveHelp: CommandHelp = {
+  usage: "oom-exporter [serve] [FLAGS] | oom-exporter explain|victims|doctor [FLAGS]",
+  about:
+    "Prometheus exporter for Linux out-of-memory kills: counts every kill, explains which process was killed and why, and shows which is next.",
+  flags: serveFlags,
+  exitCodes: {
+    0: "ended by a signal, or with --check: healthy",
+    1: "cannot serve, or with --check: not healthy",
+    2: "wrong usage",
+  },
+};
 /** Never prefixed by --path.rootfs: a container gets it as a device of its own. */
 const kmsgPath = "/dev/kmsg";
 
@@ -28,7 +36,7 @@ export async function serve(argv: string[]): Promise<number | undefined> {
   const flags = parseServeFlags(argv, process.env);
   const { version } = packageJson;
   if (flags.help) {
-    process.stdout.write(helpText(usage, about, serveFlags));
+    process.stdout.write(helpText(serveHelp));
     return 0;
   }
   if (flags.version) {

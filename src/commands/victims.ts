@@ -1,6 +1,6 @@
 /** `oom-exporter victims [--json] [--cgroup PATH] [--top N]`: who dies next on this machine. */
 import { readlinkSync } from "node:fs";
-import { helpText } from "../command-line/flag-help.ts";
+import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import {
   type FlagTable,
   type FlagValues,
@@ -36,7 +36,6 @@ export interface VictimsIo {
   monotonicMs: () => number;
 }
 
-const usage = "oom-exporter victims [FLAGS]";
 const about =
   "Ranks the processes of this machine in the order the kernel would kill them if memory ran out, with the memory each kill would free.";
 
@@ -58,6 +57,13 @@ export const victimsFlags = {
   help: { type: "boolean", default: false, help: "Print this help and exit." },
 } as const satisfies FlagTable;
 
+export const victimsHelp: CommandHelp = {
+  usage: "oom-exporter victims [FLAGS]",
+  about,
+  flags: victimsFlags,
+  exitCodes: { 0: "done", 1: "this machine's processes cannot be read", 2: "wrong usage" },
+};
+
 class Failure extends Error {}
 
 /** Runs the command. Returns its exit code: 0 done, 1 the host cannot be read, 2 wrong usage. */
@@ -69,7 +75,7 @@ export function victims(argv: readonly string[], io: VictimsIo): number {
         `unexpected argument "${printable(positionals[0])}"; see oom-exporter victims --help`,
       );
     }
-    io.stdout.write(values.help ? helpText(usage, about, victimsFlags) : report(values, io));
+    io.stdout.write(values.help ? helpText(victimsHelp) : report(values, io));
     return 0;
   } catch (error) {
     if (error instanceof UsageError) {

@@ -5,15 +5,13 @@ import { plainHash } from "./bcrypt-hash.ts";
 /** A thread costs 5 MiB: it is given up when nobody has needed it for so long. */
 const idleMs = 10_000;
 
+/** The thread's program, bcrypt-thread.ts, which the build puts in here: what runs is one file. */
+declare const bcryptThread: string;
+
 /** Answers one question at a time on a thread of its own, which is started when it is needed. */
 export class PasswordWorker {
-  readonly #script: URL;
   #worker: Worker | undefined;
   #idle: NodeJS.Timeout | undefined;
-
-  constructor(script = new URL("./bcrypt-thread.mjs", import.meta.url)) {
-    this.#script = script;
-  }
 
   /** To be called again only when the answer is there. @throws where the thread cannot be had */
   readonly compare: Compare = (password, hash) => {
@@ -44,7 +42,10 @@ export class PasswordWorker {
   }
 
   #start(): Worker {
-    const worker = new Worker(this.#script, { resourceLimits: { maxOldGenerationSizeMb: 16 } });
+    const worker = new Worker(bcryptThread, {
+      eval: true,
+      resourceLimits: { maxOldGenerationSizeMb: 16 },
+    });
     worker.unref();
     // After an answer nobody waits for it: its end is no failure then.
     worker.on("error", () => {});
