@@ -70,7 +70,7 @@ const mayUse: [room: string, allowed: string[]][] = [
       "http/connections",
     ],
   ],
-  ["http/", ["status/", "kills/", "text/", "metrics/", "collectors/scrape"]],
+  ["http/", ["status/", "kills/", "kernel/badness", "text/", "metrics/", "collectors/scrape"]],
   ["web-config/", []],
   ["command-line/", ["text/"]],
   ["commands/", everything],

@@ -140,7 +140,7 @@ export function fleet(): Dashboard {
             sortBy: { title: "Available", descending: false },
             empty: "No hosts are scraped",
           }),
-          killTable({ of: series, title: "Last kills", width: 15, height: 9, short: true }),
+          killTable({ of: series, title: "Latest kills", width: 15, height: 9, short: true }),
         ],
       },
       {

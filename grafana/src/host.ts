@@ -82,7 +82,7 @@ export function host(): Dashboard {
             colours: noColours,
             empty: "unknown",
           }),
-          killTable({ of: series, title: "Last kills", width: 24, height: 9 }),
+          killTable({ of: series, title: "Latest kills", width: 24, height: 9 }),
         ],
       },
       {

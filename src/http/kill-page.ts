@@ -1,3 +1,4 @@
+import { isUnkillable } from "../kernel/badness.ts";
 import { readAdvice } from "../kills/advice.ts";
 import type { Cause } from "../kills/cause.ts";
 import type { Constraint, Kill, KillTask } from "../kills/kill.ts";
@@ -122,7 +123,7 @@ function rank({ pid, tasks }: Kill): string[] {
   if (place === 0) {
     return ["It used more memory than any other process in the kernel's list."];
   }
-  const why = largest.oomScoreAdj === -1000 ? ", which may not be killed" : "";
+  const why = isUnkillable(largest.oomScoreAdj) ? ", which may not be killed" : "";
   return [
     `${place} ${place === 1 ? "process" : "processes"} used more memory; the largest was ${largest.comm} (pid ${largest.pid})${why}, with ${bytes(heldBytes(largest))}.`,
   ];
@@ -148,7 +149,7 @@ function tasksCard(kill: Kill): Html {
   const rows = tasks.map((task) => {
     const held = heldBytes(task);
     const isVictim = task.pid === kill.pid;
-    return html`<li><div class="row"><span class="what"><b>${commOf(task)}</b> pid ${task.pid}${isVictim && html` <span class="tag alarm">killed</span>`}${task.oomScoreAdj === -1000 && html` <span class="tag warning">may not be killed</span>`}</span><span class="much">${bytes(held)}, ${percent(held, whole)}</span></div>${bar([{ kind: isVictim ? "alarm" : "plain", bytes: held }], largest, `${percent(held, whole)} of the memory of these processes`)}</li>`;
+    return html`<li><div class="row"><span class="what"><b>${commOf(task)}</b> pid ${task.pid}${isVictim && html` <span class="tag alarm">killed</span>`}${isUnkillable(task.oomScoreAdj) && html` <span class="tag warning">may not be killed</span>`}</span><span class="much">${bytes(held)}, ${percent(held, whole)}</span></div>${bar([{ kind: isVictim ? "alarm" : "plain", bytes: held }], largest, `${percent(held, whole)} of the memory of these processes`)}</li>`;
   });
   return card(
     "What was using the memory",

@@ -60,8 +60,8 @@ export function badnessRules(release: string | undefined): BadnessRules {
 /** OOM_SCORE_ADJ_MIN: the kernel never chooses a task that has it. */
 const unkillableScoreAdj = -1000;
 
-/** True where oom_score_adj takes a task out of the choice. */
-export function isUnkillable(oomScoreAdj: number): boolean {
+/** Whether oom_score_adj exempts a task from kills; `false` if it is unknown. */
+export function isUnkillable(oomScoreAdj: number | null | undefined): boolean {
   return oomScoreAdj === unkillableScoreAdj;
 }
 

@@ -1,16 +1,17 @@
-/** What to do about a kill: by cause, by the platform of the limit, by the program. */
+/** Advice on a kill: by cause, by the platform of the limit, and by program. */
+import { isUnkillable } from "../kernel/badness.ts";
 import type { OomTask } from "../kernel-log/oom-dump.ts";
 import { bytes } from "../text/quantities.ts";
 import { shellWord } from "../text/shell.ts";
 import type { Cause } from "./cause.ts";
-import { type Evidence, held, unkillable } from "./evidence.ts";
+import { type Evidence, held } from "./evidence.ts";
 import { type Advice, type LimitPlace, lookBelow, raiseLimit, raiseOpenVz } from "./platforms.ts";
 import { softwareOf } from "./software.ts";
 
 export type { Advice };
 
 /**
- * One line of `advice` in the JSON: the text, and its command on a line of its own.
+ * One item of `advice` in the JSON: the text, and its command on a separate line.
  *
  * Invariant: `readAdvice(writeAdvice(advice))` is the same advice.
  */
@@ -18,7 +19,7 @@ export function writeAdvice({ text, command }: Advice): string {
   return command === undefined ? text : `${text}\n${command}`;
 }
 
-/** The text and the command of one line of `advice`. */
+/** The text and the command of one item of `advice`. */
 export function readAdvice(line: string): Advice {
   const end = line.indexOf("\n");
   return end < 0 ? { text: line } : { text: line.slice(0, end), command: line.slice(end + 1) };
@@ -29,7 +30,7 @@ export const runbooks: Record<"host" | "cgroup", string> = {
   cgroup: "docs/runbooks/OomKill.md",
 };
 
-/** All advice for one kill, the most useful first; the last names the runbook. */
+/** All advice for one kill, most useful first; the last item names the runbook. */
 export function adviceFor(cause: Cause, evidence: Evidence): Advice[] {
   const { report } = evidence;
   return [
@@ -43,90 +44,90 @@ export function adviceFor(cause: Cause, evidence: Evidence): Advice[] {
 }
 
 const findLeak: Advice = {
-  text: "If it grows without end, it leaks: watch oom_cgroup_memory_anon_bytes over days, and let it restart before it is killed.",
+  text: "If its memory grows without bound, it leaks: watch oom_cgroup_memory_anon_bytes over days, and restart it before it is killed.",
 };
 
 const limitWhatGrows: Advice = {
-  text: "Set limits for what may grow (MemoryMax=, docker run --memory, Kubernetes limits), so that it dies alone and early.",
+  text: "Set limits for workloads that may grow (MemoryMax=, docker run --memory, Kubernetes limits), so that they die alone and early.",
 };
 
 const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
   manual: () => [
-    { text: "Find who pressed it:", command: "journalctl -k | grep -i sysrq" },
-    { text: "To forbid it:", command: "sysctl kernel.sysrq=0" },
+    { text: "Find out who requested it:", command: "journalctl -k | grep -i sysrq" },
+    { text: "To disable SysRq:", command: "sysctl kernel.sysrq=0" },
   ],
   page_fault: () => [
     {
-      text: "Memory was free again, or the fault failed for another reason: an error in the kernel, or a cgroup's limit on kernel memory (memory.kmem.limit_in_bytes). Read the kernel's messages around it (BUG, Oops, SLUB: Unable to allocate memory, page allocation failure):",
+      text: "Memory was free again, or the fault failed for another reason: a kernel bug, or a cgroup's limit on kernel memory (memory.kmem.limit_in_bytes). Read the kernel messages around the kill (BUG, Oops, SLUB: Unable to allocate memory, page allocation failure):",
       command: "journalctl -k -p warning -o short-precise",
     },
     {
-      text: "Start what was killed again; it was not to blame. Kernels from 5.16 on no longer kill for a page fault: upgrade if this comes back.",
+      text: "Restart what was killed; it was not to blame. Kernels from 5.16 on no longer kill for a page fault: upgrade if this happens again.",
     },
   ],
   cpuset_or_node: () => [
-    { text: "See what each node has left:", command: "numastat -m" },
+    { text: "See how much each node has left:", command: "numastat -m" },
     {
-      text: "Allow more nodes (cpuset.mems, AllowedMemoryNodes= of a unit, numactl --interleave=all), or run fewer tasks on these.",
+      text: "Allow more nodes (cpuset.mems, AllowedMemoryNodes= of a unit, numactl --interleave=all), or run fewer tasks on these nodes.",
     },
   ],
   fragmentation: () => [
-    { text: "Put free memory together:", command: "echo 1 > /proc/sys/vm/compact_memory" },
+    { text: "Compact free memory:", command: "echo 1 > /proc/sys/vm/compact_memory" },
     {
-      text: "Keep more in reserve (vm.min_free_kbytes, 1 to 3 % of memory), and look for drivers that ask for high orders. See how it is now:",
+      text: "Keep more in reserve (vm.min_free_kbytes, 1 to 3 % of memory), and look for drivers that make high-order allocations. See the current state:",
       command: "cat /proc/buddyinfo",
     },
   ],
   protected_hog: ({ tasks }) => {
-    const hog = largestOf(tasks.filter((task) => task.oomScoreAdj === unkillable));
+    const hog = largestOf(tasks.filter((task) => isUnkillable(task.oomScoreAdj)));
     return [
       {
-        text: `Give ${hog?.comm} a limit of its own, or a smaller cache, so that it cannot take the host with it.`,
+        text: `Give ${hog?.comm} its own limit, or a smaller cache, so that it cannot take the host down.`,
       },
       {
-        text: "Let the kernel take it when nothing else is left (OOMScoreAdjust=-500 in its unit):",
+        text: "Let the kernel kill it as a last resort (OOMScoreAdjust=-500 in its unit):",
         command: `choom -n -500 -p ${hog?.pid}`,
       },
     ];
   },
   kernel_memory: ({ shortZone }) => [
-    { text: "See which cache of the kernel holds it:", command: "slabtop -o -s c | head -20" },
+    { text: "See which kernel cache uses it:", command: "slabtop -o -s c | head -20" },
     {
-      text: "and what is not slab:",
+      text: "See what is not slab:",
       command: "grep -E 'SUnreclaim|PageTables|KernelStack|Percpu|VmallocUsed' /proc/meminfo",
     },
     {
-      text: "A cache that only grows is a leak in the kernel or a driver: update it; a reboot gives the memory back.",
+      text: "A cache that only grows is a leak in the kernel or a driver: update it; a reboot frees the memory.",
     },
     ...(shortZone === undefined ? [] : [lowMemory(shortZone.zone.zone)]),
   ],
   unaccounted: () => [
     {
-      text: "See what the kernel does count outside of its report (per-cpu data, vmalloc, balloon, CMA):",
+      text: "See what the kernel counts but does not report (per-cpu data, vmalloc, balloon, CMA):",
       command:
         "grep -E 'Percpu|VmallocUsed|Balloon|Cma|Hugetlb' /proc/meminfo; grep nr_zspages /proc/vmstat",
     },
     {
-      text: "Look at what takes pages for itself: the ZFS ARC, zram, a GPU or network driver, the hypervisor's balloon. ZFS:",
+      text: "Check what allocates pages directly: the ZFS ARC, zram, a GPU or network driver, the hypervisor's balloon. For ZFS:",
       command: 'awk \'$1 == "size" || $1 == "c_max"\' /proc/spl/kstat/zfs/arcstats',
     },
     {
-      text: "Otherwise a driver leaks: read the kernel's messages for its name, update it, and reboot to get the memory back. Limits on processes do not help.",
+      text: "Otherwise a driver leaks: find its name in the kernel messages, update it, and reboot to free the memory. Limits on processes do not help.",
     },
   ],
   shmem: (evidence) => [
     {
-      text: "See what lies in tmpfs, and in shared memory:",
+      text: "See what is in tmpfs and shared memory:",
       command: "df -h -t tmpfs; du -xsh /dev/shm /run /tmp; ipcs -m",
     },
     {
-      text: "Delete what is left over (ipcrm -m ID), and cap it where it is mounted (size= of the tmpfs, --shm-size, sizeLimit of an emptyDir).",
+      text: "Delete leftovers (ipcrm -m ID), and limit the size where it is mounted (size= of the tmpfs, --shm-size, sizeLimit of an emptyDir).",
     },
     ...(evidence.report.constraint === "memcg" ? raised(evidence) : []),
   ],
   many_small: ({ crowd }) => [
     {
-      text: `Run fewer ${crowd?.comm} at a time: cap workers, connections or jobs in its configuration.`,
+      text: `Run fewer ${crowd?.comm} at a time: limit workers, connections or jobs in its configuration.`,
     },
     {
       text: "Stop a fork storm at its source: TasksMax= in the unit, --pids-limit for a container.",
@@ -136,7 +137,7 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
     const place = placeOf(evidence);
     return [
       ...(place === undefined ? [] : [lookBelow(place)]),
-      { text: "Give the largest a limit of its own, so that it dies and not its neighbour." },
+      { text: "Give the largest one its own limit, so that it dies instead of its neighbour." },
       ...raised(evidence),
     ];
   },
@@ -159,7 +160,10 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
   swap_exhausted: (evidence) => [
     ...restartLargest(evidence),
     limitWhatGrows,
-    { text: "Add memory; more swap only delays this. See what is in use:", command: "free -h" },
+    {
+      text: "Add memory; more swap only delays the problem. See current usage:",
+      command: "free -h",
+    },
   ],
   memory_hog: ({ largest }) => [
     {
@@ -169,7 +173,10 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
   ],
   host_exhausted: (evidence) => [
     ...(evidence.shortZone === undefined ? [] : [lowMemory(evidence.shortZone.zone.zone)]),
-    { text: "See who dies next and what it would free:", command: "oom-exporter victims" },
+    {
+      text: "See which process dies next and how much memory that would free:",
+      command: "oom-exporter victims",
+    },
     ...(evidence.shortZone === undefined ? [limitWhatGrows] : []),
   ],
   unknown: () => [],
@@ -178,14 +185,14 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
 function lowMemory(zone: string): Advice {
   return zone === "Normal" || zone === "DMA"
     ? {
-        text: "Low memory ran out, the only memory that this kernel can use for itself (32-bit, or nodes with movable memory only): run a 64-bit kernel, or leave less memory to zone HighMem or Movable; neither limits nor swap give it back.",
+        text: "Low memory ran out, the only memory that this kernel can use for itself (32-bit, or nodes with movable memory only): run a 64-bit kernel, or make zone HighMem or Movable smaller; neither limits nor swap help.",
       }
     : {
-        text: `Zone ${zone} ran out while others had room: some device can reach only that zone. Update its driver, or leave more of the zone free (vm.lowmem_reserve_ratio).`,
+        text: `Zone ${zone} ran out while others had room: some device can use only that zone. Update its driver, or keep more of the zone free (vm.lowmem_reserve_ratio).`,
       };
 }
 
-/** The limit's cgroup as the table of platforms wants it. */
+/** The cgroup that reached its limit, as the platform table takes it. */
 function placeOf({ report, limitOwner, poolBytes, usedBytes }: Evidence): LimitPlace | undefined {
   const { limitCgroup, dump } = report;
   if (limitCgroup === undefined) return undefined;
@@ -204,7 +211,7 @@ function placeOf({ report, limitOwner, poolBytes, usedBytes }: Evidence): LimitP
   };
 }
 
-/** Page cache is dropped before the kernel kills, but not what the disk has yet to take. */
+/** The kernel drops page cache before it kills, but not pages still to be written to disk. */
 function unwrittenCache({ report, usedBytes }: Evidence): Advice[] {
   const { stat } = report.dump?.memcg ?? {};
   const size = (...keys: string[]): number => {
@@ -214,7 +221,7 @@ function unwrittenCache({ report, usedBytes }: Evidence): Advice[] {
   if (usedBytes === undefined || unwritten * 2 < usedBytes || unwritten === 0) return [];
   return [
     {
-      text: `${bytes(unwritten)} of ${bytes(usedBytes)} are page cache that is still to be written: the disk is slower than what writes to it. Lower vm.dirty_bytes and vm.dirty_background_bytes well below the limit:`,
+      text: `${bytes(unwritten)} of ${bytes(usedBytes)} is page cache not yet written to disk: the disk is slower than the writer. Set vm.dirty_bytes and vm.dirty_background_bytes well below the limit:`,
       command: `sysctl vm.dirty_bytes=${roundDown(usedBytes / 4)} vm.dirty_background_bytes=${roundDown(usedBytes / 8)}`,
     },
   ];
@@ -248,7 +255,7 @@ function isVictim(task: OomTask, { report }: Evidence): boolean {
   return Math.abs(task.rssBytes - own) * 20 < own;
 }
 
-/** The victim's memory is free already: only who lives on can be restarted. */
+/** The victim's memory is already free: only the remaining processes can be restarted. */
 function restartLargest(evidence: Evidence): Advice[] {
   const { tasks, poolBytes, heldBytes, report } = evidence;
   if (report.groupCgroup !== undefined) return [];
@@ -256,17 +263,17 @@ function restartLargest(evidence: Evidence): Advice[] {
   if (largest === undefined || held(largest) * 10 < (poolBytes ?? heldBytes)) return [];
   return [
     {
-      text: `Restart or limit the largest that is left: ${largest.comm} (pid ${largest.pid}), ${bytes(held(largest))}.`,
+      text: `Restart or limit the largest process still running: ${largest.comm} (pid ${largest.pid}), ${bytes(held(largest))}.`,
     },
   ];
 }
 
-/** Whose own settings could have kept the memory down. */
+/** Settings of the program that could have kept its memory down. */
 function softwareAdvice(cause: Cause, evidence: Evidence): Advice[] {
   const { report, largest, crowd, tasks, owner } = evidence;
   if (!weighs(cause, evidence)) return [];
-  const hog = largestOf(tasks.filter((task) => task.oomScoreAdj === unkillable));
-  // The victim may be a thread with a name of its own; who asked is under the same limit.
+  const hog = largestOf(tasks.filter((task) => isUnkillable(task.oomScoreAdj)));
+  // The victim may be a thread with its own name; the triggering task is under the same limit.
   const trigger = report.dump?.trigger?.comm;
   const blamed: Partial<Record<Cause, (string | undefined)[]>> = {
     protected_hog: [hog?.comm],
@@ -284,7 +291,7 @@ function softwareAdvice(cause: Cause, evidence: Evidence): Advice[] {
   return found === undefined ? [] : [{ text: `${found.advice} More: ${found.page}` }];
 }
 
-/** Small victims of a large shortage have nothing to mend. */
+/** Settings of a small victim do not matter in a large shortage. */
 function weighs(cause: Cause, { report, largest, poolBytes, crowd }: Evidence): boolean {
   if (cause === "many_small" || cause === "protected_hog") return crowd !== undefined;
   const own = (report.anonRssBytes ?? 0) + (report.fileRssBytes ?? 0) + (report.shmemRssBytes ?? 0);
@@ -303,13 +310,13 @@ function unkillableAdvice(cause: Cause, { unkillableBytes, heldBytes }: Evidence
   if (unkillableBytes * 2 < heldBytes) return [];
   return [
     {
-      text: `Tasks with oom_score_adj -1000 hold ${bytes(unkillableBytes)} that the kernel may not take back:`,
+      text: `Tasks with oom_score_adj -1000 use ${bytes(unkillableBytes)} that the kernel cannot free:`,
       command: "oom-exporter victims",
     },
   ];
 }
 
-/** Causes that idle anonymous memory on disk would have helped against. */
+/** Causes that swapping out idle anonymous memory would have helped against. */
 const swapHelps: ReadonlySet<Cause> = new Set([
   "protected_hog",
   "many_small",
@@ -317,10 +324,10 @@ const swapHelps: ReadonlySet<Cause> = new Set([
   "host_exhausted",
 ]);
 
-/** Where the kubelet runs, swap is off unless its configuration says otherwise. */
+/** On a Kubernetes node swap is off unless the kubelet is configured otherwise. */
 const nodeAgents = /^(?:kubelet|kubelite|k3s(?:-server|-agent)?|rke2)$/;
 
-/** Swap takes anonymous memory alone, and Kubernetes nodes mostly run without. */
+/** Swap takes anonymous memory only, and Kubernetes nodes mostly run without it. */
 function swapAdvice(cause: Cause, evidence: Evidence): Advice[] {
   const { memInfo, anonBytes, poolBytes, tasks, owner, shortZone } = evidence;
   if (memInfo?.swapTotalBytes !== 0 || !swapHelps.has(cause) || shortZone !== undefined) return [];
@@ -332,20 +339,20 @@ function swapAdvice(cause: Cause, evidence: Evidence): Advice[] {
   if (anonBytes * 2 < poolBytes - (memInfo.freeBytes ?? 0)) return [];
   return [
     {
-      text: "There is no swap, so idle anonymous memory cannot leave. If the disk has room (not on Btrfs or ZFS, which need more than this):",
+      text: "There is no swap, so idle anonymous memory cannot be paged out. If the disk has room (Btrfs and ZFS need extra steps):",
       command:
         "fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile",
     },
   ];
 }
 
-/** Says what of the kernel's report is missing, and blames the rate limit only where it shows. */
+/** Says what is missing from the kernel's report; blames the rate limit only if the log shows it. */
 function missingReport({ report }: Evidence): Advice[] {
   const { dump, isRateLimited } = report;
   if (isRateLimited) {
     return [
       {
-        text: "The kernel writes at most ten reports in 5 s, and ten stand before this kill: the first kills of the storm tell more.",
+        text: "The kernel writes at most ten reports in 5 s, and ten came before this kill: see the first kills of the storm for details.",
       },
     ];
   }
@@ -354,7 +361,7 @@ function missingReport({ report }: Evidence): Advice[] {
   if (hasNumbers) return [];
   return [
     {
-      text: `This log is filtered or cut: ${dump === undefined ? "it holds the line of the kill and no report" : "the numbers of the report are missing"}. Read the whole of it:`,
+      text: `This log is filtered or truncated: ${dump === undefined ? "it has the kill line but no report" : "the numbers of the report are missing"}. Read the full log:`,
       command: "journalctl -k -o short-iso | oom-exporter explain -",
     },
   ];

@@ -1,14 +1,15 @@
 /**
  * Why a kill happened, from the kernel's report of it.
  *
- * The first cause that matches wins, in the order of `causes` (cause.ts). What else is true goes into
- * the advice. A cause that needs the dump never matches without it.
+ * The first cause that matches wins, in the order of `causes` (cause.ts). Other findings go into the advice.
+ * A cause that needs the dump never matches without it.
  */
+import { isUnkillable } from "../kernel/badness.ts";
 import type { ZoneInfo } from "../kernel-log/oom-dump.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type Cause, type CauseBasis, causes } from "./cause.ts";
-import { type Evidence, evidenceOf, held, unkillable } from "./evidence.ts";
+import { type Evidence, evidenceOf, held } from "./evidence.ts";
 import { type Owner, unitForPeople } from "./owner.ts";
 
 type OomKillReport = Evidence["report"];
@@ -19,16 +20,16 @@ export interface Diagnosis {
   causeBasis: CauseBasis | null;
   /** One sentence of evidence with numbers. */
   summary: string;
-  /** What to do, the most useful first; the last names the runbook. */
+  /** What to do, most useful first; the last item names the runbook. */
   advice: Advice[];
 }
 
-/** From this many tasks of one name on, their number is the point and not their size. */
+/** From this many tasks with one name, their number matters, not their size. */
 const crowdSize = 8;
 
 type CauseRule = (evidence: Evidence) => string | undefined;
 
-/** Each answers with its sentence, or not at all. */
+/** A rule returns its summary, or `undefined` if it does not match. */
 const rules: Record<Exclude<Cause, "unknown">, [CauseBasis, CauseRule]> = {
   manual: ["read", manual],
   page_fault: ["concluded", pageFault],
@@ -50,8 +51,8 @@ const rules: Record<Exclude<Cause, "unknown">, [CauseBasis, CauseRule]> = {
 /**
  * Finds the cause of a kill and what to do about it.
  *
- * `ownerOf` says whose a cgroup is; a limit that belongs to the victim's own unit or container is its
- * own, whatever lies between the two in the tree.
+ * `ownerOf` gives the owner of a cgroup. The limit of the victim's own unit or container counts as its own,
+ * even if there are cgroups in between.
  */
 export function diagnose(
   report: OomKillReport,
@@ -66,7 +67,7 @@ export function diagnose(
       return { cause, causeBasis, summary, advice: adviceFor(cause, evidence) };
     }
   }
-  const summary = `The kernel killed ${victim(evidence)}; the log holds nothing but that line, so what ran out is not known.`;
+  const summary = `The kernel killed ${victim(evidence)}; the log has no other line about it, so the cause is unknown.`;
   return { cause: "unknown", causeBasis: null, summary, advice: adviceFor("unknown", evidence) };
 }
 
@@ -75,7 +76,7 @@ function victim({ report }: Evidence): string {
   return `${comm === "" ? "a task without a name" : comm} (pid ${pid})`;
 }
 
-/** What the victim held itself, by the kill line. */
+/** The victim's own memory, from the kill line. */
 function victimBytes({ report }: Evidence): number | undefined {
   if (report.anonRssBytes === undefined) return undefined;
   return report.anonRssBytes + (report.fileRssBytes ?? 0) + (report.shmemRssBytes ?? 0);
@@ -115,13 +116,13 @@ function containerName({ container, containerId, runtime }: Owner): string | und
 
 function manual(evidence: Evidence): string | undefined {
   if (evidence.report.dump?.trigger?.order !== -1) return undefined;
-  return `Somebody asked the kernel for a kill by SysRq f (order -1), and it took ${victim(evidence)}; memory need not have been short.`;
+  return `Somebody requested a kill with SysRq f (order -1), and the kernel killed ${victim(evidence)}; memory was not necessarily short.`;
 }
 
 /**
- * The fault handler asks with no flags at all (`pagefault_out_of_memory()`, until 5.15) after the
- * allocation itself has failed. Where memory is free by then, that was for another reason: a cgroup
- * race, or an error in the kernel.
+ * The fault handler (`pagefault_out_of_memory()`, until 5.15) calls the OOM killer without any flags, after the
+ * allocation itself has failed. If memory is free by then, the failure had another reason: a cgroup race or a
+ * kernel bug.
  */
 function pageFault(evidence: Evidence): string | undefined {
   const { report, memInfo } = evidence;
@@ -134,7 +135,7 @@ function pageFault(evidence: Evidence): string | undefined {
       zone !== "DMA" && lowBytes !== undefined && free - freeCmaBytes > 2 * lowBytes,
   );
   if (!isRoomy) return undefined;
-  return `A page fault of ${comm === "" ? "a task" : comm} asked for the kill (gfp_mask 0, order 0) while ${bytes(freeBytes)} of ${bytes(totalBytes)} were free: memory was not out, and ${victim(evidence)} is not to blame.`;
+  return `A page fault of ${comm === "" ? "a task" : comm} triggered the kill (gfp_mask 0, order 0) while ${bytes(freeBytes)} of ${bytes(totalBytes)} was free: memory had not run out, and ${victim(evidence)} is not to blame.`;
 }
 
 function cpusetOrNode(evidence: Evidence): string | undefined {
@@ -148,12 +149,12 @@ function cpusetOrNode(evidence: Evidence): string | undefined {
     }, new Map<number, number>())
     .entries();
   const free = [...rooms].map(([node, size]) => `${bytes(size)} on node ${node}`).join(", ");
-  return `The memory nodes that ${whose} allows ran out${free === "" ? "" : ` (free: ${free})`}, and ${victim(evidence)} was using them.`;
+  return `The memory nodes that ${whose} allows ran out${free === "" ? "" : ` (free: ${free})`}, and the kernel killed ${victim(evidence)}, which was using them.`;
 }
 
 /**
- * Free memory counts only where ordinary allocations take it from: the small DMA zone always keeps a
- * reserve above its watermarks, and HighMem and Movable cannot serve the kernel's own requests.
+ * Counts free memory only in zones that serve ordinary allocations: the small DMA zone always keeps a reserve
+ * above its watermarks, and HighMem and Movable cannot serve the kernel's own requests.
  */
 function fragmentation(evidence: Evidence): string | undefined {
   const { report, memInfo } = evidence;
@@ -165,7 +166,7 @@ function fragmentation(evidence: Evidence): string | undefined {
   const roomy = zones.find((zone) => zone.lowBytes !== undefined && usable(zone) > zone.lowBytes);
   if (roomy === undefined) return undefined;
   const wanted = bytes((report.dump?.pageSizeBytes ?? 4096) * 2 ** order);
-  return `${report.dump?.trigger?.comm} needed ${wanted} in one piece (order ${order}) and got none, though ${bytes(usable(roomy))} were free in zone ${roomy.zone} of node ${roomy.node}: memory is in pieces.`;
+  return `${report.dump?.trigger?.comm} asked for ${wanted} of contiguous memory (order ${order}) and got none, although ${bytes(usable(roomy))} was free in zone ${roomy.zone} of node ${roomy.node}: free memory is fragmented.`;
 }
 
 function protectedHog(evidence: Evidence): string | undefined {
@@ -173,10 +174,10 @@ function protectedHog(evidence: Evidence): string | undefined {
   if (!isHalf(unkillableBytes, heldBytes)) return undefined;
   if (poolBytes !== undefined && unkillableBytes * 3 < poolBytes) return undefined;
   const [hog] = tasks
-    .filter((task) => task.oomScoreAdj === unkillable)
+    .filter((task) => isUnkillable(task.oomScoreAdj))
     .sort((a, b) => held(b) - held(a));
   if (hog === undefined) return undefined;
-  return `Tasks that may not be killed (oom_score_adj -1000) hold ${bytes(unkillableBytes)} of ${bytes(heldBytes)}, ${hog.comm} (pid ${hog.pid}) alone ${bytes(held(hog))}, so ${victim(evidence)} had to go.`;
+  return `Tasks that are exempt from kills (oom_score_adj -1000) use ${bytes(unkillableBytes)} of ${bytes(heldBytes)}, ${hog.comm} (pid ${hog.pid}) alone ${bytes(held(hog))}, so the kernel had to kill ${victim(evidence)}.`;
 }
 
 function kernelMemory(evidence: Evidence): string | undefined {
@@ -189,14 +190,14 @@ function kernelMemory(evidence: Evidence): string | undefined {
       : ` (slab ${bytes(memInfo.slabUnreclaimableBytes ?? 0)}, page tables ${bytes(memInfo.pageTablesBytes ?? 0)}, stacks ${bytes(memInfo.kernelStackBytes ?? 0)})`;
   const lowBytes = shortZone?.zone.managedBytes;
   if (shortZone !== undefined && isHalf(kernelBytes, lowBytes)) {
-    return `The kernel itself holds ${bytes(kernelBytes)}${parts} of the ${bytes(lowBytes ?? 0)} in zone ${shortZone.zone.zone}, the only memory that it can use for itself; ${bytes(shortZone.elsewhere.freeBytes)} free in ${shortZone.elsewhere.zone} do not help it, and killing ${victim(evidence)} could free little.`;
+    return `The kernel itself uses ${bytes(kernelBytes)}${parts} of the ${bytes(lowBytes ?? 0)} in zone ${shortZone.zone.zone}, the only zone it can use for itself; the ${bytes(shortZone.elsewhere.freeBytes)} free in ${shortZone.elsewhere.zone} does not help, and killing ${victim(evidence)} could free little.`;
   }
   const outweighs = kernelBytes * 10 >= whole * 3 && kernelBytes > heldBytes;
   if (!isHalf(kernelBytes, whole) && !outweighs) return undefined;
-  return `The kernel itself holds ${bytes(kernelBytes)} of ${bytes(whole)} that it cannot give back${parts}; killing ${victim(evidence)} could free little.`;
+  return `The kernel itself uses ${bytes(kernelBytes)} of ${bytes(whole)}, which it cannot reclaim${parts}; killing ${victim(evidence)} could free little.`;
 }
 
-/** Below this share of the host the rest is what every machine has: firmware, drivers, per-cpu data. */
+/** Below this share of the host, unaccounted memory is normal: firmware, drivers, per-cpu data. */
 const unaccountedShare = 0.2;
 
 function unaccounted(evidence: Evidence): string | undefined {
@@ -206,7 +207,7 @@ function unaccounted(evidence: Evidence): string | undefined {
   if (unaccountedBytes < poolBytes * unaccountedShare) return undefined;
   const others = [anonBytes, fileBytes, kernelBytes, memInfo?.slabReclaimableBytes ?? 0];
   if (unaccountedBytes <= Math.max(...others, memInfo?.hugetlbBytes ?? 0)) return undefined;
-  return `${bytes(unaccountedBytes)} of ${bytes(poolBytes)} are in none of the kernel's own sums (processes hold ${bytes(anonBytes)} of anonymous memory, slab and page tables ${bytes(kernelBytes)}): a driver or the like holds them, and killing ${victim(evidence)} could free little.`;
+  return `${bytes(unaccountedBytes)} of ${bytes(poolBytes)} appears in none of the kernel's totals (processes use ${bytes(anonBytes)} of anonymous memory, slab and page tables ${bytes(kernelBytes)}): a driver or something similar uses it, and killing ${victim(evidence)} could free little.`;
 }
 
 function sharedMemory(evidence: Evidence): string | undefined {
@@ -222,12 +223,12 @@ function sharedMemory(evidence: Evidence): string | undefined {
   const kind =
     mapped * 2 >= shmemBytes
       ? `shared memory, of which one task maps ${bytes(mapped)}`
-      : "files in tmpfs or shared memory that no task maps whole";
+      : "files in tmpfs or shared memory that no task maps completely";
   const whose =
     evidence.report.constraint === "memcg" && evidence.report.limitCgroup !== undefined
       ? ` charged to ${nameOf(evidence.limitOwner, evidence.report.limitCgroup)}`
       : "";
-  return `${bytes(shmemBytes)} of ${bytes(whole)}${whose} are ${kind}; killing ${victim(evidence)} gives back none of it that lives in files.`;
+  return `${bytes(shmemBytes)} of ${bytes(whole)}${whose} is ${kind}; killing ${victim(evidence)} frees none of the part in files.`;
 }
 
 function manySmall(evidence: Evidence): string | undefined {
@@ -237,7 +238,7 @@ function manySmall(evidence: Evidence): string | undefined {
     return undefined;
   }
   if (crowd.largestBytes * 4 > crowd.heldBytes) return undefined;
-  return `${crowd.count} tasks called ${crowd.comm} hold ${bytes(crowd.heldBytes)} together (${percent(crowd.heldBytes, heldBytes)} of what tasks hold), none of them more than ${bytes(crowd.largestBytes)}.`;
+  return `${crowd.count} tasks named ${crowd.comm} use ${bytes(crowd.heldBytes)} together (${percent(crowd.heldBytes, heldBytes)} of the memory of all tasks), none of them more than ${bytes(crowd.largestBytes)}.`;
 }
 
 function isOwnLimit({ report, owner, limitOwner }: Evidence): boolean {
@@ -248,7 +249,7 @@ function isOwnLimit({ report, owner, limitOwner }: Evidence): boolean {
     return owner.containerId === limitOwner.containerId;
   }
   if (owner.podUid !== null || limitOwner.podUid !== null) return false;
-  // The whole of a container that has units of its own.
+  // A whole container that runs its own units.
   if (limitOwner.container !== null && limitOwner.unit === null) {
     return owner.container === limitOwner.container;
   }
@@ -270,7 +271,7 @@ function usageOfLimit({ usedBytes, poolBytes, report }: Evidence): string {
 
 function shareOfVictim(evidence: Evidence): string {
   const own = victimBytes(evidence);
-  return own === undefined ? "" : `, which held ${bytes(own)}`;
+  return own === undefined ? "" : `, which used ${bytes(own)}`;
 }
 
 function parentCgroupLimit(evidence: Evidence): string | undefined {
@@ -280,7 +281,7 @@ function parentCgroupLimit(evidence: Evidence): string | undefined {
     largest !== undefined && largest.pid !== report.pid
       ? `; the largest task under that limit was ${largest.comm} (pid ${largest.pid}) with ${bytes(held(largest))}`
       : "";
-  const took = `reached ${usageOfLimit(evidence)}, and the kernel took ${victim(evidence)}`;
+  const took = `reached ${usageOfLimit(evidence)}, and the kernel killed ${victim(evidence)}`;
   if (owner.podUid !== null && owner.podUid === limitOwner.podUid) {
     const inside = owner.container ?? owner.containerId?.slice(0, 12);
     const where = inside === undefined ? "" : ` in container ${inside}`;
@@ -293,26 +294,28 @@ function cgroupLimit(evidence: Evidence): string | undefined {
   const { report, limitOwner } = evidence;
   const { limitCgroup, veId } = report;
   if (report.constraint !== "memcg" || (limitCgroup ?? veId) === undefined) return undefined;
-  // OpenVZ's kill line names the container whose limit it was, and no cgroup.
+  // OpenVZ's kill line names the container that reached its limit, but no cgroup.
   const name = limitCgroup === undefined ? `Container ${veId}` : nameOf(limitOwner, limitCgroup);
   if (report.groupCgroup !== undefined) {
-    return `${name} reached ${usageOfLimit(evidence)}, and all of ${report.groupCgroup} died together (memory.oom.group), ${victim(evidence)}${shareOfVictim(evidence)} with the rest.`;
+    return `${name} reached ${usageOfLimit(evidence)}, and the kernel killed all of ${report.groupCgroup} (memory.oom.group), including ${victim(evidence)}${shareOfVictim(evidence)}.`;
   }
-  return `${name} reached ${usageOfLimit(evidence)}, and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}.`;
+  return `${name} reached ${usageOfLimit(evidence)}, and the kernel killed ${victim(evidence)}${shareOfVictim(evidence)}.`;
 }
 
 function unknownLimit(evidence: Evidence): string | undefined {
   const { report, owner } = evidence;
   if (report.constraint !== "memcg") return undefined;
-  const took = `the kernel took ${victim(evidence)}${shareOfVictim(evidence)}`;
+  const took = `the kernel killed ${victim(evidence)}${shareOfVictim(evidence)}`;
   const cgroup = report.groupCgroup ?? report.victimCgroup;
   if (cgroup === undefined) {
     return `A cgroup reached its memory limit, and ${took}; the log does not say which cgroup.`;
   }
   const name = report.victimCgroup === undefined ? cgroup : nameOf(owner, cgroup);
   const group =
-    report.groupCgroup === undefined ? "" : " with the rest of its group (memory.oom.group)";
-  return `A memory limit at or above ${name} was reached, and ${took}${group}; the log does not say whose limit.`;
+    report.groupCgroup === undefined
+      ? ""
+      : ", together with the rest of its group (memory.oom.group)";
+  return `A memory limit at or above ${name} was reached, and ${took}${group}; the log does not say which one.`;
 }
 
 function swapExhausted(evidence: Evidence): string | undefined {
@@ -324,7 +327,7 @@ function swapExhausted(evidence: Evidence): string | undefined {
   }
   if (swapFreeBytes * 20 > swapTotalBytes) return undefined;
   const memory = poolBytes === undefined ? "Memory" : `${bytes(poolBytes)} of memory`;
-  return `${memory} and ${bytes(swapTotalBytes)} of swap were used up (${bytes(swapFreeBytes)} of swap left), and the kernel took ${victim(evidence)}${shareOfVictim(evidence)}.`;
+  return `${memory} and ${bytes(swapTotalBytes)} of swap were used up (${bytes(swapFreeBytes)} of swap left), and the kernel killed ${victim(evidence)}${shareOfVictim(evidence)}.`;
 }
 
 function memoryHog(evidence: Evidence): string | undefined {
@@ -334,34 +337,34 @@ function memoryHog(evidence: Evidence): string | undefined {
   if (!isHalf(held(largest), whole)) return undefined;
   const of =
     poolBytes === undefined
-      ? `${percent(held(largest), whole)} of what tasks hold`
+      ? `${percent(held(largest), whole)} of the memory of all tasks`
       : `${percent(held(largest), whole)} of the host's ${bytes(whole)}`;
-  const killed = largest.pid === report.pid ? "" : `; the kernel took ${victim(evidence)}`;
-  return `${largest.comm} (pid ${largest.pid}) alone held ${bytes(held(largest))}, ${of}${killed}.`;
+  const killed = largest.pid === report.pid ? "" : `; the kernel killed ${victim(evidence)}`;
+  return `${largest.comm} (pid ${largest.pid}) alone used ${bytes(held(largest))}, ${of}${killed}.`;
 }
 
 function hostExhausted(evidence: Evidence): string | undefined {
   const { report, poolBytes, heldBytes, memInfo, shortZone } = evidence;
   if (report.constraint !== "none") return undefined;
   const { freeBytes } = memInfo ?? {};
-  const took = `the kernel took ${victim(evidence)}${shareOfVictim(evidence)}`;
+  const took = `the kernel killed ${victim(evidence)}${shareOfVictim(evidence)}`;
   const asked = report.dump?.trigger?.comm || "the task that asked";
   if (shortZone !== undefined) {
     const { zone, elsewhere } = shortZone;
     const size = zone.managedBytes === undefined ? "" : ` of ${bytes(zone.managedBytes)}`;
-    return `Zone ${zone.zone} ran out (${bytes(zone.freeBytes)}${size} free), from which the request of ${asked} had to be served; ${bytes(elsewhere.freeBytes)} were free in ${elsewhere.zone}, which it may not use, and ${took}.`;
+    return `Zone ${zone.zone}, which had to serve the request of ${asked}, ran out (${bytes(zone.freeBytes)}${size} free); ${bytes(elsewhere.freeBytes)} was free in ${elsewhere.zone}, which the request cannot use, and ${took}.`;
   }
   const memory = poolBytes === undefined ? "The host" : `The host's ${bytes(poolBytes)}`;
   if (freeBytes !== undefined && poolBytes !== undefined && freeBytes * 10 > poolBytes) {
     const kept = keptFree(evidence);
-    return `${bytes(freeBytes)} of ${memory.replace(/^T/, "t")} were free${kept}, and ${took}.`;
+    return `${bytes(freeBytes)} of ${memory.replace(/^T/, "t")} was free${kept}, and ${took}.`;
   }
-  const free = freeBytes === undefined ? "" : `, ${bytes(freeBytes)} were free`;
-  const tasks = heldBytes > 0 ? `: tasks held ${bytes(heldBytes)}` : "";
+  const free = freeBytes === undefined ? "" : `, ${bytes(freeBytes)} was free`;
+  const tasks = heldBytes > 0 ? `: tasks used ${bytes(heldBytes)}` : "";
   return `${memory} ran out${tasks}${free}, and ${took}.`;
 }
 
-/** Why free memory did not help, as far as the dump shows it. */
+/** Why free memory did not help, if the dump shows it. */
 function keptFree({ memInfo }: Evidence): string {
   const { freeBytes = 0, freeCmaBytes = 0, zones = [] } = memInfo ?? {};
   if (freeCmaBytes * 2 > freeBytes) {
@@ -370,6 +373,6 @@ function keptFree({ memInfo }: Evidence): string {
   const reserved = zones
     .filter(({ freeBytes: free, minBytes }) => minBytes !== undefined && free <= minBytes)
     .reduce((total, zone) => total + zone.freeBytes, 0);
-  if (reserved * 2 > freeBytes) return ", most of it the reserve that each zone keeps (min)";
-  return ", and the report does not show why the request could not be served from that";
+  if (reserved * 2 > freeBytes) return ", most of it reserved by the zones (min)";
+  return ", and the report does not show why the request could not use it";
 }

@@ -1,9 +1,10 @@
-/** What the causes look at, worked out once from the kernel's report of a kill. */
+/** The facts that the cause rules use, computed once from the kernel's report of a kill. */
+import { isUnkillable } from "../kernel/badness.ts";
 import type { MemcgUsage, MemInfoDump, OomTask, ZoneInfo } from "../kernel-log/oom-dump.ts";
 import type { OomKillReport } from "../kernel-log/oom-report.ts";
 import type { Owner } from "./owner.ts";
 
-/** Tasks of one name, and what they hold together. */
+/** Tasks with the same name, and their memory in total. */
 export interface Crowd {
   comm: string;
   count: number;
@@ -11,10 +12,10 @@ export interface Crowd {
   largestBytes: number;
 }
 
-/** A zone from which a request had to be served and could not, while others had room. */
+/** A zone that had to serve a request and could not, while other zones had room. */
 export interface ShortZone {
   zone: ZoneInfo;
-  /** The roomiest zone that the request may not use. */
+  /** The zone with the most free memory that the request cannot use. */
   elsewhere: ZoneInfo;
 }
 
@@ -22,7 +23,7 @@ export interface Evidence {
   report: OomKillReport;
   owner: Owner;
   limitOwner: Owner;
-  /** Size of what ran out: the limit, or the memory of the host. */
+  /** Size of what ran out: the limit, or the host's memory. */
   poolBytes?: number;
   usedBytes?: number;
   memInfo?: MemInfoDump;
@@ -35,19 +36,17 @@ export interface Evidence {
   fileBytes?: number;
   shmemBytes?: number;
   kernelBytes?: number;
-  /** What none of the kernel's own sums explains; absent where one of them is missing. */
+  /** Memory that appears in none of the kernel's totals; absent if one of them is missing. */
   unaccountedBytes?: number;
   shortZone?: ShortZone;
 }
 
-export const unkillable = -1000;
-
-/** What a task holds. Shared memory counts for each task that maps it, so it is left out where known. */
+/** A task's own memory. Shared memory would count for each task that maps it, so it is excluded if known. */
 export function held(task: OomTask): number {
   return task.rssBytes - (task.shmemRssBytes ?? 0) + (task.swapBytes ?? 0);
 }
 
-/** Reads the evidence out of a report. `ownerOf` says whose a cgroup is. */
+/** Extracts the evidence from a report. `ownerOf` gives the owner of a cgroup. */
 export function evidenceOf(
   report: OomKillReport,
   ownerOf: (cgroup: string | undefined) => Owner,
@@ -67,7 +66,7 @@ export function evidenceOf(
       undefined,
     ),
     unkillableBytes: sum(
-      tasks.filter((task) => task.oomScoreAdj === unkillable),
+      tasks.filter((task) => isUnkillable(task.oomScoreAdj)),
       held,
     ),
     crowd: largestCrowd(tasks),
@@ -102,7 +101,7 @@ function cgroupSizes(memcg: {
   };
   return {
     poolBytes: memcg.memory?.limitBytes,
-    // The line with the usage may be missing: what is charged is anonymous memory and cache.
+    // The usage line may be missing: charged memory is anonymous memory plus cache.
     usedBytes: memcg.memory?.usageBytes ?? stat("rss", "cache") ?? stat("anon", "file"),
     anonBytes: stat("anon") ?? stat("rss"),
     fileBytes: stat("file") ?? stat("cache"),
@@ -130,8 +129,8 @@ function hostSizes(memInfo: MemInfoDump | undefined): Sizes {
 }
 
 /**
- * Memory that is in none of Mem-Info's sums: pages that drivers, a balloon, zram or a file system
- * outside of the page cache allocate for themselves. Free memory in CMA is part of the free memory.
+ * Memory that appears in none of Mem-Info's totals: pages that drivers, a balloon, zram or a file system
+ * outside the page cache allocate directly. Free memory in CMA is part of the free memory.
  */
 function unaccounted(memInfo: MemInfoDump): number | undefined {
   const { totalBytes, freeBytes, anonBytes, fileBytes } = memInfo;
@@ -158,7 +157,7 @@ function unaccounted(memInfo: MemInfoDump): number | undefined {
   return Math.max(0, totalBytes - known.reduce<number>((total, size) => total + (size ?? 0), 0));
 }
 
-/** The task table, where it is all there: the victim alone cannot hold more than all tasks together. */
+/** The task table if it is complete: the victim alone cannot have more memory than all tasks together. */
 function wholeTable({
   dump,
   anonRssBytes = 0,
@@ -194,7 +193,7 @@ function largestCrowd(tasks: readonly OomTask[]): Crowd | undefined {
   return largest;
 }
 
-/** include/linux/gfp_types.h: the zones that a request may use. The bits are the same since 2.6.24. */
+/** include/linux/gfp_types.h: the zones that a request may use. The bits have not changed since 2.6.24. */
 const gfpDma = 0x01;
 const gfpHighMem = 0x02;
 const gfpDma32 = 0x04;
@@ -203,7 +202,7 @@ const gfpMovable = 0x08;
 /** From the narrowest to the widest. */
 const zoneOrder = ["DMA", "DMA32", "Normal", "HighMem", "Movable"];
 
-/** The widest zone of a request, as `gfp_zone()` maps its flags; absent where they are not known. */
+/** The widest zone of a request, as `gfp_zone()` maps its flags; absent if the flags are unknown. */
 function widestZone(gfpMask: string | undefined): string | undefined {
   if (gfpMask === undefined) return undefined;
   const bits = Number.parseInt(gfpMask, gfpMask.startsWith("0x") ? 16 : 10);
@@ -216,9 +215,9 @@ function widestZone(gfpMask: string | undefined): string | undefined {
 }
 
 /**
- * The zone that ran out under a request while wider ones had room: `Normal` of a 32-bit machine
- * beside free `HighMem`, `DMA32` beside free `Normal`, or a node that has movable memory only.
- * Free CMA serves movable requests alone.
+ * The zone that ran out for a request while wider zones had room: `Normal` on a 32-bit machine with free
+ * `HighMem`, `DMA32` with free `Normal`, or a node that has movable memory only. Free CMA serves movable requests
+ * only.
  */
 export function shortZone(
   report: OomKillReport,

@@ -1,15 +1,14 @@
 /**
- * How each platform raises a memory limit: one row a platform, with the page of its documentation
- * that names the knob. docs/platforms.md shows the same rows.
+ * How to raise a memory limit on each platform: one row per platform, with the page of its documentation that
+ * describes the setting. docs/platforms.md shows the same rows.
  *
- * A row is chosen by the cgroup that carries the limit, and by nothing else: what is above it decides
- * only where the command is to be run.
+ * The row depends only on the cgroup that carries the limit; its ancestors decide only where to run the command.
  */
 import { bytes } from "../text/quantities.ts";
 import { shellWord } from "../text/shell.ts";
 import type { Owner } from "./owner.ts";
 
-/** One piece of advice. A command is one line that can be pasted into a shell as it is. */
+/** One piece of advice. A command is one line that can be pasted into a shell as is. */
 export interface Advice {
   text: string;
   command?: string;
@@ -20,36 +19,36 @@ export interface LimitPlace {
   cgroup: string;
   owner: Owner;
   limitBytes?: number;
-  /** Swap that may be used beside the memory; absent where unlimited or not known. */
+  /** Swap allowed in addition to memory; absent if unlimited or unknown. */
   swapBytes?: number;
   isV1: boolean;
 }
 
 interface Row {
   name: string;
-  /** Where the platform's own documentation names the knob. */
+  /** The page of the platform's own documentation that describes the setting. */
   source: string;
-  /** A cgroup of it, for docs/platforms.md and its test. */
+  /** An example cgroup, for docs/platforms.md and its test. */
   example: string;
-  /** What only the files of the runtime or orchestrator tell of the example's owner. */
+  /** Fields of the example's owner that come from the runtime's or orchestrator's files. */
   exampleNames?: Partial<Owner>;
   fits: (at: Site) => boolean;
   raise: (at: Site) => Advice[];
 }
 
-/** A limit's cgroup taken apart. */
+/** The parsed cgroup of a limit. */
 interface Site extends LimitPlace {
-  /** Components of the path, without those that a runtime makes for itself below the limit. */
+  /** Components of the path, without those that a runtime creates below the limit. */
   names: readonly string[];
   leaf: string;
   parent: string;
-  /** Uid of the service manager that runs it; absent for the system's own. */
+  /** Uid of the user service manager that runs it; absent for the system's service manager. */
   managerUid?: string;
-  /** Uid of the user in whose slice it lies. */
+  /** Uid of the user slice that contains it. */
   sliceUid?: string;
-  /** Half as much again as the limit, in MiB; `SIZE` where the limit is not known. */
+  /** 1.5 times the limit, in MiB; `SIZE` if the limit is unknown. */
   mib: string;
-  /** The machine around it whose own tools must be used. */
+  /** The system container that contains it; commands must run there. */
   machine?: { runtime: string; name: string };
 }
 
@@ -84,7 +83,7 @@ function digitsIn(text: string): string | undefined {
   return /[0-9]+/.exec(text)?.[0];
 }
 
-/** The system container (LXC, nspawn) that a cgroup lies in, the innermost; not the cgroup itself. */
+/** The innermost system container (LXC, nspawn) that contains a cgroup; not the cgroup itself. */
 function machineAround(names: readonly string[]): Site["machine"] {
   for (let at = names.length - 2; at >= 0; at--) {
     const name = names[at] ?? "";
@@ -104,7 +103,7 @@ function withUnit(mib: string, unit: string): string {
   return mib === "SIZE" ? "SIZE" : `${mib}${unit}`;
 }
 
-/** `shell` where a command must run: Proxmox numbers its containers from 100 on. */
+/** Advice for inside a system container. Proxmox numbers its containers from 100. */
 function inMachine({ machine }: Site, advice: Advice): Advice {
   if (machine === undefined) return advice;
   const { command } = advice;
@@ -121,7 +120,7 @@ function isProxmoxId(name: string): boolean {
   return /^[1-9][0-9]{2,8}$/.test(name);
 }
 
-/** systemd puts one "_" before a name that would look like a cgroup file ("_memory.service"). */
+/** systemd prefixes "_" to a name that looks like a cgroup file ("_memory.service"). */
 function unitName({ leaf }: Site): string {
   return shellWord(leaf.startsWith("_") ? leaf.slice(1) : leaf);
 }
@@ -130,18 +129,18 @@ function isUnit(name: string): boolean {
   return /\.(?:service|scope|slice|mount|socket|swap)$/.test(name);
 }
 
-/** Scopes, and what `systemd-run` names itself: there is no file in which a limit could be kept. */
+/** Scopes and units named by `systemd-run`: they have no unit file that could keep a limit. */
 function isTransient(leaf: string): boolean {
   return leaf.endsWith(".scope") || /^run-[pu0-9i-]+\.service$/.test(leaf);
 }
 
-const raiseText = "If the work needs more, raise the limit:";
+const raiseText = "If the workload needs more, raise the limit:";
 
 function containerOf({ owner }: Site): string {
   return shellWord(owner.container ?? owner.containerId?.slice(0, 12) ?? "NAME");
 }
 
-/** Docker's and Podman's `--memory-swap` is memory and swap together. */
+/** `--memory-swap` of Docker and Podman is memory plus swap. */
 function memorySwap({ mib, swapBytes = 0 }: Site): string {
   return mib === "SIZE" ? "SIZE" : `${Number(mib) + Math.ceil(swapBytes / 1024 / 1024)}m`;
 }
@@ -150,7 +149,7 @@ function updateCommand(tool: string, at: Site): string {
   return `${tool} update --memory ${withUnit(at.mib, "m")} --memory-swap ${memorySwap(at)} ${containerOf(at)}`;
 }
 
-/** The container's own cgroup of that runtime, whether systemd's or cgroupfs's kind. */
+/** Whether this is a container's own cgroup, with the systemd or the cgroupfs driver. */
 function isContainer(at: Site, prefixes: string, parents: readonly string[]): boolean {
   return (
     new RegExp(`^(?:${prefixes})[-_]${hex64}(?:\\.scope)?$|:(?:${prefixes}):${hex64}$`).test(
@@ -160,9 +159,9 @@ function isContainer(at: Site, prefixes: string, parents: readonly string[]): bo
   );
 }
 
-/** How to run it as the user who owns it. */
+/** For a rootless container: which user must run the command. */
 function asUser({ sliceUid }: Site): string {
-  return sliceUid === undefined ? "" : ` It is rootless: run this as uid ${sliceUid}.`;
+  return sliceUid === undefined ? "" : ` The container is rootless: run this as uid ${sliceUid}.`;
 }
 
 function isDocker(at: Site): boolean {
@@ -198,8 +197,7 @@ function setResources(at: Site): string {
   return `${kubectl(at)} -n ${namespace} set resources KIND/NAME${container} --limits=memory=${withUnit(mib, "Mi")}`;
 }
 
-const controller =
-  "KIND/NAME is what the pod is controlled by (deployment, statefulset, daemonset)";
+const controller = "KIND/NAME is the pod's deployment, statefulset or daemonset";
 
 /** In the order in which they are tried. */
 const rows: readonly Row[] = [
@@ -210,7 +208,7 @@ const rows: readonly Row[] = [
     fits: (at) => isStaticPod(at) && at.owner.platform === "kubernetes",
     raise: ({ mib }) => [
       {
-        text: `If the work needs more, raise resources.limits.memory to ${withUnit(mib, "Mi")} in the static pod's manifest on this node (usually /etc/kubernetes/manifests/); the kubelet restarts the pod by itself.`,
+        text: `If the workload needs more, raise resources.limits.memory to ${withUnit(mib, "Mi")} in the static pod's manifest on this node (usually /etc/kubernetes/manifests/); the kubelet then restarts the pod.`,
       },
     ],
   },
@@ -223,7 +221,7 @@ const rows: readonly Row[] = [
     fits: ({ owner }) => owner.podUid !== null && (owner.namespace ?? "").startsWith("openshift-"),
     raise: ({ owner, mib }) => [
       {
-        text: `Namespace ${owner.namespace} is run by an operator that undoes changes of its deployments: raise the memory to ${withUnit(mib, "Mi")} in the operator's own configuration, and look at what makes it grow first:`,
+        text: `An operator manages namespace ${owner.namespace} and reverts changes to its deployments: raise the memory to ${withUnit(mib, "Mi")} in the operator's own configuration, but first see what grows:`,
         command: `oc adm top pods -n ${shellWord(owner.namespace ?? "")} --containers`,
       },
     ],
@@ -237,7 +235,7 @@ const rows: readonly Row[] = [
     raise: (at) => [
       ...findPod(at),
       {
-        text: `If the work needs more, raise the container's limit (${controller}${at.owner.runtime === "cri-o" ? "; oc takes the same arguments on OpenShift" : ""}):`,
+        text: `If the workload needs more, raise the container's limit (${controller}${at.owner.runtime === "cri-o" ? "; oc takes the same arguments on OpenShift" : ""}):`,
         command: setResources(at),
       },
     ],
@@ -253,7 +251,7 @@ const rows: readonly Row[] = [
     raise: (at) => [
       ...findPod(at),
       {
-        text: `The pod's limit is the sum of its containers' limits, and files in emptyDir volumes with medium Memory count towards it. If the work needs more, raise the limit of the container that grew (${controller}):`,
+        text: `The pod's limit is the sum of its containers' limits; files in emptyDir volumes with medium Memory count towards it. If the workload needs more, raise the limit of the container that grew (${controller}):`,
         command: setResources(at),
       },
     ],
@@ -265,11 +263,11 @@ const rows: readonly Row[] = [
     fits: ({ leaf }) => /^(?:kubelet-)?kubepods(?:-burstable|-besteffort)?(?:\.slice)?$/.test(leaf),
     raise: () => [
       {
-        text: "This limit is what the node gives to all pods together (node allocatable), so no container's own limit helps. Compare what the pods ask for with what they use:",
+        text: "This limit covers all pods on the node (node allocatable), so raising a container's limit does not help. Compare the pods' requests with their usage:",
         command: "kubectl describe node NODE | grep -A 12 'Allocated resources'",
       },
       {
-        text: "Raise the memory requests of pods that use more than they request, so that fewer fit on the node, and set limits on those without.",
+        text: "Raise the memory requests of pods that use more than they request, so that fewer pods fit on the node, and set limits on pods without one.",
       },
     ],
   },
@@ -280,7 +278,7 @@ const rows: readonly Row[] = [
     fits: ({ leaf, parent }) => parent === "kubepods" && /^(?:burstable|besteffort)$/.test(leaf),
     raise: ({ leaf }) => [
       {
-        text: `This limit is on all pods of class ${leaf} together, so no container's own limit helps: set memory requests near what the pods use, so that fewer fit on the node.`,
+        text: `This limit covers all pods of class ${leaf}, so raising a container's limit does not help: set memory requests near actual usage, so that fewer pods fit on the node.`,
       },
     ],
   },
@@ -296,7 +294,7 @@ const rows: readonly Row[] = [
         ...(owner.task === null || isExecutorId
           ? [
               {
-                text: "Find the allocation: this cgroup is named for Nomad's executor, not for the allocation, so look at what ran on this node:",
+                text: "Find the allocation: this cgroup is named after Nomad's executor, not the allocation, so look at what ran on this node:",
                 command: "nomad node status -self -verbose",
               },
             ]
@@ -304,7 +302,7 @@ const rows: readonly Row[] = [
               { text: "See the task and its events:", command: `nomad alloc status ${owner.task}` },
             ]),
         {
-          text: `If the work needs more, set memory = ${mib} in the resources block of the task (memory_max, where the cluster allows oversubscription), then plan and run the job:`,
+          text: `If the workload needs more, set memory = ${mib} in the task's resources block (memory_max, if the cluster allows oversubscription), then plan and run the job:`,
           command: "nomad job plan JOB.nomad.hcl",
         },
       ];
@@ -318,7 +316,7 @@ const rows: readonly Row[] = [
     fits: ({ owner }) => owner.platform === "ecs" && owner.containerId === null,
     raise: ({ mib }) => [
       {
-        text: `If the work needs more, register a new revision of the task definition with memory ${mib} at the level of the task, and update the service:`,
+        text: `If the workload needs more, register a new revision of the task definition with task-level memory ${mib}, and update the service:`,
         command:
           "aws ecs update-service --cluster CLUSTER --service SERVICE --task-definition FAMILY",
       },
@@ -332,7 +330,7 @@ const rows: readonly Row[] = [
     fits: ({ owner }) => owner.platform === "ecs",
     raise: ({ mib }) => [
       {
-        text: `If the work needs more, register a new revision of the task definition with memory ${mib} for this container (memoryReservation is not a limit), and update the service:`,
+        text: `If the workload needs more, register a new revision of the task definition with memory ${mib} for this container (memoryReservation is not a limit), and update the service:`,
         command:
           "aws ecs update-service --cluster CLUSTER --service SERVICE --task-definition FAMILY",
       },
@@ -345,11 +343,11 @@ const rows: readonly Row[] = [
     fits: ({ owner }) => owner.platform === "slurm",
     raise: ({ owner, mib }) => [
       {
-        text: "Compare what the job asked for with what it used:",
+        text: "Compare the job's request with its usage:",
         command: `sacct -j ${owner.task ?? "JOB"} --format=JobID,State,ReqMem,MaxRSS,Elapsed`,
       },
       {
-        text: "If the work needs more, submit it with more memory (--mem is for each node, --mem-per-cpu for each core):",
+        text: "If the workload needs more, submit it with more memory (--mem is per node, --mem-per-cpu per core):",
         command: `sbatch --mem=${withUnit(mib, "M")} SCRIPT`,
       },
     ],
@@ -364,11 +362,11 @@ const rows: readonly Row[] = [
       const application = /_(\d+_\d+)_\d+_\d+$/.exec(owner.task ?? "")?.[1];
       return [
         {
-          text: "See which application it was:",
+          text: "See which application it belongs to:",
           command: `yarn application -status application_${application}`,
         },
         {
-          text: `If the work needs more, ask for containers of ${withUnit(mib, " MB")} (spark.executor.memoryOverhead, mapreduce.map.memory.mb, mapreduce.reduce.memory.mb): the limit holds heap and everything outside of it.`,
+          text: `If the workload needs more, request containers of ${withUnit(mib, " MB")} (spark.executor.memoryOverhead, mapreduce.map.memory.mb, mapreduce.reduce.memory.mb): the limit covers the heap and everything outside it.`,
         },
       ];
     },
@@ -380,7 +378,7 @@ const rows: readonly Row[] = [
     fits: ({ parent }) => parent === "mesos",
     raise: ({ mib }) => [
       {
-        text: `If the work needs more, raise mem to ${mib} in the framework's definition of the task (mem of a Marathon app).`,
+        text: `If the workload needs more, raise mem to ${mib} in the framework's task definition (mem of a Marathon app).`,
       },
     ],
   },
@@ -391,7 +389,7 @@ const rows: readonly Row[] = [
     fits: ({ owner }) => owner.runtime === "garden",
     raise: ({ mib }) => [
       {
-        text: "If the work needs more, raise the app's memory on Cloud Foundry (in Concourse: container_limits.memory of the task):",
+        text: "If the workload needs more, raise the app's memory on Cloud Foundry (in Concourse: container_limits.memory of the task):",
         command: `cf scale APP -m ${withUnit(mib, "M")}`,
       },
     ],
@@ -405,7 +403,7 @@ const rows: readonly Row[] = [
       isDocker(at) && /^runner-.+-project-[0-9]+-concurrent-[0-9]+/.test(at.owner.container ?? ""),
     raise: (at) => [
       {
-        text: `The container is one of a CI job. If the job needs more, set memory = "${withUnit(at.mib, "m")}" under [runners.docker] in /etc/gitlab-runner/config.toml.`,
+        text: `The container belongs to a CI job. If the job needs more, set memory = "${withUnit(at.mib, "m")}" under [runners.docker] in /etc/gitlab-runner/config.toml.`,
       },
     ],
   },
@@ -419,7 +417,7 @@ const rows: readonly Row[] = [
       isContainer(at, "", ["buildx"]),
     raise: (at) => [
       {
-        text: "The container is a builder of docker buildx, so an image build died. If builds need more, make the builder again with a larger limit, or build fewer stages at a time (max-parallelism):",
+        text: "The container is a docker buildx builder, so an image build was killed. If builds need more, create the builder again with a larger limit, or build fewer stages at a time (max-parallelism):",
         command: `docker buildx create --use --driver docker-container --driver-opt memory=${withUnit(at.mib, "m")}`,
       },
     ],
@@ -434,11 +432,11 @@ const rows: readonly Row[] = [
       const [project = "", service = ""] = (at.owner.task ?? "").split("/");
       return [
         {
-          text: "If the work needs more, raise the limit at once:",
+          text: "If the workload needs more, raise the limit now:",
           command: updateCommand("docker", at),
         },
         {
-          text: `and for the next start: deploy.resources.limits.memory: ${withUnit(at.mib, "M")} (or mem_limit) of service ${service} in the Compose file, then:`,
+          text: `For the next start, set deploy.resources.limits.memory: ${withUnit(at.mib, "M")} (or mem_limit) of service ${service} in the Compose file, then:`,
           command: `docker compose -p ${shellWord(project)} up -d ${shellWord(service)}`,
         },
       ];
@@ -465,7 +463,7 @@ const rows: readonly Row[] = [
     fits: isDocker,
     raise: (at) => [
       inMachine(at, {
-        text: `If the work needs more, raise the limit, and keep --memory where the container is created.${asUser(at)}`,
+        text: `If the workload needs more, raise the limit, and set --memory to the same value where the container is created.${asUser(at)}`,
         command: updateCommand("docker", at),
       }),
     ],
@@ -477,7 +475,7 @@ const rows: readonly Row[] = [
     fits: ({ leaf }) => new RegExp(`libpod_pod_${hex64}(?:\\.slice)?$`).test(leaf),
     raise: (at) => [
       {
-        text: `The limit is that of a whole Podman pod, which is set when the pod is created. If the work needs more, create it again with a larger one.${asUser(at)}`,
+        text: `The limit applies to a whole Podman pod and is set when the pod is created. If the workload needs more, create the pod again with a larger limit.${asUser(at)}`,
         command: `podman pod create --memory ${withUnit(at.mib, "m")} NAME`,
       },
     ],
@@ -490,7 +488,7 @@ const rows: readonly Row[] = [
     fits: (at) => isContainer(at, "libpod|libpod-payload", []),
     raise: (at) => [
       inMachine(at, {
-        text: `If the work needs more, raise the limit, and keep --memory where the container is created (PodmanArgs=--memory=... in a Quadlet file): Podman 4 forgets the update when the container stops.${asUser(at)}`,
+        text: `If the workload needs more, raise the limit, and set --memory to the same value where the container is created (PodmanArgs=--memory=... in a Quadlet file), because Podman 4 forgets the update when the container stops.${asUser(at)}`,
         command: updateCommand("podman", at),
       }),
     ],
@@ -503,7 +501,7 @@ const rows: readonly Row[] = [
     fits: (at) => isContainer(at, "nerdctl", ["default"]),
     raise: (at) => [
       {
-        text: `If the work needs more, raise the limit, and keep --memory where the container is created.${asUser(at)}`,
+        text: `If the workload needs more, raise the limit, and set --memory to the same value where the container is created.${asUser(at)}`,
         command: updateCommand("nerdctl", at),
       },
     ],
@@ -532,12 +530,12 @@ const rows: readonly Row[] = [
       const size = withUnit(mib, "MiB");
       return [
         {
-          text: "If the work needs more, raise the limit. With Incus:",
+          text: "If the workload needs more, raise the limit. With Incus:",
           command: `incus config set ${name} limits.memory=${size}`,
         },
         { text: "With LXD:", command: `lxc config set ${name} limits.memory=${size}` },
         {
-          text: `With plain LXC set lxc.cgroup2.memory.max = ${withUnit(mib, "M")} in the container's configuration (lxc.cgroup.memory.limit_in_bytes on cgroup v1).`,
+          text: `With plain LXC, set lxc.cgroup2.memory.max = ${withUnit(mib, "M")} in the container's configuration (lxc.cgroup.memory.limit_in_bytes on cgroup v1).`,
         },
       ];
     },
@@ -552,13 +550,13 @@ const rows: readonly Row[] = [
       parent === "qemu.slice"
         ? [
             {
-              text: "A limit on a virtual machine of Proxmox VE has to hold the guest's memory and what QEMU needs beside it. See what it has:",
+              text: "The limit of a Proxmox VE virtual machine must cover the guest's memory plus QEMU's own. See its configuration:",
               command: `qm config ${shellWord(leaf.replace(/\.scope$/, ""))}`,
             },
           ]
         : [
             {
-              text: "libvirt advises against a hard limit on virtual machines: it has to hold the guest's memory and what QEMU needs beside it. See the limit:",
+              text: "libvirt advises against a hard limit on virtual machines: it must cover the guest's memory plus QEMU's own. See the limit:",
               command: `virsh memtune ${shellWord(domainOf(leaf))}`,
             },
           ],
@@ -570,7 +568,7 @@ const rows: readonly Row[] = [
     fits: ({ leaf }) => /^machine-.+\.scope$/.test(leaf),
     raise: (at) => [
       {
-        text: "If the work needs more, raise the machine's limit until it stops; keep it with --property=MemoryMax= of systemd-nspawn, or in a drop-in where systemd-nspawn@.service starts it:",
+        text: "If the workload needs more, raise the machine's limit with --property=MemoryMax= of systemd-nspawn, or in a drop-in if systemd-nspawn@.service starts it. For the current run:",
         command: `systemctl set-property ${unitName(at)} MemoryMax=${withUnit(at.mib, "M")}`,
       },
     ],
@@ -584,7 +582,7 @@ const rows: readonly Row[] = [
       const group = leaf.slice("snap.".length, -".slice".length).split("-").at(-1) ?? "";
       return [
         {
-          text: "The limit is that of a quota group of snaps. If the work needs more, raise it:",
+          text: "The limit belongs to a quota group of snaps. If the workload needs more, raise it:",
           command: `snap set-quota ${shellWord(group)} --memory=${withUnit(mib, "MB")}`,
         },
       ];
@@ -597,11 +595,11 @@ const rows: readonly Row[] = [
     fits: ({ leaf, managerUid }) => managerUid !== undefined && isTransient(leaf),
     raise: (at) => [
       {
-        text: `${at.leaf.endsWith(".scope") ? "The scope" : "The transient unit"} belongs to the service manager of uid ${at.managerUid}, and is gone with its processes. If the work needs more, start it with a larger limit, as that user:`,
+        text: `${at.leaf.endsWith(".scope") ? "The scope" : "The transient unit"} belongs to the service manager of uid ${at.managerUid} and ends with its processes. If the workload needs more, start it with a larger limit, as that user:`,
         command: `systemd-run --user${at.leaf.endsWith(".scope") ? " --scope" : ""} -p MemoryMax=${withUnit(at.mib, "M")} COMMAND`,
       },
       {
-        text: "While it still runs, raise its limit (as root; as that user without -M):",
+        text: "While it is running, raise its limit (as root; as that user without -M):",
         command: userProperty(at),
       },
     ],
@@ -613,13 +611,13 @@ const rows: readonly Row[] = [
     fits: ({ leaf, managerUid }) => managerUid !== undefined && isUnit(leaf),
     raise: (at) => [
       {
-        text: `If the work needs more, raise the limit of this unit of uid ${at.managerUid}, which the system's own manager does not know (as root; as that user without -M):`,
+        text: `If the workload needs more, raise the limit of this unit of uid ${at.managerUid}, which the system's service manager does not know (as root; as that user without -M):`,
         command: userProperty(at),
       },
       ...(at.leaf.endsWith(".service")
         ? [
             {
-              text: "It runs only while that user's manager does; to let it start without a login:",
+              text: "It runs only while that user's service manager runs; to start it without a login:",
               command: `loginctl enable-linger ${at.managerUid}`,
             },
           ]
@@ -633,7 +631,7 @@ const rows: readonly Row[] = [
     fits: ({ leaf, sliceUid }) => sliceUid !== undefined && isUnit(leaf),
     raise: (at) => [
       {
-        text: `The limit holds for what uid ${at.sliceUid} runs. If the work needs more, raise it:`,
+        text: `The limit applies to everything that uid ${at.sliceUid} runs. If the workload needs more, raise it:`,
         command: `systemctl set-property ${unitName(at)} MemoryMax=${withUnit(at.mib, "M")}`,
       },
     ],
@@ -646,9 +644,9 @@ const rows: readonly Row[] = [
     raise: (at) => [
       inMachine(at, {
         text: at.leaf.endsWith(".scope")
-          ? "If the work needs more, raise the limit of this scope, which is gone with its processes:"
+          ? "If the workload needs more, raise the limit of this scope, which ends with its processes:"
           : at.leaf.endsWith(".slice")
-            ? "The limit holds for everything in this slice. If the work needs more, raise it:"
+            ? "The limit applies to everything in this slice. If the workload needs more, raise it:"
             : raiseText,
         command: `systemctl set-property ${unitName(at)} MemoryMax=${withUnit(at.mib, "M")}`,
       }),
@@ -661,11 +659,11 @@ const rows: readonly Row[] = [
     fits: ({ owner }) => owner.platform === "talos",
     raise: ({ cgroup }) => [
       {
-        text: `${cgroup} is one of Talos' own services. There is no shell: see what holds memory from outside:`,
+        text: `${cgroup} is one of Talos' own services. Talos has no shell; see memory usage from outside:`,
         command: "talosctl -n NODE processes --sort rss",
       },
       {
-        text: "Leave the system more memory in the machine configuration (machine.kubelet.extraConfig.systemReserved), so that fewer pods fit on the node.",
+        text: "Reserve more memory for the system in the machine configuration (machine.kubelet.extraConfig.systemReserved), so that fewer pods fit on the node.",
       },
     ],
   },
@@ -678,7 +676,7 @@ const rows: readonly Row[] = [
       const file = isV1 ? `memory${cgroup}/memory.limit_in_bytes` : `${cgroup.slice(1)}/memory.max`;
       return [
         {
-          text: "If the work needs more, raise the limit; whoever made this cgroup may set it back:",
+          text: "If the workload needs more, raise the limit; the software that created this cgroup may reset it:",
           command: `echo ${withUnit(mib, "M")} > ${shellWord(`/sys/fs/cgroup/${file}`)}`,
         },
       ];
@@ -702,26 +700,26 @@ function userProperty(at: Site): string {
 export const platformRows: readonly Pick<Row, "name" | "source" | "example" | "exampleNames">[] =
   rows;
 
-/** The row that a limit's cgroup falls under; `undefined` for the root. */
+/** Name of the row that applies to a limit's cgroup; `undefined` for the root. */
 export function platformRow(place: LimitPlace): string | undefined {
   const at = siteOf(place);
   return rows.find((row) => row.fits(at))?.name;
 }
 
-/** How the limit of a cgroup is raised, in the words and with the tools of its platform. */
+/** How to raise the limit of a cgroup with the tools of its platform. */
 export function raiseLimit(place: LimitPlace): Advice[] {
   const at = siteOf(place);
   return rows.find((row) => row.fits(at))?.raise(at) ?? [];
 }
 
 /**
- * OpenVZ and Virtuozzo: the kill line names the container and no cgroup.
+ * OpenVZ and Virtuozzo: the kill line names the container but no cgroup.
  * https://docs.openvz.org/ (vzctl(8), prlctl(8)).
  */
 export function raiseOpenVz(container: string): Advice[] {
   return [
     {
-      text: "If the work needs more, raise the container's memory on its host (a rented server: in the provider's panel). OpenVZ 6:",
+      text: "If the workload needs more, raise the container's memory on its host (for a rented server, in the provider's panel). OpenVZ 6:",
       command: `vzctl set ${shellWord(container)} --ram SIZE --swap SIZE --save`,
     },
     {
@@ -731,9 +729,9 @@ export function raiseOpenVz(container: string): Advice[] {
   ];
 }
 
-/** How to look at everything below a limit. */
+/** How to see everything below a limit. */
 export function lookBelow({ cgroup, owner, limitBytes }: LimitPlace): Advice {
-  const size = limitBytes === undefined ? "" : ` its ${bytes(limitBytes)}`;
+  const size = limitBytes === undefined ? "" : ` the limit of ${bytes(limitBytes)}`;
   if (owner.platform === "kubernetes") {
     const namespace = owner.namespace === null ? "-A" : `-n ${shellWord(owner.namespace)}`;
     return {

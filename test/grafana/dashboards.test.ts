@@ -276,8 +276,8 @@ describe.each(dashboards)("the dashboard $name", ({ name, json }) => {
     }
   });
 
-  it("leads from each kill to its story", () => {
-    const kills = panels.find(({ title }) => /last kills/i.test(title));
+  it("links each kill to its explanation", () => {
+    const kills = panels.find(({ title }) => /latest kills/i.test(title));
     expect(linksOf(kills ? [kills] : []).map(({ url }) => url)).toContain(
       // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own variables
       "${scheme}://${__data.fields.instance}${port}/kills/${__data.fields.incident}",

@@ -97,21 +97,21 @@ describe("swap", () => {
   });
 });
 
-describe("whom to restart", () => {
+describe("the process to restart", () => {
   const full = { swapTotalBytes: 2 * gib, swapFreeBytes: 0 };
 
   it("is never the process that was just killed", () => {
     expect(diagnose(host(full), ownerOfCgroup).cause).toBe("swap_exhausted");
     expect(text(host(full))).not.toMatch(/^Restart or/m);
-    // A thread was named, its process stands in the table.
+    // The kill line names a thread; the task table has its process.
     const thread = host(full, { tasks: [task(40, "mysqld", 9 * gib, { tgid: 42 })] });
     expect(text(thread)).not.toMatch(/^Restart or/m);
   });
 
-  it("is the largest that lives on, where that is large", () => {
+  it("is the largest remaining process, if that is large", () => {
     const tasks = [victim, task(50, "java", 3 * gib), task(51, "cron", mib)];
     expect(text(host(full, { tasks }))).toContain(
-      "Restart or limit the largest that is left: java (pid 50), 3 GiB.",
+      "Restart or limit the largest process still running: java (pid 50), 3 GiB.",
     );
     expect(text(host(full, { tasks: [victim, task(51, "cron", mib)] }))).not.toMatch(
       /^Restart or/m,
@@ -120,15 +120,15 @@ describe("whom to restart", () => {
 });
 
 describe("a report that is missing", () => {
-  it("is blamed on the rate limit only where ten reports stand before the kill", () => {
+  it("is blamed on the rate limit only if ten reports came before the kill", () => {
     const limited = kill({ constraint: "memcg", isRateLimited: true });
     expect(text(limited)).toContain("at most ten reports in 5 s");
     expect(text(kill({ constraint: "memcg" }))).not.toContain("at most ten");
   });
 
-  it("is called filtered or cut otherwise, with the way to the whole of it", () => {
+  it("is otherwise called filtered or truncated, with the command that reads the full log", () => {
     expect(text(kill({ constraint: "memcg" }))).toContain(
-      "This log is filtered or cut: it holds the line of the kill and no report. Read the whole of it:\njournalctl -k -o short-iso | oom-exporter explain -",
+      "This log is filtered or truncated: it has the kill line but no report. Read the full log:\njournalctl -k -o short-iso | oom-exporter explain -",
     );
     expect(text(kill({}, { tasks: [] }))).toContain("the numbers of the report are missing");
     expect(text(host({}))).not.toContain("filtered");
@@ -136,7 +136,7 @@ describe("a report that is missing", () => {
 });
 
 describe("advice for the program", () => {
-  it("is for the one that is to blame, once", () => {
+  it("is for the program that is to blame, once", () => {
     const chrome = task(60, "chrome", 13 * gib);
     const said = text(host({}, { tasks: [chrome, victim] }));
     expect(said.match(/docs\/software\//g)).toHaveLength(1);

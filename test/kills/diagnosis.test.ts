@@ -55,35 +55,37 @@ function report(constraint: OomKillReport["constraint"], dump?: Partial<OomDump>
   };
 }
 
-const told = (of: OomKillReport) => diagnose(of, ownerOfCgroup);
-const causeOf = (of: OomKillReport) => told(of).cause;
+const diagnosisOf = (of: OomKillReport) => diagnose(of, ownerOfCgroup);
+const causeOf = (of: OomKillReport) => diagnosisOf(of).cause;
 const order = (value: number) => ({ trigger: { comm: "nginx", pid: 9, order: value } });
 const crowd = (comm: string, count: number, each: number) =>
   Array.from({ length: count }, () => task(comm, each));
 
 describe("the cause of a kill", () => {
-  it("says why free memory did not help only where the dump shows it", () => {
-    const free = told(host({ freeBytes: 9 * gib }));
+  it("gives the reason that free memory did not help only if the dump shows it", () => {
+    const free = diagnosisOf(host({ freeBytes: 9 * gib }));
     expect(free.cause).toBe("host_exhausted");
     expect(free.summary).toContain(
-      "9 GiB of the host's 16 GiB were free, and the report does not show why",
+      "9 GiB of the host's 16 GiB was free, and the report does not show why",
     );
-    expect(told(host({ freeBytes: 9 * gib, freeCmaBytes: 8 * gib })).summary).toContain(
+    expect(diagnosisOf(host({ freeBytes: 9 * gib, freeCmaBytes: 8 * gib })).summary).toContain(
       "8 GiB of that in CMA, which only movable allocations may use",
     );
-    expect(told(host({ freeBytes: gib })).summary).toContain("The host's 16 GiB ran out");
+    expect(diagnosisOf(host({ freeBytes: gib })).summary).toContain("The host's 16 GiB ran out");
   });
 
   describe("is a page fault", () => {
     const zone = { node: 0, zone: "DMA32", freeBytes: 12 * gib, minBytes: mib, lowBytes: 2 * mib };
     const asked = (gfpMask: string) => ({ trigger: { comm: "app", pid: 9, gfpMask, order: 0 } });
 
-    it("where it asked without any flags while memory was free", () => {
-      const { cause, summary, causeBasis } = told(
+    it("if it came without any flags while memory was free", () => {
+      const { cause, summary, causeBasis } = diagnosisOf(
         host({ freeBytes: 12 * gib, zones: [zone] }, asked("0x0()")),
       );
       expect([cause, causeBasis]).toEqual(["page_fault", "concluded"]);
-      expect(summary).toContain("app asked for the kill (gfp_mask 0, order 0) while 12 GiB of");
+      expect(summary).toContain(
+        "page fault of app triggered the kill (gfp_mask 0, order 0) while 12 GiB of",
+      );
     });
 
     it("by the watermarks, not by the share that is free (a report to linux-mm, 2019)", () => {
@@ -99,15 +101,15 @@ describe("the cause of a kill", () => {
     });
 
     it.each([
-      ["memory was out", { freeBytes: mib, zones: [{ ...zone, freeBytes: mib }] }, "0x0()"],
+      ["memory had run out", { freeBytes: mib, zones: [{ ...zone, freeBytes: mib }] }, "0x0()"],
       ["the request had flags", { freeBytes: 12 * gib, zones: [zone] }, "0xcc0(GFP_KERNEL)"],
       [
-        "what was free lies in CMA",
+        "the free memory is in CMA",
         { freeBytes: 12 * gib, zones: [{ ...zone, freeCmaBytes: 12 * gib }] },
         "0x0",
       ],
       ["the dump is missing", undefined, "0x0()"],
-    ])("but not where %s", (_name, memInfo, gfpMask) => {
+    ])("but not if %s", (_name, memInfo, gfpMask) => {
       const of =
         memInfo === undefined ? report("none", asked(gfpMask)) : host(memInfo, asked(gfpMask));
       expect(causeOf(of)).toBe(memInfo === undefined ? "memory_hog" : "host_exhausted");
@@ -125,10 +127,10 @@ describe("the cause of a kill", () => {
       pageTablesBytes: 2 * mib,
     };
 
-    it("where the largest share is in none of the kernel's sums", () => {
-      const { cause, summary } = told(host(sums));
+    it("if the largest share appears in none of the kernel's totals", () => {
+      const { cause, summary } = diagnosisOf(host(sums));
       expect(cause).toBe("unaccounted");
-      expect(summary).toContain("1.4 GiB of 2 GiB are in none of the kernel's own sums");
+      expect(summary).toContain("1.4 GiB of 2 GiB appears in none of the kernel's totals");
     });
 
     it.each([
@@ -136,25 +138,25 @@ describe("the cause of a kill", () => {
       ["locked pages", { unevictableBytes: 1300 * mib }],
       ["pages that the kernel can reclaim", { miscReclaimableBytes: 1300 * mib }],
       ["page tables of virtual machines", { secondaryPageTablesBytes: 1300 * mib }],
-    ])("but not where %s explain it", (_name, more) => {
+    ])("but not if %s explain it", (_name, more) => {
       expect(causeOf(host({ ...sums, ...more }))).toBe("host_exhausted");
     });
 
     it.each([["anonBytes"], ["fileBytes"], ["slabUnreclaimableBytes"], ["totalBytes"]])(
-      "but not where the log lacks %s",
+      "but not if the log lacks %s",
       (missing) => {
         expect(causeOf(host({ ...sums, [missing]: undefined }))).not.toBe("unaccounted");
       },
     );
 
-    it("but not where processes hold more", () => {
+    it("but not if processes use more", () => {
       expect(causeOf(host({ ...sums, freeBytes: 0, anonBytes: 1100 * mib }))).toBe(
         "host_exhausted",
       );
     });
   });
 
-  describe("tells a zone that ran out", () => {
+  describe("names a zone that ran out", () => {
     const normal = {
       node: 0,
       zone: "Normal",
@@ -167,43 +169,46 @@ describe("the cause of a kill", () => {
     const asked = (gfpMask: string) => ({ trigger: { comm: "dd", pid: 9, gfpMask, order: 0 } });
     const pi = { totalBytes: gib, freeBytes: 603 * mib };
 
-    it("under a request of the kernel, beside free HighMem", () => {
-      const { cause, summary } = told(
+    it("for a kernel request while HighMem is free", () => {
+      const { cause, summary } = diagnosisOf(
         host({ ...pi, zones: [normal, highMem] }, asked("0xd0(GFP_KERNEL)")),
       );
       expect(cause).toBe("host_exhausted");
       expect(summary).toContain(
-        "Zone Normal ran out (3 MiB of 370 MiB free), from which the request of dd had to be served; 600 MiB were free in HighMem",
+        "Zone Normal, which had to serve the request of dd, ran out (3 MiB of 370 MiB free); 600 MiB was free in HighMem",
       );
     });
 
-    it("as kernel memory where slab fills it", () => {
-      const { cause, summary } = told(
+    it("as kernel memory if slab fills it", () => {
+      const { cause, summary } = diagnosisOf(
         host({ ...pi, zones: [normal, highMem], slabUnreclaimableBytes: 300 * mib }, asked("0xd0")),
       );
       expect(cause).toBe("kernel_memory");
       expect(summary).toContain("of the 370 MiB in zone Normal");
     });
 
-    it("and not one task, though it holds half of the host", () => {
+    it("rather than a task that uses half of the host", () => {
       const big = task("chrome", 600 * mib);
       expect(
-        told(host({ ...pi, zones: [normal, highMem] }, { ...asked("0xcc0"), tasks: [big, victim] }))
-          .summary,
-      ).toContain("Zone Normal ran out");
+        diagnosisOf(
+          host({ ...pi, zones: [normal, highMem] }, { ...asked("0xcc0"), tasks: [big, victim] }),
+        ).summary,
+      ).toContain("Zone Normal, which had to serve the request of dd, ran out");
     });
 
     it.each([
       ["the request may use HighMem", [normal, highMem], "0x14200ca(GFP_HIGHUSER_MOVABLE)"],
-      ["HighMem is full, too", [normal, { ...highMem, freeBytes: mib }], "0xd0"],
+      ["HighMem is full too", [normal, { ...highMem, freeBytes: mib }], "0xd0"],
       ["there is no other zone", [normal], "0xd0"],
       ["Normal has room", [{ ...normal, freeBytes: 90 * mib }, highMem], "0xd0"],
-    ])("but not where %s", (_name, zones, gfpMask) => {
-      expect(told(host({ ...pi, zones }, asked(gfpMask))).summary).not.toContain("ran out (");
+    ])("but not if %s", (_name, zones, gfpMask) => {
+      expect(diagnosisOf(host({ ...pi, zones }, asked(gfpMask))).summary).not.toContain(
+        "ran out (",
+      );
     });
   });
 
-  it("is not told from a task table of which the log holds a part", () => {
+  it("is not taken from an incomplete task table", () => {
     const rest = [task("cron", 4 * mib)];
     expect(causeOf(report("none", { tasks: rest }))).toBe("host_exhausted");
     expect(causeOf(report("none", { tasks: [...rest, victim] }))).toBe("memory_hog");
@@ -214,13 +219,15 @@ describe("the cause of a kill", () => {
       victimCgroup: "/lxc/703/ns/system.slice/pulse.service",
       limitCgroup: "/lxc/703/ns/system.slice/pulse.service",
     };
-    expect(told(memcg(inMachine)).summary).toContain("pulse.service in 703 reached its limit");
-    const whole = told(memcg({ ...inMachine, limitCgroup: "/lxc/703" }));
+    expect(diagnosisOf(memcg(inMachine)).summary).toContain(
+      "pulse.service in 703 reached its limit",
+    );
+    const whole = diagnosisOf(memcg({ ...inMachine, limitCgroup: "/lxc/703" }));
     expect(whole.cause).toBe("cgroup_limit");
     expect(whole.summary).toContain("703 reached its limit");
   });
 
-  it("is manual where SysRq asked for it, whatever else is true", () => {
+  it("is manual if SysRq requested it, whatever else is true", () => {
     expect(causeOf(host({}, { ...order(-1), tasks: [task("db", 15 * gib)] }))).toBe("manual");
   });
 
@@ -229,7 +236,7 @@ describe("the cause of a kill", () => {
       { node: 0, zone: "Normal", freeBytes: mib },
       { node: 1, zone: "Normal", freeBytes: 9 * gib },
     ];
-    const { cause, summary } = told({ ...host({ zones }), constraint: "cpuset" });
+    const { cause, summary } = diagnosisOf({ ...host({ zones }), constraint: "cpuset" });
     expect(cause).toBe("cpuset_or_node");
     expect(summary).toContain("free: 1 MiB on node 0, 9 GiB on node 1");
     expect(causeOf({ ...host(), constraint: "memory_policy" })).toBe("cpuset_or_node");
@@ -244,10 +251,12 @@ describe("the cause of a kill", () => {
       lowBytes: 12 * mib,
     });
 
-    it("where a larger block failed with memory free", () => {
-      const { cause, summary } = told(host({ zones: [zone("Normal", 900 * mib)] }, order(3)));
+    it("if a larger block failed while memory was free", () => {
+      const { cause, summary } = diagnosisOf(
+        host({ zones: [zone("Normal", 900 * mib)] }, order(3)),
+      );
       expect(cause).toBe("fragmentation");
-      expect(summary).toContain("nginx needed 32 KiB in one piece (order 3)");
+      expect(summary).toContain("nginx asked for 32 KiB of contiguous memory (order 3)");
     });
 
     it.each([
@@ -255,24 +264,24 @@ describe("the cause of a kill", () => {
       ["nothing was free", [zone("Normal", 11 * mib)], 3],
       ["only the DMA reserve was free", [zone("DMA", 15 * mib), zone("Normal", 5 * mib)], 3],
       [
-        "only memory was free that the kernel cannot use",
+        "the only free memory is memory that the kernel cannot use",
         [zone("Normal", 5 * mib), zone("HighMem", gib)],
         3,
       ],
-    ])("but not where %s", (_name, zones, size) => {
+    ])("but not if %s", (_name, zones, size) => {
       expect(causeOf(host({ zones }, order(size)))).toBe("host_exhausted");
     });
   });
 
-  it("is a protected hog where what may not be killed holds most", () => {
+  it("is a protected hog if exempt tasks use most of the memory", () => {
     const db = task("postgres", 12 * gib, { oomScoreAdj: -1000 });
-    const { cause, summary } = told(host({}, { tasks: [db, victim] }));
+    const { cause, summary } = diagnosisOf(host({}, { tasks: [db, victim] }));
     expect(cause).toBe("protected_hog");
     expect(summary).toContain("postgres");
     expect(summary).toContain("12 GiB");
   });
 
-  it("is no protected hog where the protected are a few small daemons among little", () => {
+  it("is no protected hog if the exempt tasks are a few small daemons", () => {
     const shell = task("sshd", 400 * mib, { oomScoreAdj: -1000 });
     expect(causeOf(host({ slabUnreclaimableBytes: 12 * gib }, { tasks: [shell, victim] }))).toBe(
       "kernel_memory",
@@ -281,7 +290,7 @@ describe("the cause of a kill", () => {
 
   it("is the kernel's own memory, on the host and in a cgroup", () => {
     const slab = { slabUnreclaimableBytes: 9 * gib, pageTablesBytes: gib, kernelStackBytes: mib };
-    expect(told(host(slab))).toMatchObject({
+    expect(diagnosisOf(host(slab))).toMatchObject({
       cause: "kernel_memory",
       summary: expect.stringContaining("slab 9 GiB"),
     });
@@ -295,13 +304,13 @@ describe("the cause of a kill", () => {
     ).toBe("kernel_memory");
   });
 
-  it("is shared memory, told apart by who maps it", () => {
-    const tmpfs = told(memcg({}, {}, [["shmem", 900 * mib]]));
+  it("is shared memory, with or without a task that maps it", () => {
+    const tmpfs = diagnosisOf(memcg({}, {}, [["shmem", 900 * mib]]));
     expect(tmpfs).toMatchObject({
       cause: "shmem",
       summary: expect.stringContaining("no task maps"),
     });
-    const mapped = told(
+    const mapped = diagnosisOf(
       host(
         { shmemBytes: 9 * gib },
         { tasks: [task("postgres", 8 * gib, { shmemRssBytes: 8 * gib })] },
@@ -313,23 +322,23 @@ describe("the cause of a kill", () => {
     });
   });
 
-  it("is many small tasks of one name, none of them large", () => {
-    const { cause, summary } = told(
+  it("is many small tasks with one name, none of them large", () => {
+    const { cause, summary } = diagnosisOf(
       host({}, { tasks: [...crowd("php-fpm", 80, 150 * mib), task("mysqld", gib)] }),
     );
     expect(cause).toBe("many_small");
-    expect(summary).toContain("80 tasks called php-fpm hold 11.7 GiB together (92 %");
+    expect(summary).toContain("80 tasks named php-fpm use 11.7 GiB together (92 %");
   });
 
   it.each([
     ["there are few", crowd("php-fpm", 4, gib)],
-    ["one of them holds it", [...crowd("java", 10, mib), task("java", 9 * gib)]],
-    ["another holds more", [...crowd("php-fpm", 20, 10 * mib), task("mysqld", gib)]],
-  ])("is not many small tasks where %s", (_name, tasks) => {
+    ["one of them uses most", [...crowd("java", 10, mib), task("java", 9 * gib)]],
+    ["another task uses more", [...crowd("php-fpm", 20, 10 * mib), task("mysqld", gib)]],
+  ])("is not many small tasks if %s", (_name, tasks) => {
     expect(causeOf(host({}, { tasks }))).not.toBe("many_small");
   });
 
-  it("is an ancestor's limit where the limit is another's", () => {
+  it("is an ancestor's limit if the limit belongs to an ancestor", () => {
     const pod = `/kubepods/burstable/pod${"0a1b2c3d-0000-4000-8000-000000000001"}`;
     const container = `${pod}/${"ab".repeat(32)}`;
     expect(causeOf(memcg({ limitCgroup: "/app", victimCgroup: "/app/big" }))).toBe(
@@ -340,7 +349,7 @@ describe("the cause of a kill", () => {
     );
   });
 
-  it("is its own limit where the limit is its container's or unit's, though further up", () => {
+  it("is its own limit if the limit is that of its container or unit, even further up", () => {
     const container = `/docker/${"ab".repeat(32)}`;
     const unit = "/system.slice/app.service";
     expect(causeOf(memcg())).toBe("cgroup_limit");
@@ -350,35 +359,35 @@ describe("the cause of a kill", () => {
     expect(causeOf(memcg({ limitCgroup: unit, victimCgroup: `${unit}/worker` }))).toBe(
       "cgroup_limit",
     );
-    expect(told(memcg({ limitCgroup: unit, victimCgroup: unit })).summary).toContain(
+    expect(diagnosisOf(memcg({ limitCgroup: unit, victimCgroup: unit })).summary).toContain(
       "app.service reached its limit of 1 GiB (1 GiB in use)",
     );
   });
 
-  it("is an unknown limit where the log does not say whose it was", () => {
-    const { cause, summary, causeBasis } = told(report("memcg"));
+  it("is an unknown limit if the log does not say which it was", () => {
+    const { cause, summary, causeBasis } = diagnosisOf(report("memcg"));
     expect([cause, causeBasis]).toEqual(["unknown_limit", "read"]);
     expect(summary).toContain("the log does not say which cgroup");
-    const attributed = told({
+    const attributed = diagnosisOf({
       ...report("memcg"),
       victimCgroup: "/user.slice/user-1000.slice/user@1000.service/app.slice/shop.service",
     });
     expect(attributed.cause).toBe("unknown_limit");
     expect(attributed.summary).toContain("at or above shop.service of user 1000 was reached");
-    expect(told({ ...report("memcg"), groupCgroup: "/jobs" }).cause).toBe("unknown_limit");
+    expect(diagnosisOf({ ...report("memcg"), groupCgroup: "/jobs" }).cause).toBe("unknown_limit");
   });
 
-  it("names a pod once where the pod's own limit was hit", () => {
+  it("names a pod only once if the pod's own limit was hit", () => {
     const pod = "/kubepods/burstable/pod0a1b2c3d-0000-4000-8000-000000000001";
     const container = `${pod}/${"ab".repeat(32)}`;
-    const { cause, summary } = told(memcg({ limitCgroup: pod, victimCgroup: container }));
+    const { cause, summary } = diagnosisOf(memcg({ limitCgroup: pod, victimCgroup: container }));
     expect(cause).toBe("parent_cgroup_limit");
     expect(summary.match(/0a1b2c3d-0000/g)).toHaveLength(1);
     expect(summary).toContain("as a whole reached its limit of 1 GiB");
     expect(summary).toContain("in container abababababab");
   });
 
-  it("is shared memory where only memory.stat of cgroup v1 is left of the report", () => {
+  it("is shared memory if memory.stat of cgroup v1 is all that is left of the report", () => {
     const of = {
       ...report("memcg", {
         memcg: {
@@ -391,32 +400,32 @@ describe("the cause of a kill", () => {
       }),
       limitCgroup: "/nomad/de25a563-2409-843f-08ad-5bc6053df174",
     };
-    const { cause, summary } = told(of);
+    const { cause, summary } = diagnosisOf(of);
     expect(cause).toBe("shmem");
     expect(summary).toContain(
       "35 MiB of 40 MiB charged to Nomad task de25a563-2409-843f-08ad-5bc6053df174",
     );
   });
 
-  it("is exhausted swap where there was some and none is left", () => {
+  it("is exhausted swap if there is swap and none is left", () => {
     expect(causeOf(host({ swapTotalBytes: 2 * gib, swapFreeBytes: 10 * mib }))).toBe(
       "swap_exhausted",
     );
     expect(causeOf(host({ swapTotalBytes: 2 * gib, swapFreeBytes: gib }))).toBe("host_exhausted");
   });
 
-  it("is one task that holds more than half of the host", () => {
-    const { cause, summary } = told(host({}, { tasks: [task("chrome", 10 * gib), victim] }));
+  it("is one task that uses more than half of the host", () => {
+    const { cause, summary } = diagnosisOf(host({}, { tasks: [task("chrome", 10 * gib), victim] }));
     expect(cause).toBe("memory_hog");
-    expect(summary).toContain("10 GiB, 63 % of the host's 16 GiB; the kernel took java (pid 42)");
+    expect(summary).toContain("10 GiB, 63 % of the host's 16 GiB; the kernel killed java (pid 42)");
   });
 
-  it("is the host where nothing stands out, with a dump or without", () => {
+  it("is the host if nothing else matches, with or without a dump", () => {
     expect(causeOf(host())).toBe("host_exhausted");
     expect(causeOf(report("none"))).toBe("host_exhausted");
   });
 
-  it("is unknown where the log says nothing", () => {
+  it("is unknown if the log says nothing", () => {
     expect(causeOf(report("unknown"))).toBe("unknown");
   });
 });

@@ -134,8 +134,11 @@ describe("the limit is raised by half, in the platform's own way", () => {
   });
 
   it.each<[cgroup: string, text: string, names?: object]>([
-    [`${manager}/app.slice/shop.service`, "which the system's own manager does not know"],
-    [`${manager}/user.slice/libpod-${id}.scope`, "It is rootless: run this as uid 1000."],
+    [`${manager}/app.slice/shop.service`, "which the system's service manager does not know"],
+    [
+      `${manager}/user.slice/libpod-${id}.scope`,
+      "The container is rootless: run this as uid 1000.",
+    ],
     ["/lxc.payload.web/system.slice/app.service", "Inside container web:"],
     [
       "/kubepods/burstable/pod1d9a4f2e-63c7-4b1a-9f0e-5f2f6f0c8a11",
@@ -145,14 +148,14 @@ describe("the limit is raised by half, in the platform's own way", () => {
       "/kubepods/burstable/pod8d4f6a0b1c2d3e4f5a6b7c8d9e0f1a2b",
       "the static pod's manifest on this node",
     ],
-    ["/kubepods/besteffort", "This limit is on all pods of class besteffort together"],
+    ["/kubepods/besteffort", "This limit covers all pods of class besteffort"],
     [
       "/kubepods/burstable/pod1d9a4f2e-63c7-4b1a-9f0e-5f2f6f0c8a11",
-      "run by an operator that undoes changes",
+      "reverts changes to its deployments",
       { namespace: "openshift-ingress" },
     ],
-    [`/nomad/${alloc}`, "named for Nomad's executor, not for the allocation"],
-    ["/podruntime/kubelet", "There is no shell"],
+    [`/nomad/${alloc}`, "named after Nomad's executor, not the allocation"],
+    ["/podruntime/kubelet", "Talos has no shell"],
     [
       `/docker/${id}`,
       'memory = "1536m" under [runners.docker]',
