@@ -93,9 +93,12 @@ export class Exporter {
         include: flags["collector.cgroups.include"],
         exclude: flags["collector.cgroups.exclude"],
       },
+      programs: flags["collector.processes.program"]
+        ? { top: flags["collector.processes.top"] || Number.POSITIVE_INFINITY }
+        : undefined,
       keepsDescriptors: true,
     });
-    const { files, owners, table, tree } = host;
+    const { files, owners, table, tree, programs } = host;
     const ownProc = ownProcfs();
     const boot = bootIdIn(flags["path.procfs"]) ?? "";
     const kernelLog = new KernelLog({
@@ -119,6 +122,10 @@ export class Exporter {
         killCounts: () => tree?.killCounts() ?? new Map(),
         kernelKills: () => host.kernelKills(),
       },
+      witness: programs && {
+        killBegan: () => programs.killBegan(),
+        factsOf: (kill) => ({ program: programs.programOf(kill) || null }),
+      },
       store: state?.directory,
       saved: state?.saved as SavedLedger | undefined,
       boot,
@@ -135,6 +142,7 @@ export class Exporter {
           files,
           directory: tree.hierarchy.directory,
           onKill: () => {
+            programs?.killBegan();
             // The victim is in /proc for some milliseconds yet, and others may follow it.
             table.readYoung();
             kernelLog.expectKill();
@@ -148,7 +156,7 @@ export class Exporter {
         })
       : undefined;
     const hour = new HostHour(monotonicMs);
-    const keepers = [counting, hour];
+    const keepers = programs === undefined ? [counting, hour] : [counting, hour, programs];
     const collectors: Collector[] = [
       ...hostCollectors(host, {
         top: flags["collector.processes.top"],
@@ -266,7 +274,13 @@ export class Exporter {
     this.#options.state?.directory.close();
     this.#newProcesses.close();
     this.#killNotices?.close();
+    await this.#host.programs?.close();
     this.#host.close();
+  }
+
+  /** Whether the kernel has not answered a read yet: this process cannot exit before it has. */
+  get isReading(): boolean {
+    return this.#host.programs?.isReading === true;
   }
 
   /** TLS, users and the rest of `--web.config.file`; their code is loaded only where it is given. */

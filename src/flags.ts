@@ -139,6 +139,11 @@ export const serveFlags = {
     minimum: 0,
     help: "Number of processes exported, those the kernel would kill first; 0 means all.",
   },
+  "collector.processes.program": {
+    type: "boolean",
+    default: true,
+    help: "Find out which script, module, main class or jar an interpreter runs; nothing else of a command line is kept.",
+  },
   "log.level": {
     type: "choice",
     choices: ["debug", "info", "warn", "error"],

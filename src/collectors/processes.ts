@@ -33,11 +33,13 @@ export class ProcessesCollector implements Collector {
   readonly name = "processes";
   readonly #options: ProcessesCollectorOptions;
   readonly #owners: OwnerNames;
+  readonly #programs: ScopeVictimsOptions["programs"];
   readonly #view: HostView;
   readonly #ranking: VictimRanking;
 
   constructor(host: ScopeVictimsOptions & Pick<Host, "view">, options: ProcessesCollectorOptions) {
     this.#options = options;
+    this.#programs = host.programs;
     this.#owners = host.owners;
     this.#view = host.view;
     this.#ranking = new VictimRanking(host);
@@ -50,8 +52,13 @@ export class ProcessesCollector implements Collector {
     const shown = top === 0 ? processes : processes.slice(0, top);
     for (const process of shown) this.#add(sink, process);
     for (const { scope, process } of this.#nextVictims(snapshot)) {
-      const labels = { scope, pid: `${process.pid}`, comm: process.comm, ...this.#owner(process) };
-      sink.add("oom_next_victim_info", 1, labels);
+      sink.add("oom_next_victim_info", 1, {
+        scope,
+        pid: `${process.pid}`,
+        comm: process.comm,
+        program: this.#programs?.programOf(process) ?? "",
+        ...this.#owner(process),
+      });
     }
     const counts = { unkillable: 0, protected: 0, default: 0, sacrificial: 0 };
     let unkillableBytes = 0;

@@ -75,13 +75,23 @@ export async function serve(argv: string[]): Promise<number | undefined> {
       if (isStopping) return;
       isStopping = true;
       log.info({ signal }, "stopping");
-      void started.then(() => exporter.stop()).then(() => process.exit(0));
+      void started.then(() => exporter.stop()).then(() => end(signal, exporter.isReading));
     });
   }
   const startUpLine = `${await started} | ${protectionText(scoreAdj)}`;
   new LineOutput(process.stdout, onLost).write(`${printable(startUpLine)}
 `);
   return undefined;
+}
+
+/** Node.js waits for reads on its thread pool before it exits; a signal that nobody handles does not. */
+function end(signal: NodeJS.Signals, isReading: boolean): void {
+  if (isReading) {
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  }
+  // The first process of a container is not ended by such a signal.
+  process.exit(0);
 }
 
 function protectionText(scoreAdj: number | undefined): string {

@@ -10,10 +10,12 @@ import {
 import { serveFlags } from "../flags.ts";
 import type { Meminfo } from "../kernel/meminfo.ts";
 import { type Owner, unitForPeople } from "../kills/owner.ts";
+import { processName } from "../kills/process-name.ts";
 import type { CgroupReading } from "../sources/cgroup-reading.ts";
 import type { CgroupTree } from "../sources/cgroup-tree.ts";
 import { Host } from "../sources/host.ts";
 import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
+import { readingAtOnce } from "../sources/program-names.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
 import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
@@ -51,6 +53,7 @@ export const victimsFlags = {
     help: "Rank the processes of this cgroup, as if it reached its limit.",
   },
   top: { type: "integer", default: 20, minimum: 1, help: "Maximum number of candidates listed." },
+  "collector.processes.program": serveFlags["collector.processes.program"],
   "path.procfs": serveFlags["path.procfs"],
   "path.sysfs": serveFlags["path.sysfs"],
   "path.rootfs": serveFlags["path.rootfs"],
@@ -98,11 +101,15 @@ function failureOf(error: Failure | FileUnavailable): string {
 }
 
 function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonicMs }: VictimsIo) {
-  const host = new Host({
+  const host: Host = new Host({
     roots: {
       procfs: flags["path.procfs"],
       sysfs: flags["path.sysfs"],
       rootfs: flags["path.rootfs"],
+    },
+    programs: {
+      top: flags["collector.processes.program"] ? flags.top : 0,
+      readCommandLine: readingAtOnce(() => host.files),
     },
     monotonicMs,
   });
@@ -119,6 +126,7 @@ function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonic
   const own = ownPid(files);
   const processes = snapshot.processes.processes.filter(({ pid }) => pid !== own);
   const cgroup = cgroupAt(flags.cgroup, tree, snapshot);
+  if (host.programs !== undefined) snapshot.handTo([host.programs]);
   const ranking = victims.rank(processes, totals, cgroup);
   const answer = victims.answer(ranking, processes, flags.top);
   if (flags.json) return `${jsonText(answer)}\n`;
@@ -208,7 +216,7 @@ function firstSentence({ answer, cgroup }: Seen, style: Style): string {
   const who = `(pid ${first.pid}${isOwnName ? "" : `, ${printable(owner)}`})`;
   const count = first.diesWith.length;
   const others = count === 0 ? "" : `, ${count} more with it,`;
-  return `${when}, the kernel would kill ${style.alarm(nameOf(first.comm))} ${who}${others} and free ${bytes(first.freesBytes)}.`;
+  return `${when}, the kernel would kill ${style.alarm(printable(processName(first)))} ${who}${others} and free ${bytes(first.freesBytes)}.`;
 }
 
 function condition(cgroup: CgroupReading | undefined): string {
@@ -289,7 +297,7 @@ function tableOf(victims: readonly Victim[], style: Style): string[] {
       line([
         String(victim.rank),
         String(victim.pid),
-        fitted(nameOf(victim.comm), commColumns),
+        fitted(printable(processName(victim)), commColumns),
         fitted(printable(ownerName(victim) ?? "-"), ownerColumns),
         bytes(victim.residentBytes + victim.swapBytes),
         String(victim.scoreAdj),

@@ -2,8 +2,9 @@ import { isUnkillable } from "../kernel/badness.ts";
 import { readAdvice } from "../kills/advice.ts";
 import type { Cause } from "../kills/cause.ts";
 import type { Constraint, Kill, KillTask } from "../kills/kill.ts";
+import { processName } from "../kills/process-name.ts";
 import { workloadName } from "../kills/workload-name.ts";
-import { commOf, killTimeMs } from "../status/findings.ts";
+import { killTimeMs } from "../status/findings.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { utc } from "../text/times.ts";
 import { type Html, html } from "./html.ts";
@@ -41,7 +42,7 @@ const scopes: Record<Constraint, string> = {
 
 /** `/kills/:incident`: what happened, why this process, what was using the memory, what to do. */
 export function killPage(kill: Kill, site: Site, nowMs: number): Html {
-  const name = commOf(kill);
+  const name = processName(kill);
   const where = workloadName(kill.owner, kill.cgroup);
   const when = killTimeMs(kill);
   const body = html`
@@ -149,7 +150,7 @@ function tasksCard(kill: Kill): Html {
   const rows = tasks.map((task) => {
     const held = heldBytes(task);
     const isVictim = task.pid === kill.pid;
-    return html`<li><div class="row"><span class="what"><b>${commOf(task)}</b> pid ${task.pid}${isVictim && html` <span class="tag alarm">killed</span>`}${isUnkillable(task.oomScoreAdj) && html` <span class="tag warning">may not be killed</span>`}</span><span class="much">${bytes(held)}, ${percent(held, whole)}</span></div>${bar([{ kind: isVictim ? "alarm" : "plain", bytes: held }], largest, `${percent(held, whole)} of the memory of these processes`)}</li>`;
+    return html`<li><div class="row"><span class="what"><b>${processName(task)}</b> pid ${task.pid}${isVictim && html` <span class="tag alarm">killed</span>`}${isUnkillable(task.oomScoreAdj) && html` <span class="tag warning">may not be killed</span>`}</span><span class="much">${bytes(held)}, ${percent(held, whole)}</span></div>${bar([{ kind: isVictim ? "alarm" : "plain", bytes: held }], largest, `${percent(held, whole)} of the memory of these processes`)}</li>`;
   });
   return card(
     "What was using the memory",
@@ -186,6 +187,7 @@ function origin(kill: Kill): Fact[] {
   return [
     ["Incident", kill.incident],
     ["Constraint", kill.constraint],
+    ["Program", kill.program],
     ["Cause", kill.cause],
     ["Cause is", kill.causeBasis],
     ["Cgroup of the victim", kill.cgroup],

@@ -1,9 +1,9 @@
 import type { Kill } from "../kills/kill.ts";
+import { processName } from "../kills/process-name.ts";
 import { workloadName } from "../kills/workload-name.ts";
 import {
   cgroupName,
   cgroupTone,
-  commOf,
   type Finding,
   findings,
   killTimeMs,
@@ -212,9 +212,9 @@ function victimsTable(victims: readonly VictimView[], hasFirst: boolean): Html {
   return html`<table>
 <thead><tr><th scope="col">Process</th><th scope="col" class="n">oom_score_adj</th><th scope="col" class="n">A kill frees</th></tr></thead>
 <tbody>${victims.map((victim, index) => {
-    const { pid, comm, owner, cgroup, scoreAdj, freesBytes, diesWith } = victim;
+    const { pid, owner, cgroup, scoreAdj, freesBytes, diesWith } = victim;
     const where = workloadName(owner, cgroup);
-    return html`<tr data-key="${pid}"${hasFirst && index === 0 && html` class="first"`}><th scope="row">${commOf({ comm })}<span class="path">pid ${pid}${where !== undefined && `, ${where}`}</span></th><td class="n">${scoreAdj}</td><td class="n"><b>${bytes(freesBytes)}</b>${diesWith.length > 0 && html`<span class="path">with ${diesWith.length} ${diesWith.length === 1 ? "other" : "others"}</span>`}</td></tr>`;
+    return html`<tr data-key="${pid}"${hasFirst && index === 0 && html` class="first"`}><th scope="row">${processName(victim)}<span class="path">pid ${pid}${where !== undefined && `, ${where}`}</span></th><td class="n">${scoreAdj}</td><td class="n"><b>${bytes(freesBytes)}</b>${diesWith.length > 0 && html`<span class="path">with ${diesWith.length} ${diesWith.length === 1 ? "other" : "others"}</span>`}</td></tr>`;
   })}</tbody>
 </table>`;
 }
@@ -233,7 +233,7 @@ ${more.length > 0 && html`<details><summary>${more.length} earlier ${more.length
 function killRow(kill: Kill, atMs: number, site: Site): Html {
   const when = killTimeMs(kill);
   const where = workloadName(kill.owner, kill.cgroup);
-  return html`<li data-key="${kill.incident}"><div class="row"><span class="what"><a class="name" href="${killPath(kill, site)}">${commOf(kill)}</a> pid ${kill.pid}${where !== undefined && html` of ${where}`}</span><span class="much">${when === undefined ? "time unknown" : time(when, atMs)}</span></div><p>${causeTitles[kill.cause]}. ${kill.summary}</p></li>`;
+  return html`<li data-key="${kill.incident}"><div class="row"><span class="what"><a class="name" href="${killPath(kill, site)}">${processName(kill)}</a> pid ${kill.pid}${where !== undefined && html` of ${where}`}</span><span class="much">${when === undefined ? "time unknown" : time(when, atMs)}</span></div><p>${causeTitles[kill.cause]}. ${kill.summary}</p></li>`;
 }
 
 function watchSection({ sources, troubles }: StatusView): Html {

@@ -10,7 +10,8 @@ import { decimalAt } from "./flat-keyed.ts";
  *   some avg10=0.00 avg60=0.00 avg300=0.00 total=14325
  *   full avg10=0.00 avg60=0.00 avg300=0.00 total=9021
  *
- * "total" is in microseconds. The averages are left out: Prometheus makes better ones from the total.
+ * "total" is in microseconds, the averages are shares of the last seconds in percent. No metric shows them:
+ * Prometheus makes better ones from the total.
  */
 
 /** Time lost to memory stalls since boot, in seconds. */
@@ -51,4 +52,10 @@ export function parsePressure(bytes: Uint8Array, length: number = bytes.length):
 function holdsAt(bytes: Uint8Array, at: number, wanted: Uint8Array): boolean {
   for (let i = 0; i < wanted.length; i++) if (bytes[at + i] !== wanted[i]) return false;
   return true;
+}
+
+/** Of the last ten seconds, the share in which no task could run, in percent; `undefined` without PSI. */
+export function stalledPercent(text: string): number | undefined {
+  const share = /^full avg10=(\d+\.\d+)/m.exec(text)?.[1];
+  return share === undefined ? undefined : Number(share);
 }

@@ -3,12 +3,14 @@ import type { RecentKill } from "./kill-history.ts";
 import { type KillCounts, KillLedger, type LedgerStore, type SavedLedger } from "./kill-ledger.ts";
 import type { KillLineRead, KillLog, KillLogListener, SavedFollowing } from "./kill-log.ts";
 import { type KillCountBaseline, KillReconciler } from "./kill-reconciler.ts";
-import { KillRecorder, type VictimLookup } from "./kill-recorder.ts";
+import { KillRecorder, type KillWitness, type VictimLookup } from "./kill-recorder.ts";
 import { hasOwner, type Owner, ownerLabels } from "./owner.ts";
 
 export interface KillCountingOptions {
   log: KillLog;
   lookup: VictimLookup;
+  /** Absent where nobody watches the host. */
+  witness?: KillWitness;
   /** Absent where nothing is kept over a restart. */
   store?: LedgerStore;
   /** What an earlier process kept; absent on the first start. */

@@ -16,12 +16,16 @@ export interface KillLabels extends OwnerLabels {
   incident: string;
   pid: string;
   comm: string;
+  program: string;
   constraint: Kill["constraint"];
   cause: Kill["cause"];
   trigger: string;
   protection: "unkillable" | "protected" | "default" | "sacrificial" | "unknown";
   limit_cgroup: string;
 }
+
+/** Those that an older version did not have. */
+const labelsOfOldState: Pick<KillLabels, "program"> = { program: "" };
 
 export interface Story {
   kill: Kill;
@@ -53,8 +57,7 @@ export class KillHistory {
   /** Where the log gives no boot or no printk time, two kills can share an incident: the first stays. */
   add(story: Story): void {
     if (this.#stories.has(story.kill.incident)) return;
-    // A saved change may be an older version's.
-    this.#stories.set(story.kill.incident, { ...story, kill: completed(story.kill) });
+    this.#keep(story);
     if (this.#stories.size >= storyLimit + evictionBatch) this.#evict();
   }
 
@@ -105,10 +108,14 @@ export class KillHistory {
   }
 
   restore({ stories, evictedByMinute }: SavedHistory): void {
-    for (const story of stories) {
-      this.#stories.set(story.kill.incident, { ...story, kill: completed(story.kill) });
-    }
+    for (const story of stories) this.#keep(story);
     for (const [minute, kills] of evictedByMinute) this.#evictedByMinute.set(minute, kills);
+  }
+
+  /** One that was saved may be an older version's. */
+  #keep(story: Story): void {
+    const labels = { ...labelsOfOldState, ...story.labels };
+    this.#stories.set(story.kill.incident, { ...story, labels, kill: completed(story.kill) });
   }
 
   /** Drops the oldest, but not what `recent` shows first and pages link to. */

@@ -363,11 +363,12 @@ export class KillLedger {
 }
 
 function labelsOf(kill: Kill): KillLabels {
-  const { incident, pid, comm, constraint, cause, trigger, limitCgroup } = kill;
+  const { incident, pid, comm, program, constraint, cause, trigger, limitCgroup } = kill;
   return {
     incident,
     pid: String(pid),
     comm,
+    program: program ?? "",
     constraint,
     cause,
     trigger: trigger?.comm ?? "",

@@ -23,11 +23,21 @@ export interface VictimLookup {
   kernelKills(): number | undefined;
 }
 
+/** Whoever watched the host before and while a kill happened. */
+export interface KillWitness {
+  /** A kill has begun, and memory is short. */
+  killBegan(): void;
+  /** What the log does not say of a kill that has just been read. */
+  factsOf(kill: Kill): Partial<Pick<Kill, "program">>;
+}
+
 export interface KillRecorderOptions {
   ledger: KillLedger;
   reconciler: KillReconciler;
   log: Pick<KillLog, "positions" | "drain" | "failed">;
   lookup: VictimLookup;
+  /** Asked only about kills whose line was written while the log was followed. */
+  witness?: KillWitness;
   /** Boot id of the running kernel. */
   boot: string;
   ownerOf: (cgroup: string | null | undefined) => Owner;
@@ -49,7 +59,7 @@ const quietRestShare = 9;
 const longestQuietRestMs = 500;
 const publishedLimit = 1024;
 const lookupFailed =
-  "failed to look up the cgroup of a victim (bug, please report). Kills count all the same, some without their cgroup; further failures are not logged";
+  "failed to look up a victim (bug, please report). Kills count all the same, some without their cgroup or what led to them; further failures are not logged";
 
 interface Held {
   key: string;
@@ -104,6 +114,7 @@ export class KillRecorder {
     const held = { key, read, isHistory, sighting, line, report, isSettled: true };
     this.#held.push(held);
     if (!isLive || isHistory || line === "copy") return;
+    this.#ask(() => this.#options.witness?.killBegan());
     if (line === "further_line") {
       this.#attribution.takeFurtherLine({ within: scopeOf(report) });
       return;
@@ -323,10 +334,13 @@ export class KillRecorder {
 
   /** None where this program fails to describe it: the kills around it are not to be lost with it. */
   #entryOf({ report, sighting, read, isHistory }: Held): KillEntry[] {
-    const { describe, ownerOf, log } = this.#options;
+    const { describe, ownerOf, log, witness } = this.#options;
     const context = { incident: incidentOf(sighting), sourceName: read.sourcePath, ownerOf };
     try {
-      return [{ sighting, kill: describe(report, context), history: isHistory }];
+      const kill = describe(report, context);
+      const wasSeen = read.isLive && !isHistory;
+      const facts = wasSeen ? this.#ask(() => witness?.factsOf(kill)) : undefined;
+      return [{ sighting, kill: { ...kill, ...facts }, history: isHistory }];
     } catch (error) {
       log.failed(read, error);
       return [];

@@ -55,6 +55,8 @@ export interface Kill {
   uptimeSeconds: number | null;
   pid: number;
   comm: string;
+  /** What an interpreter ran, or the whole name where comm is cut; known only of what was seen alive. */
+  program: string | null;
   uid: number | null;
   constraint: Constraint;
   /** The cgroup whose limit was hit. */
@@ -96,6 +98,7 @@ export interface KillContext {
 export function completed(kill: Kill): Kill {
   return {
     ...kill,
+    program: kill.program ?? null,
     causeBasis: kill.causeBasis ?? null,
     owner: { ...unknownOwner, ...kill.owner },
   };
@@ -115,6 +118,7 @@ export function killOfReport(report: OomKillReport, context: KillContext): Kill 
     uptimeSeconds: killLine.printkMicros === undefined ? null : killLine.printkMicros / 1_000_000,
     pid: report.pid,
     comm: report.comm,
+    program: null,
     uid: report.uid ?? null,
     constraint: report.constraint,
     limitCgroup: report.limitCgroup ?? null,

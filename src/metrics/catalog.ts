@@ -316,8 +316,8 @@ export const catalog = {
   oom_next_victim_info: {
     type: "gauge",
     collector: "processes",
-    labels: ["scope", "pid", "comm", ...ownerLabels],
-    help: "The process the kernel would kill next, always 1; scope is host, or the cgroup whose limit would be hit.",
+    labels: ["scope", "pid", "comm", "program", ...ownerLabels],
+    help: "The process the kernel would kill next, always 1; scope is host, or the cgroup whose limit would be hit; program is the script, module, main class or jar that an interpreter runs.",
   },
 
   oom_kills_total: {
@@ -346,6 +346,7 @@ export const catalog = {
       "incident",
       "pid",
       "comm",
+      "program",
       "constraint",
       "cause",
       "trigger",

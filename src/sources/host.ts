@@ -6,6 +6,7 @@ import { readMeminfo } from "./meminfo-file.ts";
 import { maxDescriptors, ownProcfs, pageBytesOf } from "./own-proc.ts";
 import { OwnerNames } from "./owner-names.ts";
 import { ProcessTable } from "./process-table.ts";
+import { ProgramNames, type ReadCommandLine } from "./program-names.ts";
 import { Snapshot } from "./snapshot.ts";
 
 export interface HostOptions {
@@ -18,6 +19,8 @@ export interface HostOptions {
   cgroups?: { max?: number; include?: RegExp; exclude?: RegExp };
   /** True where the same files are read again and again: then they stay open. */
   keepsDescriptors?: boolean;
+  /** Of how many processes to find out what they run (`ProgramNames`); default of none. */
+  programs?: { top: number; readCommandLine?: ReadCommandLine };
   /** Bytes in a page; default this machine's. */
   pageBytes?: number;
 }
@@ -42,6 +45,8 @@ export class Host {
   readonly tree: CgroupTree | undefined;
   readonly table: ProcessTable;
   readonly owners: OwnerNames;
+  /** What processes run; absent where that is not wanted. Keeps what it needs of snapshots. */
+  readonly programs: ProgramNames | undefined;
   readonly pageBytes: number;
   readonly #now: () => number;
   readonly #leaders: number;
@@ -71,6 +76,14 @@ export class Host {
       now: monotonicMs,
       cgroupsByPid: () => this.tree?.cgroupsByPid() ?? new Map(),
     });
+    this.programs =
+      options.programs &&
+      new ProgramNames({
+        ...options.programs,
+        files: this.files,
+        hasCgroups: hierarchy !== undefined,
+        monotonicMs,
+      });
     this.#now = monotonicMs;
     this.#leaders = options.leaders ?? Number.POSITIVE_INFINITY;
   }

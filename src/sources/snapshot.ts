@@ -24,6 +24,7 @@ export interface HostTotals {
 export interface SnapshotKeeper {
   noteMeminfo?(meminfo: Meminfo): void;
   noteCgroups?(pass: CgroupReadings): void;
+  noteProcesses?(pass: ProcessReadings): void;
 }
 
 /**
@@ -72,9 +73,11 @@ export class Snapshot {
   handTo(keepers: readonly SnapshotKeeper[]): void {
     const meminfo = this.#meminfo.takeUnkept();
     const cgroups = this.#cgroups.takeUnkept();
+    const processes = this.#processes.takeUnkept();
     for (const keeper of keepers) {
       if (meminfo !== undefined) keeper.noteMeminfo?.(meminfo);
       if (cgroups !== undefined) keeper.noteCgroups?.(cgroups);
+      if (processes !== undefined) keeper.noteProcesses?.(processes);
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { Kill } from "../kills/kill.ts";
+import { processName } from "../kills/process-name.ts";
 import { workloadName } from "../kills/workload-name.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { about, ago } from "../text/times.ts";
@@ -213,7 +214,7 @@ function recentKill({ kills, atMs }: StatusView): Dated | undefined {
   return {
     state: "killed",
     tone: "alarm",
-    sentence: `${what}: ${commOf(kill)} (pid ${kill.pid})${of}${whatRanOut(kill)}`,
+    sentence: `${what}: ${processName(kill)} (pid ${kill.pid})${of}${whatRanOut(kill)}`,
     detail: kill.summary,
     kill,
     topic: kill.incident,
@@ -291,13 +292,8 @@ function allWell({ memory, cgroups, kills, atMs }: StatusView): Finding {
   };
 }
 
-function wouldKill(next: { pid: number; comm: string } | undefined): string {
-  return next === undefined ? "" : `; the kernel would kill ${commOf(next)} (pid ${next.pid})`;
-}
-
-/** The command name of a process, which may be empty. */
-export function commOf({ comm }: { comm: string }): string {
-  return comm === "" ? "(no name)" : comm;
+function wouldKill(next: CgroupView["nextVictim"]): string {
+  return next === undefined ? "" : `; the kernel would kill ${processName(next)} (pid ${next.pid})`;
 }
 
 export function killTimeMs({ time }: Kill): number | undefined {

@@ -205,7 +205,11 @@ export class HostStatus {
     for (const view of nearLimits(views)) {
       const ranking = this.#victims.rank(processes?.processes ?? [], totals, readings.get(view));
       const [first] = ranking.candidates;
-      view.nextVictim = first && { pid: first.pid, comm: first.comm };
+      view.nextVictim = first && {
+        pid: first.pid,
+        comm: first.comm,
+        program: this.#options.host.programs?.programOf(first) || null,
+      };
     }
     return views;
   }

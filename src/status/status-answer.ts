@@ -49,7 +49,7 @@ export interface NearLimit extends Forecast {
   unreclaimableBytes: number | null;
   limitBytes: number;
   limitCgroup: string | null;
-  nextVictim: { pid: number; comm: string } | null;
+  nextVictim: { pid: number; comm: string; program: string | null } | null;
 }
 
 const nearAtMost = 20;

@@ -33,7 +33,7 @@ export interface CgroupView {
   /** Until the limit is reached. */
   timeLeft: TimeLeft;
   /** The process that the kernel would kill at the limit. */
-  nextVictim: { pid: number; comm: string } | undefined;
+  nextVictim: { pid: number; comm: string; program: string | null } | undefined;
 }
 
 /** Memory that counts against a limit and cannot be reclaimed; page cache is dropped before a kill. */
@@ -44,6 +44,7 @@ export function heldBytes({ unreclaimableBytes, usedBytes }: CgroupView): number
 export interface VictimView {
   pid: number;
   comm: string;
+  program: string | null;
   cgroup: string | null;
   owner: Owner;
   score: number;

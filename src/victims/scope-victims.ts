@@ -4,12 +4,15 @@ import type { Owner } from "../kills/owner.ts";
 import type { CgroupReading } from "../sources/cgroup-reading.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
+import type { ProgramNames } from "../sources/program-names.ts";
 import type { HostTotals } from "../sources/snapshot.ts";
 import { KilledTogether } from "./killed-together.ts";
 import { VictimRanking, type VictimRankingOptions } from "./victim-ranking.ts";
 
 export interface ScopeVictimsOptions extends VictimRankingOptions {
   owners: OwnerNames;
+  /** Absent where nobody wants to know what processes run. */
+  programs?: Pick<ProgramNames, "programOf">;
 }
 
 /** Who would die in one scope, in the kernel's order. */
@@ -26,6 +29,8 @@ export interface Victim {
   rank: number;
   pid: number;
   comm: string;
+  /** What an interpreter runs, or the whole name where comm is cut; `null` where it is not known. */
+  program: string | null;
   owner: Owner;
   cgroup: string | null;
   score: number;
@@ -90,6 +95,7 @@ export class ScopeVictims {
           rank: index + 1,
           pid: process.pid,
           comm: process.comm,
+          program: this.#options.programs?.programOf(process) || null,
           owner: this.#options.owners.ownerOf(process.cgroup ?? ""),
           cgroup: process.cgroup ?? null,
           score: process.score,

@@ -187,7 +187,9 @@ describePage("the page", () => {
     const { page, wrongs } = await open(
       aStatusView({
         kills: [aKill({ comm: evil, incident: evil, summary: evil, owner, cgroup: evil })],
-        cgroups: [aLeak({ cgroup: evil, owner, nextVictim: { pid: 1, comm: evil } })],
+        cgroups: [
+          aLeak({ cgroup: evil, owner, nextVictim: { pid: 1, comm: evil, program: evil } }),
+        ],
         victims: [aVictim({ comm: evil, owner })],
         sources: [{ name: evil, path: evil, up: true, reason: evil }],
       }),

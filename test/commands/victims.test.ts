@@ -241,6 +241,7 @@ describe("oom-exporter victims --json", () => {
           rank: 1,
           pid: 1802,
           comm: "worker-2",
+          program: null,
           owner: {
             unit: "worker@2.service",
             container: null,

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -10,7 +10,7 @@ import {
   startExporter,
   temporaryDirectory,
 } from "../setup/exporter-process.ts";
-import { fixtureHost } from "../setup/fixture-host.ts";
+import { copyOfHost, fixtureHost } from "../setup/fixture-host.ts";
 
 const main = new URL("../../dist/oom-exporter.mjs", import.meta.url).pathname;
 const run = (...argv: string[]) =>
@@ -127,6 +127,19 @@ describe("a running exporter", () => {
     await eventually("it goes on", async () =>
       (await exporter?.metrics())?.includes("oom_state_persistent 1"),
     );
+  });
+
+  it("serves and ends while a process that it reads holds its mmap lock", async () => {
+    const host = await copyOfHost("v2-systemd");
+    // Opening a pipe waits for its writer, as reading cmdline waits for the lock.
+    const pipe = join(host.procfs, "1802", "cmdline");
+    rmSync(pipe, { force: true });
+    spawnSync("mkfifo", [pipe]);
+    const paths = [`--path.procfs=${host.procfs}`, `--path.sysfs=${host.sysfs}`];
+    exporter = await startExporter([...paths, `--path.rootfs=${host.rootfs}`]);
+    expect(await exporter.metrics()).toContain('comm="worker-2"');
+    expect(await exporter.end("SIGTERM")).toBe(null);
+    await host.dispose();
   });
 
   it("keeps counting where its state cannot be saved, and says so once", async () => {

@@ -110,7 +110,12 @@ describe("the status page", () => {
       aStatusView({
         kills: [aKill({ comm: evil, incident: evil, summary: evil, owner, cgroup: evil })],
         cgroups: [
-          aLeak({ cgroup: evil, owner, limitCgroup: evil, nextVictim: { pid: 1, comm: evil } }),
+          aLeak({
+            cgroup: evil,
+            owner,
+            limitCgroup: evil,
+            nextVictim: { pid: 1, comm: evil, program: evil },
+          }),
         ],
         victims: [aVictim({ comm: evil, cgroup: evil, owner })],
         sources: [{ name: evil, path: evil, up: false, reason: evil }],

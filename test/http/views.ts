@@ -23,6 +23,7 @@ export function aKill(changes: Partial<Kill> = {}): Kill {
     uptimeSeconds: 88231.457812,
     pid: 4242,
     comm: "java",
+    program: null,
     uid: 1000,
     constraint: "memcg",
     limitCgroup: "/system.slice/checkout.service",
@@ -102,6 +103,7 @@ export function aVictim(changes: Partial<VictimView> = {}): VictimView {
   return {
     pid: 9,
     comm: "postgres",
+    program: null,
     cgroup: "/system.slice/postgres.service",
     owner: { ...nobody, unit: "postgres.service" },
     score: 1067,
@@ -124,7 +126,7 @@ export function aLeak(changes: Partial<CgroupView> = {}): CgroupView {
     limitBytes: 2 * GiB,
     lastHour: aClimb(0.4 * GiB, 1.5 * GiB, 20),
     timeLeft: { seconds: 541, bytesPerSecond: (0.5 * GiB) / 541 },
-    nextVictim: { pid: 812, comm: "mysqld" },
+    nextVictim: { pid: 812, comm: "mysqld", program: null },
     ...changes,
   });
 }

@@ -278,6 +278,7 @@ describe("labels", () => {
       incident: "aaaaaaaa-1000000-42",
       pid: "42",
       comm: "hog",
+      program: "",
       constraint: "memcg",
       cause: "cgroup_limit",
       trigger: "java",
@@ -289,6 +290,19 @@ describe("labels", () => {
       namespace: "",
       limit_cgroup: "/limited",
     });
+  });
+});
+
+describe("a kill that an older version saved", () => {
+  it("has what was added since as unknown, empty in its labels", () => {
+    const saved = new Saved();
+    open(saved).record({ atMs: nowMs, entries: [entry()] });
+    saved.changes = saved.changes.map((change) =>
+      change.replaceAll('"program":null,', "").replaceAll('"program":"",', ""),
+    );
+    const ledger = open(saved, false);
+    expect(ledger.kills()[0]?.program).toBe(null);
+    expect(ledger.recent(nowMs).kills[0]?.labels.program).toBe("");
   });
 });
 

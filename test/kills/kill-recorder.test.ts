@@ -24,6 +24,9 @@ let logged: string[];
 let trouble: (question: string) => void;
 let describeKill: typeof killOfReport;
 let failed: unknown[];
+/** Kills that whoever watches the host was asked about, and how many it was told to have begun. */
+let asked: string[];
+let begun: number;
 
 beforeEach(() => {
   vi.useFakeTimers({ now: startMs });
@@ -40,6 +43,8 @@ beforeEach(() => {
   trouble = () => {};
   describeKill = killOfReport;
   failed = [];
+  asked = [];
+  begun = 0;
   const store = {
     append: (change: LedgerChange) => saved.push(change),
     isSaving: true,
@@ -69,6 +74,17 @@ beforeEach(() => {
       kernelKills: () => {
         trouble("kernelKills");
         return kernelKills;
+      },
+    },
+    witness: {
+      killBegan: () => {
+        trouble("killBegan");
+        begun++;
+      },
+      factsOf: ({ incident, comm }) => {
+        trouble("factsOf");
+        asked.push(incident);
+        return { program: `${comm}.jar` };
       },
     },
     boot,
@@ -236,8 +252,32 @@ describe("the close look on a host with many cgroups", () => {
   });
 });
 
+describe("what whoever watches the host saw of a kill", () => {
+  it("is asked for only of a kill that is read as it happens", () => {
+    recorder.take({ ...line(1, { victimCgroup: "/a" }), isLive: false }, false);
+    recorder.take(line(2, { victimCgroup: "/a" }), false);
+    recorder.commit();
+    expect(ledger.kills().map(({ pid, program }) => [pid, program])).toEqual([
+      [2, "worker.jar"],
+      [1, null],
+    ]);
+    expect([begun, asked.length]).toEqual([1, 1]);
+  });
+});
+
 describe("a mistake of this program", () => {
   const questions = ["lookUp", "remembered", "readYoung", "drain", "killCounts", "kernelKills"];
+
+  it.each(["killBegan", "factsOf"])("in %s costs a kill what was seen of it", async (bad) => {
+    trouble = (question) => {
+      if (question === bad) throw new TypeError("a mistake");
+    };
+    recorder.take(line(1, { victimCgroup: "/a" }), false);
+    recorder.commit();
+    expect(shown()).toEqual([["1", "/a"]]);
+    expect(ledger.kills()[0]?.program).toBe(bad === "factsOf" ? null : "worker.jar");
+    expect(logged.length).toBe(1);
+  });
 
   it.each(questions)(
     "in %s costs a kill its cgroup, not its count, and is logged once",
@@ -252,7 +292,7 @@ describe("a mistake of this program", () => {
         ["2", "/a"],
         ["1", ""],
       ]);
-      expect(logged).toEqual([expect.stringMatching(/^failed to look up the cgroup/)]);
+      expect(logged).toEqual([expect.stringMatching(/^failed to look up a victim/)]);
       expect(failed).toEqual([]);
     },
   );

@@ -31,6 +31,7 @@ export function killOf(of: KillSighting, more: Partial<Kill> = {}): Kill {
     uptimeSeconds: null,
     pid: of.pid,
     comm: of.comm,
+    program: null,
     uid: 1000,
     constraint: "memcg",
     limitCgroup: "/limited",

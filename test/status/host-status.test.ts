@@ -186,7 +186,7 @@ describe("how a host stands", () => {
       unreclaimableBytes: 180 * MiB,
       limitBytes: 216 * MiB,
       timeLeft: { seconds: expect.closeTo(9 * 60, -1) },
-      nextVictim: { pid: 812, comm: "mysqld" },
+      nextVictim: { pid: 812, comm: "mysqld", program: null },
     });
   });
 
@@ -206,7 +206,7 @@ describe("how a host stands", () => {
     expect(host.cgroupView("/a")?.nextVictim).toBeUndefined();
     host.cgroup("/a", 81, 100);
     host.live(1);
-    expect(host.cgroupView("/a")?.nextVictim).toEqual({ pid: 7, comm: "small" });
+    expect(host.cgroupView("/a")?.nextVictim).toEqual({ pid: 7, comm: "small", program: null });
   });
 
   it("counts the ancestor that runs out first, not the smallest number", () => {
@@ -218,7 +218,11 @@ describe("how a host stands", () => {
     host.cgroup("/a/c", 190);
     const { cgroups } = host.status.view();
     expect(cgroups).toMatchObject([
-      { cgroup: "/a", limitBytes: 300 * MiB, nextVictim: { pid: 7, comm: "greedy" } },
+      {
+        cgroup: "/a",
+        limitBytes: 300 * MiB,
+        nextVictim: { pid: 7, comm: "greedy", program: null },
+      },
     ]);
   });
 

@@ -49,7 +49,7 @@ describe("the status", () => {
         limitCgroup: null,
         timeLeftSeconds: 541,
         refused: null,
-        nextVictim: { pid: 812, comm: "mysqld" },
+        nextVictim: { pid: 812, comm: "mysqld", program: null },
       },
     ]);
   });

@@ -1,0 +1,261 @@
+import { close, open, read, readlinkSync } from "node:fs";
+import { BoundedMap } from "../collections/bounded-map.ts";
+import { ancestorsOf } from "../kernel/cgroup-path.ts";
+import { isCut, programOf } from "../kernel/command-line.ts";
+import type { Meminfo } from "../kernel/meminfo.ts";
+import { stalledPercent } from "../kernel/pressure.ts";
+import { parseProcessStat } from "../kernel/process-stat.ts";
+import { type CgroupReading, heldBytes, isNearLimit } from "./cgroup-reading.ts";
+import type { CgroupReadings } from "./cgroup-tree.ts";
+import { FileUnavailable, type HostFiles } from "./host-files.ts";
+import type { ProcessReading, ProcessReadings } from "./process-table.ts";
+import type { SnapshotKeeper } from "./snapshot.ts";
+
+/** Reads the beginning of a file; `undefined` where it cannot be read. */
+export type ReadCommandLine = (
+  path: string,
+  done: (read: { bytes: Buffer; isWhole: boolean } | undefined) => void,
+) => void;
+
+export interface ProgramNamesOptions {
+  files: HostFiles;
+  /** How many of the highest ranked processes are read, and for how many limits the first below each. */
+  top: number;
+  /** False where the machine has no limits that could be near. */
+  hasCgroups: boolean;
+  /** A clock that never goes back, milliseconds. */
+  monotonicMs: () => number;
+  /** Default: on the thread pool. */
+  readCommandLine?: ReadCommandLine;
+}
+
+/** Long class paths stand in front of the main class. */
+const readAtMost = 64 * 1024;
+const knownAtMost = 2048;
+/** A look at the cgroups is too old after that. */
+const limitsKnownForMs = 45_000;
+const hostNearRatio = 0.1;
+const stalledAtMostPercent = 0.1;
+const quietAfterKillMs = 10_000;
+const closesWithinMs = 1000;
+
+interface Known {
+  comm: string;
+  /** Clock ticks from boot. */
+  startTicks: number;
+  /** Empty until it has been read, and where nothing may be taken from it. */
+  program: string;
+}
+
+interface Candidate {
+  pid: number;
+  known: Known;
+}
+
+/** Limits as the last look at the cgroups saw them. */
+interface Limits {
+  /** Cgroups that are near their own. */
+  near: Set<string>;
+  /** Cgroups that have one, the fullest. */
+  fullest: Set<string>;
+  untilMs: number;
+}
+
+/**
+ * What processes run, for those that the kernel would kill first.
+ *
+ * Reading /proc/PID/cmdline takes the process's mmap lock, which a process that waits for memory may hold for
+ * long. So it is read once for a process, and again when its comm changes, one at a time and on the thread
+ * pool; never while the host stalls for memory, while the host or a limit on the process is nearly full, or
+ * after a kill. A read that has to wait holds up nothing but the reads after it.
+ */
+export class ProgramNames implements SnapshotKeeper {
+  readonly #options: ProgramNamesOptions;
+  readonly #read: ReadCommandLine;
+  readonly #known = new BoundedMap<number, Known>(knownAtMost);
+  #waiting: Candidate[] = [];
+  #isReading = false;
+  #onRead: (() => void) | undefined;
+  #isHostNear = true;
+  #limits: Limits | undefined;
+  #quietUntilMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ProgramNamesOptions) {
+    this.#options = options;
+    this.#read = options.readCommandLine ?? readOnPool;
+  }
+
+  /** What a process runs, as far as that is known by now; empty where it is not. */
+  programOf({ pid, comm }: { pid: number; comm: string }): string {
+    const known = this.#known.get(pid);
+    return known?.comm === comm ? known.program : "";
+  }
+
+  /** Begins no further read, and waits a second at most for the one that is under way. */
+  async close(): Promise<void> {
+    this.#quietUntilMs = Number.POSITIVE_INFINITY;
+    this.#waiting = [];
+    if (!this.#isReading) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, closesWithinMs);
+      this.#onRead = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** Whether a read has not returned: this process cannot exit before it has. */
+  get isReading(): boolean {
+    return this.#isReading;
+  }
+
+  /** A kill has begun: nothing is read for a while. */
+  killBegan(): void {
+    this.#quietUntilMs = this.#options.monotonicMs() + quietAfterKillMs;
+    this.#waiting = [];
+  }
+
+  noteMeminfo({ memTotalBytes, memAvailableBytes, memFreeBytes }: Meminfo): void {
+    this.#isHostNear = (memAvailableBytes ?? memFreeBytes) < memTotalBytes * hostNearRatio;
+  }
+
+  noteCgroups({ readings }: CgroupReadings): void {
+    const limited = readings
+      .filter(({ limitingCgroup, path }) => limitingCgroup === path)
+      .map((reading) => ({ path: reading.path, isNear: isNear(reading), share: share(reading) }))
+      .sort((a, b) => b.share - a.share);
+    const { top, monotonicMs } = this.#options;
+    this.#limits = {
+      near: new Set(limited.filter(({ isNear }) => isNear).map(({ path }) => path)),
+      fullest: new Set(limited.slice(0, top).map(({ path }) => path)),
+      untilMs: monotonicMs() + limitsKnownForMs,
+    };
+  }
+
+  noteProcesses({ processes }: ProcessReadings): void {
+    const limits = this.#limitsInForce();
+    if (limits === undefined || !this.#isCalm()) return;
+    this.#waiting = [];
+    for (const process of firstOf(processes, limits, this.#options.top)) {
+      if (isWithinAny(process.cgroup, limits.near)) continue;
+      const { pid, comm } = process;
+      const startTicks = this.#startTicks(pid);
+      const known = this.#known.get(pid);
+      if (startTicks === undefined) continue;
+      if (known?.comm === comm && known.startTicks === startTicks) continue;
+      this.#waiting.push({ pid, known: { comm, startTicks, program: "" } });
+    }
+    this.#next();
+  }
+
+  /** `undefined` where limits may be near that have not been looked at. */
+  #limitsInForce(): Limits | undefined {
+    const { hasCgroups, monotonicMs } = this.#options;
+    if (!hasCgroups) return { near: new Set(), fullest: new Set(), untilMs: 0 };
+    return (this.#limits?.untilMs ?? 0) > monotonicMs() ? this.#limits : undefined;
+  }
+
+  #isCalm(): boolean {
+    const { files, monotonicMs } = this.#options;
+    if (this.#isHostNear || monotonicMs() < this.#quietUntilMs) return false;
+    const pressure = files.textIfReadable(files.procfs("pressure/memory")) ?? "";
+    return (stalledPercent(pressure) ?? 0) < stalledAtMostPercent;
+  }
+
+  #next(): void {
+    while (!this.#isReading && this.#waiting.length > 0 && this.#isCalm()) {
+      const { pid, known } = this.#waiting.shift() as Candidate;
+      // Whatever comes of it, this process is not read again.
+      this.#known.set(pid, known);
+      this.#isReading = true;
+      let isLater = false;
+      this.#read(this.#options.files.procfs(`${pid}`, "cmdline"), (line) => {
+        this.#isReading = false;
+        if (line !== undefined && this.#startTicks(pid) === known.startTicks) {
+          const { comm } = known;
+          const executable = isCut(comm) ? this.#executable(pid) : undefined;
+          known.program = programOf({ ...line, comm, executable }) ?? "";
+        }
+        this.#onRead?.();
+        if (isLater) this.#next();
+      });
+      isLater = true;
+    }
+  }
+
+  #startTicks(pid: number): number | undefined {
+    const { files } = this.#options;
+    return parseProcessStat(files.textIfReadable(files.procfs(`${pid}`, "stat")) ?? "")?.startTicks;
+  }
+
+  /** Needs no lock of the process. */
+  #executable(pid: number): string | undefined {
+    try {
+      return readlinkSync(this.#options.files.procfs(`${pid}`, "exe"));
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+function share(reading: CgroupReading): number {
+  return heldBytes(reading) / reading.effectiveMaxBytes;
+}
+
+function isNear(reading: CgroupReading): boolean {
+  return isNearLimit(heldBytes(reading), reading.effectiveMaxBytes);
+}
+
+function isWithinAny(cgroup: string | undefined, paths: ReadonlySet<string>): boolean {
+  if (cgroup === undefined || paths.size === 0) return false;
+  return paths.has(cgroup) || ancestorsOf(cgroup).some((path) => paths.has(path));
+}
+
+/**
+ * The first `top` of the ranking, and the first below each limit: those are the victims of its own.
+ * @param processes highest ranked first
+ */
+function firstOf(
+  processes: readonly ProcessReading[],
+  { fullest }: Limits,
+  top: number,
+): Set<ProcessReading> {
+  const found = new Set(processes.slice(0, top));
+  const open = new Set(fullest);
+  for (const process of processes) {
+    if (open.size === 0) break;
+    const { cgroup } = process;
+    if (cgroup === undefined) continue;
+    for (const path of [cgroup, ...ancestorsOf(cgroup)]) if (open.delete(path)) found.add(process);
+  }
+  return found;
+}
+
+/** For a command that reads once and may wait. */
+export function readingAtOnce(files: () => HostFiles): ReadCommandLine {
+  return (path, done) => {
+    const host = files();
+    try {
+      const length = host.read(path);
+      // The next file that is read takes the buffer.
+      done({ bytes: Buffer.from(host.bytes.subarray(0, length)), isWhole: true });
+    } catch (error) {
+      if (!(error instanceof FileUnavailable)) throw error;
+      done(undefined);
+    }
+  };
+}
+
+const readOnPool: ReadCommandLine = (path, done) => {
+  open(path, "r", (openError, file) => {
+    if (openError !== null) return done(undefined);
+    const buffer = Buffer.allocUnsafe(readAtMost);
+    read(file, buffer, 0, readAtMost, 0, (readError, length) => {
+      close(file, () => undefined);
+      if (readError !== null) return done(undefined);
+      done({ bytes: buffer.subarray(0, length), isWhole: length < readAtMost });
+      buffer.fill(0, 0, length);
+    });
+  });
+};
