@@ -51,6 +51,7 @@ const mayUse: [room: string, allowed: string[]][] = [
   ["collections/", []],
   ["kernel-log/", ["text/"]],
   ["kills/", ["kernel-log/", "kernel/badness", "kernel/cgroup-path", "text/", "collections/"]],
+  ["killers/", ["kills/", "kernel-log/", "text/", "collections/"]],
   ["sources/", ["kernel/", "kernel-log/local-time", "kills/owner", "collections/"]],
   ["log-sources/", ["kernel-log/", "sources/", "kills/kill-log"]],
   ["victims/", ["kernel/", "sources/", "kills/owner"]],
@@ -159,7 +160,7 @@ describe("the house", () => {
   it("is handed the clock and chance outside sources, commands and main", () => {
     // The script that pages carry has the browser's clock.
     const rooms =
-      /^(kernel|kernel-log|kills|victims|status|text|collectors|metrics|http(?!\/page-script))\//;
+      /^(kernel|kernel-log|kills|killers|victims|status|text|collectors|metrics|http(?!\/page-script))\//;
     for (const { path, code } of files.filter((file) => rooms.test(file.path))) {
       expect(
         code.match(/\bDate\.now|new Date\(\)|\bperformance\.now|Math\.random/g),

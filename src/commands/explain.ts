@@ -8,7 +8,15 @@ import { KillScanner } from "../kernel-log/kill-scanner.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
 import type { OomFragment } from "../kernel-log/oom-fragment.ts";
 import type { KernelLogEvent, OomKillReport } from "../kernel-log/oom-report.ts";
-import { type Chunks, readWholeLog, type WholeLog } from "../kernel-log/whole-log.ts";
+import {
+  type Chunks,
+  type MakeLineReader,
+  readWholeLog,
+  type WholeLog,
+} from "../kernel-log/whole-log.ts";
+import type { DaemonKill } from "../killers/daemon-kill.ts";
+import { DaemonScanner } from "../killers/daemon-scanner.ts";
+import { victimName } from "../killers/userspace-kill.ts";
 import { killOfReport } from "../kills/kill.ts";
 import { incidentOf, KillDeduplicator, sightingOf } from "../kills/kill-deduplicator.ts";
 import { ownerOfCgroup } from "../kills/owner.ts";
@@ -23,9 +31,11 @@ import { hostTimeZone } from "../sources/time-zone.ts";
 import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
 import { parseSince, sinceForms } from "../text/times.ts";
+import { DaemonKills } from "./daemon-kills.ts";
 import { killStory, memberLine, tally } from "./kill-story.ts";
 import { compressionOf, UnpackError, unpacked } from "./packed-log.ts";
 import { type Style, styleFor } from "./terminal.ts";
+import { linkedSentence, userspaceStory } from "./userspace-story.ts";
 
 export interface ExplainIo {
   stdout: { write(text: string): unknown; isTTY?: boolean };
@@ -161,10 +171,24 @@ async function explainOne(
   const input = await openInput(name === "-" ? io.stdin : fileChunks(name));
   if (input === undefined) return;
   try {
-    await readWholeLog(input, clock, (event) => teller.take(event, shown));
+    const daemons = daemonReader(clock, (kill) => teller.takeDaemonKill(kill, shown));
+    await readWholeLog(input, clock, (event) => teller.take(event, shown), daemons);
   } finally {
     teller.endOfSource();
   }
+}
+
+/** Finds the kills that programs outside the kernel announced. */
+function daemonReader(clock: LogClock, tell: (kill: DaemonKill) => void): MakeLineReader {
+  return (lineNumber) => {
+    const scanner = new DaemonScanner({ clock, copied: true }, (kill) =>
+      tell({ ...kill, lineNumber: kill.lineNumber && lineNumber(kill.lineNumber) }),
+    );
+    return {
+      push: (bytes, linesBefore) => scanner.push(bytes, linesBefore),
+      end: () => scanner.endOfInput(),
+    };
+  };
 }
 
 /** Reads what the ring holds now. Its stamps count from boot: the wall clock is worked out from uptime. */
@@ -281,6 +305,7 @@ class Teller {
   /** Kills of which somebody else tells, until all sources are read: the kernel's own line may follow. */
   #secondHand: Waiting[] = [];
   readonly #firstHand = new Set<string>();
+  readonly #daemonKills = new DaemonKills();
 
   constructor({ stdout, stderr }: Pick<ExplainIo, "stdout" | "stderr">, options: TellerOptions) {
     this.#stdout = stdout;
@@ -302,8 +327,13 @@ class Teller {
     }
   }
 
+  takeDaemonKill(kill: DaemonKill, name: string): void {
+    this.#daemonKills.take(kill, name);
+  }
+
   endOfSource(): void {
     this.#tellWaiting();
+    this.#tellDaemonKills();
   }
 
   /** The last words for people: what there was in all, and what could not be read. */
@@ -351,19 +381,42 @@ class Teller {
     const { sinceMs, json, style } = this.#options;
     const { timeMs } = report.killLine;
     if (sinceMs !== undefined && timeMs !== undefined && timeMs < sinceMs) return;
+    if (timeMs !== undefined) this.#tellDaemonKills(timeMs);
 
     const incident = incidentOf(sighting);
     const kill = killOfReport(report, { incident, sourceName: name, ownerOf: ownerOfCgroup });
+    const linked = this.#daemonKills.link(kill);
+    if (linked !== undefined) kill.linkedIncident = linked.incident;
     if (json) {
       this.#stdout.write(`${jsonText(kill)}\n`);
     } else {
       const isMember = isOfSameGroup(this.#before, report);
-      const story = isMember ? memberLine(kill, style) : killStory(kill, style);
+      const also = linked === undefined ? undefined : linkedSentence(linked, kill);
+      const story = isMember ? memberLine(kill, style) : killStory(kill, style, also);
       this.#stdout.write(`${this.#told > 0 && !isMember ? "\n" : ""}${story}`);
     }
     this.#before = report;
     this.#told += 1;
     this.#names.set(kill.comm, (this.#names.get(kill.comm) ?? 0) + 1);
+  }
+
+  /** The kills that daemons announced before a moment, or all there are. */
+  #tellDaemonKills(untilMs?: number): void {
+    const { sinceMs, json, style } = this.#options;
+    for (const kill of this.#daemonKills.drain(untilMs)) {
+      if (sinceMs !== undefined && kill.time !== null && Date.parse(kill.time) < sinceMs) continue;
+      if (json) {
+        this.#stdout.write(`${jsonText(kill)}\n`);
+        continue;
+      }
+      // The kernel's story tells what the daemon had done.
+      if (kill.linkedIncident !== null) continue;
+      this.#stdout.write(`${this.#told > 0 ? "\n" : ""}${userspaceStory(kill, style)}`);
+      this.#before = undefined;
+      this.#told += 1;
+      const name = victimName(kill);
+      this.#names.set(name, (this.#names.get(name) ?? 0) + 1);
+    }
   }
 }
 

@@ -9,11 +9,15 @@ import { type Style, width } from "./terminal.ts";
 
 const labelWidth = 9;
 
-/** One kill, several lines, each at most 100 columns wide. */
-export function killStory(kill: Kill, style: Style): string {
+/**
+ * One kill, several lines, each at most 100 columns wide. `linked`: what another killer had done to the same
+ * process, in a sentence.
+ */
+export function killStory(kill: Kill, style: Style, linked?: string): string {
   const lines = [
     ...headline(kill, style),
     ...field("Why", printable(kill.summary), style),
+    ...(linked === undefined ? [] : field("Also", printable(linked), style)),
     ...where(kill, style),
     ...advice(kill, style),
     ...numbers(kill, style),
@@ -49,12 +53,15 @@ function headline(kill: Kill, style: Style): string[] {
   );
 }
 
-function whenOf({ time, uptimeSeconds }: Kill): string {
+export function whenOf({ time, uptimeSeconds }: Pick<Kill, "time" | "uptimeSeconds">): string {
   if (time !== null) return ` at ${time.replace("T", " ").replace(/\.\d+Z$/, " UTC")}`;
   return uptimeSeconds === null ? "" : ` ${uptimeSeconds.toFixed(1)} s after boot`;
 }
 
-function where(kill: Kill, style: Style): string[] {
+export function where(
+  kill: Pick<Kill, "owner" | "cgroup" | "limitCgroup" | "group">,
+  style: Style,
+): string[] {
   const { owner, cgroup, limitCgroup, group } = kill;
   const names = [
     owner.namespace === null ? undefined : `namespace ${owner.namespace}`,
@@ -71,7 +78,7 @@ function where(kill: Kill, style: Style): string[] {
   return names.length === 0 ? [] : field("Where", printable(names.join(", ")), style);
 }
 
-function advice(kill: Kill, style: Style): string[] {
+export function advice(kill: Pick<Kill, "advice">, style: Style): string[] {
   return kill.advice.flatMap((line, index) => {
     const { text, command } = readAdvice(line);
     const said = field(index === 0 ? "Do" : "", `- ${printable(text)}`, style, 2);
@@ -144,7 +151,7 @@ function tasks(kill: Kill, style: Style): string[] {
   });
 }
 
-function field(label: string, text: string, style: Style, hang = 0): string[] {
+export function field(label: string, text: string, style: Style, hang = 0): string[] {
   const indent = " ".repeat(2 + labelWidth);
   return wrap(text, width - indent.length, hang).map((line, index) =>
     index === 0 ? `  ${style.quiet(label.padEnd(labelWidth))}${line}` : `${indent}${line}`,

@@ -98,6 +98,7 @@ export class KillScanner {
   #headerSearched = 0;
   #openHeader: number | undefined;
   #line: number | undefined;
+  readonly #firstLine: number | undefined;
   #counted = 0;
   #mayHaveArrays: boolean | undefined;
   #toldKill = false;
@@ -111,6 +112,7 @@ export class KillScanner {
     this.#reader = this.#newReader();
     this.#losses = options.losses ?? false;
     this.#line = options.firstLine;
+    this.#firstLine = options.firstLine;
     this.#tell = tell;
     this.#assembler = new OomReportAssembler((event) => {
       // What has no kill is searched for everywhere, not only in the lines around a kill.
@@ -178,6 +180,11 @@ export class KillScanner {
     if (this.#length > 0 && this.#window[this.#length - 1] !== newline)
       this.push(Buffer.from("\n"));
     this.#origin = this.#base + this.#length - offset;
+  }
+
+  /** How many lines have ended in the bytes taken; 0 where lines are not counted. */
+  get linesTaken(): number {
+    return (this.#line ?? 0) - (this.#firstLine ?? 0);
   }
 
   /** Offset, in the current file, behind the last byte taken. */

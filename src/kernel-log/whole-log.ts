@@ -30,14 +30,26 @@ export interface WholeLog {
   chunks: Chunks;
 }
 
+/** Reads the same lines for something else. `end` is called once, also after a failure. */
+export interface LineReader {
+  /** `linesBefore`: how many lines have ended before these bytes. */
+  push(bytes: Uint8Array, linesBefore: number): void;
+  end(): void;
+}
+
+/** `lineNumber`: in which line of the log a line pushed (both 1-based) begins. */
+export type MakeLineReader = (lineNumber: (line: number) => number) => LineReader;
+
 /**
  * Tells what a log holds. Reports carry their line in the log. Rejects with what `chunks` throws,
- * after everything before that has been told.
+ * after everything before that has been told. `makeOther` gives a reader that gets every piece of the log
+ * before its reports are told.
  */
 export async function readWholeLog(
   { head, chunks }: WholeLog,
   clock: LogClock,
   tell: (event: KernelLogEvent) => void,
+  makeOther?: MakeLineReader,
 ): Promise<void> {
   const makers = lineMakers(head, clock);
   const lines = makers.reduce<Chunks>((bytes, maker) => made(bytes, maker), chunks);
@@ -50,18 +62,27 @@ export async function readWholeLog(
     );
   if (isReversed(beginning, clock)) {
     for await (const piece of turned(lines)) {
-      const scanner = scannerOf((line) => numberOf(piece.lineNumber(line)));
+      const lineNumber = (line: number): number => numberOf(piece.lineNumber(line));
+      const [scanner, other] = [scannerOf(lineNumber), makeOther?.(lineNumber)];
+      other?.push(piece.bytes, 0);
+      other?.end();
       scanner.push(piece.bytes);
       scanner.endOfInput();
     }
     return;
   }
   const scanner = scannerOf(numberOf);
+  const other = makeOther?.(numberOf);
+  const push = (chunk: Uint8Array): void => {
+    other?.push(chunk, scanner.linesTaken);
+    scanner.push(chunk);
+  };
   try {
     // A file's chunks are there at once: waiting for each would cost a tenth of the time.
-    if (Symbol.iterator in lines) for (const chunk of lines) scanner.push(chunk);
-    else for await (const chunk of lines) scanner.push(chunk);
+    if (Symbol.iterator in lines) for (const chunk of lines) push(chunk);
+    else for await (const chunk of lines) push(chunk);
   } finally {
+    other?.end();
     scanner.endOfInput();
   }
 }

@@ -50,6 +50,8 @@ export interface KillTask {
 export interface Kill {
   /** `<boot id, 8 hex, or 0>-<printk µs or epoch s>-<pid>` of the first sighting. */
   incident: string;
+  /** Who killed; see `killers/` for the others. */
+  killer: "kernel";
   /** RFC 3339, UTC. */
   time: string | null;
   uptimeSeconds: number | null;
@@ -84,6 +86,8 @@ export interface Kill {
   suppressed: boolean;
   /** `secondHand`: somebody else's report that quotes the kernel's line; only `explain` reads such. */
   source: { name: string; line: number | null; secondHand?: true };
+  /** Of the kill by another killer that took the same process within a minute. */
+  linkedIncident: string | null;
 }
 
 /** What the report does not hold itself. */
@@ -98,7 +102,9 @@ export interface KillContext {
 export function completed(kill: Kill): Kill {
   return {
     ...kill,
+    killer: "kernel",
     program: kill.program ?? null,
+    linkedIncident: null,
     causeBasis: kill.causeBasis ?? null,
     owner: { ...unknownOwner, ...kill.owner },
   };
@@ -114,6 +120,7 @@ export function killOfReport(report: OomKillReport, context: KillContext): Kill 
   const diagnosis = diagnose(report, context.ownerOf);
   return {
     incident: context.incident,
+    killer: "kernel",
     time: killLine.timeMs === undefined ? null : new Date(killLine.timeMs).toISOString(),
     uptimeSeconds: killLine.printkMicros === undefined ? null : killLine.printkMicros / 1_000_000,
     pid: report.pid,
@@ -146,6 +153,7 @@ export function killOfReport(report: OomKillReport, context: KillContext): Kill 
       line: report.lineNumber ?? null,
       ...(killLine.isQuoted && { secondHand: true as const }),
     },
+    linkedIncident: null,
   };
 }
 

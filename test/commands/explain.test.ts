@@ -68,6 +68,8 @@ describe("explain --json", () => {
     expect(others.map((other) => other.pid)).toEqual([208, 210, 214]);
     expect(kill).toEqual({
       incident: "0-8640407-226",
+      killer: "kernel",
+      linkedIncident: null,
       time: "2026-11-20T13:23:50.000Z",
       uptimeSeconds: 8.640407,
       pid: 226,

@@ -19,6 +19,8 @@ const GiB = 2 ** 30;
 export function aKill(changes: Partial<Kill> = {}): Kill {
   return {
     incident: "7f3a91c2-88231457812-4242",
+    killer: "kernel",
+    linkedIncident: null,
     time: "2026-11-21T03:43:58.000Z",
     uptimeSeconds: 88231.457812,
     pid: 4242,

@@ -27,6 +27,8 @@ export function sighting(more: Partial<KillSighting> = {}): KillSighting {
 export function killOf(of: KillSighting, more: Partial<Kill> = {}): Kill {
   return {
     incident: incidentOf(of),
+    killer: "kernel",
+    linkedIncident: null,
     time: of.timeMs === undefined ? null : new Date(of.timeMs).toISOString(),
     uptimeSeconds: null,
     pid: of.pid,

@@ -1,0 +1,80 @@
+/** The programs outside the kernel that kill for memory, and how their lines are recognised. */
+
+export const userspaceKillers = [
+  "systemd-oomd",
+  "earlyoom",
+  "nohang",
+  "kubelet",
+  "talos",
+  "lmkd",
+] as const;
+
+export type UserspaceKiller = (typeof userspaceKillers)[number];
+
+/** Those whose log can be followed on a live host; the others only `explain` reads. */
+export const followedKillers = ["systemd-oomd", "earlyoom", "nohang", "kubelet"] as const;
+
+export type FollowedKiller = (typeof followedKillers)[number];
+
+export const killReasons = [
+  /** Processes waited for memory (PSI) for longer than the killer allows. */
+  "memory_pressure",
+  /** Swap was used up. */
+  "swap",
+  /** Too little memory was available. */
+  "memory_available",
+  /** The kubelet evicted a pod because the node was short of memory. */
+  "eviction",
+  "other",
+] as const;
+
+export type KillReason = (typeof killReasons)[number];
+
+/** The name that a daemon gives itself in syslog and in the journal. */
+const killerOfIdentifier = new Map<string, UserspaceKiller>([
+  ["systemd-oomd", "systemd-oomd"],
+  ["earlyoom", "earlyoom"],
+  ["nohang", "nohang"],
+  ["nohang-desktop", "nohang"],
+  ["kubelet", "kubelet"],
+  // One process that holds a kubelet, under the distribution's own name.
+  ["k3s", "kubelet"],
+  ["rke2", "kubelet"],
+  ["k0s", "kubelet"],
+  ["microk8s.daemon-kubelite", "kubelet"],
+  ["talos", "talos"],
+  ["lowmemorykiller", "lmkd"],
+]);
+
+/** Who writes under this name; `undefined` for every other program. */
+export function killerOfName(identifier: string): UserspaceKiller | undefined {
+  return killerOfIdentifier.get(identifier);
+}
+
+/** Identifiers and units of a daemon. A unit cannot be forged in the journal, an identifier can. */
+export interface DaemonNames {
+  identifiers: readonly string[];
+  units: readonly string[];
+}
+
+export const daemonNames: Record<FollowedKiller, DaemonNames> = {
+  "systemd-oomd": { identifiers: ["systemd-oomd"], units: ["systemd-oomd.service"] },
+  earlyoom: { identifiers: ["earlyoom"], units: ["earlyoom.service"] },
+  nohang: {
+    identifiers: ["nohang", "nohang-desktop"],
+    units: ["nohang.service", "nohang-desktop.service"],
+  },
+  kubelet: {
+    identifiers: ["kubelet", "k3s", "rke2", "k0s", "microk8s.daemon-kubelite"],
+    units: [
+      "kubelet.service",
+      "k3s.service",
+      "k3s-agent.service",
+      "rke2-server.service",
+      "rke2-agent.service",
+      "k0scontroller.service",
+      "k0sworker.service",
+      "snap.microk8s.daemon-kubelite.service",
+    ],
+  },
+};

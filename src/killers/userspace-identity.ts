@@ -1,0 +1,118 @@
+import { createHash } from "node:crypto";
+import { BoundedMap } from "../collections/bounded-map.ts";
+import type { DaemonKill } from "./daemon-kill.ts";
+import type { UserspaceKiller } from "./killer.ts";
+
+/** A daemon that signals its victim again within this time still has the same kill in hand. */
+export const sameKillMs = 60_000;
+export const identityLimit = 10_000;
+
+/** What tells one announced kill from another. */
+export interface UserspaceSighting {
+  killer: UserspaceKiller;
+  /** Boot id, 32 hex digits; absent where the boot of the line is unknown. */
+  boot?: string;
+  /** Process id, cgroup or pod: what was taken. */
+  victim: string;
+  comm?: string;
+  /** Wall clock, milliseconds since the epoch. */
+  timeMs?: number;
+  /** CLOCK_MONOTONIC of the boot, milliseconds. */
+  monotonicMs?: number;
+}
+
+/** A kill that has been seen, as the state keeps it. */
+export interface UserspaceIdentity extends UserspaceSighting {
+  incident: string;
+  /** Of the last time it was announced. */
+  lastTimeMs?: number;
+  lastMonotonicMs?: number;
+}
+
+/**
+ * Decides whether an announcement is of a kill already seen.
+ *
+ * Invariant: two are of one kill if and only if killer and victim are the same, no more than 60 s lie
+ * between two announcements of it, and neither boot nor command name contradicts. Where either lacks its
+ * time, the rest decides.
+ */
+export class UserspaceIdentities {
+  /** By killer and victim, the identity seen last at the end. */
+  readonly #known = new BoundedMap<string, UserspaceIdentity[]>(identityLimit);
+
+  find(sighting: UserspaceSighting): UserspaceIdentity | undefined {
+    return this.#known.get(keyOf(sighting))?.findLast((known) => isSame(known, sighting));
+  }
+
+  /** Remembers a new kill. */
+  add(identity: UserspaceIdentity): void {
+    const key = keyOf(identity);
+    const others = (this.#known.get(key) ?? []).slice(1 - identitiesOfOneVictim);
+    this.#known.set(key, [...others, { ...identity }]);
+  }
+
+  /** A known kill was announced again: its 60 s run from there. */
+  extend(sighting: UserspaceSighting): void {
+    const known = this.find(sighting);
+    if (known === undefined) return;
+    known.boot ??= sighting.boot;
+    known.lastTimeMs = latest(known.lastTimeMs ?? known.timeMs, sighting.timeMs);
+    known.lastMonotonicMs = latest(
+      known.lastMonotonicMs ?? known.monotonicMs,
+      sighting.monotonicMs,
+    );
+  }
+
+  save(): UserspaceIdentity[] {
+    return [...this.#known.values()].flat();
+  }
+
+  restore(known: readonly UserspaceIdentity[]): void {
+    for (const identity of known) this.add(identity);
+  }
+}
+
+/** A pid or a unit comes back: as many of its kills are told apart. */
+const identitiesOfOneVictim = 8;
+
+export function sightingOf(kill: DaemonKill, boot: string | undefined): UserspaceSighting {
+  const { killer, pid, cgroup, pod, namespace, comm, timeMs, monotonicMicros, bootId } = kill;
+  const victim =
+    pid === undefined ? (pod === undefined ? `${cgroup}` : `${namespace}/${pod}`) : `${pid}`;
+  const monotonicMs = monotonicMicros === undefined ? undefined : monotonicMicros / 1000;
+  return { killer, boot: bootId ?? boot, victim, comm, timeMs, monotonicMs };
+}
+
+/** `<boot id, 8 hex, or 0>-<killer>-<epoch s>-<pid, or 8 hex of what else was taken>` */
+export function incidentOf({ killer, boot, victim, timeMs = 0 }: UserspaceSighting): string {
+  const name = /^\d+$/.test(victim)
+    ? victim
+    : createHash("sha256").update(victim).digest("hex").slice(0, 8);
+  return `${boot?.slice(0, 8) ?? "0"}-${killer}-${Math.floor(timeMs / 1000)}-${name}`;
+}
+
+function keyOf({ killer, victim }: UserspaceSighting): string {
+  return `${killer} ${victim}`;
+}
+
+function isSame(known: UserspaceIdentity, sighting: UserspaceSighting): boolean {
+  const { boot, comm, timeMs, monotonicMs } = sighting;
+  if (boot !== undefined && known.boot !== undefined && boot !== known.boot) return false;
+  if (comm !== undefined && known.comm !== undefined && comm !== known.comm) return false;
+  if (boot !== undefined && boot === known.boot && monotonicMs !== undefined) {
+    if (known.monotonicMs !== undefined) {
+      const last = known.lastMonotonicMs ?? known.monotonicMs;
+      return isNear(known.monotonicMs, last, monotonicMs);
+    }
+  }
+  if (timeMs === undefined || known.timeMs === undefined) return true;
+  return isNear(known.timeMs, known.lastTimeMs ?? known.timeMs, timeMs);
+}
+
+function isNear(first: number, last: number, moment: number): boolean {
+  return moment >= first - sameKillMs && moment <= last + sameKillMs;
+}
+
+function latest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.max(a, b);
+}

@@ -1,0 +1,154 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { explain } from "../../src/commands/explain.ts";
+import type { AnyKill } from "../../src/killers/linked-kills.ts";
+
+const kernelLog = gunzipSync(
+  readFileSync(new URL("../fixtures/logs/memcg-v2-group.kern.log.gz", import.meta.url)),
+).toString("latin1");
+
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "explain-daemons-"));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+async function run(log: string, ...flags: string[]): Promise<string> {
+  const path = join(directory, "syslog");
+  writeFileSync(path, log, "latin1");
+  let stdout = "";
+  const code = await explain([...flags, path], {
+    stdout: { write: (text) => (stdout += text) },
+    stderr: { write: () => undefined },
+    stdin: (async function* () {})(),
+    clock: () => Date.parse("2026-11-21T00:00:00Z"),
+    rootfs: directory,
+    env: {},
+  });
+  expect(code).toBe(0);
+  return stdout;
+}
+
+const killsOf = async (log: string): Promise<AnyKill[]> =>
+  (await run(log, "--json"))
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
+
+const line = (seconds: string, text: string) => `Nov 20 13:${seconds} web1 ${text}\n`;
+const earlyoom = (seconds: string, pid: number, comm: string, signal = "SIGTERM") =>
+  line(
+    seconds,
+    "earlyoom[712]: mem avail:   101 of  1987 MiB ( 5.11%), swap free:    0 of    0 MiB ( 0.00%)",
+  ) +
+  line(
+    seconds,
+    `earlyoom[712]: low memory! at or below ${signal} limits: mem 10.00%, swap 10.00%`,
+  ) +
+  line(
+    seconds,
+    `earlyoom[712]: sending ${signal} to process ${pid} uid 1000 "${comm}": badness 955, VmRSS 1640 MiB`,
+  );
+const oomd = line(
+  "20:00",
+  "systemd-oomd[611]: Killed /system.slice/batch.service due to memory pressure for /system.slice being 66.32% > 50.00% for > 20s with reclaim activity",
+);
+
+describe("explain of a log with daemons that kill", () => {
+  it("prints the kill as JSON, with the fields of a kernel's kill and its own", async () => {
+    const [kill, ...others] = await killsOf(earlyoom("10:00", 1234, "hog"));
+    expect(others).toEqual([]);
+    const [kernelKill] = await killsOf(kernelLog);
+    expect(Object.keys(kernelKill ?? {}).filter((key) => !(key in (kill ?? {})))).toEqual([]);
+    expect(kill).toMatchObject({
+      incident: "0-earlyoom-1795180200-1234",
+      killer: "earlyoom",
+      time: "2026-11-20T13:10:00.000Z",
+      pid: 1234,
+      comm: "hog",
+      uid: 1000,
+      reason: "memory_available",
+      signal: "SIGTERM",
+      residentBytes: 1640 * 1024 * 1024,
+      cause: "unknown",
+      constraint: "unknown",
+      linkedIncident: null,
+      source: { name: "syslog", line: 3 },
+    });
+  });
+
+  it("counts a victim that is signalled again once", async () => {
+    const log = earlyoom("10:00", 7, "hog") + earlyoom("10:40", 7, "hog", "SIGKILL");
+    expect(await killsOf(log)).toHaveLength(1);
+    expect(await killsOf(log + earlyoom("12:00", 7, "hog"))).toHaveLength(2);
+  });
+
+  it("tells the story: who, why then, why this one, what to do", async () => {
+    expect(await run(oomd)).toMatchInlineSnapshot(`
+      "batch.service was killed by systemd-oomd at 2026-11-20 13:20:00 UTC [syslog:1]
+        Why      systemd-oomd killed all processes of /system.slice/batch.service: memory pressure of
+                 /system.slice was 66.32 % (limit 50 %) for more than 20s. It takes the cgroup below that
+                 unit which reclaims the most, those with ManagedOOMPreference=avoid last.
+        Where    unit batch.service, cgroup /system.slice/batch.service, killed as a group:
+                 /system.slice/batch.service
+        Do       - See what it watches, its limits and what it would take next:
+                     oomctl
+                 - Keep it from being taken while others can be (omit: never):
+                     systemctl set-property batch.service ManagedOOMPreference=avoid
+                 - It acts on the pressure of the unit above: raise ManagedOOMMemoryPressureLimit= there,
+                   or give the unit more memory (MemoryMax=, MemoryHigh= also make pressure).
+                 - Runbook: docs/userspace-killers.md
+        Facts    reason memory_pressure
+      "
+    `);
+    expect(await run(earlyoom("10:00", 1234, "hog"))).toMatchInlineSnapshot(`
+      "hog (pid 1234) was sent SIGTERM by earlyoom at 2026-11-20 13:10:00 UTC [syslog:3]
+        Why      earlyoom sent SIGTERM to hog (pid 1234, 1.6 GiB resident): 5.11 % of memory was available
+                 (limit 10 %) and 0 % of swap was free (limit 10 %). It takes the process with the highest
+                 oom_score (here 955), which --prefer raises and --avoid lowers by 300.
+        Do       - Let it take others first: add --avoid '^(hog)$' to EARLYOOM_ARGS in
+                   /etc/default/earlyoom, and restart it:
+                     systemctl restart earlyoom
+                 - It acts while memory is left (-m, by default at 10 % available and 10 % of swap free):
+                   on a host with much memory a lower -m gives back what it keeps free.
+                 - Runbook: docs/userspace-killers.md
+        Facts    uid 1000, reason memory_available, 1.6 GiB resident
+      "
+    `);
+  });
+
+  it("tells one story of a process that the kernel killed as well, and links both in JSON", async () => {
+    const log = earlyoom("23:48", 226, "greedy") + kernelLog;
+    const kills = await killsOf(log);
+    const linked = kills.filter(({ linkedIncident }) => linkedIncident !== null);
+    expect(linked.map(({ killer, pid }) => [killer, pid])).toEqual([
+      ["kernel", 226],
+      ["earlyoom", 226],
+    ]);
+    expect(linked[0]?.linkedIncident).toBe(linked[1]?.incident);
+    expect(linked[1]?.linkedIncident).toBe(linked[0]?.incident);
+    const story = await run(log);
+    expect(story.match(/^greedy .*226/gm)).toHaveLength(1);
+    expect(story).toContain("earlyoom had signalled it too, 2.0 s before");
+  });
+
+  it("tells kills in the order of time, whoever killed", async () => {
+    const log = oomd + kernelLog + earlyoom("40:00", 7, "late");
+    const kills = await killsOf(log);
+    expect([kills[0]?.killer, kills.at(-1)?.killer]).toEqual(["systemd-oomd", "earlyoom"]);
+    expect(kills.slice(1, -1).every(({ killer }) => killer === "kernel")).toBe(true);
+  });
+
+  it("escapes what a process puts into its name", async () => {
+    const story = await run(earlyoom("10:00", 1234, "\x1b[2Jhog"));
+    expect(story).not.toContain("\x1b");
+    expect(story).toContain("\\x1b[2Jhog");
+  });
+
+  it("leaves out kills before --since", async () => {
+    expect(await run(oomd, "--since", "2026-11-20T14:00:00Z")).toContain("No out-of-memory kill");
+  });
+});
