@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { access, chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { runName } from "./test-run.ts";
 
 const run = promisify(execFile);
 const cache = resolve("node_modules/.cache/debian-tools");
@@ -127,7 +128,7 @@ async function unpackOnce(wanted: Wanted): Promise<void> {
     const failure = join(cache, `${folder}.failed`);
     const failed = await readFile(failure, "utf8").catch(() => "");
     const [run, reason] = failed.split("\n", 2);
-    if (run === `${process.ppid}` && reason !== undefined) throw new Error(reason);
+    if (run === runName() && reason !== undefined) throw new Error(reason);
     try {
       // Another program of the same package may have brought it.
       if (!(await exists(join(home, "root", pathInside)))) {
@@ -140,7 +141,7 @@ async function unpackOnce(wanted: Wanted): Promise<void> {
       await writeStarter(wanted, home);
       await rm(failure, { force: true });
     } catch (error) {
-      await writeFile(failure, `${process.ppid}\n${reasonOf(error)}`);
+      await writeFile(failure, `${runName()}\n${reasonOf(error)}`);
       throw error;
     }
   });
