@@ -19,7 +19,7 @@ import { memoryCgroupObstacle } from "../setup/memory-cgroup.ts";
 import { needs } from "../setup/needs.ts";
 import { runName } from "../setup/test-run.ts";
 
-const scenarios = 20;
+const scenarios = 12;
 const firstSeed = 101;
 
 function obstacleHere(): string | undefined {
