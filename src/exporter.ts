@@ -135,7 +135,7 @@ export class Exporter {
       printkMs: printkClockMs,
       logger: log,
     });
-    const newProcesses = new NewProcesses({ files, ownProc, table, now: monotonicMs });
+    const newProcesses = new NewProcesses({ table, now: monotonicMs });
     const announcesKills = flags.collectors.includes("kills") && tree?.hierarchy.version === "v2";
     const killNotices = announcesKills
       ? new KillNotices({
@@ -272,7 +272,6 @@ export class Exporter {
     await this.#listeners?.close();
     this.#counting.stop();
     this.#options.state?.directory.close();
-    this.#newProcesses.close();
     this.#killNotices?.close();
     await this.#host.programs?.close();
     this.#host.close();

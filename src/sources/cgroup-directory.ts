@@ -67,12 +67,19 @@ const events = 4;
 const v2 = { high: 5, swapCurrent: 6, swapMax: 7, hierarchicalEvents: 8, pressure: 9 } as const;
 const v1 = { memoryAndSwapMax: 5, failures: 6 } as const;
 
-/** Limits change seldom: they are read in every fourth pass, each cgroup in its turn... */
+/** Limits change seldom: they, and the peak, are read in every fourth pass, each cgroup in its turn... */
 const limitPasses = 4;
 /** ...and in each pass where the limit is this near or has been met since. */
 const nearLimitShare = 0.8;
 
 let nextTurn = 0;
+
+/** What is known of the whole host while its cgroups are read. */
+export interface HostFacts {
+  /** No kill has been counted since the pass before, nor was one right before that. */
+  hasNoKills?: boolean;
+  hasNoSwap?: boolean;
+}
 
 /**
  * One cgroup's directory: its kept files and the cgroups right below it. Methods that read throw
@@ -93,6 +100,8 @@ export class CgroupDirectory {
   #passesUntilLimits = 0;
   #limits: { maxBytes?: number; highBytes?: number; swapMaxBytes?: number } = {};
   #currentBytes: number | undefined;
+  #peakBytes: number | undefined;
+  #swapCurrentBytes: number | undefined;
   #events: MemoryEvents = {};
 
   constructor(options: CgroupDirectoryOptions, path: string, directory: FilePath) {
@@ -138,7 +147,7 @@ export class CgroupDirectory {
    * @returns the tightest limit, and what was read: `undefined` where there is nothing to tell, unreadable
    *   or v1's true root
    */
-  read(above: Limit): { limit: Limit; reading: CgroupReading | undefined } {
+  read(above: Limit, host: HostFacts = {}): { limit: Limit; reading: CgroupReading | undefined } {
     this.#isUnreadable = false;
     const isV2 = this.#options.version === "v2";
     this.#currentBytes = this.#value(current, parseValue);
@@ -148,15 +157,17 @@ export class CgroupDirectory {
       return { limit: above, reading: undefined };
     }
     const metBefore = this.#events.max;
-    this.#events = isV2 ? this.#eventsV2() : this.#eventsV1();
+    const isTurn = --this.#passesUntilLimits < 0;
+    this.#events = isV2 ? this.#eventsV2() : this.#eventsV1(isTurn, host);
     const { maxBytes } = this.#limits;
     const isNear =
       (this.#currentBytes ?? 0) >= nearLimitShare * Math.min(maxBytes ?? 0, above.bytes);
-    if (--this.#passesUntilLimits < 0 || isNear || this.#events.max !== metBefore) {
-      this.#readLimits();
+    if (isTurn || isNear || this.#events.max !== metBefore) this.#readLimits();
+    if (isTurn || isNear || (this.#currentBytes ?? 0) > (this.#peakBytes ?? 0)) {
+      this.#peakBytes = this.#value(peak, parseValue);
     }
     const limit = this.#tightest(this.#limits.maxBytes, above);
-    return { limit, reading: isV2 ? this.#readV2(limit) : this.#readV1(limit) };
+    return { limit, reading: isV2 ? this.#readV2(limit, host) : this.#readV1(limit) };
   }
 
   #tightest(maxBytes: number | undefined, above: Limit): Limit {
@@ -190,10 +201,14 @@ export class CgroupDirectory {
     );
   }
 
-  #eventsV1(): MemoryEvents {
+  /** Without a limit no charge fails; where the host counts no kill, no cgroup does. */
+  #eventsV1(isTurn: boolean, { hasNoKills }: HostFacts): MemoryEvents {
+    const { max: failures, oom_kill: kills } = this.#events;
+    const isLimited = this.#limits.maxBytes !== Number.POSITIVE_INFINITY;
     return {
-      max: this.#value(v1.failures, parseValue),
-      oom_kill: this.#value(events, parseOomControlKills),
+      max: isTurn || isLimited ? this.#value(v1.failures, parseValue) : failures,
+      oom_kill:
+        hasNoKills && kills !== undefined ? kills : this.#value(events, parseOomControlKills),
     };
   }
 
@@ -244,6 +259,9 @@ export class CgroupDirectory {
     for (const file of this.#kept) file?.close();
     this.#kept.length = 0;
     this.#limits = {};
+    this.#events = {};
+    this.#peakBytes = undefined;
+    this.#swapCurrentBytes = undefined;
     this.#passesUntilLimits = 0;
     for (const child of this.#children) child.remove();
     this.#children = [];
@@ -282,16 +300,19 @@ export class CgroupDirectory {
     this.#listedWithLinks = links;
   }
 
-  #readV2(limit: Limit): CgroupReading | undefined {
+  #readV2(limit: Limit, { hasNoSwap }: HostFacts): CgroupReading | undefined {
     if (this.#currentBytes === undefined) return undefined;
+    if (!hasNoSwap || this.#swapCurrentBytes !== 0) {
+      this.#swapCurrentBytes = this.#value(v2.swapCurrent, parseValue);
+    }
     const memory = this.#value(stat, parseMemoryStatV2);
     return {
       path: this.path,
       currentBytes: this.#currentBytes,
       maxBytes: this.#limits.maxBytes,
       highBytes: this.#limits.highBytes,
-      peakBytes: this.#value(peak, parseValue),
-      swapCurrentBytes: this.#value(v2.swapCurrent, parseValue),
+      peakBytes: this.#peakBytes,
+      swapCurrentBytes: this.#swapCurrentBytes,
       swapMaxBytes: this.#limits.swapMaxBytes,
       anonBytes: memory?.anonBytes,
       fileBytes: memory?.fileBytes,
@@ -314,7 +335,7 @@ export class CgroupDirectory {
       currentBytes: this.#currentBytes,
       maxBytes,
       highBytes: undefined,
-      peakBytes: this.#value(peak, parseValue),
+      peakBytes: this.#peakBytes,
       // Without swap accounting (swapaccount=0) the line is there and says nothing.
       swapCurrentBytes: swapMaxBytes === undefined ? undefined : memory?.swapBytes,
       swapMaxBytes,

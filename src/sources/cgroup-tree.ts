@@ -1,5 +1,11 @@
 import { join } from "node:path";
-import { CgroupDirectory, directoriesIn, type Limit, linksOf } from "./cgroup-directory.ts";
+import {
+  CgroupDirectory,
+  directoriesIn,
+  type HostFacts,
+  type Limit,
+  linksOf,
+} from "./cgroup-directory.ts";
 import type { CgroupReading, CgroupVersion } from "./cgroup-reading.ts";
 import { type DescriptorBudget, FileUnavailable, type HostFiles } from "./host-files.ts";
 
@@ -70,6 +76,9 @@ interface Visit {
 /** Filters may leave out most of what is walked, but a walk must end. */
 const walkedPerRead = 10;
 
+/** v1 counts a cgroup that was removed until its last page is gone: a new one may hide behind it for this long. */
+const passesPerWalkV1 = 4;
+
 /**
  * The memory cgroups of a host, read again and again.
  *
@@ -82,6 +91,7 @@ export class CgroupTree {
   readonly #root: CgroupDirectory;
   /** Descendants of the root at the last pass. */
   #size: number | undefined;
+  #passes = 0;
 
   constructor(options: CgroupTreeOptions) {
     this.#options = options;
@@ -95,22 +105,25 @@ export class CgroupTree {
    * Walks the tree breadth first, so that where room or time runs out it is the deepest that are left
    * out, and reads each cgroup.
    * @param outOfTime asked now and then; once true, the walk ends
+   * @param host spares reading what cannot have changed
    */
-  read(outOfTime: () => boolean = () => false): CgroupReadings {
-    const size = this.#descendants();
-    const isKnown = size !== undefined && size === this.#size;
-    this.#size = size;
+  read(outOfTime: () => boolean = () => false, host: HostFacts = {}): CgroupReadings {
+    const size = this.#size;
+    this.#size = this.#countCgroups();
+    const isDue = this.hierarchy.version === "v1" && ++this.#passes % passesPerWalkV1 === 0;
+    const isKnown = this.#size !== undefined && this.#size === size && !isDue;
     // Where one has gone though there are as many as before, another has come: anywhere.
-    return (isKnown ? this.#pass(true, outOfTime) : undefined) ?? this.#pass(false, outOfTime);
+    const known = isKnown ? this.#pass(true, outOfTime, host) : undefined;
+    return known ?? this.#pass(false, outOfTime, host);
   }
 
   /**
    * @param isKnown no cgroup has come or gone since the last pass, as far as their number tells
    * @returns `undefined` where that proves wrong
    */
-  #pass(isKnown: true, outOfTime: () => boolean): CgroupReadings | undefined;
-  #pass(isKnown: false, outOfTime: () => boolean): CgroupReadings;
-  #pass(isKnown: boolean, outOfTime: () => boolean): CgroupReadings | undefined {
+  #pass(isKnown: true, outOfTime: () => boolean, host: HostFacts): CgroupReadings | undefined;
+  #pass(isKnown: false, outOfTime: () => boolean, host: HostFacts): CgroupReadings;
+  #pass(isKnown: boolean, outOfTime: () => boolean, host: HostFacts): CgroupReadings | undefined {
     const pass: CgroupReadings = { readings: [], filtered: 0, beyondLimit: 0, unreadable: 0 };
     const queue: Visit[] = [{ directory: this.#root, above: { bytes: Number.POSITIVE_INFINITY } }];
     for (let next = 0; next < queue.length; next++) {
@@ -119,18 +132,20 @@ export class CgroupTree {
         pass.beyondLimit = queue.length - next;
         break;
       }
-      const isThere = this.#visit(queue[next] as Visit, pass, queue, isKnown);
+      const isThere = this.#visit(queue[next] as Visit, pass, queue, isKnown, host);
       if (!isThere && isKnown) return undefined;
     }
     return pass;
   }
 
-  /** How many cgroups there are below the root; `undefined` on v1, which counts dying ones as well. */
-  #descendants(): number | undefined {
-    if (this.hierarchy.version === "v1") return undefined;
+  /** How many cgroups there are; on v1 those that have been removed and still hold memory among them. */
+  #countCgroups(): number | undefined {
     const { files } = this.#options;
-    const text = files.textIfReadable(join(this.hierarchy.directory, "cgroup.stat")) ?? "";
-    const count = /^nr_descendants (\d+)$/m.exec(text)?.[1];
+    const [path, line] =
+      this.hierarchy.version === "v1"
+        ? [files.procfs("cgroups"), /^memory\t\d+\t(\d+)\t/m]
+        : [join(this.hierarchy.directory, "cgroup.stat"), /^nr_descendants (\d+)$/m];
+    const count = line.exec(files.textIfReadable(path) ?? "")?.[1];
     return count === undefined ? undefined : Number(count);
   }
 
@@ -163,7 +178,13 @@ export class CgroupTree {
   }
 
   /** Reads one cgroup into `pass` and queues those below it; false where it has gone. */
-  #visit(visit: Visit, pass: CgroupReadings, queue: Visit[], isKnown: boolean): boolean {
+  #visit(
+    visit: Visit,
+    pass: CgroupReadings,
+    queue: Visit[],
+    isKnown: boolean,
+    host: HostFacts,
+  ): boolean {
     const { directory, above } = visit;
     try {
       const isAccounted = directory.isAccounted();
@@ -173,7 +194,7 @@ export class CgroupTree {
         directory.remove();
         return false;
       }
-      const limit = isAccounted ? this.#read(directory, above, pass) : above;
+      const limit = isAccounted ? this.#read(directory, above, pass, host) : above;
       const children = isKnown ? directory.knownChildren() : directory.children();
       for (const child of children) queue.push({ directory: child, above: limit });
       pass.unreadable += directory.unnamed;
@@ -192,14 +213,14 @@ export class CgroupTree {
   }
 
   /** Returns the tightest limit from here on down. */
-  #read(directory: CgroupDirectory, above: Limit, pass: CgroupReadings): Limit {
+  #read(directory: CgroupDirectory, above: Limit, pass: CgroupReadings, host: HostFacts): Limit {
     const { include, exclude } = this.#options;
     const { path } = directory;
     if ((include !== undefined && !include.test(path)) || exclude?.test(path)) {
       pass.filtered++;
       return directory.readLimit(above);
     }
-    const { limit, reading } = directory.read(above);
+    const { limit, reading } = directory.read(above, host);
     if (reading !== undefined) pass.readings.push(reading);
     else if (directory.isUnreadable) pass.unreadable++;
     return limit;

@@ -5,6 +5,7 @@ import { kernelKills } from "./kernel-kills.ts";
 import { readMeminfo } from "./meminfo-file.ts";
 import { maxDescriptors, ownProcfs, pageBytesOf } from "./own-proc.ts";
 import { OwnerNames } from "./owner-names.ts";
+import { ProcessCounter } from "./process-counter.ts";
 import { ProcessTable } from "./process-table.ts";
 import { ProgramNames, type ReadCommandLine } from "./program-names.ts";
 import { Snapshot } from "./snapshot.ts";
@@ -48,6 +49,11 @@ export class Host {
   /** What processes run; absent where that is not wanted. Keeps what it needs of snapshots. */
   readonly programs: ProgramNames | undefined;
   readonly pageBytes: number;
+  readonly #counter: ProcessCounter | undefined;
+  /** The kernel's own count of kills at the last two passes, the latest last. */
+  #kills: readonly (number | undefined)[] = [];
+  /** As of the last look at /proc/meminfo; false where that may be a container's own. */
+  #hasNoSwap = false;
   readonly #now: () => number;
   readonly #leaders: number;
 
@@ -70,11 +76,13 @@ export class Host {
         include: cgroups?.include,
         exclude: cgroups?.exclude,
       });
+    this.#counter = keepsDescriptors ? new ProcessCounter(this.files, ownProc) : undefined;
     this.table = new ProcessTable({
       files: this.files,
       descriptors: descriptors(),
       now: monotonicMs,
       cgroupsByPid: () => this.tree?.cgroupsByPid() ?? new Map(),
+      counter: this.#counter,
     });
     this.programs =
       options.programs &&
@@ -97,14 +105,34 @@ export class Host {
   snapshot(deadlineMs = Number.POSITIVE_INFINITY): Snapshot {
     const { files, table, tree } = this;
     return new Snapshot({
-      meminfo: () => readMeminfo(files),
-      cgroups: () => tree?.read(() => this.#now() > deadlineMs),
+      meminfo: () => {
+        const meminfo = readMeminfo(files);
+        this.#hasNoSwap = meminfo.swapTotalBytes === 0 && !this.view.isContainer;
+        return meminfo;
+      },
+      cgroups: () =>
+        tree?.read(() => this.#now() > deadlineMs, {
+          hasNoKills: this.#hasNoKills(),
+          hasNoSwap: this.#hasNoSwap,
+        }),
       processes: () => table.read(this.#leaders),
     });
   }
 
+  /**
+   * The kernel counts a kill for the host first and then for the cgroup: a pass between the two shows in the
+   * next one.
+   */
+  #hasNoKills(): boolean {
+    const [before, last] = this.#kills;
+    const now = kernelKills(this.files);
+    this.#kills = [last, now];
+    return now !== undefined && now === last && now === before;
+  }
+
   close(): void {
     this.table.close();
+    this.#counter?.close();
     this.tree?.close();
   }
 }

@@ -10,6 +10,7 @@ import {
   parseProcessStatus,
 } from "../kernel/process-status.ts";
 import { type DescriptorBudget, FileUnavailable, type HostFiles, KeptFile } from "./host-files.ts";
+import type { ProcessCounter } from "./process-counter.ts";
 
 /** One user process as last read. */
 export interface ProcessReading {
@@ -52,6 +53,8 @@ export interface ProcessTableOptions {
   now: () => number;
   /** Pids to cgroups from the cgroups' own lists, for a reader whose cgroup namespace hides paths. */
   cgroupsByPid: () => Map<number, string>;
+  /** Where it has not moved, procfs is not listed again. Absent: it is listed each time. */
+  counter?: Pick<ProcessCounter, "read" | "isLastPid">;
 }
 
 /** A new process is read whole in its first passes: it may yet exec, or be moved to its own cgroup. */
@@ -89,6 +92,10 @@ export class ProcessTable {
   #turn = 0;
   /** Counts the listings of procfs: an entry that the last one did not meet is gone. */
   #listings = 0;
+  /** What the counter of processes showed before the last listing, where that met them all. */
+  #listedAt: number | undefined;
+  /** The pid made last, as of the last listing. */
+  #lastPid: number | undefined;
   #namespaceRoot: string | undefined;
   #findRootAtMs = Number.NEGATIVE_INFINITY;
 
@@ -102,7 +109,7 @@ export class ProcessTable {
    * @throws {FileUnavailable} where procfs itself cannot be listed
    */
   read(leaders: number): ProcessReadings {
-    this.#list();
+    this.#listNew();
     for (const entry of this.#entries.values()) {
       if (entry.isIdle) continue;
       try {
@@ -149,11 +156,10 @@ export class ProcessTable {
    * Looks for new pids, and who they and those made within the last second are: such a one may just
    * have moved to its cgroup and become another program. Cheap enough for many times a second. Where
    * /proc cannot be listed, as when memory or descriptors are short, nobody new is known.
-   * @param list false where it is known that no process has been made since
    */
-  readYoung({ list }: { list: boolean } = { list: true }): void {
+  readYoung(): void {
     try {
-      if (list) this.#list();
+      this.#listNew();
     } catch (error) {
       if (!(error instanceof FileUnavailable)) throw error;
       return;
@@ -163,11 +169,6 @@ export class ProcessTable {
       (entry) => entry.sinceMs >= youngSinceMs && this.#entries.get(entry.pid) === entry,
     );
     for (const entry of this.#young) this.#guard(entry, () => this.#readDetails(entry));
-  }
-
-  /** Whether a process that came since the first listing was less than a second old when last looked at. */
-  get hasYoung(): boolean {
-    return this.#young.length > 0;
   }
 
   /** Who `pid` was when last seen, also up to a minute after it has gone. */
@@ -201,6 +202,21 @@ export class ProcessTable {
     for (const entry of this.#entries.values()) closeFiles(entry);
     this.#entries.clear();
     this.#ranked = [];
+  }
+
+  /**
+   * Lists procfs where a process may have been made since it was last listed. Those that have ended
+   * meanwhile show when they are read.
+   */
+  #listNew(): void {
+    const { counter } = this.#options;
+    const made = counter?.read();
+    if (made !== undefined && made === this.#listedAt) return;
+    this.#list();
+    // A pid is given out a moment before procfs shows its process: then the next look lists once more.
+    const isUnseen = counter?.isLastPid && made !== this.#lastPid && !this.#entries.has(made ?? 0);
+    this.#listedAt = isUnseen ? undefined : made;
+    this.#lastPid = made;
   }
 
   /** Brings the entries in line with procfs, in the order of first sight. */

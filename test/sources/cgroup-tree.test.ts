@@ -329,6 +329,61 @@ describe("between two passes", () => {
     expect(farLimits.at(-1)).toBe(2000);
   });
 
+  it("the peak is read within four passes, and at once where the memory exceeds it", () => {
+    const host = unifiedHost();
+    addV2(host, "/a", { "memory.current": 10, "memory.peak": 20 });
+    const tree = treeOf(host);
+    for (let pass = 0; pass < 5; pass++) tree.read();
+    host.write(`${v2}/a`, { "memory.peak": 30 });
+    const peaks = Array.from({ length: 4 }, () => readingOf(tree, "/a")?.peakBytes);
+    expect(peaks.at(-1)).toBe(30);
+    host.write(`${v2}/a`, { "memory.current": 40, "memory.peak": 45 });
+    expect(readingOf(tree, "/a")?.peakBytes).toBe(45);
+  });
+
+  it("kills of v1 cgroups are read again only where the host may have counted one", () => {
+    const host = legacyHost();
+    const kills = (count: number) => ({ "memory.oom_control": `under_oom 0\noom_kill ${count}` });
+    addV1(host, "/a", kills(1));
+    const tree = treeOf(host);
+    const killsAfter = (hasNoKills: boolean) =>
+      tree.read(() => false, { hasNoKills }).readings[0]?.events.oom_kill;
+    expect(killsAfter(true)).toBe(1);
+    host.write(`${v1}/a`, kills(2));
+    expect(killsAfter(true)).toBe(1);
+    expect(killsAfter(false)).toBe(2);
+  });
+
+  it("swap of v2 cgroups is read again only where the host has some", () => {
+    const host = unifiedHost();
+    addV2(host, "/a", { "memory.swap.current": 0 });
+    const tree = treeOf(host);
+    const swapAfter = (hasNoSwap: boolean) =>
+      tree.read(() => false, { hasNoSwap }).readings[0]?.swapCurrentBytes;
+    expect(swapAfter(true)).toBe(0);
+    host.write(`${v2}/a`, { "memory.swap.current": 4096 });
+    expect(swapAfter(true)).toBe(0);
+    expect(swapAfter(false)).toBe(4096);
+    // Swap that has been switched off is read back.
+    expect(swapAfter(true)).toBe(4096);
+  });
+
+  it("a v1 cgroup that hides behind a dying one is found within four passes", () => {
+    const host = legacyHost();
+    host.write("proc", {
+      cgroups: "#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t9\t2\t1",
+    });
+    addV1(host, "/a");
+    const tree = treeOf(host);
+    for (let pass = 0; pass < 3; pass++) tree.read();
+    addV1(host, "/b");
+    const found = Array.from({ length: 4 }, () => paths(tree.read().readings));
+    expect(found.at(-1)).toEqual(["/a", "/b"]);
+    host.write("proc", { cgroups: "memory\t9\t3\t1" });
+    addV1(host, "/c");
+    expect(paths(tree.read().readings)).toEqual(["/a", "/b", "/c"]);
+  });
+
   it("one that comes as another goes is found where the number of cgroups stays the same", () => {
     const host = unifiedHost();
     host.write(v2, { "cgroup.stat": "nr_descendants 3\nnr_dying_descendants 0" });

@@ -360,6 +360,58 @@ describe("a pid that another process took over", () => {
   });
 });
 
+describe("procfs", () => {
+  /** What the counter shows is set by hand. */
+  function countedTable(host: TemporaryTree, isLastPid: boolean) {
+    const counter = {
+      shows: undefined as number | undefined,
+      isLastPid,
+      read: () => counter.shows,
+    };
+    const table = tableOf(host, { counter });
+    return { counter, seen: () => pids(table.read(20).processes).sort() };
+  }
+
+  it("is listed again only where the counter of processes has moved", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 7);
+    const { counter, seen } = countedTable(host, false);
+    counter.shows = 50;
+    expect(seen()).toEqual([7]);
+    addProcess(host, 8);
+    expect(seen()).toEqual([7]);
+    counter.shows = 51;
+    expect(seen()).toEqual([7, 8]);
+    host.remove("proc/7");
+    expect(seen()).toEqual([8]);
+  });
+
+  it("is listed once more where it does not show the pid made last yet", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 7);
+    const { counter, seen } = countedTable(host, true);
+    counter.shows = 8;
+    expect(seen()).toEqual([7]);
+    addProcess(host, 8);
+    expect(seen()).toEqual([7, 8]);
+    // A thread, or a process that has ended already.
+    counter.shows = 9;
+    expect(seen()).toEqual([7, 8]);
+    expect(seen()).toEqual([7, 8]);
+    addProcess(host, 10);
+    expect(seen()).toEqual([7, 8]);
+  });
+
+  it("is listed each time where the counter cannot be read", () => {
+    const host = new TemporaryTree();
+    addProcess(host, 7);
+    const { seen } = countedTable(host, true);
+    expect(seen()).toEqual([7]);
+    addProcess(host, 8);
+    expect(seen()).toEqual([7, 8]);
+  });
+});
+
 describe("who a pid is", () => {
   it("is remembered for a minute after it has gone", () => {
     const host = new TemporaryTree();

@@ -1,6 +1,7 @@
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { build } from "esbuild";
 import type { TestProject } from "vitest/node";
 import { run } from "../kit/run.ts";
 import { bootMachine } from "./kit/machine.ts";
@@ -34,4 +35,12 @@ export default async function requireMachine(project: TestProject): Promise<() =
 async function fillShare(share: string): Promise<void> {
   await run("node", ["scripts/build.mjs", "--outdir", join(share, "dist")]);
   copyFileSync("test/vm/guest.sh", join(share, "guest.sh"));
+  await build({
+    entryPoints: ["test/vm/notice-printer.ts"],
+    outfile: join(share, "notice-printer.mjs"),
+    bundle: true,
+    platform: "node",
+    format: "esm",
+  });
+  await run("cc", ["-O2", "-static", "-o", join(share, "dense-storm"), "bench/cost/storm.c"]);
 }

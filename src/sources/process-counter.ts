@@ -1,0 +1,64 @@
+/*
+ * Whether a process has been made since the last look, for a few microseconds.
+ *
+ * /proc/loadavg, https://docs.kernel.org/filesystems/proc.html#kernel-data. The last field is the pid made last, in
+ * the *reader's* pid namespace, whichever procfs it is read from.
+ *
+ *   0.20 0.18 0.12 1/80 11206
+ *
+ * /proc/stat, https://docs.kernel.org/filesystems/proc.html#miscellaneous-kernel-statistics-in-proc-stat. `processes`
+ * counts forks of the whole host. On a host with many processors it takes milliseconds to read.
+ *
+ *   processes 52183
+ *
+ * Both move with threads as well.
+ */
+import { readlinkSync } from "node:fs";
+import { decimalAt } from "../kernel/flat-keyed.ts";
+import { DescriptorBudget, FileUnavailable, type HostFiles, KeptFile } from "./host-files.ts";
+
+const blank = 0x20;
+const forks = Buffer.from("\nprocesses ", "latin1");
+
+/** Moves with each process that is made on the host. */
+export class ProcessCounter {
+  /** What it shows is the pid made last; else a number of forks. */
+  readonly isLastPid: boolean;
+  readonly #files: HostFiles;
+  readonly #file: KeptFile;
+
+  /** @param ownProc the procfs of this process itself */
+  constructor(files: HostFiles, ownProc: HostFiles) {
+    this.isLastPid = selfIn(files) === selfIn(ownProc);
+    this.#files = files;
+    const name = this.isLastPid ? "loadavg" : "stat";
+    this.#file = new KeptFile(files.procfs(), name, files, new DescriptorBudget(1));
+  }
+
+  /** `undefined` where it cannot be read. */
+  read(): number | undefined {
+    try {
+      const length = this.#file.read();
+      const file = this.#files.bytes.subarray(0, length);
+      if (this.isLastPid) return decimalAt(file, file.lastIndexOf(blank) + 1);
+      const at = file.indexOf(forks);
+      return at < 0 ? undefined : decimalAt(file, at + forks.length);
+    } catch (error) {
+      if (error instanceof FileUnavailable) return undefined;
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+}
+
+/** This process's pid as a procfs shows it; `undefined` where that shows another pid namespace. */
+function selfIn(files: HostFiles): string | undefined {
+  try {
+    return readlinkSync(files.procfs("self"));
+  } catch {
+    return undefined;
+  }
+}
