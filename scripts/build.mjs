@@ -10,6 +10,7 @@
 import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { leanPackages } from "./lean-packages.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -38,6 +39,7 @@ const shared = {
   legalComments: "none",
   logLevel: "warning",
   write: false,
+  plugins: [leanPackages],
 };
 
 /** A program that starts during a build finds the old file or the new one, never none. */

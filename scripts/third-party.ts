@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { leanPackages } from "./lean-packages.mjs";
 
 /** A package that the bundle contains, in whole or in part. */
 export interface BundledPackage {
@@ -42,6 +43,7 @@ export async function readBundle(root: string): Promise<Bundle> {
     metafile: true,
     write: false,
     logLevel: "error",
+    plugins: [leanPackages],
   });
   const importers = new Map<string, Set<string>>();
   for (const [path, { imports }] of Object.entries(metafile.inputs)) {
