@@ -4,14 +4,15 @@
  *   npm run bench -- cost [ROW ...] [OPTIONS]
  *
  * Rows: operation, scrape, memory, start, follow, explain, storm, curve; all of them where none is named
- * (25 minutes). Needs root, a memory cgroup hierarchy and cc; peers come from Debian's packages and are left
+ * (25 minutes); soak only where it is named. Needs root, a memory cgroup hierarchy and cc; peers come from Debian's packages and are left
  * out where they cannot be had. Prints tables in Markdown as they are done, and writes all figures as JSON.
  *
  *   --exporter COMMAND     what to measure, e.g. "node --single-threaded bundle.mjs"; default: builds dist
  *   --scrapes N            scrapes of each contender and size (30)
  *   --sizes LIST           processes x cgroups of the scrape row (200x50,2000x500,8000x2000)
  *   --curve-sizes LIST     of the curve (100x25,300x75,1000x250,3000x750,10000x2500)
- *   --memory-scrapes N     scrapes with churn (300; 10000 takes half an hour)
+ *   --memory-scrapes N     scrapes with churn, 90 s of them at most (300)
+ *   --soak N               scrapes of the soak row (2000; 10000 take half an hour)
  *   --storms N             storms of each kind (3)
  *   --explain-mib N        size of the log for explain (1024)
  *   --json FILE            default node_modules/.cache/bench/cost.json
@@ -27,6 +28,7 @@ import { memory } from "./cost/memory.ts";
 import { operation } from "./cost/operation.ts";
 import { type CostOptions, markdown, type Result } from "./cost/result.ts";
 import { scrapes } from "./cost/scrape.ts";
+import { soak } from "./cost/soak.ts";
 import { start } from "./cost/start.ts";
 import { storms } from "./cost/storms.ts";
 import { described, thisMachine } from "./machine.ts";
@@ -40,6 +42,7 @@ const { values, positionals } = parseArgs({
     sizes: { type: "string", default: "200x50,2000x500,8000x2000" },
     "curve-sizes": { type: "string", default: "100x25,300x75,1000x250,3000x750,10000x2500" },
     "memory-scrapes": { type: "string", default: "300" },
+    soak: { type: "string", default: "2000" },
     storms: { type: "string", default: "3" },
     "explain-mib": { type: "string", default: "1024" },
     json: { type: "string", default: "node_modules/.cache/bench/cost.json" },
@@ -56,7 +59,9 @@ const rows: Record<string, (options: CostOptions) => AsyncIterable<Result>> = {
   explain: single(explain),
   storm: single(storms),
   curve: single((options) => curve(options, values.picture)),
+  soak: single(soak),
 };
+const notUnasked = ["soak"];
 
 const unknown = positionals.find((name) => !(name in rows));
 if (unknown !== undefined) {
@@ -67,6 +72,7 @@ const options: CostOptions = {
   exporter: values.exporter?.split(" ") ?? built(),
   scrapes: Number(values.scrapes),
   memoryScrapes: Number(values["memory-scrapes"]),
+  soakScrapes: Number(values.soak),
   storms: Number(values.storms),
   explainMiB: Number(values["explain-mib"]),
   sizes: sizes(values.sizes),
@@ -76,7 +82,8 @@ const options: CostOptions = {
 const machine = thisMachine();
 console.log(`${described(machine)}\n`);
 const results: Record<string, Result[]> = {};
-for (const name of positionals.length > 0 ? positionals : Object.keys(rows)) {
+const all = Object.keys(rows).filter((name) => !notUnasked.includes(name));
+for (const name of positionals.length > 0 ? positionals : all) {
   for await (const result of rows[name]?.(options) ?? []) {
     console.log(markdown(result));
     results[name] = [...(results[name] ?? []), result];

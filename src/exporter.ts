@@ -10,10 +10,10 @@ import type { ServeFlags } from "./flags.ts";
 import { buildApp } from "./http/app.ts";
 import { Connections } from "./http/connections.ts";
 import { acceptedHostNames } from "./http/host-name.ts";
+import { ListenError } from "./http/listen-error.ts";
 import {
   type ListenAddress,
   type ListenDescriptor,
-  ListenError,
   type Listeners,
   listen,
   type RequestHandler,
@@ -171,6 +171,7 @@ export class Exporter {
       keepers,
       addOwnSamples: (sink) => addOwnSamples(sink, own, ownProc, this.#refused, this.#lag),
       now: monotonicMs,
+      rest: () => nextTurn(),
       log,
     });
     this.#connections = new Connections({

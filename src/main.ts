@@ -1,7 +1,7 @@
 #!/usr/bin/env -S node --single-threaded
 import { setFlagsFromString } from "node:v8";
 import { UsageError } from "./command-line/flag-table.ts";
-import { ListenError } from "./http/listeners.ts";
+import { ListenError } from "./http/listen-error.ts";
 
 import { printable } from "./text/printable.ts";
 

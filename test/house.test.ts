@@ -57,7 +57,10 @@ const mayUse: [room: string, allowed: string[]][] = [
   ["victims/", ["kernel/", "sources/", "kills/owner"]],
   ["metrics/catalog", []],
   ["metrics/exposition", ["metrics/catalog"]],
-  ["collectors/", ["metrics/", "victims/", "kills/", "log-sources/", "sources/", "kernel/"]],
+  [
+    "collectors/",
+    ["collections/", "metrics/", "victims/", "kills/", "log-sources/", "sources/", "kernel/"],
+  ],
   ["status/", ["victims/", "kills/", "metrics/catalog", "sources/", "kernel/", "text/"]],
   [
     "doctor/",
@@ -67,7 +70,7 @@ const mayUse: [room: string, allowed: string[]][] = [
       "sources/",
       "kernel/",
       "text/",
-      "http/listeners",
+      "http/listen",
       "http/connections",
     ],
   ],
@@ -84,7 +87,7 @@ const mayUse: [room: string, allowed: string[]][] = [
     [
       "commands/",
       "command-line/flag-table",
-      "http/listeners",
+      "http/listen",
       "text/printable",
       "web-config/web-config-error",
     ],

@@ -3,9 +3,11 @@ import { type Contender, exporter, nodeExporter, processExporter, quietLog } fro
 import { withCrowd } from "./programs.ts";
 import type { CostOptions, Result } from "./result.ts";
 
-const cgroupsReplacedPerScrape = 5;
+export const cgroupsReplacedPerScrape = 5;
+/** Of one contender; a slow one gets fewer scrapes. */
+const secondsAtMost = 90;
 /** Only a pass that is over for as long again as it took is followed by a new one. */
-const betweenPasses = (wallMs: number) => Math.max(60, wallMs * 1.2);
+export const betweenPassesMs = (wallMs: number): number => Math.max(60, wallMs * 1.2);
 
 /** Memory at rest, and while scrapes go on and cgroups come and go. */
 export async function* memory(options: CostOptions): AsyncGenerator<Result> {
@@ -55,20 +57,20 @@ function withChurn(contenders: readonly Contender[], scrapes: number): Promise<R
       const running = contender.start(crowd.directory);
       await running.firstScrape();
       const anonMiB: number[] = [];
-      // Who takes ten times as long for a scrape gets a tenth of them.
-      const { wallMs } = await running.scrape();
-      const count = wallMs > 400 ? Math.ceil(scrapes / 10) : scrapes;
-      for (let scrape = 1; scrape <= count; scrape++) {
+      const untilMs = performance.now() + secondsAtMost * 1000;
+      let count = 0;
+      while (count < scrapes && performance.now() < untilMs) {
         await crowd.replace(cgroupsReplacedPerScrape);
         const { wallMs } = await running.scrape();
-        if (scrape % Math.ceil(count / 20) === 0) anonMiB.push(running.memory().anonMiB);
-        await wait(betweenPasses(wallMs));
+        count++;
+        anonMiB.push(running.memory().anonMiB);
+        await wait(betweenPassesMs(wallMs));
       }
       const at = (share: number) => anonMiB[Math.floor((anonMiB.length - 1) * share)];
       lines.push({
         what: contender.name,
         scrapes: count,
-        "anonymous after 1/20, MiB": at(0),
+        "anonymous after 1/20, MiB": at(0.05),
         half: at(0.5),
         all: at(1),
         most: Math.max(...anonMiB),

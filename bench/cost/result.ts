@@ -15,6 +15,7 @@ export interface CostOptions {
   exporter: readonly string[];
   scrapes: number;
   memoryScrapes: number;
+  soakScrapes: number;
   storms: number;
   explainMiB: number;
   sizes: readonly { processes: number; cgroups: number }[];

@@ -15,6 +15,7 @@ const betweenMs = 300;
 const warmUp = 5;
 /** A contender whose scrapes take longer than this gets fewer of them. */
 const slowMs = 500;
+const slowCount = 5;
 
 export interface ScrapeCost {
   cpuMs: number;
@@ -78,7 +79,7 @@ async function costOf(contender: Contender, crowd: Crowd, count: number): Promis
   try {
     await running.firstScrape();
     let { wallMs } = await running.scrape();
-    for (let scrape = 0; scrape < warmUp; scrape++) {
+    for (let scrape = 0; scrape < (wallMs > slowMs ? 1 : warmUp); scrape++) {
       await wait(betweenMs);
       ({ wallMs } = await running.scrape());
     }
@@ -86,7 +87,7 @@ async function costOf(contender: Contender, crowd: Crowd, count: number): Promis
     const walls: number[] = [];
     let text = "";
     const busy = await spentOver(running.cpuMs.bind(running), async () => {
-      for (let left = wallMs > slowMs ? Math.min(count, 8) : count; left > 0; left--) {
+      for (let left = wallMs > slowMs ? Math.min(count, slowCount) : count; left > 0; left--) {
         await wait(betweenMs);
         const scrape = await running.scrape();
         walls.push(scrape.wallMs);

@@ -9,6 +9,7 @@ import { type Collector, type CollectorPass, NoData, type SampleSink } from "./c
 /** Memory, limits, events and pressure of every cgroup. */
 export class CgroupsCollector implements Collector {
   readonly name = "cgroups";
+  readonly reads = ["cgroups"] as const;
   readonly #host: Pick<Host, "tree" | "owners">;
   /** Of each cgroup's owner, which `OwnerNames` keeps while it knows no more of it. */
   readonly #labels = new WeakMap<Owner, CgroupLabels>();

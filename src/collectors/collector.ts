@@ -1,6 +1,6 @@
 import type { CollectorName, LabelsOf, MetricName } from "../metrics/catalog.ts";
 import type { PrintedLabels } from "../metrics/exposition.ts";
-import type { Snapshot } from "../sources/snapshot.ts";
+import type { LongPart, Snapshot } from "../sources/snapshot.ts";
 
 /** Takes the samples of one pass. */
 export interface SampleSink {
@@ -28,6 +28,8 @@ export interface CollectorPass {
  */
 export interface Collector {
   readonly name: CollectorName;
+  /** The parts of the snapshot that it wants and that may take long: they are read before `collect`. */
+  readonly reads?: readonly LongPart[];
   /** Reads and adds samples, synchronously. Throws `NoData` where this kernel has nothing to read. */
   collect(pass: CollectorPass): void;
 }

@@ -7,7 +7,7 @@ import type { Host } from "../sources/host.ts";
 import type { HostView } from "../sources/host-view.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
-import type { Snapshot } from "../sources/snapshot.ts";
+import type { LongPart, Snapshot } from "../sources/snapshot.ts";
 import type { ScopeVictimsOptions } from "../victims/scope-victims.ts";
 import { VictimRanking } from "../victims/victim-ranking.ts";
 import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
@@ -31,6 +31,7 @@ const cgroupScopesAtMost = 20;
 /** The kernel's ranking of processes, and who would die next. */
 export class ProcessesCollector implements Collector {
   readonly name = "processes";
+  readonly reads: readonly LongPart[];
   readonly #options: ProcessesCollectorOptions;
   readonly #owners: OwnerNames;
   readonly #programs: ScopeVictimsOptions["programs"];
@@ -40,6 +41,7 @@ export class ProcessesCollector implements Collector {
   constructor(host: ScopeVictimsOptions & Pick<Host, "view">, options: ProcessesCollectorOptions) {
     this.#options = options;
     this.#programs = host.programs;
+    this.reads = options.looksAtCgroups ? ["processes", "cgroups"] : ["processes"];
     this.#owners = host.owners;
     this.#view = host.view;
     this.#ranking = new VictimRanking(host);

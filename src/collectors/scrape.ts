@@ -1,5 +1,6 @@
 import { promisify } from "node:util";
 import { constants, gzip } from "node:zlib";
+import { Pace } from "../collections/steps.ts";
 import type { CollectorName } from "../metrics/catalog.ts";
 import { type ExpositionFormat, renderExposition, Samples } from "../metrics/exposition.ts";
 import type { Snapshot, SnapshotKeeper } from "../sources/snapshot.ts";
@@ -23,6 +24,8 @@ export interface ScraperOptions {
   addOwnSamples(samples: Samples): void;
   /** Monotonic milliseconds. */
   now(): number;
+  /** Lets everything else have its turn, while a pass over a large host goes on. */
+  rest(): Promise<unknown>;
   log: ScrapeLog;
 }
 
@@ -71,6 +74,14 @@ class Pass {
   }
 }
 
+/** One pass, as one of its collectors runs in it. */
+interface Run {
+  snapshot: Snapshot;
+  deadlineMs: number;
+  pace: Pace;
+  into: Samples;
+}
+
 function once<Key, Value>(made: Map<Key, Value>, key: Key, make: () => Value): Value {
   const value = made.get(key) ?? make();
   made.set(key, value);
@@ -80,16 +91,17 @@ function once<Key, Value>(made: Map<Key, Value>, key: Key, make: () => Value): V
 /**
  * Runs the collectors when asked, never on its own.
  *
- * Collectors are synchronous, so requests that arrive during a pass are seen only after it. They
- * share it: a pass answers every request for the same collectors for as long again as it took, and
- * for 50 ms at least. So however many ask, at most half the time goes into reading - on a machine
- * under memory pressure, where a pass is slow, that is what keeps the exporter from adding to it.
+ * One pass runs at a time, in slices of 20 ms between which everything else has its turn. Requests that arrive during
+ * a pass share it: it answers every request for the same collectors for as long again as it took, and for 50 ms at
+ * least. So however many ask, at most half the time goes into reading - on a machine under memory pressure, where a
+ * pass is slow, that is what keeps the exporter from adding to it.
  */
 export class Scraper {
   readonly #options: ScraperOptions;
   readonly #conditions = new Map<string, Condition>();
   readonly #troubles = new Map<string, string>();
   #last: Pass | undefined;
+  #running: { key: string; pass: Promise<Pass> } | undefined;
 
   constructor(options: ScraperOptions) {
     this.#options = options;
@@ -111,25 +123,40 @@ export class Scraper {
   }
 
   /** Answers with the exposition of a pass that is new or has just been made. */
-  scrape(request: ScrapeRequest, encoding: ScrapeEncoding): Promise<Buffer> {
-    return this.#pass(request).print(encoding);
+  async scrape(request: ScrapeRequest, encoding: ScrapeEncoding): Promise<Buffer> {
+    const pass = await this.#passFor(request);
+    return pass.print(encoding);
   }
 
-  #pass(request: ScrapeRequest): Pass {
+  async #passFor(request: ScrapeRequest): Promise<Pass> {
     const { now } = this.#options;
     const collectors = this.#options.collectors.filter(
       ({ name }) => request.collectors === undefined || request.collectors.includes(name),
     );
     const key = collectors.map(({ name }) => name).join();
-    const startMs = now();
-    if (this.#last?.key === key && startMs < this.#last.sharedUntilMs) {
-      return this.#last;
+    const deadlineMs = now() + (request.budgetMs ?? defaultBudgetMs);
+    for (;;) {
+      if (this.#last?.key === key && now() < this.#last.sharedUntilMs) return this.#last;
+      if (this.#running === undefined) break;
+      const { key: runningKey, pass } = this.#running;
+      if (runningKey === key) return pass;
+      await pass;
     }
+    const pass = this.#runAll(key, collectors, deadlineMs).finally(() => {
+      this.#running = undefined;
+    });
+    this.#running = { key, pass };
+    return pass;
+  }
+
+  async #runAll(key: string, collectors: readonly Collector[], deadlineMs: number): Promise<Pass> {
+    const { now, rest } = this.#options;
+    const startMs = now();
     const pass = new Pass(key);
-    const deadlineMs = startMs + (request.budgetMs ?? defaultBudgetMs);
     const snapshot = this.#options.snapshot(deadlineMs);
+    const pace = new Pace({ now, rest });
     for (const collector of collectors) {
-      this.#run(collector, snapshot, deadlineMs, pass.samples);
+      await this.#run(collector, { snapshot, deadlineMs, pace, into: pass.samples });
     }
     this.#addOwnSamples(pass.samples);
     const endMs = now();
@@ -138,15 +165,17 @@ export class Scraper {
     return pass;
   }
 
-  #run(collector: Collector, snapshot: Snapshot, deadlineMs: number, into: Samples): void {
+  async #run(collector: Collector, { snapshot, deadlineMs, pace, into }: Run): Promise<void> {
     const { now, keepers } = this.#options;
     const labels = { collector: collector.name };
     const startMs = now();
+    const { restedMs } = pace;
     const samples = new Samples();
     if (startMs >= deadlineMs) {
       this.#note(collector.name, "is skipped", "no time left before the scrape timeout");
     } else {
       try {
+        for (const part of collector.reads ?? []) await snapshot.readAhead(part, pace);
         collector.collect({ sink: samples, snapshot });
         snapshot.handTo(keepers);
         into.addAll(samples);
@@ -158,7 +187,11 @@ export class Scraper {
     }
     const works = this.#conditions.get(collector.name) === "works";
     into.add("oom_scrape_collector_success", works ? 1 : 0, labels);
-    into.add("oom_scrape_collector_duration_seconds", (now() - startMs) / 1000, labels);
+    into.add(
+      "oom_scrape_collector_duration_seconds",
+      (now() - startMs - (pace.restedMs - restedMs)) / 1000,
+      labels,
+    );
   }
 
   #addOwnSamples(into: Samples): void {

@@ -1,7 +1,8 @@
 import { accessSync, constants, existsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { Connections } from "../http/connections.ts";
-import { type ListenAddress, ListenError, listen } from "../http/listeners.ts";
+import { ListenError } from "../http/listen-error.ts";
+import { type ListenAddress, listen } from "../http/listeners.ts";
 import type { Meminfo } from "../kernel/meminfo.ts";
 import { parseVmstat } from "../kernel/vmstat.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";

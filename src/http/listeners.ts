@@ -2,6 +2,7 @@ import { createServer } from "node:http";
 import { type AddressInfo, Server as NetServer, type Server } from "node:net";
 import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { type AnyRequest, type AnyResponse, type Connections, keepAliveMs } from "./connections.ts";
+import { ListenError } from "./listen-error.ts";
 
 /** Where to listen; without a host on every interface, IPv6 included where the machine has it. */
 export interface ListenAddress {
@@ -12,11 +13,6 @@ export interface ListenAddress {
 /** A socket that is listened on already, as systemd hands it over. */
 export interface ListenDescriptor {
   fd: number;
-}
-
-/** An address that cannot be listened on; the message is one line for the user. */
-export class ListenError extends Error {
-  override readonly name = "ListenError";
 }
 
 export interface Listeners {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { finished, type Steps } from "../collections/steps.ts";
 import {
   CgroupDirectory,
   directoriesIn,
@@ -75,6 +76,8 @@ interface Visit {
 
 /** Filters may leave out most of what is walked, but a walk must end. */
 const walkedPerRead = 10;
+/** Of some 50 µs each. */
+const cgroupsPerStep = 64;
 
 /** v1 counts a cgroup that was removed until its last page is gone: a new one may hide behind it for this long. */
 const passesPerWalkV1 = 4;
@@ -108,27 +111,36 @@ export class CgroupTree {
    * @param host spares reading what cannot have changed
    */
   read(outOfTime: () => boolean = () => false, host: HostFacts = {}): CgroupReadings {
+    return finished(this.readInSteps(outOfTime, host));
+  }
+
+  /** As `read`. Between two steps others may look at the cgroups, or read them all. */
+  *readInSteps(outOfTime: () => boolean, host: HostFacts): Steps<CgroupReadings> {
     const size = this.#size;
     this.#size = this.#countCgroups();
     const isDue = this.hierarchy.version === "v1" && ++this.#passes % passesPerWalkV1 === 0;
     const isKnown = this.#size !== undefined && this.#size === size && !isDue;
     // Where one has gone though there are as many as before, another has come: anywhere.
-    const known = isKnown ? this.#pass(true, outOfTime, host) : undefined;
-    return known ?? this.#pass(false, outOfTime, host);
+    const known = isKnown ? yield* this.#pass(true, outOfTime, host) : undefined;
+    return known ?? ((yield* this.#pass(false, outOfTime, host)) as CgroupReadings);
   }
 
   /**
    * @param isKnown no cgroup has come or gone since the last pass, as far as their number tells
-   * @returns `undefined` where that proves wrong
+   * @returns `undefined` where that proves wrong, and only then
    */
-  #pass(isKnown: true, outOfTime: () => boolean, host: HostFacts): CgroupReadings | undefined;
-  #pass(isKnown: false, outOfTime: () => boolean, host: HostFacts): CgroupReadings;
-  #pass(isKnown: boolean, outOfTime: () => boolean, host: HostFacts): CgroupReadings | undefined {
+  *#pass(
+    isKnown: boolean,
+    outOfTime: () => boolean,
+    host: HostFacts,
+  ): Steps<CgroupReadings | undefined> {
     const pass: CgroupReadings = { readings: [], filtered: 0, beyondLimit: 0, unreadable: 0 };
     const queue: Visit[] = [{ directory: this.#root, above: { bytes: Number.POSITIVE_INFINITY } }];
     for (let next = 0; next < queue.length; next++) {
       const full = pass.readings.length >= this.#options.max || next > this.#walkedAtMost;
-      if (full || (next % 64 === 63 && outOfTime())) {
+      const isStep = next % cgroupsPerStep === cgroupsPerStep - 1;
+      if (isStep) yield;
+      if (full || (isStep && outOfTime())) {
         pass.beyondLimit = queue.length - next;
         break;
       }

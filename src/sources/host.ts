@@ -1,4 +1,5 @@
-import { CgroupTree, findMemoryHierarchy } from "./cgroup-tree.ts";
+import { finished, type Steps } from "../collections/steps.ts";
+import { type CgroupReadings, CgroupTree, findMemoryHierarchy } from "./cgroup-tree.ts";
 import { DescriptorBudget, HostFiles, type HostRoots } from "./host-files.ts";
 import { type HostView, readHostView } from "./host-view.ts";
 import { kernelKills } from "./kernel-kills.ts";
@@ -103,19 +104,28 @@ export class Host {
 
   /** @param deadlineMs monotonic milliseconds; cgroups that are not read by then are left out */
   snapshot(deadlineMs = Number.POSITIVE_INFINITY): Snapshot {
-    const { files, table, tree } = this;
-    return new Snapshot({
+    const { files, table } = this;
+    const steps = {
+      cgroups: () => this.#readCgroups(deadlineMs),
+      processes: () => table.readInSteps(this.#leaders),
+    };
+    const readers = {
       meminfo: () => {
         const meminfo = readMeminfo(files);
         this.#hasNoSwap = meminfo.swapTotalBytes === 0 && !this.view.isContainer;
         return meminfo;
       },
-      cgroups: () =>
-        tree?.read(() => this.#now() > deadlineMs, {
-          hasNoKills: this.#hasNoKills(),
-          hasNoSwap: this.#hasNoSwap,
-        }),
-      processes: () => table.read(this.#leaders),
+      cgroups: () => finished(steps.cgroups()),
+      processes: () => finished(steps.processes()),
+    };
+    return new Snapshot(readers, steps);
+  }
+
+  *#readCgroups(deadlineMs: number): Steps<CgroupReadings | undefined> {
+    if (this.tree === undefined) return undefined;
+    return yield* this.tree.readInSteps(() => this.#now() > deadlineMs, {
+      hasNoKills: this.#hasNoKills(),
+      hasNoSwap: this.#hasNoSwap,
     });
   }
 

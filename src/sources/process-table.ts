@@ -1,5 +1,6 @@
 import { readdirSync, readlinkSync, statSync } from "node:fs";
 import { BoundedMap } from "../collections/bounded-map.ts";
+import { finished, type Steps } from "../collections/steps.ts";
 import { isUnkillable } from "../kernel/badness.ts";
 import { decimalAt, signedDecimalAt } from "../kernel/flat-keyed.ts";
 import { fromHierarchyRoot, isOutsideNamespace, memoryCgroupOf } from "../kernel/process-cgroup.ts";
@@ -60,6 +61,8 @@ export interface ProcessTableOptions {
 /** A new process is read whole in its first passes: it may yet exec, or be moved to its own cgroup. */
 const youngPasses = 3;
 const youngMs = 1000;
+/** Of some 10 µs each. */
+const entriesPerStep = 128;
 /** So many beyond the leaders have their memory read too: sizes among equal scores move unseen. */
 const runnersUp = 32;
 /** In each pass this share of all processes is read whole, in turn; at least, and at most, so many. */
@@ -109,8 +112,15 @@ export class ProcessTable {
    * @throws {FileUnavailable} where procfs itself cannot be listed
    */
   read(leaders: number): ProcessReadings {
+    return finished(this.readInSteps(leaders));
+  }
+
+  /** As `read`. Between two steps others may look at new processes, or read them all. */
+  *readInSteps(leaders: number): Steps<ProcessReadings> {
     this.#listNew();
+    let count = 0;
     for (const entry of this.#entries.values()) {
+      if (++count % entriesPerStep === 0) yield;
       if (entry.isIdle) continue;
       try {
         this.#readScore(entry);

@@ -1,3 +1,4 @@
+import type { Pace, Steps } from "../collections/steps.ts";
 import type { Meminfo } from "../kernel/meminfo.ts";
 import type { CgroupReadings } from "./cgroup-tree.ts";
 import { FileUnavailable } from "./host-files.ts";
@@ -12,6 +13,14 @@ export interface SnapshotReaders {
   /** @throws {FileUnavailable} where procfs cannot be listed */
   processes(): ProcessReadings;
 }
+
+/** The parts that take long on a large host, and how they are read a little at a time. */
+export interface SnapshotSteps {
+  cgroups(): Steps<CgroupReadings | undefined>;
+  processes(): Steps<ProcessReadings>;
+}
+
+export type LongPart = keyof SnapshotSteps;
 
 /** The memory that processes are measured against; 0 where /proc/meminfo cannot be read. */
 export interface HostTotals {
@@ -38,10 +47,15 @@ export class Snapshot {
   readonly #cgroups: Part<CgroupReadings | undefined>;
   readonly #processes: Part<ProcessReadings>;
 
-  constructor({ meminfo, cgroups, processes }: SnapshotReaders) {
+  constructor({ meminfo, cgroups, processes }: SnapshotReaders, steps?: SnapshotSteps) {
     this.#meminfo = new Part(meminfo);
-    this.#cgroups = new Part(cgroups);
-    this.#processes = new Part(processes);
+    this.#cgroups = new Part(cgroups, steps?.cgroups);
+    this.#processes = new Part(processes, steps?.processes);
+  }
+
+  /** Reads a part ahead of those who ask for it, so that nothing else is held up by it. */
+  async readAhead(part: LongPart, pace: Pace): Promise<void> {
+    await (part === "cgroups" ? this.#cgroups : this.#processes).readAhead(pace);
   }
 
   /** @throws {FileUnavailable} where /proc/meminfo cannot be read */
@@ -84,11 +98,22 @@ export class Snapshot {
 
 class Part<Reading> {
   readonly #read: () => Reading;
+  readonly #steps: (() => Steps<Reading>) | undefined;
   #outcome: { reading: Reading } | { error: unknown } | undefined;
   #isKept = false;
 
-  constructor(read: () => Reading) {
+  constructor(read: () => Reading, steps?: () => Steps<Reading>) {
     this.#read = read;
+    this.#steps = steps;
+  }
+
+  async readAhead(pace: Pace): Promise<void> {
+    if (this.#outcome !== undefined || this.#steps === undefined) return;
+    try {
+      this.#outcome = { reading: await pace.finished(this.#steps()) };
+    } catch (error) {
+      this.#outcome = { error };
+    }
   }
 
   get reading(): Reading {

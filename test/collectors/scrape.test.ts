@@ -43,6 +43,7 @@ function scraperWith(options: Partial<ScraperOptions>): Scraper {
     keepers: [],
     addOwnSamples: (samples) => samples.add("process_open_fds", 7, {}),
     now: () => clockMs,
+    rest: async () => {},
     log: { debug: say("debug"), info: say("info"), warn: say("warn"), error: say("error") },
     ...options,
   });
@@ -73,6 +74,35 @@ describe("a scrape", () => {
       'oom_scrape_collector_duration_seconds{collector="log"} 0.25',
       "process_open_fds 7",
     ]);
+  });
+
+  it("of a large host lets others have their turn, which is no time of the collector's", async () => {
+    const cgroups = { readings: [], filtered: 0, beyondLimit: 0, unreadable: 0 };
+    const steps = {
+      *cgroups() {
+        for (let step = 0; step < 5; step++) {
+          clockMs += 10;
+          yield;
+        }
+        return cgroups;
+      },
+      processes: () => {
+        throw new Error("nobody asks for them");
+      },
+    };
+    let rests = 0;
+    const scraper = scraperWith({
+      collectors: [{ ...collector("cgroups", () => {}), reads: ["cgroups"] }],
+      snapshot: () => snapshotOf({}, steps),
+      rest: async () => {
+        rests++;
+        clockMs += 1000;
+      },
+    });
+    expect(await scrape(scraper)).toContain(
+      'oom_scrape_collector_duration_seconds{collector="cgroups"} 0.05',
+    );
+    expect(rests).toBe(2);
   });
 
   it("drops what a failing collector has added and harms no other", async () => {
@@ -184,12 +214,11 @@ describe("a scrape", () => {
 });
 
 describe("the pass", () => {
-  it("is shared by scrapes that come while it is being printed and shortly after", async () => {
+  it("is shared by scrapes that come during it and shortly after", async () => {
     const scraper = scraperOf(host);
-    const both = [scraper.scrape({}, plain), scraper.scrape({}, plain)];
+    await Promise.all([scraper.scrape({}, plain), scraper.scrape({}, plain)]);
     clockMs += 49;
-    both.push(scraper.scrape({}, { format: "openmetrics", gzip: true }));
-    await Promise.all(both);
+    await scraper.scrape({}, { format: "openmetrics", gzip: true });
     expect(runs).toEqual(["host"]);
     clockMs += 1;
     await scraper.scrape({}, plain);
@@ -208,6 +237,15 @@ describe("the pass", () => {
     clockMs += 1;
     await scraper.scrape({}, plain);
     expect(runs).toHaveLength(2);
+  });
+
+  it("runs alone: one of other collectors begins when it has ended", async () => {
+    const scraper = scraperOf(
+      host,
+      collector("log", () => {}),
+    );
+    await Promise.all([scraper.scrape({}, plain), scraper.scrape({ collectors: ["log"] }, plain)]);
+    expect(runs).toEqual(["host", "log", "log"]);
   });
 
   it("is not shared by scrapes of other collectors", async () => {

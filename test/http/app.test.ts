@@ -51,6 +51,7 @@ async function serve(overrides: Partial<AppOptions> = {}) {
     addOwnSamples: (samples) => samples.add("process_open_fds", 7, {}),
     // Steps so far with every collector that no request shares the pass of the one before.
     now: () => passes.length * 1000,
+    rest: async () => {},
     log: { debug() {}, info() {}, warn() {}, error() {} },
   });
   app = buildApp({

@@ -4,9 +4,9 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { Connections } from "../../src/http/connections.ts";
+import { ListenError } from "../../src/http/listen-error.ts";
 import {
   type ListenAddress,
-  ListenError,
   type Listeners,
   listen as listenWith,
   parseListenAddress,

@@ -1,6 +1,6 @@
 import { Host, type HostOptions } from "../../src/sources/host.ts";
 import type { HostRoots } from "../../src/sources/host-files.ts";
-import { Snapshot, type SnapshotReaders } from "../../src/sources/snapshot.ts";
+import { Snapshot, type SnapshotReaders, type SnapshotSteps } from "../../src/sources/snapshot.ts";
 
 /** A host opened as the exporter does, on which time stands still unless a clock is given. */
 export function openHost(roots: HostRoots, options: Partial<HostOptions> = {}): Host {
@@ -8,14 +8,15 @@ export function openHost(roots: HostRoots, options: Partial<HostOptions> = {}): 
 }
 
 /** A snapshot of which a test gives some parts itself; to read any other fails. */
-export function snapshotOf(parts: Partial<SnapshotReaders> = {}): Snapshot {
+export function snapshotOf(parts: Partial<SnapshotReaders> = {}, steps?: SnapshotSteps): Snapshot {
   const unread = (part: string) => () => {
     throw new Error(`${part}: the test has none`);
   };
-  return new Snapshot({
+  const readers = {
     meminfo: unread("meminfo"),
     cgroups: unread("cgroups"),
     processes: unread("processes"),
     ...parts,
-  });
+  };
+  return new Snapshot(readers, steps);
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { Pace } from "../../src/collections/steps.ts";
 import { FileUnavailable } from "../../src/sources/host-files.ts";
 import { openHost, snapshotOf } from "../setup/opened-host.ts";
 import { addProcess } from "../setup/process-files.ts";
@@ -37,6 +38,24 @@ describe("a snapshot", () => {
     const snapshot = snapshotOf({ cgroups: () => undefined });
     expect(snapshot.cgroups).toBeUndefined();
     expect(() => snapshot.processes).toThrow("processes: the test has none");
+  });
+
+  it("can be read ahead, a little at a time, and is the same then", async () => {
+    const tree = smallHost();
+    const host = openHost(tree.roots, { keepsDescriptors: true });
+    const pace = new Pace({ now: () => 0, rest: async () => {} });
+    const snapshot = host.snapshot();
+    await snapshot.readAhead("cgroups", pace);
+    await snapshot.readAhead("processes", pace);
+    tree.write("sys/fs/cgroup/a", { "memory.current": 2000 });
+    expect(snapshot.cgroups?.readings).toMatchObject([{ path: "/a", currentBytes: 1000 }]);
+    expect(snapshot.processes.processes).toMatchObject([{ pid: 10 }]);
+    host.close();
+
+    tree.remove("proc");
+    const blind = host.snapshot();
+    await blind.readAhead("processes", pace);
+    expect(() => blind.processes).toThrow("ENOENT");
   });
 
   it("fails in the same way for all that ask, without a second attempt", () => {
