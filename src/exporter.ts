@@ -19,8 +19,12 @@ import {
   type RequestHandler,
   timeouts,
 } from "./http/listeners.ts";
+import { allKills } from "./killers/linked-kills.ts";
+import { UserspaceCounting } from "./killers/userspace-counting.ts";
+import type { SavedUserspaceLedger } from "./killers/userspace-ledger.ts";
 import { KillCounting } from "./kills/kill-counting.ts";
 import type { SavedLedger } from "./kills/kill-ledger.ts";
+import { DaemonLogs } from "./log-sources/daemon-logs.ts";
 import { KernelLog } from "./log-sources/kernel-log.ts";
 import type { KmsgReader } from "./log-sources/kmsg-device.ts";
 import type { Logger } from "./logger.ts";
@@ -42,6 +46,8 @@ export interface ExporterOptions {
   flags: ServeFlags;
   /** Where counts and positions are kept; absent where they cannot be. */
   state?: OpenedState;
+  /** The same for the kills of programs outside the kernel. */
+  userspaceState?: OpenedState;
   kmsg: { path: string; open: () => KmsgReader };
   hostName: string;
   /** Descriptors of the sockets that systemd handed over. */
@@ -70,6 +76,8 @@ export class Exporter {
   readonly #lag = new LoopLag(beatMs);
   readonly #kernelLog: KernelLog;
   readonly #counting: KillCounting;
+  readonly #daemonLogs: DaemonLogs;
+  readonly #userspace: UserspaceCounting;
   readonly #scraper: Scraper;
   readonly #status: HostStatus;
   readonly #connections: Connections;
@@ -79,7 +87,8 @@ export class Exporter {
   #beats = 0;
 
   constructor(options: ExporterOptions) {
-    const { flags, state, own, log, nowMs, monotonicMs, printkClockMs, kmsg } = options;
+    const { flags, state, userspaceState, own, log, nowMs, monotonicMs, printkClockMs, kmsg } =
+      options;
     const host = new Host({
       roots: {
         procfs: flags["path.procfs"],
@@ -135,6 +144,29 @@ export class Exporter {
       printkMs: printkClockMs,
       logger: log,
     });
+    const daemonLogs = new DaemonLogs({
+      mode: flags.collectors.includes("kills") ? flags["daemon-log.source"] : "none",
+      files,
+      rootfs: flags["path.rootfs"],
+      clock: { nowMs, zone: hostTimeZone(flags["path.rootfs"]) },
+      monotonicMs,
+      boot,
+      bootTimeMs: () => bootTimeMs(files, nowMs()),
+      log,
+    });
+    const userspace = new UserspaceCounting({
+      log: daemonLogs,
+      lookup: {
+        lookUp: (pid) => table.lookUp(pid),
+        remembered: (pid) => table.remembered(pid),
+        programOf: (process) => programs?.programOf(process) ?? "",
+      },
+      store: userspaceState?.directory,
+      saved: userspaceState?.saved as SavedUserspaceLedger | undefined,
+      ownerOf: (cgroup) => owners.ownerOf(cgroup ?? ""),
+      nowMs,
+      logger: log,
+    });
     const newProcesses = new NewProcesses({ table, now: monotonicMs });
     const announcesKills = flags.collectors.includes("kills") && tree?.hierarchy.version === "v2";
     const killNotices = announcesKills
@@ -162,8 +194,8 @@ export class Exporter {
         top: flags["collector.processes.top"],
         looksAtCgroups: flags.collectors.includes("cgroups"),
       }),
-      new KillsCollector({ counting, state: state?.directory }),
-      new LogCollector(kernelLog),
+      new KillsCollector({ counting, userspace, state: state?.directory }),
+      new LogCollector(kernelLog, daemonLogs),
     ];
     const scraper = new Scraper({
       collectors: collectors.filter(({ name }) => flags.collectors.includes(name)),
@@ -204,6 +236,8 @@ export class Exporter {
     this.#killNotices = killNotices;
     this.#kernelLog = kernelLog;
     this.#counting = counting;
+    this.#daemonLogs = daemonLogs;
+    this.#userspace = userspace;
     this.#scraper = scraper;
     this.#status = status;
   }
@@ -215,6 +249,7 @@ export class Exporter {
   async start(): Promise<string> {
     const { flags, hostName, log, nowMs } = this.#options;
     const [scraper, counting, status] = [this.#scraper, this.#counting, this.#status];
+    const userspace = this.#userspace;
     const access = await this.#webAccess();
     const addresses = this.#addresses();
     const app = buildApp({
@@ -234,7 +269,7 @@ export class Exporter {
       ),
       ui: flags["web.ui"],
       isReady: () => counting.hasCaughtUp && scraper.hasRun,
-      kills: () => counting.kills(),
+      kills: () => allKills(counting.kills(), userspace.kills()),
       victims: (query) => status.victims(query),
       status: () => status.status(),
       statusView: () => status.view(),
@@ -260,6 +295,7 @@ export class Exporter {
     const first = { collectors: ["cgroups", "processes"] as const };
     await scraper.scrape(first, { format: "text", gzip: false });
     counting.start();
+    userspace.start();
     this.#killNotices?.start();
     this.#timer = setInterval(() => this.#beat(), beatMs);
     // A file's reader finds out in its first turn that it may not read it.
@@ -272,7 +308,9 @@ export class Exporter {
     clearInterval(this.#timer);
     await this.#listeners?.close();
     this.#counting.stop();
+    this.#userspace.stop();
     this.#options.state?.directory.close();
+    this.#options.userspaceState?.directory.close();
     this.#killNotices?.close();
     await this.#host.programs?.close();
     this.#host.close();
@@ -314,9 +352,11 @@ export class Exporter {
     this.#newProcesses.look();
     this.#killNotices?.beat();
     this.#kernelLog.beat();
+    this.#daemonLogs.beat();
     if (++this.#beats % beatsPerTick !== 0) return;
     this.#connections.look();
     this.#counting.tick();
+    this.#userspace.tick();
     this.#status.look();
   }
 

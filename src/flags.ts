@@ -112,6 +112,12 @@ export const serveFlags = {
     shownDefault: "/var/log/kern.log under --path.rootfs",
     help: "Kernel log file to follow; need not exist yet. Implies --kernel-log.source=file.",
   },
+  "daemon-log.source": {
+    type: "choice",
+    choices: ["auto", "file", "journal", "none"],
+    default: "auto",
+    help: "Where to read kills by systemd-oomd, earlyoom and nohang from; auto uses syslog, messages or daemon.log, else the journal. file and journal also follow the kubelet.",
+  },
   "state.directory": {
     type: "string",
     placeholder: "DIR",

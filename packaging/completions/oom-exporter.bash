@@ -15,12 +15,13 @@ _oom_exporter() {
     --web.config.file|--kernel-log.file) COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames; return ;;
     --path.procfs|--path.sysfs|--path.rootfs|--state.directory) COMPREPLY=($(compgen -d -- "$cur")); compopt -o filenames; return ;;
     --kernel-log.source) COMPREPLY=($(compgen -W "auto file kmsg none" -- "$cur")); return ;;
+    --daemon-log.source) COMPREPLY=($(compgen -W "auto file journal none" -- "$cur")); return ;;
     --log.level) COMPREPLY=($(compgen -W "debug info warn error" -- "$cur")); return ;;
     --log.format) COMPREPLY=($(compgen -W "logfmt json" -- "$cur")); return ;;
     --web.listen-address|--web.telemetry-path|--web.max-requests|--web.external-url|--collector.cgroups.include|--collector.cgroups.exclude|--collector.cgroups.max|--collector.processes.top|--check.wait|--since|--cgroup|--top) return ;;
   esac
   case $command in
-    serve) flags="--web.listen-address= --web.telemetry-path= --web.config.file= --web.systemd-socket --web.max-requests= --web.external-url= --web.ui --no-web.ui --path.procfs= --path.sysfs= --path.rootfs= --kernel-log.source= --kernel-log.file= --state.directory= --collector.host --no-collector.host --collector.cgroups --no-collector.cgroups --collector.processes --no-collector.processes --collector.kills --no-collector.kills --collector.log --no-collector.log --collector.cgroups.include= --collector.cgroups.exclude= --collector.cgroups.max= --collector.processes.top= --collector.processes.program --no-collector.processes.program --log.level= --log.format= --check --check.wait= --version --help" ;;
+    serve) flags="--web.listen-address= --web.telemetry-path= --web.config.file= --web.systemd-socket --web.max-requests= --web.external-url= --web.ui --no-web.ui --path.procfs= --path.sysfs= --path.rootfs= --kernel-log.source= --kernel-log.file= --daemon-log.source= --state.directory= --collector.host --no-collector.host --collector.cgroups --no-collector.cgroups --collector.processes --no-collector.processes --collector.kills --no-collector.kills --collector.log --no-collector.log --collector.cgroups.include= --collector.cgroups.exclude= --collector.cgroups.max= --collector.processes.top= --collector.processes.program --no-collector.processes.program --log.level= --log.format= --check --check.wait= --version --help" ;;
     explain) flags="--json --since= --help" ;;
     victims) flags="--json --cgroup= --top= --collector.processes.program --no-collector.processes.program --path.procfs= --path.sysfs= --path.rootfs= --help" ;;
     doctor) flags="--json --web.listen-address= --path.procfs= --path.sysfs= --path.rootfs= --kernel-log.source= --kernel-log.file= --state.directory= --help" ;;

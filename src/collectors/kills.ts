@@ -1,8 +1,11 @@
+import type { UserspaceCounting } from "../killers/userspace-counting.ts";
 import type { KillCounting } from "../kills/kill-counting.ts";
 import type { Collector, CollectorPass } from "./collector.ts";
 
 export interface KillsCollectorOptions {
   counting: Pick<KillCounting, "counts" | "recent" | "lastKills" | "unaccounted" | "noVictims">;
+  /** The kills of programs outside the kernel. */
+  userspace: Pick<UserspaceCounting, "counts" | "recent">;
   /** How the counts are kept; absent where they are not. */
   state?: {
     readonly isSaving: boolean;
@@ -21,7 +24,7 @@ export class KillsCollector implements Collector {
   }
 
   collect({ sink }: CollectorPass): void {
-    const { counting, state } = this.#options;
+    const { counting, userspace, state } = this.#options;
     const counts = counting.counts();
     for (const [constraint, kills] of counts?.kills ?? []) {
       sink.add("oom_kills_total", kills, { constraint });
@@ -43,6 +46,12 @@ export class KillsCollector implements Collector {
     const { unaccounted, noVictims } = counting;
     if (unaccounted !== undefined) sink.add("oom_kills_unaccounted", unaccounted, {});
     sink.add("oom_no_victim_total", noVictims, {});
+    for (const [killer, kills] of userspace.counts() ?? []) {
+      sink.add("oom_userspace_kills_total", kills, { killer });
+    }
+    for (const { timestampMs, labels } of userspace.recent()) {
+      sink.add("oom_userspace_kill_timestamp_seconds", timestampMs / 1000, { ...labels });
+    }
     sink.add("oom_state_persistent", state?.isSaving === true ? 1 : 0, {});
     sink.add("oom_state_save_failures_total", state?.saveFailures ?? 0, {});
     sink.add("oom_state_damaged_total", state?.damagedFiles ?? 0, {});

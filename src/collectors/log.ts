@@ -1,3 +1,4 @@
+import type { DaemonLog } from "../killers/daemon-log.ts";
 import type { LogSourceState, LogTally } from "../log-sources/log-source.ts";
 import type { Collector, CollectorPass } from "./collector.ts";
 
@@ -11,15 +12,20 @@ export interface LogCollectorOptions {
 export class LogCollector implements Collector {
   readonly name = "log";
   readonly #options: LogCollectorOptions;
+  readonly #daemonLog: Pick<DaemonLog, "states">;
 
-  constructor(options: LogCollectorOptions) {
+  constructor(options: LogCollectorOptions, daemonLog: Pick<DaemonLog, "states">) {
     this.#options = options;
+    this.#daemonLog = daemonLog;
   }
 
   collect({ sink }: CollectorPass): void {
     for (const { name, path, up } of this.#options.states) {
       sink.add("oom_log_source_up", up ? 1 : 0, { source: name });
       sink.add("oom_log_source_info", 1, { source: name, path });
+    }
+    for (const { name, up } of this.#daemonLog.states) {
+      sink.add("oom_daemon_log_up", up ? 1 : 0, { source: name });
     }
     const { tally } = this.#options;
     sink.add("oom_log_lines_total", tally.lines, {});

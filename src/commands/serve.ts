@@ -1,6 +1,7 @@
 /** `oom-exporter [serve] [FLAGS]`: the exporter. */
 import { accessSync, constants } from "node:fs";
 import { hostname } from "node:os";
+import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import { Exporter } from "../exporter.ts";
@@ -56,9 +57,12 @@ export async function serve(argv: string[]): Promise<number | undefined> {
     write: (line) => errors.write(line),
   });
   const scoreAdj = protectOwnProcess(ownProcfs());
+  const state = openState(flags["state.directory"], log);
   const exporter = new Exporter({
     flags,
-    state: openState(flags["state.directory"], log),
+    state,
+    // A state of its own: kills of daemons are saved when their lines are read, not when the kernel kills.
+    userspaceState: state && openState(join(state.directory.path, "killers"), log),
     kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
     hostName: hostname(),
     inheritedSockets: inheritedSockets(),

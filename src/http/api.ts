@@ -1,4 +1,4 @@
-import type { Kill } from "../kills/kill.ts";
+import type { AnyKill } from "../killers/linked-kills.ts";
 import { parseSince, sinceForms } from "../text/times.ts";
 
 /** A request that cannot be answered as it stands; the message is one line for the client. */
@@ -9,8 +9,8 @@ export class BadRequest extends Error {
 /** A parsed query string: a parameter given more than once is an array. */
 export type Query = Readonly<Record<string, string | string[] | undefined>>;
 
-export interface KillsAnswer {
-  kills: Kill[];
+export interface KillsAnswer<Shown extends AnyKill> {
+  kills: Shown[];
   /** Where the next older kills are, `null` at the end. */
   next: string | null;
 }
@@ -28,12 +28,12 @@ const maxLimit = 1000;
  * @param path what `next` begins with.
  * @throws {BadRequest} where a parameter cannot be understood.
  */
-export function listKills(
-  kills: readonly Kill[],
+export function listKills<Shown extends AnyKill>(
+  kills: readonly Shown[],
   query: Query,
   path: string,
   nowMs: number,
-): KillsAnswer {
+): KillsAnswer<Shown> {
   const sinceText = single(query, "since");
   const sinceMs = sinceText === undefined ? undefined : sinceOf(sinceText, nowMs);
   const limit = wholeNumber(query, "limit", defaultLimit, maxLimit);

@@ -1,16 +1,16 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { ScrapeEncoding, ScrapeRequest } from "../collectors/scrape.ts";
-import type { Kill } from "../kills/kill.ts";
+import type { AnyKill } from "../killers/linked-kills.ts";
 import { type CollectorName, collectorNames } from "../metrics/catalog.ts";
 import { contentTypes, type ExpositionFormat } from "../metrics/exposition.ts";
 import type { StatusView } from "../status/status-view.ts";
 import { jsonText } from "../text/json-text.ts";
 import { BadRequest, listKills, type Query, single, wholeNumber } from "./api.ts";
 import { isAcceptedHost } from "./host-name.ts";
-import { killPage } from "./kill-page.ts";
 import { contentSecurityPolicy } from "./pages.ts";
 import { statusPage } from "./status-page.ts";
 import { UnsentAnswers } from "./unsent-answers.ts";
+import { pageOfKill } from "./userspace-kill-page.ts";
 
 /** All that is served, handed in: the app itself reads nothing and keeps nothing. */
 export interface AppOptions {
@@ -34,8 +34,8 @@ export interface AppOptions {
   ui?: boolean;
   /** True once the first pass has been made. */
   isReady(): boolean;
-  /** Every kill that is known, newest first. */
-  kills(): readonly Kill[];
+  /** Every kill that is known, whoever killed, newest first. */
+  kills(): readonly AnyKill[];
   /** Body of `/api/v1/victims`; nothing where there is no such cgroup. */
   victims(query: { cgroup: string | undefined; top: number }): object | undefined;
   /** Body of `/api/v1/status`. */
@@ -163,10 +163,10 @@ export function buildApp(options: AppOptions): FastifyInstance {
   if (options.ui ?? true) {
     app.get<{ Params: { incident: string } }>("/kills/:incident", async (request, reply) => {
       const { incident } = request.params;
-      const kill = options.kills().find((candidate) => candidate.incident === incident);
-      return kill === undefined
+      const page = pageOfKill(incident, options.kills(), site, options.now());
+      return page === undefined
         ? sendLine(reply, 404, "no kill with this incident is known")
-        : sendPage(reply, killPage(kill, site, options.now()).text);
+        : sendPage(reply, page.text);
     });
     if (telemetryPath !== "/") {
       app.get("/", async (_request, reply) =>

@@ -40,8 +40,11 @@ const scopes: Record<Constraint, string> = {
   unknown: "The log does not say what ran out.",
 };
 
-/** `/kills/:incident`: what happened, why this process, what was using the memory, what to do. */
-export function killPage(kill: Kill, site: Site, nowMs: number): Html {
+/**
+ * The page of a kernel's kill: what happened, why this process, what was using the memory, what to do.
+ * `also`: a card about another killer that had taken the same process.
+ */
+export function killPage(kill: Kill, site: Site, nowMs: number, also?: Html): Html {
   const name = processName(kill);
   const where = workloadName(kill.owner, kill.cgroup);
   const when = killTimeMs(kill);
@@ -51,15 +54,20 @@ export function killPage(kill: Kill, site: Site, nowMs: number): Html {
 <p class="detail">${kill.summary}</p>
 <p>${when === undefined ? "The log does not say when." : html`${time(when, nowMs)}, at ${utc(when)}`}</p>
 </section>
-${
-  kill.advice.length > 0 &&
-  card("What to do", html`<ul class="advice">${kill.advice.map(adviceItem)}</ul>`)
-}
+${also}
+${adviceCard(kill.advice)}
 ${card("Why this process", html`<div class="prose">${reasons(kill).map((line) => html`<p>${line}</p>`)}</div>`)}
 ${tasksCard(kill)}
 ${numbersCard(kill)}
 ${card("Details", factTable(origin(kill)))}`;
   return layout({ title: `${name} was killed`, tone: "alarm", body }, site);
+}
+
+/** Nothing where there is no advice. */
+export function adviceCard(advice: readonly string[]): Html | false {
+  return (
+    advice.length > 0 && card("What to do", html`<ul class="advice">${advice.map(adviceItem)}</ul>`)
+  );
 }
 
 /** A command stands on a line of its own, to be copied whole. */
@@ -68,7 +76,7 @@ function adviceItem(line: string): Html {
   return html`<li>${linked(text)}${command !== undefined && html`<pre><code>${command}</code></pre>`}</li>`;
 }
 
-function card(title: string, body: Html, aside?: string): Html {
+export function card(title: string, body: Html, aside?: string): Html {
   const id = title.toLowerCase().replaceAll(" ", "-");
   return html`<section class="card" aria-labelledby="${id}"><h2 id="${id}">${title}${aside !== undefined && html` <small>${aside}</small>`}</h2>${body}</section>`;
 }
@@ -207,7 +215,7 @@ function origin(kill: Kill): Fact[] {
 }
 
 /** What the log does not say is left out. */
-function factTable(facts: readonly Fact[]): Html {
+export function factTable(facts: readonly Fact[]): Html {
   const known = facts.filter(([, value]) => value !== null);
   return html`<table class="facts"><tbody>${known.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}</tbody></table>`;
 }

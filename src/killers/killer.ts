@@ -55,14 +55,30 @@ export function killerOfName(identifier: string): UserspaceKiller | undefined {
 export interface DaemonNames {
   identifiers: readonly string[];
   units: readonly string[];
+  /** Where its executable lies, below the root file system. */
+  executables: readonly string[];
 }
 
 export const daemonNames: Record<FollowedKiller, DaemonNames> = {
-  "systemd-oomd": { identifiers: ["systemd-oomd"], units: ["systemd-oomd.service"] },
-  earlyoom: { identifiers: ["earlyoom"], units: ["earlyoom.service"] },
+  "systemd-oomd": {
+    identifiers: ["systemd-oomd"],
+    units: ["systemd-oomd.service"],
+    executables: ["usr/lib/systemd/systemd-oomd", "lib/systemd/systemd-oomd"],
+  },
+  earlyoom: {
+    identifiers: ["earlyoom"],
+    units: ["earlyoom.service"],
+    executables: ["usr/bin/earlyoom", "usr/sbin/earlyoom", "usr/local/bin/earlyoom"],
+  },
   nohang: {
     identifiers: ["nohang", "nohang-desktop"],
     units: ["nohang.service", "nohang-desktop.service"],
+    executables: [
+      "usr/sbin/nohang",
+      "usr/bin/nohang",
+      "usr/local/sbin/nohang",
+      "usr/local/bin/nohang",
+    ],
   },
   kubelet: {
     identifiers: ["kubelet", "k3s", "rke2", "k0s", "microk8s.daemon-kubelite"],
@@ -75,6 +91,12 @@ export const daemonNames: Record<FollowedKiller, DaemonNames> = {
       "k0scontroller.service",
       "k0sworker.service",
       "snap.microk8s.daemon-kubelite.service",
+    ],
+    executables: [
+      "usr/bin/kubelet",
+      "usr/local/bin/kubelet",
+      "usr/local/bin/k3s",
+      "var/lib/kubelet",
     ],
   },
 };

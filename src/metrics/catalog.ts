@@ -403,6 +403,23 @@ export const catalog = {
     labels: [],
     help: "Times the kernel found no process to kill, from its log lines 'no killable processes', since this process started. One limit can raise it hundreds of times.",
   },
+  oom_userspace_kills_total: {
+    type: "counter",
+    collector: "kills",
+    labels: ["killer"],
+    values: { killer: ["systemd-oomd", "earlyoom", "nohang", "kubelet"] },
+    help: "Kills for memory by programs outside the kernel, from their logs (--daemon-log.source); absent for a killer that is not on this host or whose log cannot be read.",
+  },
+  oom_userspace_kill_timestamp_seconds: {
+    type: "gauge",
+    collector: "kills",
+    labels: ["incident", "killer", "pid", "comm", "program", "reason", ...ownerLabels],
+    values: {
+      killer: ["systemd-oomd", "earlyoom", "nohang", "kubelet", "talos", "lmkd"],
+      reason: ["memory_pressure", "swap", "memory_available", "eviction", "other"],
+    },
+    help: "When a program outside the kernel killed a process, cgroup or pod for memory, Unix time from its log; one series per kill of the last hour, at most 100. pid and comm are empty where a whole cgroup or pod was taken.",
+  },
   oom_state_persistent: {
     type: "gauge",
     collector: "kills",
@@ -435,6 +452,13 @@ export const catalog = {
     labels: ["source", "path"],
     values: { source: ["file", "kmsg"] },
     help: "The kernel log that is read, always 1.",
+  },
+  oom_daemon_log_up: {
+    type: "gauge",
+    collector: "log",
+    labels: ["source"],
+    values: { source: ["file", "journal"] },
+    help: "1 if the log of the programs that kill for memory outside the kernel is being read, 0 if it cannot be and their kills go unseen; absent where no such program is on this host.",
   },
   oom_log_lines_total: {
     type: "counter",

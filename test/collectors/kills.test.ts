@@ -16,10 +16,11 @@ const counting = {
   unaccounted: undefined,
   noVictims: 0,
 };
+const userspace = { counts: () => undefined, recent: () => [] };
 
 describe("before the log has been read to its end", () => {
   it("the three counter families and the gap are absent, and what counts since the start is 0", () => {
-    expect(samplesOf(new KillsCollector({ counting }), unread)).toEqual({
+    expect(samplesOf(new KillsCollector({ counting, userspace }), unread)).toEqual({
       oom_kill_timestamps_left_out: 0,
       oom_no_victim_total: 0,
       oom_state_persistent: 0,
@@ -32,9 +33,50 @@ describe("before the log has been read to its end", () => {
 describe("events without a victim", () => {
   it("are shown as the log brought them", () => {
     const samples = samplesOf(
-      new KillsCollector({ counting: { ...counting, noVictims: 37 } }),
+      new KillsCollector({ counting: { ...counting, noVictims: 37 }, userspace }),
       unread,
     );
     expect(samples).toMatchObject({ oom_no_victim_total: 37 });
+  });
+});
+
+describe("kills by programs outside the kernel", () => {
+  it("are counted for each that is watched, from 0 on", () => {
+    const samples = samplesOf(
+      new KillsCollector({
+        counting,
+        userspace: {
+          counts: () =>
+            new Map([
+              ["earlyoom", 2],
+              ["nohang", 0],
+            ]),
+          recent: () => [
+            {
+              timestampMs: 1_795_181_030_000,
+              labels: {
+                incident: "01234567-earlyoom-1795181030-1234",
+                killer: "earlyoom",
+                pid: "1234",
+                comm: "java",
+                program: "billing.jar",
+                reason: "memory_available",
+                cgroup: "/system.slice/billing.service",
+                unit: "billing.service",
+                container: "",
+                pod: "",
+                namespace: "",
+              },
+            },
+          ],
+        },
+      }),
+      unread,
+    );
+    expect(samples).toMatchObject({
+      'oom_userspace_kills_total{killer="earlyoom"}': 2,
+      'oom_userspace_kills_total{killer="nohang"}': 0,
+      'oom_userspace_kill_timestamp_seconds{incident="01234567-earlyoom-1795181030-1234",killer="earlyoom",pid="1234",comm="java",program="billing.jar",reason="memory_available",cgroup="/system.slice/billing.service",unit="billing.service",container="",pod="",namespace=""}': 1_795_181_030,
+    });
   });
 });

@@ -1,0 +1,388 @@
+import type { LogClock } from "../kernel-log/local-time.ts";
+import { DaemonGrammars } from "../killers/daemon-grammars.ts";
+import type { DaemonKill } from "../killers/daemon-kill.ts";
+import { journalEntry } from "../killers/daemon-line.ts";
+import type { DaemonLog, DaemonLogListener, DaemonLogState } from "../killers/daemon-log.ts";
+import { DaemonScanner } from "../killers/daemon-scanner.ts";
+import { daemonNames, type FollowedKiller, followedKillers } from "../killers/killer.ts";
+import type { HostFiles } from "../sources/host-files.ts";
+import { installedKillers } from "../sources/installed-killers.ts";
+import { Journal, type JournalOptions } from "./journal.ts";
+import { bootTimeSlackMs, openError } from "./log-choice.ts";
+import { LogFile } from "./log-file.ts";
+import type { LogPosition } from "./log-identity.ts";
+import type { ReadState } from "./log-source.ts";
+import { openLog } from "./open-log.ts";
+import { statsOf } from "./rotated-logs.ts";
+
+export type DaemonLogMode = "auto" | "file" | "journal" | "none";
+
+export interface DaemonLogsOptions {
+  mode: DaemonLogMode;
+  files: HostFiles;
+  rootfs: string;
+  clock: LogClock;
+  monotonicMs: () => number;
+  /** Boot id of the running kernel, 32 hex digits. */
+  boot: string;
+  bootTimeMs: () => number;
+  log: Record<"info" | "warn", (fields: object, message: string) => void>;
+  /** False: no timers and watches on files (tests). Default true. */
+  watch?: boolean;
+  /** For tests: how journalctl is started. */
+  journal?: Pick<JournalOptions, "program" | "backOffMs">;
+}
+
+/** A log in which all daemons write: the first that is there, readable and written to since boot. */
+const logFiles = ["var/log/syslog", "var/log/messages", "var/log/daemon.log"];
+const journalKey = "journal";
+/** Daemons may be installed later, and syslogd may start later than the exporter. */
+const lookAgainMs = 60_000;
+/** A daemon's next line may take its last kill back, for so long. */
+const settleAfterMs = 500;
+/** An action that never ends must not hold the position for ever. */
+const longestActionEntries = 2000;
+
+/** The log from which kills of daemons are read, and who opened it. */
+interface Source {
+  readonly name: "file" | "journal";
+  readonly path: string;
+  readonly key: string;
+  start(): void;
+  stop(): void;
+  watch(killers: readonly FollowedKiller[]): void;
+  /** Kills that waited for a further line have waited long enough. */
+  settle(): void;
+  position(): unknown;
+}
+
+/** What a source tells. */
+interface SourceListener {
+  kill(kill: DaemonKill, boot: string | undefined): void;
+  stateChanged(state: ReadState): void;
+  caughtUp(): void;
+  /** Something was read: a kill may wait for the next line. */
+  stirred(): void;
+}
+
+/** The daemons that `auto` follows; the kubelet logs much, and is followed only when asked for. */
+export function wantedKillers(mode: DaemonLogMode): readonly FollowedKiller[] {
+  return mode === "auto" ? followedKillers.filter((name) => name !== "kubelet") : followedKillers;
+}
+
+/** Those of them that are on this host. */
+export function killersHere(files: HostFiles, mode: DaemonLogMode): FollowedKiller[] {
+  const places = wantedKillers(mode).map((name) => ({ name, ...daemonNames[name] }));
+  return installedKillers(files, places);
+}
+
+/** The file that `auto` and `file` read; `undefined` where `auto` would read the journal. */
+export function chooseDaemonFile(files: HostFiles, bootTimeMs: number): string | undefined {
+  return logFiles
+    .map((path) => files.rootfs(path))
+    .find((path) => {
+      const writtenMs = statsOf(path)?.mtimeMs;
+      const isStale = writtenMs === undefined || writtenMs < bootTimeMs - bootTimeSlackMs;
+      return !isStale && openError(() => openLog(path)) === undefined;
+    });
+}
+
+/**
+ * The logs of daemons that kill for memory: which is read, for whom, and from where on. Where no such
+ * daemon is on the host, nothing is read.
+ */
+export class DaemonLogs implements DaemonLog {
+  readonly #options: DaemonLogsOptions;
+  #watched: FollowedKiller[] = [];
+  #source: Source | undefined;
+  #state: ReadState = { up: false, reason: "not read yet" };
+  #isLoggedUp: boolean | undefined;
+  #follower: { listener: DaemonLogListener; position: (key: string) => unknown } | undefined;
+  #hasCaughtUp = false;
+  #lookedMs = Number.NEGATIVE_INFINITY;
+  #stirredMs: number | undefined;
+
+  constructor(options: DaemonLogsOptions) {
+    this.#options = options;
+  }
+
+  start(listener: DaemonLogListener, position: (key: string) => unknown): void {
+    this.#follower = { listener, position };
+    this.#look();
+  }
+
+  stop(): void {
+    this.#source?.settle();
+    this.#source?.stop();
+  }
+
+  beat(): void {
+    const nowMs = this.#options.monotonicMs();
+    if (nowMs - this.#lookedMs >= lookAgainMs) this.#look();
+    if (this.#stirredMs !== undefined && nowMs - this.#stirredMs >= settleAfterMs) {
+      this.#stirredMs = undefined;
+      this.#source?.settle();
+    }
+  }
+
+  positions(): Record<string, unknown> {
+    const position = this.#source?.position();
+    return this.#source === undefined || position === undefined
+      ? {}
+      : { [this.#source.key]: position };
+  }
+
+  get watched(): readonly FollowedKiller[] {
+    return this.#watched;
+  }
+
+  get states(): readonly DaemonLogState[] {
+    if (this.#source === undefined) return [];
+    const { name, path } = this.#source;
+    return [{ name, path, ...this.#state }];
+  }
+
+  /** Looks which daemons are here, and takes up a source for the first of them. */
+  #look(): void {
+    const { mode, files, monotonicMs } = this.#options;
+    this.#lookedMs = monotonicMs();
+    if (mode === "none") return;
+    const here = killersHere(files, mode);
+    // One that was removed has its kills still.
+    const added = here.filter((killer) => !this.#watched.includes(killer));
+    if (added.length === 0) return;
+    this.#watched = followedKillers.filter(
+      (killer) => this.#watched.includes(killer) || added.includes(killer),
+    );
+    if (this.#source === undefined) this.#open();
+    else this.#source.watch(this.#watched);
+  }
+
+  #open(): void {
+    const { mode, files, bootTimeMs } = this.#options;
+    const file = mode === "journal" ? undefined : chooseDaemonFile(files, bootTimeMs());
+    const path = file ?? files.rootfs(logFiles[0] as string);
+    const isFile = mode === "file" || file !== undefined;
+    const key = isFile ? `file:${path}` : journalKey;
+    const saved = this.#follower?.position(key);
+    const listener = this.#listenerOf(isFile ? path : journalKey);
+    this.#source = isFile
+      ? new FileSource(
+          path,
+          saved as LogPosition | undefined,
+          this.#watched,
+          this.#options,
+          listener,
+        )
+      : new JournalSource(saved as string | undefined, this.#watched, this.#options, listener);
+    this.#source.start();
+  }
+
+  #listenerOf(sourcePath: string): SourceListener {
+    return {
+      kill: (kill, boot) =>
+        this.#follower?.listener.kill({ kill, sourcePath, isLive: this.#hasCaughtUp, boot }),
+      stateChanged: (state) => this.#noteState(sourcePath, state),
+      caughtUp: () => {
+        this.#source?.settle();
+        if (this.#hasCaughtUp) return;
+        this.#hasCaughtUp = true;
+        this.#follower?.listener.caughtUp();
+      },
+      stirred: () => {
+        this.#stirredMs = this.#options.monotonicMs();
+      },
+    };
+  }
+
+  #noteState(path: string, state: ReadState): void {
+    const { log } = this.#options;
+    this.#state = state;
+    const wasUp = this.#isLoggedUp;
+    this.#isLoggedUp = state.up;
+    if (state.up === wasUp || (state.up && wasUp === undefined)) return;
+    if (state.up) log.info({ path }, "the log of daemons that kill for memory is being read");
+    else {
+      const { reason } = state;
+      log.warn({ path, reason }, "the log of daemons that kill for memory cannot be read");
+    }
+  }
+}
+
+/** syslog, messages or daemon.log. */
+class FileSource implements Source {
+  readonly name = "file";
+  readonly path: string;
+  readonly key: string;
+  readonly #file: LogFile;
+  readonly #options: DaemonLogsOptions;
+  readonly #listener: SourceListener;
+  readonly #killers: FollowedKiller[];
+  readonly #scanner: DaemonScanner;
+  #at: LogPosition | undefined;
+  #isCaughtUp = false;
+
+  constructor(
+    path: string,
+    from: LogPosition | undefined,
+    killers: readonly FollowedKiller[],
+    options: DaemonLogsOptions,
+    listener: SourceListener,
+  ) {
+    this.path = path;
+    this.key = `file:${path}`;
+    this.#options = options;
+    this.#listener = listener;
+    this.#killers = [...killers];
+    const { clock, monotonicMs, watch } = options;
+    this.#scanner = new DaemonScanner({ clock, killers: this.#killers }, (kill) =>
+      listener.kill(kill, this.#bootOf(kill)),
+    );
+    this.#file = new LogFile({
+      path,
+      from: from ?? "start",
+      now: monotonicMs,
+      watch,
+      listener: {
+        bytes: (chunk, at) => this.#take(chunk, at),
+        endOfFile: () => this.#scanner.endOfInput(),
+        rotated: () => {},
+        lost: () => {},
+        stateChanged: (state) => listener.stateChanged(state),
+        caughtUp: () => {
+          listener.caughtUp();
+          this.#isCaughtUp = true;
+        },
+      },
+    });
+  }
+
+  start(): void {
+    this.#file.start();
+  }
+
+  stop(): void {
+    this.#file.stop();
+  }
+
+  watch(killers: readonly FollowedKiller[]): void {
+    this.#killers.splice(0, this.#killers.length, ...killers);
+  }
+
+  settle(): void {
+    this.#scanner.settle();
+  }
+
+  position(): LogPosition | undefined {
+    return this.#at === undefined
+      ? this.#file.position()
+      : { ...this.#at, offset: this.#scanner.resumeOffset };
+  }
+
+  #take(chunk: Buffer, at: LogPosition): void {
+    if (this.#at === undefined || at.offset !== this.#scanner.offset) {
+      this.#scanner.nextFile(at.offset);
+    }
+    this.#at = at;
+    this.#scanner.push(chunk);
+    this.#listener.stirred();
+  }
+
+  /** A line that was just written is of this boot; an older one where its stamp says so. */
+  #bootOf({ timeMs }: DaemonKill): string | undefined {
+    const { boot, bootTimeMs } = this.#options;
+    if (this.#isCaughtUp) return boot;
+    return timeMs !== undefined && timeMs >= bootTimeMs() ? boot : undefined;
+  }
+}
+
+/** The journal, by journalctl. */
+class JournalSource implements Source {
+  readonly name = "journal";
+  readonly path = "journal";
+  readonly key = journalKey;
+  readonly #journal: Journal;
+  readonly #listener: SourceListener;
+  readonly #grammars = new DaemonGrammars();
+  #killers: readonly FollowedKiller[];
+  /** Of the last entry after which no daemon was in the middle of something. */
+  #cursor: string | undefined;
+  #latest: string | undefined;
+  #entriesSince = 0;
+
+  constructor(
+    cursor: string | undefined,
+    killers: readonly FollowedKiller[],
+    { files, rootfs, journal }: DaemonLogsOptions,
+    listener: SourceListener,
+  ) {
+    this.#killers = killers;
+    this.#listener = listener;
+    this.#cursor = cursor;
+    this.#latest = cursor;
+    this.#journal = new Journal({
+      files,
+      rootfs,
+      matches: matchesOf(killers),
+      cursor,
+      ...journal,
+      listener: {
+        entry: (entry) => this.#take(entry),
+        caughtUp: () => listener.caughtUp(),
+        stateChanged: (state) => listener.stateChanged(state),
+      },
+    });
+  }
+
+  start(): void {
+    this.#journal.start();
+  }
+
+  stop(): void {
+    this.#journal.stop();
+  }
+
+  watch(killers: readonly FollowedKiller[]): void {
+    this.#killers = killers;
+    this.#journal.match(matchesOf(killers));
+  }
+
+  settle(): void {
+    for (const kill of this.#grammars.settle()) this.#listener.kill(kill, undefined);
+    this.#advance();
+  }
+
+  position(): string | undefined {
+    return this.#cursor;
+  }
+
+  #take(record: Record<string, unknown>): void {
+    const { line, cursor } = journalEntry(record) ?? {};
+    const names = this.#killers.find((killer) => killer === line?.killer);
+    // The journal's own word of who wrote: anybody may use the daemon's name.
+    const isGenuine = names !== undefined && daemonNames[names].units.includes(line?.unit ?? "");
+    const kill = isGenuine && line !== undefined ? this.#grammars.read(line) : undefined;
+    this.#latest = cursor ?? this.#latest;
+    this.#entriesSince++;
+    this.#advance();
+    if (kill !== undefined) this.#listener.kill(kill, undefined);
+    this.#listener.stirred();
+  }
+
+  #advance(): void {
+    if (this.#grammars.isOpen && this.#entriesSince <= longestActionEntries) return;
+    this.#cursor = this.#latest;
+    this.#entriesSince = 0;
+  }
+}
+
+/** Entries that a daemon's unit wrote under the daemon's name. */
+function matchesOf(killers: readonly FollowedKiller[]): string[][] {
+  return killers.map((killer) => {
+    const { identifiers, units } = daemonNames[killer];
+    return [
+      ...identifiers.map((name) => `SYSLOG_IDENTIFIER=${name}`),
+      ...units.map((unit) => `_SYSTEMD_UNIT=${unit}`),
+    ];
+  });
+}

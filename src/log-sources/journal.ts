@@ -1,0 +1,254 @@
+/**
+ * The journal of systemd, read by journalctl(1) as a child process.
+ *
+ *   journalctl --output=json --quiet --no-pager [--root=DIR] [--after-cursor=CURSOR | --lines=N] MATCH...
+ *   journalctl --output=json --quiet --no-pager --follow --no-tail --after-cursor=CURSOR MATCH...
+ *
+ * First everything up to now is read by a journalctl that ends, which says that all has been delivered;
+ * then one that follows goes on from the last cursor. Matches are on fields that journald sets itself
+ * (`_SYSTEMD_UNIT`) besides the name that the daemon gives itself: that alone anybody could use.
+ *
+ * A journalctl that ends is started again, after 1 s, then twice as long each time, up to 5 minutes. What
+ * was written meanwhile is read then: nothing is lost, as long as the journal keeps it.
+ */
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readdirSync } from "node:fs";
+import type { HostFiles } from "../sources/host-files.ts";
+import { isSystemError } from "../sources/system-error.ts";
+import type { ReadState } from "./log-source.ts";
+
+export interface JournalListener {
+  /** One entry, as a parsed object. */
+  entry(entry: Record<string, unknown>): void;
+  /** What there was at the start has been delivered; later once for each child that follows. */
+  caughtUp(): void;
+  /** On change only, and once with the first finding. */
+  stateChanged(state: ReadState): void;
+}
+
+export interface JournalOptions {
+  files: HostFiles;
+  /** True where the host's root file system is mounted elsewhere: journalctl is told where. */
+  rootfs: string;
+  /** Alternatives, each a list of `FIELD=value`: what journalctl(1) calls matches. */
+  matches: readonly (readonly string[])[];
+  /** Where to go on; absent: with the newest entries of what is there. */
+  cursor?: string;
+  listener: JournalListener;
+  /** Name or path of the program; `journalctl` is looked for on PATH. */
+  program?: string;
+  /** Waits before the first new start, and at most. */
+  backOffMs?: { first: number; most: number };
+}
+
+/** Of entries older than the first start only the newest are shown. */
+const firstStartLines = 1000;
+const defaultBackOffMs = { first: 1000, most: 300_000 };
+/** A child that lived as long was no failed start: waiting begins at the first step again. */
+const soundMs = 60_000;
+/** No entry of a daemon is as long. */
+const longestEntry = 1024 * 1024;
+
+const install = "install systemd's journalctl, or give --daemon-log.source=file";
+const permission = "add this user to the group systemd-journal or adm";
+
+/** Why the journal cannot be read; `undefined` where it can. */
+export function journalObstacle(files: HostFiles): string | undefined {
+  const directories = ["var/log/journal", "run/log/journal"].map((path) => files.rootfs(path));
+  let refused = false;
+  for (const directory of directories) {
+    for (const machine of namesIn(directory)) {
+      const code = openErrorOf(`${directory}/${machine}/system.journal`);
+      if (code === undefined) return undefined;
+      refused ||= code === "EACCES" || code === "EPERM";
+    }
+  }
+  return refused ? `permission denied, ${permission}` : "no journal is kept on this host";
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    // A directory that may not be listed is as good as a file in it that may not be read.
+    return error.code === "EACCES" ? ["."] : [];
+  }
+}
+
+function openErrorOf(path: string): string | undefined {
+  try {
+    closeSync(openSync(path, "r"));
+    return undefined;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return error.code;
+  }
+}
+
+type Child = ReturnType<typeof spawn>;
+
+export class Journal {
+  readonly #options: JournalOptions;
+  #matches: JournalOptions["matches"];
+  #cursor: string | undefined;
+  #child: Child | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #waitMs: number;
+  #isUp: boolean | undefined;
+  #stopped = false;
+
+  constructor(options: JournalOptions) {
+    this.#options = options;
+    this.#matches = options.matches;
+    this.#cursor = options.cursor;
+    this.#waitMs = this.#backOff.first;
+  }
+
+  start(): void {
+    this.#readBacklog();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#end();
+  }
+
+  /** Other entries are wanted from now on: those that are new, and not read again. */
+  match(matches: JournalOptions["matches"]): void {
+    if (JSON.stringify(matches) === JSON.stringify(this.#matches)) return;
+    this.#matches = matches;
+    if (this.#child === undefined) return;
+    this.#end();
+    this.#readBacklog();
+  }
+
+  get #backOff(): { first: number; most: number } {
+    return this.#options.backOffMs ?? defaultBackOffMs;
+  }
+
+  #end(): void {
+    const child = this.#child;
+    this.#child = undefined;
+    child?.removeAllListeners();
+    child?.stdout?.removeAllListeners();
+    // It may end with an error that nobody waits for.
+    child?.on("error", () => {});
+    child?.kill("SIGTERM");
+  }
+
+  #readBacklog(): void {
+    const obstacle = journalObstacle(this.#options.files);
+    if (obstacle !== undefined) {
+      this.#failed(obstacle);
+      return;
+    }
+    const from =
+      this.#cursor === undefined ? `--lines=${firstStartLines}` : `--after-cursor=${this.#cursor}`;
+    this.#run([from], (reason) => {
+      if (reason !== undefined) this.#failed(reason);
+      else this.#follow();
+    });
+  }
+
+  #follow(): void {
+    const from = this.#cursor === undefined ? [] : [`--after-cursor=${this.#cursor}`];
+    this.#setState({ up: true });
+    this.#options.listener.caughtUp();
+    const beganMs = performance.now();
+    this.#run(["--follow", "--no-tail", ...from], (reason) => {
+      if (performance.now() - beganMs >= soundMs) this.#waitMs = this.#backOff.first;
+      this.#failed(reason ?? "journalctl ended");
+    });
+  }
+
+  #failed(reason: string): void {
+    this.#setState({ up: false, reason });
+    this.#timer = setTimeout(() => this.#readBacklog(), this.#waitMs);
+    this.#waitMs = Math.min(this.#backOff.most, this.#waitMs * 2);
+  }
+
+  #setState(state: ReadState): void {
+    if (state.up === this.#isUp) return;
+    this.#isUp = state.up;
+    this.#options.listener.stateChanged(state);
+  }
+
+  /** `ended`: with the reason where it failed. */
+  #run(more: readonly string[], ended: (reason: string | undefined) => void): void {
+    const { program = "journalctl", rootfs } = this.#options;
+    const root = rootfs === "/" ? [] : [`--root=${rootfs}`];
+    const matches = this.#matches.flatMap((match, index) =>
+      index === 0 ? match : ["+", ...match],
+    );
+    const args = ["--output=json", "--quiet", "--no-pager", ...root, ...more, ...matches];
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = child;
+    const entries = new EntryLines((entry) => this.#take(entry));
+    let said = "";
+    child.stdout?.on("data", (chunk: Buffer) => entries.push(chunk));
+    child.stderr?.on("data", (chunk: Buffer) => {
+      said = (said + chunk.toString("utf8")).slice(-1000);
+    });
+    const settle = (reason: string | undefined): void => {
+      if (this.#child !== child) return;
+      this.#child = undefined;
+      if (!this.#stopped) ended(reason);
+    };
+    child.once("error", (error: NodeJS.ErrnoException) => {
+      settle(
+        error.code === "ENOENT"
+          ? `${program} is not there, ${install}`
+          : `${program}: ${error.message}`,
+      );
+    });
+    // All that it wrote has been read by then.
+    child.once("close", (code, signal) => {
+      if (code === 0) return settle(undefined);
+      const last = said.trim().split("\n").at(-1);
+      const how = signal === null ? `exit code ${code}` : `${signal}`;
+      settle(`journalctl ended (${how})${last ? `: ${last}` : ""}`);
+    });
+  }
+
+  #take(entry: Record<string, unknown>): void {
+    if (typeof entry.__CURSOR === "string") this.#cursor = entry.__CURSOR;
+    this.#options.listener.entry(entry);
+  }
+}
+
+/** Lines of JSON that come in chunks. One that is none is passed over: journalctl writes nothing else. */
+class EntryLines {
+  readonly #take: (entry: Record<string, unknown>) => void;
+  #begun = "";
+  #skips = false;
+
+  constructor(take: (entry: Record<string, unknown>) => void) {
+    this.#take = take;
+  }
+
+  push(chunk: Buffer): void {
+    // JSON of journalctl is UTF-8, and only its strings are more than ASCII: latin1 keeps the bytes whole.
+    const lines = (this.#begun + chunk.toString("latin1")).split("\n");
+    this.#begun = lines.pop() ?? "";
+    for (const line of lines) {
+      if (!this.#skips) this.#read(line);
+      this.#skips = false;
+    }
+    if (this.#begun.length > longestEntry) {
+      this.#begun = "";
+      this.#skips = true;
+    }
+  }
+
+  #read(line: string): void {
+    let value: unknown;
+    try {
+      value = JSON.parse(Buffer.from(line, "latin1").toString("utf8"));
+    } catch {
+      return;
+    }
+    if (typeof value === "object" && value !== null) this.#take(value as Record<string, unknown>);
+  }
+}
