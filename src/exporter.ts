@@ -44,34 +44,34 @@ import type { WebAccess } from "./web-config/web-access.ts";
 
 export interface ExporterOptions {
   flags: ServeFlags;
-  /** Where counts and positions are kept; absent where they cannot be. */
+  /** Directory of counts and positions; absent if it cannot be used. */
   state?: OpenedState;
   /** The same for the kills of programs outside the kernel. */
   userspaceState?: OpenedState;
   kmsg: { path: string; open: () => KmsgReader };
   hostName: string;
-  /** Descriptors of the sockets that systemd handed over. */
+  /** Descriptors of the sockets passed by systemd. */
   inheritedSockets: readonly number[];
   own: OwnProcess;
   log: Logger;
   /** Wall clock, milliseconds since the epoch. */
   nowMs: () => number;
-  /** A clock that never goes back, milliseconds. */
+  /** A monotonic clock, milliseconds. */
   monotonicMs: () => number;
-  /** CLOCK_MONOTONIC, milliseconds: like the kernel's own stamps it stops during suspend. */
+  /** CLOCK_MONOTONIC, milliseconds: like the kernel's timestamps it stops during suspend. */
   printkClockMs: () => number;
 }
 
-/** Often enough for a process that lives half a second to be known before it is killed. */
+/** Short enough to know a process that lives half a second before it is killed. */
 const beatMs = 250;
 const beatsPerTick = 4;
 
-/** Everything joined: one host's files read, its kills counted, served over HTTP. */
+/** Wires everything together: reads one host's files, counts its kills, serves over HTTP. */
 export class Exporter {
   readonly #options: ExporterOptions;
   readonly #host: Host;
   readonly #newProcesses: NewProcesses;
-  /** Absent where no kills are counted, and on cgroup v1, which does not announce them. */
+  /** Absent if kills are not counted, and on cgroup v1, which has no notifications. */
   readonly #killNotices: KillNotices | undefined;
   readonly #lag = new LoopLag(beatMs);
   readonly #kernelLog: KernelLog;
@@ -174,15 +174,15 @@ export class Exporter {
           files,
           directory: tree.hierarchy.directory,
           onKill: () => {
-            programs?.killBegan();
-            // The victim is in /proc for some milliseconds yet, and others may follow it.
+              programs?.killBegan();
+              // The victim stays in /proc for a few more milliseconds, and more kills may follow.
             table.readYoung();
             kernelLog.expectKill();
           },
           onUnavailable: (reason) => {
             log.info(
               { reason },
-              "kills are found by looking at the kernel log four times a second",
+              "kill notifications are not available; the kernel log is polled four times a second",
             );
           },
         })
@@ -212,8 +212,8 @@ export class Exporter {
         this.#refused.connections++;
       },
       onCrowded: (event) => {
-        if (event.began) log.warn("too many connections: those without a request are closed");
-        else log.info({ closed: event.refused }, "no more connections have to be closed");
+        if (event.began) log.warn("too many connections, closing idle ones");
+        else log.info({ closed: event.refused }, "connections are below the limit again");
       },
     });
     const status = new HostStatus({
@@ -243,8 +243,8 @@ export class Exporter {
   }
 
   /**
-   * Reads what there is, then serves. Resolves with the start-up line.
-   * @throws {ListenError} where an address cannot be had
+   * Reads the existing log, then serves. Resolves with the start-up line.
+   * @throws {ListenError} if an address cannot be used
    */
   async start(): Promise<string> {
     const { flags, hostName, log, nowMs } = this.#options;
@@ -291,14 +291,14 @@ export class Exporter {
       connections: this.#connections,
       factory: access,
     });
-    // Before the first line: workloads are born at 0, and pids known, before a kill can count.
+    // Before the first log line: workloads start at 0 and pids are known before a kill can be counted.
     const first = { collectors: ["cgroups", "processes"] as const };
     await scraper.scrape(first, { format: "text", gzip: false });
     counting.start();
     userspace.start();
     this.#killNotices?.start();
     this.#timer = setInterval(() => this.#beat(), beatMs);
-    // A file's reader finds out in its first turn that it may not read it.
+    // The reader of a file finds out on its first poll that it may not read the file.
     await nextTurn();
     return this.#startUpLine(this.#listeners.urls);
   }
@@ -321,7 +321,7 @@ export class Exporter {
     return this.#host.programs?.isReading === true;
   }
 
-  /** TLS, users and the rest of `--web.config.file`; their code is loaded only where it is given. */
+  /** TLS, users and the rest of `--web.config.file`; loaded only if the flag is given. */
   async #webAccess(): Promise<WebAccess | undefined> {
     const { flags, monotonicMs, log } = this.#options;
     const path = flags["web.config.file"];
@@ -340,13 +340,13 @@ export class Exporter {
     if (!flags["web.systemd-socket"]) return flags.listenAddresses;
     if (inheritedSockets.length === 0) {
       throw new ListenError(
-        "--web.systemd-socket: systemd handed over no socket; start the unit by its .socket unit, or leave the flag out",
+        "--web.systemd-socket: systemd passed no sockets; start the .socket unit, or remove the flag",
       );
     }
     return inheritedSockets.map((fd) => ({ fd }));
   }
 
-  /** Everything that waits hangs on this one timer: a wake-up costs more than most of what it is for. */
+  /** All periodic work shares this one timer: a wake-up costs more than most of that work. */
   #beat(): void {
     this.#lag.note(this.#options.monotonicMs());
     this.#newProcesses.look();
@@ -369,7 +369,7 @@ export class Exporter {
       `kernel log: ${read.join(" and ") || "none"}`,
       `cgroups: ${this.#host.tree?.hierarchy.version ?? "none"}`,
       `collectors: ${flags.collectors.join(", ")}`,
-      `state: ${state?.directory.path ?? "not kept over a restart"}`,
+      `state: ${state?.directory.path ?? "not kept across restarts"}`,
     ];
     const unread = [
       ...passedOver.map(({ source, obstacle }) => `${source.path}: ${obstacle}`),
@@ -386,11 +386,13 @@ export class Exporter {
     const { files, tree, view } = this.#host;
     const missing: string[] = [];
     if (files.textIfReadable(files.procfs("pressure/memory")) === undefined) {
-      missing.push("memory pressure: needs Linux 4.20 with CONFIG_PSI, on some with psi=1");
+      missing.push(
+        "memory pressure: needs Linux 4.20 with CONFIG_PSI, on some distributions psi=1",
+      );
     }
     if (tree === undefined) missing.push("cgroups: no memory controller is mounted");
     const obstacle = viewObstacle(view);
-    if (obstacle !== undefined) missing.push(`who dies next on the host: ${obstacle}`);
+    if (obstacle !== undefined) missing.push(`next victim on the host: ${obstacle}`);
     if (!view.isContainer && this.#host.kernelKills() === undefined) {
       missing.push("the kernel's own kill count: needs Linux 4.13");
     }

@@ -14,19 +14,19 @@ const collectorFlags = Object.fromEntries(
   ]),
 ) as Record<`collector.${CollectorName}`, { type: "boolean"; default: boolean; help: string }>;
 
-/** `--help` and `--version`, which every command takes. */
+/** `--help` and `--version`, for every command. */
 const commonFlags = {
   version: { type: "boolean", default: false, help: "Print the version and exit." },
   help: { type: "boolean", default: false, help: "Print this help and exit." },
 } as const satisfies FlagTable;
 
-/** Used if it is writable and no other is given. */
+/** Used if it is writable and no other directory is given. */
 export const defaultStateDirectory = "/var/lib/oom-exporter";
 
-/** Paths that serve something else, so the metrics cannot use them. */
+/** Paths with other content, so metrics cannot use them. */
 const takenPath = /^\/(api|kills|-)(\/|$)/;
 
-/** The flags of `oom-exporter serve`; help, parsing and docs/flags.md are made from this. */
+/** Flags of `oom-exporter serve`; help, parsing and docs/flags.md use this table. */
 export const serveFlags = {
   "web.listen-address": {
     type: "list",
@@ -44,7 +44,7 @@ export const serveFlags = {
     default: "/metrics",
     check: (value) => {
       if (!/^\/[\w.~/-]*$/.test(value)) {
-        return "want a path such as /metrics, of letters, digits and -._~/";
+        return "must be a path such as /metrics, of letters, digits and -._~/";
       }
       return takenPath.test(value) ? "this path is reserved for other pages" : undefined;
     },
@@ -73,7 +73,7 @@ export const serveFlags = {
       const url = URL.canParse(value) ? new URL(value) : undefined;
       return url?.protocol === "http:" || url?.protocol === "https:"
         ? undefined
-        : "want a URL such as https://monitoring.example.org/oom";
+        : "must be a URL such as https://monitoring.example.org/oom";
     },
     help: "URL under which users reach this exporter, if it is behind a reverse proxy.",
   },
@@ -217,12 +217,12 @@ export function resolveFlags(
   const source = values["kernel-log.source"];
   if (given.has("kernel-log.file") && given.has("kernel-log.source") && source !== "file") {
     throw new UsageError(
-      `--kernel-log.file cannot be read with --kernel-log.source=${source}; give one of the two`,
+      `--kernel-log.file cannot be combined with --kernel-log.source=${source}; use one of them`,
     );
   }
   return {
     "kernel-log.source": given.has("kernel-log.file") ? "file" : source,
-    // systemd gives a list where a unit has several StateDirectory= entries; the first is the unit's own.
+    // systemd passes a list if a unit has several StateDirectory= entries; the first is the unit's own.
     "state.directory":
       values["state.directory"] ?? (env.STATE_DIRECTORY?.split(":")[0] || undefined),
     listenAddresses: values["web.listen-address"].flatMap((text) => {

@@ -7,11 +7,11 @@ export type { Logger } from "pino";
 export interface LogOutputOptions {
   level: "debug" | "info" | "warn" | "error";
   format: "logfmt" | "json";
-  /** Takes one line, its newline included. */
+  /** Writes one line, including its newline. */
   write(line: string): void;
 }
 
-/** The exporter's own log, one record a line. The only module that knows pino. */
+/** The exporter's own log, one record per line. The only module that uses pino. */
 export function createLog({ level, format, write }: LogOutputOptions): Logger {
   return pino(
     {
@@ -39,7 +39,7 @@ function logfmtOf(record: Record<string, unknown>): string {
   return pairs.join(" ");
 }
 
-/** A stream such as `process.stderr`, as far as log lines need it. */
+/** The part of a stream such as `process.stderr` that log lines need. */
 export interface LineStream {
   readonly fd?: number;
   readonly writableLength: number;
@@ -48,15 +48,15 @@ export interface LineStream {
   on(event: "error", listener: () => void): unknown;
 }
 
-/** Writes `bytes` from an offset on, as `fs.writeSync` does, and returns how many were taken. */
+/** Writes `bytes` from an offset, like `fs.writeSync`, and returns the number written. */
 type WriteBytes = (descriptor: number, bytes: Buffer, from: number) => number;
 
-/** Lines that wait for a reader that does not read; further ones are lost. */
+/** Maximum number of lines waiting for a slow reader; further ones are lost. */
 const waitingBytes = 256 * 1024;
 
 /**
- * Where log lines go. A line that cannot be written is lost and counted, whatever the reason: a full
- * disk, a reader that went away, a reader that no longer reads. The next line is tried again.
+ * The destination of log lines. A line that cannot be written is lost and counted, whatever the reason: a full
+ * disk, a closed pipe, a reader that stopped reading. The next line is tried again.
  */
 export class LineOutput {
   readonly #stream: LineStream;
@@ -69,12 +69,12 @@ export class LineOutput {
     this.#writeBytes = writeBytes;
     this.#stream = stream;
     this.#onLost = onLost;
-    // Without a listener the first failure would end the process.
+    // Without a listener the first error would end the process.
     stream.on("error", () => {});
     this.#file = stream.fd !== undefined && isFile(stream.fd) ? stream.fd : undefined;
   }
 
-  /** Writes one line, its newline included. Never throws. */
+  /** Writes one line, including its newline. Never throws. */
   write(line: string): void {
     if (this.#file === undefined) this.#send(line);
     else this.#append(this.#file, line);
@@ -91,7 +91,7 @@ export class LineOutput {
     });
   }
 
-  /** To a file or device: Node.js gives up its stream at the first failure, the descriptor still works. */
+  /** To a file or device: Node.js abandons its stream at the first error, while the descriptor still works. */
   #append(descriptor: number, line: string): void {
     const bytes = Buffer.from(this.#isMidLine ? `\n${line}` : line);
     let written = 0;

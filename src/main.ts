@@ -7,10 +7,10 @@ import { printable } from "./text/printable.ts";
 
 import { WebConfigError } from "./web-config/web-config-error.ts";
 
-// Otherwise this signal would open Node's inspector, through which code can be run.
+// Without a handler this signal opens Node's inspector, which allows running code.
 process.on("SIGUSR1", () => {});
 
-/** The reader may close the pipe early, as `explain | head` does; any other failure is one. */
+/** The reader may close the pipe early, as `explain | head` does; any other error is a failure. */
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
   process.stderr.write(`oom-exporter: cannot write to standard output: ${error.message}\n`);
@@ -63,13 +63,13 @@ async function run(argv: string[]): Promise<number | undefined> {
       const { stderr, env } = process;
       return check(flags, { stderr, env, monotonicMs: () => performance.now() });
     }
-    // A young generation that never grows: a third less anonymous memory, which is what counts when
-    // memory is short. It would have grown by the time all modules are loaded.
+    // Keeps the young generation from growing: a third less anonymous memory, which matters most when memory is
+    // short. Must be set before the modules are loaded, which would make it grow.
     setFlagsFromString("--semi-space-growth-factor=1");
     const { serve } = await import("./commands/serve.ts");
     return serve(flags);
   }
   throw new UsageError(
-    `unknown command "${command}"; there are serve, explain, victims and doctor`,
+    `unknown command "${command}"; commands are serve, explain, victims and doctor`,
   );
 }

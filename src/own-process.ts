@@ -3,7 +3,7 @@ import type { SampleSink } from "./collectors/collector.ts";
 import type { HostFiles } from "./sources/host-files.ts";
 import { maxDescriptors } from "./sources/own-proc.ts";
 
-/** What only the running process knows of itself; handed in by `main.ts`. */
+/** What only the running process knows about itself; passed in by `main.ts`. */
 export interface OwnProcess {
   version: string;
   revision: string;
@@ -16,7 +16,7 @@ export interface OwnProcess {
   memory(): { heapTotal: number; heapUsed: number; external: number };
 }
 
-/** How late a timer fires that is there anyway: a monitor of its own would wake the process ten times a second. */
+/** How late an existing timer fires: a separate loop-delay monitor would wake the process ten times a second. */
 export class LoopLag {
   readonly #everyMs: number;
   readonly #lagsMs: number[] = [];
@@ -27,7 +27,7 @@ export class LoopLag {
     this.#everyMs = everyMs;
   }
 
-  /** To be called by the timer, with the monotonic clock. */
+  /** Called by the timer, with the monotonic clock. */
   note(nowMs: number): void {
     const dueMs = (this.#lastMs ?? nowMs - this.#everyMs) + this.#everyMs;
     this.#lastMs = nowMs;
@@ -35,7 +35,7 @@ export class LoopLag {
     if (this.#lagsMs.length > keptLags) this.#lagsMs.shift();
   }
 
-  /** Since it was last taken, in seconds; 0 where the timer has not fired since. */
+  /** Since the last call, in seconds; 0 if the timer has not fired since. */
   take(): { p50: number; p99: number } {
     const sorted = this.#lagsMs.sort((a, b) => a - b);
     const quantile = (share: number) =>
@@ -46,10 +46,10 @@ export class LoopLag {
   }
 }
 
-/** Some four minutes, where nobody scrapes. */
+/** About four minutes, if nothing scrapes. */
 const keptLags = 1000;
 
-/** The samples about the exporter itself. `ownProc` reads the /proc this process lives in. */
+/** The samples about the exporter itself. `ownProc` reads the /proc of this process's own pid namespace. */
 export function addOwnSamples(
   sink: SampleSink,
   own: OwnProcess,
@@ -85,10 +85,10 @@ export function addOwnSamples(
   sink.add("process_open_fds", openDescriptors(ownProc), {});
 }
 
-/** The kernel tells their number as the size of the directory since 6.2; before, thousands are listed. */
+/** Since 6.2 the size of the directory is the number of descriptors; before, they are listed. */
 function openDescriptors(ownProc: HostFiles): number {
   const directory = ownProc.procfs("self", "fd");
   const { size } = statSync(directory);
-  // Less the one that lists them.
+  // Minus the descriptor used for listing.
   return size > 0 ? size : readdirSync(directory).length - 1;
 }

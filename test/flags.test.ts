@@ -72,7 +72,7 @@ describe("the flags of serve", () => {
   it("take a log file as the choice of its source", () => {
     expect(parseServeFlags(["--kernel-log.file=/x"], {})["kernel-log.source"]).toBe("file");
     expect(complaint("--kernel-log.file=/x", "--kernel-log.source=kmsg")).toBe(
-      "--kernel-log.file cannot be read with --kernel-log.source=kmsg; give one of the two",
+      "--kernel-log.file cannot be combined with --kernel-log.source=kmsg; use one of them",
     );
   });
 
@@ -109,19 +109,19 @@ describe("wrong usage is refused in one line", () => {
     [["--web.ui", "--no-web.ui"], "--web.ui is given twice"],
     [
       ["--web.ui=false"],
-      '--web.ui takes no value, and "false" is one; say --web.ui or --no-web.ui',
+      '--web.ui takes no value, but got "false"; use --web.ui or --no-web.ui',
     ],
-    [["--log.level=loud"], "--log.level=loud: want one of debug, info, warn, error"],
-    [["--web.max-requests=many"], "--web.max-requests=many: want a whole number, 0 or more"],
-    [["--web.max-requests=-1"], "--web.max-requests=-1: want a whole number, 0 or more"],
-    [["--collector.cgroups.max=0"], "--collector.cgroups.max=0: want a whole number, 1 or more"],
+    [["--log.level=loud"], "--log.level=loud: must be one of debug, info, warn, error"],
+    [["--web.max-requests=many"], "--web.max-requests=many: must be a whole number, 0 or more"],
+    [["--web.max-requests=-1"], "--web.max-requests=-1: must be a whole number, 0 or more"],
+    [["--collector.cgroups.max=0"], "--collector.cgroups.max=0: must be a whole number, 1 or more"],
     [
       ["--web.listen-address=10137"],
-      "--web.listen-address=10137: want HOST:PORT, [IPV6]:PORT or :PORT, with a port up to 65535",
+      "--web.listen-address=10137: must be HOST:PORT, [IPV6]:PORT or :PORT, with a port up to 65535",
     ],
     [
       ["--web.telemetry-path=metrics"],
-      "--web.telemetry-path=metrics: want a path such as /metrics, of letters, digits and -._~/",
+      "--web.telemetry-path=metrics: must be a path such as /metrics, of letters, digits and -._~/",
     ],
     [
       ["--web.telemetry-path=/api/v1/kills"],
@@ -133,7 +133,7 @@ describe("wrong usage is refused in one line", () => {
     ],
     [
       ["--web.external-url=oom.example.org"],
-      "--web.external-url=oom.example.org: want a URL such as https://monitoring.example.org/oom",
+      "--web.external-url=oom.example.org: must be a URL such as https://monitoring.example.org/oom",
     ],
   ])("%j", (argv, line) => {
     expect(complaint(...argv)).toBe(line);

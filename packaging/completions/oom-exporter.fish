@@ -40,7 +40,7 @@ complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doc
 complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doctor' -s h -l help -d 'Print this help and exit.'
 complete -c oom-exporter -n '__fish_use_subcommand' -a explain -d 'Explains the out-of-memory kills in kernel logs'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l json -d 'Print one kill as JSON on each line.'
-complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l since -x -d 'Show only kills since then: 2026-11-21T03:44:00Z, Unix seconds, or a span such as 30m, 2h, 1d or 1w.'
+complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l since -x -d 'Show only kills since then: 2026-11-21T03:44:00Z, Unix seconds, or a duration such as 30m, 2h, 1d or 1w.'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -s h -l help -d 'Print this help and exit.'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -F
 complete -c oom-exporter -n '__fish_use_subcommand' -a victims -d 'Ranks the processes of this machine in the order the kernel would kill them if memory ran out, with the memory each kill would free'

@@ -1,4 +1,4 @@
-/** A map that keeps the `limit` entries set last: setting a key makes it the newest. */
+/** A map that keeps the `limit` entries set last; setting a key makes it the newest. */
 export class BoundedMap<Key, Value> extends Map<Key, Value> {
   readonly #limit: number;
 
@@ -16,7 +16,7 @@ export class BoundedMap<Key, Value> extends Map<Key, Value> {
   }
 }
 
-/** A map that keeps the `limit` entries asked for or set last. */
+/** A map that keeps the `limit` entries read or set last. */
 export class LeastRecentMap<Key, Value> extends BoundedMap<Key, Value> {
   override get(key: Key): Value | undefined {
     const value = super.get(key);

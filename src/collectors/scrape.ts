@@ -6,7 +6,7 @@ import { type ExpositionFormat, renderExposition, Samples } from "../metrics/exp
 import type { Snapshot, SnapshotKeeper } from "../sources/snapshot.ts";
 import { type Collector, NoData } from "./collector.ts";
 
-/** What the scraper says in the log; pino's signature. */
+/** The log of the scraper; pino's signature. */
 export interface ScrapeLog {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -16,9 +16,9 @@ export interface ScrapeLog {
 
 export interface ScraperOptions {
   collectors: readonly Collector[];
-  /** The snapshot of one pass; cgroups that are not read by the deadline are left out of it. */
+  /** The snapshot of one pass; cgroups not read by the deadline are missing from it. */
   snapshot(deadlineMs: number): Snapshot;
-  /** Keep what they need of each snapshot, before a later collector of the same pass runs. */
+  /** Collectors of history keep what they need of each snapshot, before a later collector of the same pass runs. */
   keepers: readonly SnapshotKeeper[];
   /** Adds the samples about the exporter itself, at the end of every pass. */
   addOwnSamples(samples: Samples): void;
@@ -30,29 +30,29 @@ export interface ScraperOptions {
 }
 
 export interface ScrapeRequest {
-  /** Collectors to run; all of them where absent. */
+  /** Collectors to run; all of them if absent. */
   collectors?: readonly CollectorName[];
-  /** Milliseconds from now after which no further collector is begun. */
+  /** Milliseconds from now after which no further collector starts. */
   budgetMs?: number;
 }
 
-/** How the answer is to be written. */
+/** Format and encoding of the answer. */
 export interface ScrapeEncoding {
   format: ExpositionFormat;
   gzip: boolean;
 }
 
-/** Prometheus' own default scrape timeout: what a request without the header gets. */
+/** Prometheus' default scrape timeout, for requests without the header. */
 const defaultBudgetMs = 10_000;
 
-/** A pass answers further requests for this long, at least. */
+/** A pass answers further requests for at least this long. */
 const sharedForMs = 50;
 
 const compress = promisify(gzip);
 
 type Condition = "works" | "fails" | "has no data" | "is skipped";
 
-/** One pass over the collectors and what has been printed from it. */
+/** One pass over the collectors and its output. */
 class Pass {
   readonly samples = new Samples();
   readonly key: string;
@@ -66,8 +66,8 @@ class Pass {
 
   print({ format, gzip }: ScrapeEncoding): Promise<Buffer> {
     const print = async () => Buffer.from(await renderExposition(this.samples, format));
-    // Fast compression: a tenth of the size for 5 ms on a pool thread; the slowest setting takes
-    // twice as long for a few per cent.
+    // Fast compression: a tenth of the size for 5 ms on a pool thread; the slowest setting takes twice as long
+    // for a few per cent.
     const squeeze = async () =>
       compress(await once(this.#printed, format, print), { level: constants.Z_BEST_SPEED });
     return gzip ? once(this.#compressed, format, squeeze) : once(this.#printed, format, print);
@@ -89,12 +89,12 @@ function once<Key, Value>(made: Map<Key, Value>, key: Key, make: () => Value): V
 }
 
 /**
- * Runs the collectors when asked, never on its own.
+ * Runs the collectors on request, never on its own.
  *
- * One pass runs at a time, in slices of 20 ms between which everything else has its turn. Requests that arrive during
- * a pass share it: it answers every request for the same collectors for as long again as it took, and for 50 ms at
- * least. So however many ask, at most half the time goes into reading - on a machine under memory pressure, where a
- * pass is slow, that is what keeps the exporter from adding to it.
+ * One pass runs at a time, in slices of 20 ms, so that other work gets its turn in between. Requests that arrive
+ * during a pass share it: it answers every request for the same collectors for as long again as it took, and for at
+ * least 50 ms. So at most half of the time is spent reading, however many clients ask. Under memory pressure, when a
+ * pass is slow, this keeps the exporter from adding to the load.
  */
 export class Scraper {
   readonly #options: ScraperOptions;
@@ -107,22 +107,22 @@ export class Scraper {
     this.#options = options;
   }
 
-  /** True after the first pass, whatever came of it. */
+  /** True after the first pass, whether it succeeded or not. */
   get hasRun(): boolean {
     return this.#last !== undefined;
   }
 
-  /** The names that `collect[]` and `exclude[]` may take here. */
+  /** The names that `collect[]` and `exclude[]` accept. */
   get collectorNames(): CollectorName[] {
     return this.#options.collectors.map((collector) => collector.name);
   }
 
-  /** What did not work when it last ran, and why; data that this kernel does not have is no trouble. */
+  /** Collectors that failed in their last run, and why; missing kernel features do not count. */
   get troubles(): { collector: string; reason: string }[] {
     return [...this.#troubles].map(([collector, reason]) => ({ collector, reason }));
   }
 
-  /** Answers with the exposition of a pass that is new or has just been made. */
+  /** Answers with the exposition of a new pass or a very recent one. */
   async scrape(request: ScrapeRequest, encoding: ScrapeEncoding): Promise<Buffer> {
     const pass = await this.#passFor(request);
     return pass.print(encoding);
@@ -205,7 +205,7 @@ export class Scraper {
     }
   }
 
-  /** Logs a condition when it begins and when it ends, however many scrapes see it. */
+  /** Logs a condition when it begins and when it ends, not on every scrape. */
   #note(collector: string, condition: Condition, why = ""): void {
     if (condition === "fails" || condition === "is skipped") this.#troubles.set(collector, why);
     else this.#troubles.delete(collector);
@@ -220,7 +220,7 @@ export class Scraper {
         log.info({ collector }, "collector works again");
       }
     } else if (condition === "has no data") {
-      log.debug({ collector, reason: why }, "collector has nothing to read here");
+      log.debug({ collector, reason: why }, "collector has no data on this host");
     } else if (condition === "is skipped") {
       log.warn({ collector, reason: why }, "collector skipped");
     } else {

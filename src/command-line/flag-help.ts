@@ -1,10 +1,10 @@
 import { wrap } from "../text/wrapping.ts";
 import type { FlagDefinition, FlagTable } from "./flag-table.ts";
 
-/** Flags that are answered instead of the command: `--no-help` asks for nothing. */
+/** Flags that print something instead of running the command; they have no `--no-` form. */
 const answers = new Set(["help", "version", "check"]);
 
-/** How a flag is written in help and documentation: `--[no-]web.ui`, `--path.procfs=/proc`. */
+/** How help and documentation write a flag: `--[no-]web.ui`, `--path.procfs=/proc`. */
 export function flagUsage(name: string, definition: FlagDefinition): string {
   if (definition.type === "boolean") {
     return answers.has(name) ? `--${name}` : `--[no-]${name}`;
@@ -12,7 +12,7 @@ export function flagUsage(name: string, definition: FlagDefinition): string {
   return `--${name}=${flagDefault(definition) || placeholder(definition)}`;
 }
 
-/** The default as text; empty where there is none that can be written down. */
+/** The default as text; empty if there is none to show. */
 export function flagDefault(definition: FlagDefinition): string {
   switch (definition.type) {
     case "boolean":
@@ -33,17 +33,17 @@ function placeholder(definition: FlagDefinition): string {
   return "placeholder" in definition ? definition.placeholder : "";
 }
 
-/** What `--help`, the manual page and the completions say of a command. */
+/** What `--help`, the manual page and the completions say about a command. */
 export interface CommandHelp {
-  /** How it is called, such as `oom-exporter explain [FILE... or -] [FLAGS]`. */
+  /** Its usage line, such as `oom-exporter explain [FILE... or -] [FLAGS]`. */
   usage: string;
   about: string;
   flags: FlagTable;
-  /** What each exit code means. */
+  /** The meaning of each exit code. */
   exitCodes: Readonly<Record<number, string>>;
 }
 
-/** The `--help` text of a command: its usage line, what it does, a paragraph for each flag, its exit codes. */
+/** The `--help` text of a command: usage line, description, a paragraph per flag, exit codes. */
 export function helpText({ usage, about, flags: table, exitCodes }: CommandHelp): string {
   const indent = 36;
   const lines = [`usage: ${usage}`, "", ...wrap(about, 100), "", "Flags:"];
@@ -63,7 +63,7 @@ export function helpText({ usage, about, flags: table, exitCodes }: CommandHelp)
   return `${lines.join("\n")}\n`;
 }
 
-/** What a flag does, with its choices and a default that has no place in its usage. */
+/** What a flag does, with its choices and a default that its usage does not show. */
 export function flagHelp(definition: FlagDefinition): string {
   if (definition.type === "choice") {
     return `${definition.help} One of ${definition.choices.join(", ")}.`;

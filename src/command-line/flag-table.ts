@@ -1,17 +1,17 @@
 import { parseArgs } from "node:util";
 
-/** Wrong usage: the message is one line for the user, the exit code 2. */
+/** Invalid usage: the message is one line for the user, the exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
 interface Common {
   help: string;
-  /** Says what is wrong with a value, or nothing. */
+  /** Says what is wrong with a value; `undefined` if it is valid. */
   check?(value: string): string | undefined;
 }
 
-/** What a flag takes and what it is where it is not given. */
+/** The type of a flag and its default. */
 export type FlagDefinition =
   | (Common & { type: "boolean"; default: boolean })
   | (Common & { type: "string"; placeholder: string; default?: string; shownDefault?: string })
@@ -44,16 +44,16 @@ export type FlagValues<Table extends FlagTable> = {
 
 export interface ParsedFlags<Table extends FlagTable> {
   values: FlagValues<Table>;
-  /** Names of the flags that stood on the command line. */
+  /** Names of the flags given on the command line. */
   given: ReadonlySet<string>;
   positionals: string[];
 }
 
 /**
- * Reads a command line by a table of flags: `--name value`, `--name=value`, `--name` and
- * `--no-name` for booleans, `--` before positionals that begin with a dash.
+ * Parses a command line according to a flag table: `--name value`, `--name=value`, `--name` and `--no-name` for
+ * booleans, `--` before positionals that start with a dash.
  *
- * @throws {UsageError} naming the flag, its value and what is allowed.
+ * @throws {UsageError} with the flag, its value and the allowed values.
  */
 export function parseFlags<Table extends FlagTable>(
   table: Table,
@@ -92,7 +92,7 @@ export function parseFlags<Table extends FlagTable>(
   };
 }
 
-/** Node 20.0 knows no `allowNegative`, so the `--no-` forms are options of their own. */
+/** Node 20.0 has no `allowNegative`, so the `--no-` forms are separate options. */
 function parserOptions(table: FlagTable) {
   const options: Record<string, { type: "string" | "boolean"; short?: string }> = {};
   for (const [name, { type }] of Object.entries(table)) {
@@ -130,7 +130,7 @@ function readOption(table: FlagTable, token: OptionToken): { name: string; text:
   }
   if (value !== undefined) {
     throw new UsageError(
-      `${rawName} takes no value, and "${value}" is one; say --${positive} or --no-${positive}`,
+      `${rawName} takes no value, but got "${value}"; use --${positive} or --no-${positive}`,
     );
   }
   return { name: positive, text: name === positive ? "true" : "false" };
@@ -158,13 +158,13 @@ function readValue(name: string, definition: FlagDefinition, texts: string[] | u
       }
       const value = Number(text);
       if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < definition.minimum) {
-        throw refuse(text, `want a whole number, ${definition.minimum} or more`);
+        throw refuse(text, `must be a whole number, ${definition.minimum} or more`);
       }
       return value;
     }
     case "choice":
       if (text !== undefined && !definition.choices.includes(text)) {
-        throw refuse(text, `want one of ${definition.choices.join(", ")}`);
+        throw refuse(text, `must be one of ${definition.choices.join(", ")}`);
       }
       return text ?? definition.default;
     case "regexp":
@@ -176,7 +176,7 @@ function readValue(name: string, definition: FlagDefinition, texts: string[] | u
   }
 }
 
-/** The known flag that a mistyped one is likely to mean. */
+/** The known flag closest to a mistyped one. */
 function nearestFlag(table: FlagTable, name: string): string | undefined {
   const known = Object.entries(table).flatMap(([flag, { type }]) =>
     type === "boolean" ? [flag, `no-${flag}`] : [flag],

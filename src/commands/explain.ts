@@ -140,7 +140,7 @@ function failureOf(error: Error, name: string | undefined): string {
 
 function sinceOf(text: string, nowMs: number): number {
   const timeMs = parseSince(text, nowMs);
-  if (timeMs === undefined) throw new UsageError(`--since=${text}: want ${sinceForms}`);
+  if (timeMs === undefined) throw new UsageError(`--since=${text}: must be ${sinceForms}`);
   return timeMs;
 }
 

@@ -49,7 +49,7 @@ export const victimsFlags = {
     check: (value) =>
       value.startsWith("/")
         ? undefined
-        : "want a path from the top of the hierarchy, such as /system.slice/mysql.service",
+        : "must be a path from the top of the hierarchy, such as /system.slice/mysql.service",
     help: "Rank the processes of this cgroup, as if it reached its limit.",
   },
   top: { type: "integer", default: 20, minimum: 1, help: "Maximum number of candidates listed." },

@@ -1,7 +1,7 @@
 import type { AnyKill } from "../killers/linked-kills.ts";
 import { parseSince, sinceForms } from "../text/times.ts";
 
-/** A request that cannot be answered as it stands; the message is one line for the client. */
+/** A request with an invalid parameter; the message is one line for the client. */
 export class BadRequest extends Error {
   override readonly name = "BadRequest";
 }
@@ -21,12 +21,11 @@ const maxLimit = 1000;
 /**
  * Answers `/api/v1/kills?since=&limit=&before=`.
  *
- * `before` is the incident of the last kill of the page before, so a kill that happens while
- * somebody reads on shifts nothing.
+ * `before` is the incident of the last kill of the previous page, so new kills do not shift the pages.
  *
  * @param kills newest first.
- * @param path what `next` begins with.
- * @throws {BadRequest} where a parameter cannot be understood.
+ * @param path path of `next`, without its query.
+ * @throws {BadRequest} if a parameter is invalid.
  */
 export function listKills<Shown extends AnyKill>(
   kills: readonly Shown[],
@@ -43,7 +42,7 @@ export function listKills<Shown extends AnyKill>(
   const before = single(query, "before");
   const start = before === undefined ? 0 : wanted.findIndex((kill) => kill.incident === before) + 1;
   if (before !== undefined && start === 0) {
-    throw new BadRequest("before: no kill with that incident is known; begin again without it");
+    throw new BadRequest("before: there is no kill with this incident; start again without it");
   }
   const page = wanted.slice(start, start + limit);
   const last = page.at(-1);
@@ -57,11 +56,11 @@ export function listKills<Shown extends AnyKill>(
   return { kills: page, next: `${path}?${parameters}` };
 }
 
-/** The value of a parameter that may stand once. */
+/** The value of a parameter that may occur once. */
 export function single(query: Query, name: string): string | undefined {
   const value = query[name];
   if (typeof value === "object") {
-    throw new BadRequest(`${name}: given more than once`);
+    throw new BadRequest(`${name}: may appear only once`);
   }
   return value === "" ? undefined : value;
 }
@@ -72,13 +71,13 @@ export function wholeNumber(query: Query, name: string, fallback: number, maximu
     return fallback;
   }
   if (!/^\d{1,9}$/.test(text) || Number(text) < 1 || Number(text) > maximum) {
-    throw new BadRequest(`${name}: want a whole number from 1 to ${maximum}`);
+    throw new BadRequest(`${name}: must be a whole number from 1 to ${maximum}`);
   }
   return Number(text);
 }
 
 function sinceOf(text: string, nowMs: number): number {
   const timeMs = parseSince(text, nowMs);
-  if (timeMs === undefined) throw new BadRequest(`since: want ${sinceForms}`);
+  if (timeMs === undefined) throw new BadRequest(`since: must be ${sinceForms}`);
   return timeMs;
 }

@@ -12,27 +12,27 @@ import { statusPage } from "./status-page.ts";
 import { UnsentAnswers } from "./unsent-answers.ts";
 import { pageOfKill } from "./userspace-kill-page.ts";
 
-/** All that is served, handed in: the app itself reads nothing and keeps nothing. */
+/** Everything the app serves, passed in: the app itself reads no files and keeps no state. */
 export interface AppOptions {
   scraper: {
     readonly collectorNames: readonly CollectorName[];
     scrape(request: ScrapeRequest, encoding: ScrapeEncoding): Promise<Buffer>;
   };
-  /** Name of the machine that is watched. */
+  /** Name of the monitored machine. */
   hostName: string;
   /** Default `/metrics`. */
   telemetryPath?: string;
-  /** Scrapes answered at the same time; 0 is no limit. */
+  /** Maximum number of concurrent scrapes; 0 means no limit. */
   maxRequests?: number;
-  /** Names under which a browser may ask for pages and API; any where absent. */
+  /** Host names under which pages and API may be requested; any if absent. */
   hostNames?: readonly string[];
-  /** Headers that the web configuration sets; an empty one is left out. */
+  /** Headers from the web configuration; an empty value removes the header. */
   configuredHeaders?(): Readonly<Record<string, string>>;
-  /** Path under which a reverse proxy shows this app, without a slash at its end. */
+  /** Path under which a reverse proxy serves this app, without a trailing slash. */
   basePath?: string;
   /** Whether `/` and `/kills/:incident` are served. */
   ui?: boolean;
-  /** True once the first pass has been made. */
+  /** True after the first pass. */
   isReady(): boolean;
   /** Every kill that is known, whoever killed, newest first. */
   kills(): readonly AnyKill[];
@@ -43,11 +43,11 @@ export interface AppOptions {
   statusView(): StatusView;
   /** Wall clock, milliseconds since 1970. */
   now(): number;
-  /** A request was answered 503 because too many were being served. */
+  /** Called when a scrape is answered 503 because there are too many. */
   onRefused(): void;
-  /** A client that took its answer too slowly was cut off. */
+  /** Called when a client that reads its answer too slowly is cut off. */
   onCut?(): void;
-  /** A request failed for a reason that lies here; the client sees only that it did. */
+  /** Called when a request fails because of an internal error; the client sees only that it failed. */
   onError(error: unknown, path: string): void;
 }
 
@@ -59,7 +59,7 @@ const securityHeaders = {
   "cache-control": "no-store",
 };
 
-/** Builds the routes; nothing listens yet. */
+/** Builds the routes; does not listen. */
 export function buildApp(options: AppOptions): FastifyInstance {
   const telemetryPath = options.telemetryPath ?? "/metrics";
   const basePath = options.basePath ?? "";
@@ -70,7 +70,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
     bodyLimit: 1024,
     frameworkErrors: (error, _request, reply) => {
       setHeaders(reply, headers());
-      sendLine(reply, error.statusCode ?? 400, "the request's path cannot be understood");
+      sendLine(reply, error.statusCode ?? 400, "the path of the request is malformed");
     },
   });
 
@@ -80,7 +80,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
     if (options.hostNames === undefined || path === telemetryPath || path.startsWith("/-/")) return;
     const host = request.headers.host ?? String(request.headers[":authority"] ?? "");
     if (!isAcceptedHost(host, options.hostNames)) {
-      sendLine(reply, 403, "this host name is not known here; give it with --web.external-url");
+      sendLine(reply, 403, "unknown host name; set it with --web.external-url");
       return reply;
     }
   });
@@ -94,9 +94,9 @@ export function buildApp(options: AppOptions): FastifyInstance {
     const path = pathOf(request);
     if (!isRead && [...served].some((route) => isRouteOf(path, route))) {
       reply.header("allow", "GET, HEAD");
-      return sendLine(reply, 405, "only GET and HEAD are served");
+      return sendLine(reply, 405, "only GET and HEAD are supported");
     }
-    return sendLine(reply, 404, "nothing is served at this path");
+    return sendLine(reply, 404, "there is nothing at this path");
   });
   app.setErrorHandler((error, request, reply) => {
     const status = (error as { statusCode?: number }).statusCode ?? 500;
@@ -104,7 +104,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
       return sendLine(reply, error instanceof BadRequest ? 400 : status, (error as Error).message);
     }
     options.onError(error, request.url);
-    return sendLine(reply, 500, "this request failed; the exporter's log says why");
+    return sendLine(reply, 500, "internal error; the exporter's log has the reason");
   });
 
   const unsent = new UnsentAnswers(() => options.onCut?.());
@@ -185,7 +185,7 @@ function sendPage(reply: FastifyReply, page: string): FastifyReply {
   return reply.type("text/html; charset=utf-8").send(page);
 }
 
-/** An empty value takes a header away. */
+/** An empty value removes a header. */
 function setHeaders(reply: FastifyReply, headers: Record<string, string>): void {
   for (const [name, value] of Object.entries(headers)) {
     if (value !== "") reply.header(name, value);
@@ -202,7 +202,7 @@ function pathOf({ url }: FastifyRequest): string {
   return url.split("?", 1)[0] as string;
 }
 
-/** Whether a path is one of a route such as `/kills/:incident`. */
+/** Whether a path matches a route such as `/kills/:incident`. */
 function isRouteOf(path: string, route: string): boolean {
   const segments = path.split("/");
   const patterns = route.split("/");
@@ -238,16 +238,16 @@ function readNames(
   return [given].flat().map((text) => {
     const name = collectorNames.find((known) => known === text);
     if (name === undefined || !enabled.includes(name)) {
-      const why = name === undefined ? "no such collector" : "this collector is switched off";
-      throw new BadRequest(`${parameter}: ${why}; there are ${enabled.join(", ")}`);
+      const why = name === undefined ? "no such collector" : "this collector is disabled";
+      throw new BadRequest(`${parameter}: ${why}; available are ${enabled.join(", ")}`);
     }
     return name;
   });
 }
 
 /**
- * What the scraper allows for the whole scrape, minus 5 % (at most half a second) for printing,
- * compressing and the way back.
+ * The scraper's timeout for the whole scrape, minus 5 % (at most half a second) for printing, compressing and
+ * sending.
  */
 function readBudget(request: FastifyRequest): number | undefined {
   const timeoutMs = Number(request.headers["x-prometheus-scrape-timeout-seconds"]) * 1000;
@@ -267,7 +267,7 @@ interface Preference {
   weight: number;
 }
 
-/** Reads the list of an Accept or Accept-Encoding header. */
+/** Parses an Accept or Accept-Encoding header. */
 function readPreferences(header: string): Preference[] {
   return header.split(",").map((part) => {
     const [name = "", ...rest] = part.split(";").map((piece) => piece.trim().toLowerCase());
@@ -282,9 +282,8 @@ function readPreferences(header: string): Preference[] {
 }
 
 /**
- * The format the client likes best of the two there are; text where it names neither. OpenMetrics
- * 1.0.0 is answered to those who ask for it by that version or by none, not to those who ask for
- * the draft 0.0.1 or for 2.0.
+ * The client's preferred format; text if it accepts neither. Clients that ask for OpenMetrics without a version or
+ * with 1.0.0 get OpenMetrics 1.0.0; those that ask for the draft 0.0.1 or for 2.0 do not.
  */
 function chooseFormat(accept: string): ExpositionFormat {
   let best: ExpositionFormat = "text";

@@ -8,33 +8,33 @@ export interface ChartPoint {
 }
 
 export interface ChartLine {
-  /** Class that colours it. */
+  /** CSS class of the line. */
   kind: string;
-  /** What is said of it in words; begins with a capital. */
+  /** Name in the accessible description; starts with a capital. */
   name: string;
-  /** Ascending in time; those outside the chart are left out. */
+  /** Ascending in time; points outside the chart are ignored. */
   points: readonly ChartPoint[];
 }
 
 export interface Chart {
   fromMs: number;
   toMs: number;
-  /** Drawn as a line of its own. The chart reaches from 0 to this, and higher where a line does. */
+  /** Drawn as a separate line. The chart's scale starts at 0 and ends at the highest of this and the lines. */
   limitBytes: number;
   lines: readonly ChartLine[];
 }
 
-/** Units of the drawing, which is stretched to the place it is given. */
+/** Size of the drawing in its own units; the style sheet stretches it. */
 const width = 600;
 const height = 100;
-/** Left free above the limit, so that its line is seen. */
+/** Space above the limit, so that its line is visible. */
 const headroom = 1.06;
-/** Without a look for this long nobody knows what was in between. */
+/** Without a reading for longer than this, the line has a gap. */
 const gapMs = 60_000;
 
 /**
- * Memory over time, as an SVG that takes the size its style sheet gives it. Where nothing was
- * looked at, nothing is drawn; a single look is a dot. Its accessible name tells the same in words.
+ * Memory over time, as an SVG sized by its style sheet. Time without readings is left blank; a single reading is a
+ * dot. The accessible name says the same in words.
  */
 export function chart(options: Chart): Html {
   const { fromMs, toMs, limitBytes, lines } = options;
@@ -87,7 +87,7 @@ interface Place {
   y: (value: number) => number;
 }
 
-/** The points between gaps. */
+/** The runs of points between gaps. */
 function runs(points: readonly ChartPoint[]): ChartPoint[][] {
   const found: ChartPoint[][] = [];
   let lastMs = Number.NEGATIVE_INFINITY;
@@ -105,7 +105,7 @@ function gapsOf(points: readonly ChartPoint[]): number[] {
     .filter((ms) => ms > gapMs);
 }
 
-/** The corners of a line; what lies straight between two of them on one height is left out. */
+/** The corners of a line; points in the middle of a horizontal stretch are dropped. */
 function trace(run: readonly ChartPoint[], { x, y }: Place): string {
   const heights = run.map((point) => y(point.bytes));
   return run

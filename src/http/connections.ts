@@ -6,57 +6,56 @@ export type AnyRequest = IncomingMessage | Http2ServerRequest;
 export type AnyResponse = ServerResponse | Http2ServerResponse;
 
 export interface ConnectionsOptions {
-  /** A clock that never goes back, milliseconds. */
+  /** A monotonic clock, milliseconds. */
   monotonicMs: () => number;
-  /** A connection was closed or refused to keep room for others. */
+  /** Called when a connection is closed or refused to make room for others. */
   onRefused?: () => void;
-  /** Told once when that begins, and once when a minute has passed without. */
+  /** Called when that begins, and again after a minute without. */
   onCrowded?: (event: { began: true } | { began: false; refused: number }) => void;
-  /** Connections that are served at the same time. */
+  /** Maximum number of connections. */
   limit?: number;
 }
 
 interface Connection {
   socket: Socket;
-  /** Who opened it: the address, of IPv6 the network of 64 bits that one subscriber gets. */
+  /** The client: its address or, for IPv6, the /64 network that one subscriber gets. */
   peer: string;
   /** Since when it has had no request in flight. */
   idleSinceMs: number;
   hasServed: boolean;
   responses: Set<AnyResponse>;
-  /** What was still to be taken of the answers when they were last looked at. */
+  /** Unsent bytes of its answers at the last check. */
   unsentBytes: number;
   isStalled: boolean;
 }
 
-/** Each connection costs memory on a machine that may have none. */
+/** Each connection costs memory on a machine that may have none left. */
 const defaultLimit = 512;
-/** Above this share of the limit one peer may hold only so many idle connections. */
+/** Above this share of the limit, one peer may hold only a limited number of idle connections. */
 const crowdedRatio = 3 / 4;
 const peerRatio = 1 / 4;
 /** How long a new client may take to send its first request. */
 const firstRequestMs = 10_000;
-/** Longer than common scrape intervals, so that Prometheus finds its connection still open. */
+/** Longer than common scrape intervals, so that Prometheus can reuse its connection. */
 export const keepAliveMs = 75_000;
-/** At the end of the program a new connection on which no request has come by then brings none. */
+/** During shutdown a new connection without a request after this time is closed. */
 const silenceMs = 100;
-/** A crowd is over when nobody had to be closed for so long. */
+/** Overload ends when no connection had to be closed for this long. */
 const quietMs = 60_000;
 
 /**
- * All open connections, of every address that is listened on. Near the limit the oldest idle one is
- * closed, so that no number of silent clients keeps an honest one out. A client that takes none of
- * its answer for a second counts as idle.
+ * All open connections on all listen addresses. Near the limit the oldest idle one is closed, so that silent clients
+ * cannot keep others out. A client that reads nothing of its answer for a second counts as idle.
  */
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #limit: number;
   readonly #bySocket = new Map<Socket, Connection>();
   readonly #byEndpoint = new Map<string, Connection>();
-  /** Those without a request in flight, the oldest first. */
+  /** Connections without a request in flight, oldest first. */
   readonly #idle = new Set<Connection>();
   readonly #idleByPeer = new Map<string, Set<Connection>>();
-  /** So many have been opened so far. */
+  /** Number of connections opened so far. */
   opened = 0;
   #isRoomDue = false;
   #refusedInCrowd = 0;
@@ -71,15 +70,15 @@ export class Connections {
     return this.#bySocket.size;
   }
 
-  /** Watches the connections of a server. */
+  /** Tracks the connections of a server. */
   watch(server: Server): void {
-    // In the turn in which clients come in a flood, more are there than will be kept.
+    // When clients flood in within one turn of the event loop, more are accepted than will be kept.
     server.maxConnections = 4 * this.#limit;
     server.on("drop", () => this.#noteRefused());
     server.on("connection", (socket: Socket) => this.#open(socket));
   }
 
-  /** Notes that a request has come in, until its answer is done. */
+  /** Records that a request has arrived, until its answer is finished. */
   begin(request: AnyRequest, response: AnyResponse): void {
     const connection = this.#connectionOf(request.socket);
     if (connection === undefined) return;
@@ -95,12 +94,12 @@ export class Connections {
     });
   }
 
-  /** To be called every second: closes who is too late, and finds out who takes no answer. */
+  /** Called every second: closes late clients and detects those that do not read their answer. */
   look(): void {
     const nowMs = this.#options.monotonicMs();
     for (const connection of this.#idle) {
       const idleMs = nowMs - connection.idleSinceMs;
-      // The server itself closes HTTP/1 connections in time; HTTP/2 ones it does not.
+      // The server itself closes late HTTP/1 connections, but not HTTP/2 ones.
       if (idleMs > keepAliveMs || (!connection.hasServed && idleMs > firstRequestMs)) {
         connection.socket.destroy();
       }
@@ -115,7 +114,7 @@ export class Connections {
     }
   }
 
-  /** Closes those that have no request in flight; a new one gets a moment to send its first. */
+  /** Closes connections without a request in flight; a new one gets a moment to send its first. */
   closeIdle(): void {
     const nowMs = this.#options.monotonicMs();
     for (const { socket, hasServed, idleSinceMs } of this.#idle) {
@@ -123,12 +122,12 @@ export class Connections {
     }
   }
 
-  /** Cuts off whatever is left. */
+  /** Cuts off all remaining connections. */
   closeAll(): void {
     for (const socket of this.#bySocket.keys()) socket.destroy();
   }
 
-  /** The answers that are being made or sent. */
+  /** Answers being generated or sent. */
   *responses(): Generator<AnyResponse> {
     for (const { responses } of this.#bySocket.values()) yield* responses;
   }
@@ -156,7 +155,7 @@ export class Connections {
     if (this.size > this.#limit * crowdedRatio) this.#makeRoomSoon();
   }
 
-  /** By the socket itself; under TLS it is another one, with the same two ends. */
+  /** Keyed by socket; under TLS the socket is a different object with the same two endpoints. */
   #connectionOf(socket: Socket | undefined): Connection | undefined {
     if (socket === undefined) return undefined;
     const endpoint = endpointOf(socket);
@@ -196,8 +195,8 @@ export class Connections {
   }
 
   /**
-   * Not before those that came in this turn had one in which their request could be read: in a flood
-   * they are hundreds, and the honest one may be among them.
+   * Waits until connections accepted in this turn had a turn to deliver their request: in a flood there are hundreds,
+   * and a legitimate one may be among them.
    */
   #makeRoomSoon(): void {
     if (this.#isRoomDue) return;

@@ -1,22 +1,22 @@
 import { isIP } from "node:net";
 import { isEveryInterface } from "./listeners.ts";
 
-/** What decides under which names pages and API may be asked for. */
+/** The settings that decide which host names may request pages and API. */
 export interface HostNameOptions {
   /** Of this machine. */
   hostName: string;
   externalUrl?: string;
-  /** Hosts that are listened on; `undefined` stands for every interface. */
+  /** Hosts of the listen addresses; `undefined` means every interface. */
   listenHosts: readonly (string | undefined)[];
 }
 
 /**
- * The names under which a browser may ask for pages and API, beside IP addresses and localhost. A
- * foreign site can let its own name point to this machine (DNS rebinding) and would then read here
- * what its visitor may read; the browser still sends that site's name.
+ * The host names that may request pages and API, besides IP addresses and localhost. A foreign site can point its own
+ * name at this machine (DNS rebinding) and would then read with its visitor's access; the browser still sends that
+ * site's name.
  *
- * `undefined` where every name is taken: without `--web.external-url` an exporter on every interface
- * cannot know the names that users have for it.
+ * `undefined` if every name is accepted: without `--web.external-url`, an exporter on every interface cannot know
+ * the names its users have for it.
  */
 export function acceptedHostNames(options: HostNameOptions): readonly string[] | undefined {
   const { hostName, externalUrl, listenHosts } = options;
@@ -30,7 +30,7 @@ export function acceptedHostNames(options: HostNameOptions): readonly string[] |
   ].map(normal);
 }
 
-/** Whether a Host header (`name:port`, `[ipv6]:port`) names this exporter. Without one, no browser asks. */
+/** Whether a Host header (`name:port`, `[ipv6]:port`) names this exporter. Browsers always send one. */
 export function isAcceptedHost(header: string | undefined, names: readonly string[]): boolean {
   if (header === undefined || header === "") return true;
   const [, ipv6, name] = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(header) ?? [];

@@ -2,7 +2,7 @@
 export class Html {
   readonly text: string;
 
-  /** Takes the text as it is: only for what this program wrote itself. */
+  /** Takes the text as is: only for text written by this program. */
   constructor(text: string) {
     this.text = text;
   }
@@ -10,7 +10,7 @@ export class Html {
 
 export type HtmlValue = Html | string | number | undefined | null | false | readonly HtmlValue[];
 
-/** Builds HTML; every value that is not HTML itself is escaped, for text and for quoted attributes alike. */
+/** Builds HTML; every value that is not `Html` is escaped, for text and for quoted attributes. */
 export function html(parts: TemplateStringsArray, ...values: HtmlValue[]): Html {
   return new Html(parts.reduce((text, part, index) => text + toHtml(values[index - 1]) + part));
 }
@@ -34,9 +34,9 @@ const entities: Record<string, string> = {
 };
 
 /**
- * Escapes text for HTML and shows what would not be seen: control characters as the kernel shows
- * them in /dev/kmsg (`\x1b`), and those that turn the direction of writing (`\u202e`), with which a
- * process could name itself so as to read like another.
+ * Escapes text for HTML and makes invisible characters visible: control characters as the kernel prints them in
+ * /dev/kmsg (`\x1b`), and characters that change the text direction (`\u202e`), which a process could put into its
+ * name to look like another.
  */
 export function escapeHtml(text: string): string {
   return text

@@ -4,26 +4,26 @@ import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promi
 import { type AnyRequest, type AnyResponse, type Connections, keepAliveMs } from "./connections.ts";
 import { ListenError } from "./listen-error.ts";
 
-/** Where to listen; without a host on every interface, IPv6 included where the machine has it. */
+/** A listen address; without a host every interface, including IPv6 if the machine has it. */
 export interface ListenAddress {
   host?: string;
   port: number;
 }
 
-/** A socket that is listened on already, as systemd hands it over. */
+/** An already listening socket, passed by systemd. */
 export interface ListenDescriptor {
   fd: number;
 }
 
 export interface Listeners {
-  /** One URL per address, with the port the system chose where it was given as 0; says so where it is every interface. */
+  /** One URL per address, with the actual port if 0 was given; marked if it covers every interface. */
   readonly urls: readonly string[];
-  /** Stops listening, finishes the requests that were accepted, and cuts off what is left after the grace. */
+  /** Stops listening, finishes accepted requests, and cuts off the rest after the grace period. */
   close(): Promise<void>;
 }
 
 /**
- * Reads `:10137`, `127.0.0.1:10137`, `[::1]:10137` or `name:10137`.
+ * Parses `:10137`, `127.0.0.1:10137`, `[::1]:10137` or `name:10137`.
  *
  * @returns the address, or what is wrong with the text.
  */
@@ -31,19 +31,19 @@ export function parseListenAddress(text: string): ListenAddress | string {
   const match = /^(?:\[(?<ipv6>[^[\]\s/]+)\]|(?<host>[^:[\]\s/]*)):(?<port>\d{1,5})$/.exec(text);
   const port = Number(match?.groups?.port);
   if (match === null || port > 65535) {
-    return "want HOST:PORT, [IPV6]:PORT or :PORT, with a port up to 65535";
+    return "must be HOST:PORT, [IPV6]:PORT or :PORT, with a port up to 65535";
   }
   const host = match.groups?.ipv6 ?? match.groups?.host;
   return host ? { host, port } : { port };
 }
 
-/** How long a client may take to send its request, and to come with the next one. */
+/** How long a client may take to send its request, and to send the next one. */
 export const timeouts = { requestTimeout: 10_000, keepAliveTimeout: keepAliveMs };
 
-/** Connections that may wait to be accepted: in a flood an honest one is not turned away unseen. */
+/** Length of the accept queue: in a flood, a legitimate client is not refused unseen. */
 const backlog = 1024;
 
-/** Makes a server of another kind than plain HTTP. */
+/** Creates a server other than plain HTTP. */
 export interface ServerFactory {
   scheme: "http" | "https";
   create(handler: RequestHandler): HttpServer;
@@ -51,7 +51,7 @@ export interface ServerFactory {
 
 export type RequestHandler = (request: AnyRequest, response: AnyResponse) => void;
 
-/** What `node:http`, `node:https` and `node:http2` servers have in common. */
+/** The common interface of `node:http`, `node:https` and `node:http2` servers. */
 export interface HttpServer extends Server {
   keepAliveTimeout?: number;
   requestTimeout?: number;
@@ -73,7 +73,7 @@ const plain: ServerFactory = {
 /**
  * Serves one request handler on every address.
  *
- * @throws {ListenError} if one of them cannot be had; then none is kept.
+ * @throws {ListenError} if one of them cannot be used; then all are closed.
  */
 export async function listen(
   addresses: readonly (ListenAddress | ListenDescriptor)[],
@@ -92,7 +92,7 @@ export async function listen(
     const isDone = Promise.all(closed).then(() => true);
     const deadline = AbortSignal.timeout(graceMs);
     while (!(await Promise.race([isDone, delay(settleMs, false)]))) {
-      // A request that has arrived is read in these turns, however long the work before them took.
+      // These turns read requests that have already arrived, however long the work before them took.
       await turns(2);
       connections.closeIdle();
       if (deadline.aborted) connections.closeAll();
@@ -116,17 +116,17 @@ export async function listen(
   return { urls: open.map(({ url }) => url), close };
 }
 
-/** How often it is looked whether all are done after the end is known. */
+/** How often shutdown checks whether all requests are finished. */
 const settleMs = 20;
 
-/** `close` of an HTTP server would cut off those who have been accepted and whose request is on its way. */
+/** `close` of an HTTP server would cut off accepted connections whose request is still arriving. */
 function stopAccepting(server: Server, done: (error?: Error) => void): void {
   NetServer.prototype.close.call(server, done);
 }
 
 /**
- * The kernel accepts connections before the program does, and resets those that still wait when
- * nobody listens any more. A turn of the loop may let in no more than one.
+ * The kernel accepts connections before the program does, and resets those still queued when the socket is closed.
+ * One turn of the event loop may accept only one.
  */
 async function letInWaiting(connections: Connections): Promise<void> {
   for (let turn = 0; turn < backlog; turn++) {
@@ -140,7 +140,7 @@ async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await nextTurn();
 }
 
-/** Lets an HTTP/1 connection end with this answer; HTTP/2 ones end when they are idle. */
+/** Ends an HTTP/1 connection after this answer; HTTP/2 connections end when they are idle. */
 function endAfter(response: AnyResponse): void {
   if ("shouldKeepAlive" in response) response.shouldKeepAlive = false;
 }
@@ -151,8 +151,8 @@ function listenOn(
   scheme: string,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    // Stays in place: when a later connection cannot be accepted because descriptors have run out,
-    // only that client is harmed.
+    // Stays registered: if a later connection cannot be accepted because descriptors have run out, only that
+    // client is affected.
     server.on("error", (error: NodeJS.ErrnoException) => {
       reject(new ListenError(explain(error, address), { cause: error }));
     });
@@ -171,24 +171,24 @@ function urlOf(
   return isEveryInterface(bound.address) ? `${url} (every interface)` : url;
 }
 
-/** Whether an address is that of no interface in particular. */
+/** Whether an address is a wildcard address. */
 export function isEveryInterface(host: string | undefined): boolean {
   return host === undefined || host === "0.0.0.0" || host === "::";
 }
 
 function explain(error: NodeJS.ErrnoException, address: ListenAddress | ListenDescriptor): string {
   if ("fd" in address) {
-    return `cannot listen on descriptor ${address.fd} (${error.message}); the socket unit has to be a stream socket, ListenStream=`;
+    return `cannot listen on descriptor ${address.fd} (${error.message}); the socket unit must use ListenStream=`;
   }
   const { host, port } = address;
   const where = `cannot listen on ${host?.includes(":") ? `[${host}]` : (host ?? "")}:${port}`;
   switch (error.code) {
     case "EADDRINUSE":
-      return `${where}: another process does (ss -ltnp "sport = :${port}" names it); stop it or choose another --web.listen-address`;
+      return `${where}: another process is using it (find it with ss -ltnp "sport = :${port}"); stop it or choose another --web.listen-address`;
     case "EACCES":
       return `${where}: this user may not use the port; choose one above 1023 with --web.listen-address, or grant CAP_NET_BIND_SERVICE`;
     case "EADDRNOTAVAIL":
-      return `${where}: no interface of this machine has that address (ip addr lists them); correct --web.listen-address`;
+      return `${where}: no interface of this machine has that address (see ip addr); correct --web.listen-address`;
     case "ENOTFOUND":
     case "EAI_AGAIN":
       return `${where}: the host name does not resolve; correct --web.listen-address`;

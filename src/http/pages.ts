@@ -5,19 +5,18 @@ import { Html, html } from "./html.ts";
 import { pageScript } from "./page-script.ts";
 import { style } from "./style.ts";
 
-/** What every page needs to know of the place where it stands. */
+/** What every page needs to know about its environment. */
 export interface Site {
-  /** Of the machine that is watched. */
+  /** Of the monitored machine. */
   hostName: string;
-  /** Path under which a reverse proxy shows the app, without a slash at its end. */
+  /** Path under which a reverse proxy serves the app, without a trailing slash. */
   basePath: string;
   telemetryPath: string;
 }
 
 /**
- * Nothing but the one style sheet and the one script of these pages, each by its hash, and the icon
- * they carry; the script may ask this server alone. Whatever a process could smuggle into a page, a
- * browser would not run it.
+ * Allows only the pages' own style sheet and script, each by its hash, and the inline icon; the script may connect to
+ * this server only. If a process could inject code into a page, the browser would not run it.
  */
 export const contentSecurityPolicy = [
   "default-src 'none'",
@@ -34,11 +33,11 @@ function hashOf(text: string): string {
   return `sha256-${createHash("sha256").update(text).digest("base64")}`;
 }
 
-/** The browser compares their hashes with what stands between the tags, to the byte. */
+/** The browser compares their hashes with the exact bytes between the tags. */
 const styleElement = new Html(`<style>${style}</style>`);
 const scriptElement = new Html(`<script>${pageScript}</script>`);
 
-/** A page that keeps itself up to date; without script it is loaded anew, so seldom as to be readable. */
+/** A page that refreshes itself; without JavaScript the browser reloads it, rarely enough to be readable. */
 const withoutScript = new Html('<noscript><meta http-equiv="refresh" content="30"></noscript>');
 
 const iconColours: Record<Tone, string> = {
@@ -47,7 +46,7 @@ const iconColours: Record<Tone, string> = {
   alarm: "%23b3261e",
 };
 
-/** The tab says how it stands, too. */
+/** The tab's icon shows the state too. */
 function icon(tone: Tone): string {
   return `data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='4' fill='${iconColours[tone]}'/%3E%3Cpath d='M3.5 11.5v-2m3 2v-4m3 4V6m3 5.5v-8' stroke='white' stroke-width='1.7' stroke-linecap='round'/%3E%3C/svg%3E`;
 }
@@ -56,7 +55,7 @@ export interface Page {
   title: string;
   tone: Tone;
   body: Html;
-  /** Whether it shows what is now, so that it has to follow. */
+  /** Whether it shows the current state and so has to refresh. */
   isLive?: boolean;
 }
 
@@ -101,18 +100,18 @@ ${scriptElement}`
 `;
 }
 
-/** A time as people say it, with the exact one beside it. */
+/** A relative time, with the exact one as a tooltip. */
 export function time(timeMs: number, nowMs: number): Html {
   return html`<time datetime="${new Date(timeMs).toISOString()}" title="${utc(timeMs)}">${ago(timeMs, nowMs)}</time>`;
 }
 
 export interface BarPart {
-  /** Class that colours the part. */
+  /** CSS class of the part. */
   kind: string;
   bytes: number;
 }
 
-/** A bar of parts out of a whole; what they leave is shown as empty. */
+/** A bar of parts of a whole; the rest is shown as empty. */
 export function bar(
   parts: readonly BarPart[],
   wholeBytes: number,
@@ -129,7 +128,7 @@ export function bar(
   return html`<svg class="${kind}" role="img" aria-label="${label}">${rects}</svg>`;
 }
 
-/** Percentage, held between 0 and 100. */
+/** Percentage, clamped to 0 to 100. */
 function share(part: number, whole: number): number {
   return whole > 0 ? Math.min(100, Math.max(0, (part / whole) * 100)) : 0;
 }

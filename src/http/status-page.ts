@@ -30,7 +30,7 @@ const limitsShown = { atOnce: 6, atMost: 100 };
 const killsShown = { atOnce: 5, atMost: 100 };
 const victimsShown = { atOnce: 5, atMost: Number.POSITIVE_INFINITY };
 
-/** `/`: the answer in one sentence, then what it rests on. */
+/** `/`: the answer in one sentence, then the evidence. */
 export function statusPage(view: StatusView, site: Site): Html {
   const [answer, ...others] = findings(view);
   const body = html`
@@ -67,7 +67,7 @@ ${
 </section>`;
 }
 
-/** A number stays on one line with what it counts, a pid with its word. */
+/** Keeps a number on one line with its noun, and a pid with its word. */
 function unbroken(text: string): string {
   return text.replace(/(?<=\d) (?=[KMGTP]iB|%|minute|hour|day)|(?<=\(pid) /g, "\u00a0");
 }
@@ -99,7 +99,7 @@ function memorySection(view: StatusView): Html {
     return html`<section class="card" aria-labelledby="memory"><h2 id="memory">Host memory</h2><p>Not available on this host.</p></section>`;
   }
   const { totalBytes, availableBytes } = memory;
-  // What the kernel can take back stands last, next to what is free.
+  // Reclaimable memory comes last, next to free memory.
   const kinds = Object.keys(kindNames);
   const parts = [...memory.used, { kind: "free", bytes: memory.freeBytes }]
     .filter((part) => part.bytes > 0)
@@ -203,7 +203,7 @@ ${more.length > 0 && html`<details><summary>The next ${more.length}</summary>${v
 ${
   unkillable !== undefined &&
   unkillable.count > 0 &&
-  html`<p class="note">${unkillable.count} ${unkillable.count === 1 ? "process" : "processes"} with ${bytes(unkillable.residentBytes)} may not be killed (oom_score_adj -1000).</p>`
+  html`<p class="note">Exempt from kills: ${unkillable.count} ${unkillable.count === 1 ? "process" : "processes"} with ${bytes(unkillable.residentBytes)} (oom_score_adj -1000).</p>`
 }
 </section>`;
 }
@@ -242,7 +242,7 @@ function watchSection({ sources, troubles }: StatusView): Html {
 <ul class="rows">${sources.map(
     (source) =>
       html`<li><span class="state ${source.up ? "calm" : "warning"}">${source.up ? "Reading" : "Not reading"} the kernel log from ${source.path ?? source.name}</span>${source.reason !== undefined && html`<p>${source.reason}</p>`}</li>`,
-  )}${sources.length === 0 && html`<li><span class="state warning">No kernel log is read</span></li>`}${troubles.map(
+  )}${sources.length === 0 && html`<li><span class="state warning">No kernel log is being read</span></li>`}${troubles.map(
     ({ collector, reason }) =>
       html`<li><span class="state warning">${collector} is missing</span><p>${reason}</p></li>`,
   )}${troubles.length === 0 && html`<li><span class="state calm">All collectors work</span></li>`}</ul>

@@ -1,4 +1,4 @@
-/** Colours of the pages, by theme; `test/http/style.test.ts` holds them to WCAG AA. */
+/** Colours of the pages, by theme; `test/http/style.test.ts` checks them against WCAG AA. */
 export const palette = {
   light: {
     bg: "#f5f6f8",
@@ -44,7 +44,7 @@ function tokens(theme: Record<string, string>): string {
     .join("");
 }
 
-/** The one style sheet. Its hash stands in the Content-Security-Policy, so nothing may be put into it later. */
+/** The only style sheet. Its hash is in the Content-Security-Policy, so it cannot be changed at run time. */
 export const style = `
 :root{color-scheme:light dark;${tokens(palette.light)}}
 @media screen and (prefers-color-scheme:dark){:root{${tokens(palette.dark)}}}

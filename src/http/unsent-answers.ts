@@ -1,16 +1,15 @@
-/** A response, as far as its sending is concerned. */
+/** The part of a response that matters for sending. */
 interface Sent {
   once(event: "close", listener: () => void): unknown;
   destroy(): unknown;
 }
 
-/** Bytes of answers that may wait for those who asked for them. */
+/** Maximum number of bytes of answers that wait for their clients. */
 const defaultLimitBytes = 32 * 1024 * 1024;
 
 /**
- * The answers that are still being taken by those who asked. One pass serves many, so an answer
- * counts once. Where all together hold too much memory, those that ask for much and read slowly are
- * cut off, the oldest first.
+ * The answers that clients are still reading. One pass serves many clients, so an answer counts once. If all
+ * together use too much memory, clients that asked for much and read slowly are cut off, oldest first.
  */
 export class UnsentAnswers {
   readonly #limitBytes: number;
@@ -23,7 +22,7 @@ export class UnsentAnswers {
     this.#limitBytes = limitBytes;
   }
 
-  /** Notes that `response` is about to send `answer`. */
+  /** Records that `response` is about to send `answer`. */
   add(answer: Buffer, response: Sent): void {
     let responses = this.#responses.get(answer);
     if (responses === undefined) {

@@ -11,7 +11,7 @@
  *   c_max                           4    16777216000
  */
 
-/** Bytes that the ARC holds now; `undefined` where the text has no size. */
+/** Bytes that the ARC uses now; `undefined` if the text has no size. */
 export function parseArcSize(text: string): number | undefined {
   const size = /^size +\d+ +(\d+)$/m.exec(text)?.[1];
   return size === undefined ? undefined : Number(size);

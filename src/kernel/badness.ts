@@ -4,46 +4,46 @@
  *   points = rss + swap entries + page tables      (in pages; page tables since 2.6.36)
  *   points += oom_score_adj * (total pages / 1000)
  *
- * The task with the most points dies. "total" is memory plus swap of the host, or, for a cgroup, its
- * limit plus the swap it may use. oom_score_adj -1000 takes a task out, and so do a child between
- * vfork() and exec() (since 4.8) and a task whose memory has been reaped already (MMF_OOM_SKIP).
- * A task in swapoff() goes before all (oom_task_origin()). No file tells of these three, nor of one
- * that is dying already, for which the kernel waits instead of choosing.
+ * The task with the most points dies. "total" is memory plus swap of the host or, for a cgroup, its limit plus
+ * the swap it may use. Exempt are tasks with oom_score_adj -1000, a child between vfork() and exec() (since 4.8)
+ * and a task whose memory has already been reaped (MMF_OOM_SKIP). A task in swapoff() goes first
+ * (oom_task_origin()). While a task is already dying the kernel waits instead of choosing another. No file shows
+ * vfork(), reaping, swapoff() and dying.
  *
- * What it took when, by the mainline release; distributions carry some of it back:
+ * Changes by mainline release; distributions backport some of them:
  *
  *   until 4.14  page tables are PTEs, since 4.0 PMDs too; since 4.15 PUDs too (mm_pgtables_bytes())
- *   until 4.16  3 % less for a task that holds CAP_SYS_ADMIN (d46078b28889 ended it)
- *   until 5.0   of the chosen one's children with memory of their own the worst died for it
- *               (bbbe48029720 ended it, in oom_kill_process())
- *   until 5.2   the first of equals was taken, since then the last (oom_evaluate_task())
- *   until 5.8   points below 1 counted as 1, so all deep in the negative were equal (9066e5cfb73c)
- *   until 6.1   rss was what /proc/PID/status shows; 6.2 made it a counter that each processor adds
- *               to in batches. oom_badness() reads it as it stands, and so does /proc/PID/stat;
- *               status shows the exact sum since 6.16 (82241a83cd15). From 7.0 on the killer takes
- *               the exact sum as well (get_mm_rss_sum()). Swap entries, too, but no file has theirs.
+ *   until 4.16  3 % less for a task with CAP_SYS_ADMIN (removed by d46078b28889)
+ *   until 5.0   the worst child of the chosen task that has its own memory died instead
+ *               (removed by bbbe48029720, in oom_kill_process())
+ *   until 5.2   among equals the first was chosen, since then the last (oom_evaluate_task())
+ *   until 5.8   points below 1 counted as 1, so all strongly negative tasks were equal (9066e5cfb73c)
+ *   until 6.1   rss was the value in /proc/PID/status; 6.2 made it a counter that each processor adds to in
+ *               batches. oom_badness() and /proc/PID/stat read it without pending batches; status shows the
+ *               exact sum since 6.16 (82241a83cd15). From 7.0 on oom_badness() also uses the exact sum
+ *               (get_mm_rss_sum()). The same holds for swap entries, but no file shows those.
  *
- * oom_score is points * 1000 / total until 5.8 and (1000 + points * 1000 / total) * 2 / 3 since, which
- * makes every small task 666.
+ * oom_score is points * 1000 / total until 5.8 and (1000 + points * 1000 / total) * 2 / 3 since, which gives every
+ * small task 666.
  */
 
-/** What differs by release. */
+/** Differences between releases. */
 export interface BadnessRules {
-  /** 3 % less for a task that holds CAP_SYS_ADMIN. */
+  /** 3 % less for a task with CAP_SYS_ADMIN. */
   adminDiscount: boolean;
-  /** A child with memory of its own dies for its parent. */
+  /** A child with its own memory dies instead of its parent. */
   childrenFirst: boolean;
-  /** Which of equals is taken, in the order in which the kernel comes by them. */
+  /** Which one of several equals is chosen, in the order in which the kernel visits them. */
   ofEquals: "first" | "last";
   /** Points below 1 count as 1. */
   atLeastOne: boolean;
-  /** The file that shows resident memory as the killer counts it. */
+  /** The file that shows resident memory as oom_badness() counts it. */
   residentFrom: "stat" | "status";
 }
 
 /**
- * The rules of a kernel, by its release as in /proc/sys/kernel/osrelease: `5.10.0-46-cloud-amd64`.
- * Of a release that is absent or not understood: the newest.
+ * The rules of a kernel, by its release as in /proc/sys/kernel/osrelease: `5.10.0-46-cloud-amd64`. For a missing
+ * or unknown release: the newest rules.
  */
 export function badnessRules(release: string | undefined): BadnessRules {
   const [, major, minor] = /^(\d+)\.(\d+)/.exec(release ?? "") ?? [];
@@ -57,7 +57,7 @@ export function badnessRules(release: string | undefined): BadnessRules {
   };
 }
 
-/** OOM_SCORE_ADJ_MIN: the kernel never chooses a task that has it. */
+/** OOM_SCORE_ADJ_MIN: the kernel never chooses a task with this value. */
 const unkillableScoreAdj = -1000;
 
 /** Whether oom_score_adj exempts a task from kills; `false` if it is unknown. */
@@ -65,19 +65,19 @@ export function isUnkillable(oomScoreAdj: number | null | undefined): boolean {
   return oomScoreAdj === unkillableScoreAdj;
 }
 
-/** What a task's badness is made of, in bytes. */
+/** The parts of a task's badness, in bytes. */
 export interface BadnessTask {
   residentBytes: number;
   swapBytes: number;
   pageTablesBytes: number;
   oomScoreAdj: number;
-  /** Holds CAP_SYS_ADMIN. */
+  /** Has CAP_SYS_ADMIN. */
   isAdmin?: boolean;
 }
 
 /**
- * A task's badness in pages, within memory and swap of `totalBytes`. `undefined` where oom_score_adj
- * takes the task out.
+ * A task's badness in pages, relative to memory and swap of `totalBytes`. `undefined` if oom_score_adj exempts the
+ * task.
  */
 export function badnessPages(
   task: BadnessTask,
@@ -93,7 +93,7 @@ export function badnessPages(
   return rules.atLeastOne ? Math.max(1, points) : points;
 }
 
-/** How an operator set a task, by its oom_score_adj. */
+/** How an operator has set a task's oom_score_adj. */
 export type Protection = "unkillable" | "protected" | "default" | "sacrificial";
 
 export function protectionOf(oomScoreAdj: number): Protection {

@@ -1,12 +1,12 @@
-/** Paths of cgroups, from the hierarchy's root: `/`, `/system.slice/nginx.service`. */
+/** Cgroup paths from the root of the hierarchy: `/`, `/system.slice/nginx.service`. */
 
-/** True for `path` itself and all below it; a cgroup that is not known is in none. */
+/** Whether it is `path` itself or below it; false for an unknown cgroup. */
 export function isWithin(cgroup: string | undefined, path: string): boolean {
   if (cgroup === undefined) return false;
   return path === "/" || cgroup === path || cgroup.startsWith(`${path}/`);
 }
 
-/** The paths above a path, the nearest first. */
+/** The ancestors of a path, nearest first. */
 export function ancestorsOf(path: string): string[] {
   const ancestors: string[] = [];
   for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {

@@ -9,26 +9,26 @@
  *   file 8429568
  *   oom_kill 0
  *
- * Lines may come and go with the kernel version and in any order; keys that nobody asked for are
- * passed over, so a newer kernel breaks nothing.
+ * Lines may come and go with the kernel version and appear in any order; unknown keys are skipped, so a newer
+ * kernel breaks nothing.
  */
 
 const newline = 0x0a;
 const blank = 0x20;
 
 /**
- * Reads chosen keys of a flat keyed file straight from its bytes: a host with 2,000 cgroups has
- * 100,000 such lines a scrape, too many to turn into strings.
+ * Reads selected keys of a flat keyed file directly from its bytes: a host with 2,000 cgroups has 100,000 such lines
+ * per scrape, too many to turn into strings.
  *
- * The kernel prints a file's lines in the same order each time, so the lines at which a file last had all its
- * keys are looked at first, and only they.
+ * The kernel prints a file's lines in the same order each time, so the parser first tries the lines where a file
+ * last had the keys.
  *
- * Invariant: a value is given only for the key that its own line names, whatever the order of the lines.
+ * Invariant: a value is returned only for the key on its own line, whatever the order of the lines.
  */
 export class FlatKeyedFile<Key extends string> {
   readonly #keys: readonly Key[];
   readonly #keyBytes: readonly Uint8Array[];
-  /** What each line held when last all keys were found: the index of a key, or -1. */
+  /** For each line when all keys were last found: the index of its key, or -1. */
   #layout: Int8Array | undefined;
 
   constructor(keys: readonly Key[]) {
@@ -36,7 +36,7 @@ export class FlatKeyedFile<Key extends string> {
     this.#keyBytes = keys.map((key) => Buffer.from(key, "latin1"));
   }
 
-  /** The values by key, in the file's own unit; a key that the file lacks is absent. */
+  /** The values by key, in the file's own unit; a missing key is absent. */
   parse(bytes: Uint8Array, length: number = bytes.length): Partial<Record<Key, number>> {
     const numbers: (number | undefined)[] = [];
     this.parseInto(numbers, bytes, length);
@@ -48,7 +48,7 @@ export class FlatKeyedFile<Key extends string> {
     return values;
   }
 
-  /** As `parse`, into an array with one place for each key, in the order of the keys. */
+  /** Like `parse`, into an array with one element per key, in the order of the keys. */
   parseInto(
     values: (number | undefined)[],
     bytes: Uint8Array,
@@ -59,7 +59,7 @@ export class FlatKeyedFile<Key extends string> {
     }
   }
 
-  /** False where a line is not what it was. */
+  /** False if a line differs from last time. */
   #parseAsBefore(
     layout: Int8Array,
     values: (number | undefined)[],
@@ -82,7 +82,7 @@ export class FlatKeyedFile<Key extends string> {
     return true;
   }
 
-  /** Returns the lines up to the last key; `undefined` where a key is missing. */
+  /** Returns the lines up to the last key; `undefined` if a key is missing. */
   #parseAnyOrder(
     values: (number | undefined)[],
     bytes: Uint8Array,
@@ -106,7 +106,7 @@ export class FlatKeyedFile<Key extends string> {
     return missing === 0 ? Int8Array.from(layout) : undefined;
   }
 
-  /** The value of the line that starts at `at`, if it is this key's. */
+  /** The value of the line that starts at `at`, if the line has this key. */
   #valueAt(index: number, bytes: Uint8Array, at: number, length: number): number | undefined {
     const key = this.#keyBytes[index] as Uint8Array;
     const end = at + key.length;
@@ -117,8 +117,8 @@ export class FlatKeyedFile<Key extends string> {
 }
 
 /**
- * The unsigned decimal number that starts at `at`, or `undefined` where there is no digit.
- * Numbers above 2^53 lose their low bits, which only "no limit" markers have.
+ * The unsigned decimal number that starts at `at`, or `undefined` if there is no digit. Numbers above 2^53 lose their
+ * low bits; only "no limit" values are that large.
  */
 export function decimalAt(
   bytes: Uint8Array,
@@ -136,7 +136,7 @@ export function decimalAt(
   return digits === 0 ? undefined : value;
 }
 
-/** As `decimalAt`, with an optional minus sign. */
+/** Like `decimalAt`, with an optional minus sign. */
 export function signedDecimalAt(
   bytes: Uint8Array,
   at: number,

@@ -2,7 +2,7 @@
  * /proc/meminfo
  * https://docs.kernel.org/filesystems/proc.html#meminfo
  * Since 2.4; MemAvailable since 3.14; KReclaimable since 4.20; Percpu since 4.18. VmallocUsed is 0 from 4.4
- * to 5.3. Balloon is there in the newest kernels only.
+ * to 5.3. Only the newest kernels have Balloon.
  *
  *   file = { name ":" blanks decimal [ " kB" ] "\n" }
  *
@@ -30,12 +30,12 @@ export interface Meminfo {
   pageTablesBytes?: number;
   commitLimitBytes?: number;
   committedAsBytes?: number;
-  /** All huge pages set aside, of every size. */
+  /** All reserved huge pages, of every size. */
   hugetlbBytes?: number;
   percpuBytes?: number;
-  /** All that vmalloc() has mapped, kernel stacks included where they are mapped so (>= 4.9). */
+  /** Everything mapped by vmalloc(), including kernel stacks if they are mapped that way (>= 4.9). */
   vmallocUsedBytes?: number;
-  /** Pages that a balloon has handed back to the hypervisor. */
+  /** Pages that a balloon has returned to the hypervisor. */
   balloonBytes?: number;
   /** Part of MemFree: free pages that only movable allocations may use. */
   cmaFreeBytes?: number;
@@ -67,8 +67,8 @@ const fieldOf = new Map<string, keyof Meminfo>([
 const line = /^([^:]+):\s+(\d+)( kB)?$/;
 
 /**
- * Parses /proc/meminfo. Unknown lines are passed over.
- * @throws {Error} where MemTotal or MemFree is missing: that is no meminfo.
+ * Parses /proc/meminfo. Unknown lines are skipped.
+ * @throws {Error} if MemTotal or MemFree is missing, because then it is not meminfo.
  */
 export function parseMeminfo(text: string): Meminfo {
   const fields: Partial<Meminfo> = {};
@@ -83,7 +83,7 @@ export function parseMeminfo(text: string): Meminfo {
     else if (match[1] === "HugePages_Total") hugePages = value;
     else if (match[1] === "Hugepagesize") hugePageBytes = value;
   }
-  // "Hugetlb" is there since 4.15; before that only the default size is known.
+  // "Hugetlb" exists since 4.15; before that only the default size is known.
   if (fields.hugetlbBytes === undefined && hugePages !== undefined && hugePageBytes !== undefined) {
     fields.hugetlbBytes = hugePages * hugePageBytes;
   }
@@ -93,7 +93,7 @@ export function parseMeminfo(text: string): Meminfo {
   return { ...fields, memTotalBytes: fields.memTotalBytes, memFreeBytes: fields.memFreeBytes };
 }
 
-/** Where the memory that is not free went: `oom_host_memory_used_bytes` by `kind`. */
+/** How the memory that is not free is used: `oom_host_memory_used_bytes` by `kind`. */
 export interface MemoryUse {
   anon: number;
   page_cache: number;
@@ -115,12 +115,12 @@ export interface MemoryUse {
  *
  * Invariant: the kinds are never negative and add up to MemTotal - MemFree.
  *
- * The kernel counts each field on its own processors and at its own moment, so the parts can exceed
- * the whole by a few pages; `other` takes the difference, and where even that would be negative the
- * largest kind gives way. `percpu`, `vmalloc`, `zspages` and `balloon` are taken out of `other`, each
- * at most what is left of it: VmallocUsed may count mappings of pages that are counted elsewhere.
+ * The kernel counts each field per processor and at a different moment, so the parts can exceed the whole by a few
+ * pages; `other` absorbs the difference, and if that would become negative, the largest kind does. `percpu`,
+ * `vmalloc`, `zspages` and `balloon` are taken out of `other`, each at most what remains of it, because VmallocUsed
+ * may include pages that are counted elsewhere.
  *
- * @param zspagesBytes pages of zram and zswap (/proc/vmstat: nr_zspages); 0 where not known
+ * @param zspagesBytes pages of zram and zswap (/proc/vmstat: nr_zspages); 0 if unknown
  */
 export function memoryUse(meminfo: Meminfo, zspagesBytes = 0): MemoryUse {
   const shmem = meminfo.shmemBytes ?? 0;

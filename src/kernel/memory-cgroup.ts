@@ -1,7 +1,7 @@
 import { decimalAt, FlatKeyedFile } from "./flat-keyed.ts";
 
 /*
- * The memory controller's files, one directory a cgroup.
+ * The memory controller's files, one directory per cgroup.
  * v2: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
  * v1: https://docs.kernel.org/admin-guide/cgroup-v1/memory.html
  * v2 since 4.5; memory.events.local since 5.2; memory.peak since 5.19; oom_group_kill since 5.17.
@@ -18,7 +18,7 @@ import { decimalAt, FlatKeyedFile } from "./flat-keyed.ts";
  *   oom_group_kill 1
  */
 
-/** Events of one cgroup since it was made. One that this kernel does not count is absent. */
+/** Events of one cgroup since it was created. An event that this kernel does not count is absent. */
 export interface MemoryEvents {
   low?: number;
   high?: number;
@@ -28,28 +28,28 @@ export interface MemoryEvents {
   oom_group_kill?: number;
 }
 
-/** What one cgroup's memory is made of, its descendants' included, in bytes. */
+/** Composition of one cgroup's memory, including its descendants, in bytes. */
 export interface MemoryStat {
   anonBytes?: number;
-  /** Page cache, shared memory included, as v2 counts it. */
+  /** Page cache including shared memory, as v2 counts it. */
   fileBytes?: number;
   shmemBytes?: number;
   inactiveFileBytes?: number;
   /** v1 only: v2 has memory.swap.current. */
   swapBytes?: number;
-  /** v1 only: the tightest limit above, where memory.use_hierarchy lets it count. */
+  /** v1 only: the smallest limit of the cgroup and its ancestors, if memory.use_hierarchy is on. */
   hierarchicalLimitBytes?: number;
 }
 
 const m = 0x6d;
 
 /**
- * v1 writes "no limit" as the largest multiple of the page size below 2^63. Whatever comes near it
- * is no limit either: no machine has an exabyte.
+ * v1 writes "no limit" as the largest multiple of the page size below 2^63. Any value close to that is no limit
+ * either: no machine has an exabyte.
  */
 const unlimitedFromBytes = 2 ** 60;
 
-/** A single value, in the file's own unit: `undefined` where the file holds no number. */
+/** A single value, in the file's own unit; `undefined` if the file has no number. */
 export function parseValue(bytes: Uint8Array, length: number): number | undefined {
   return decimalAt(bytes, 0, length);
 }
@@ -61,7 +61,7 @@ export function parseLimit(bytes: Uint8Array, length: number): number | undefine
   return value !== undefined && value >= unlimitedFromBytes ? Number.POSITIVE_INFINITY : value;
 }
 
-/** Where the values of one file are put while it is read; a scrape reads thousands of them. */
+/** Reused destination for the values of one file; a scrape reads thousands of files. */
 const numbers: (number | undefined)[] = [];
 
 const eventsFile = new FlatKeyedFile([
@@ -82,7 +82,7 @@ export function parseMemoryEvents(bytes: Uint8Array, length: number): MemoryEven
 
 const oomControlFile = new FlatKeyedFile(["oom_kill"] as const);
 
-/** The `oom_kill` line of v1 memory.oom_control: kills of this cgroup's own tasks. */
+/** The `oom_kill` line of v1 memory.oom_control: kills among this cgroup's own tasks. */
 export function parseOomControlKills(bytes: Uint8Array, length: number): number | undefined {
   oomControlFile.parseInto(numbers, bytes, length);
   return numbers[0];

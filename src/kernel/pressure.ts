@@ -10,8 +10,8 @@ import { decimalAt } from "./flat-keyed.ts";
  *   some avg10=0.00 avg60=0.00 avg300=0.00 total=14325
  *   full avg10=0.00 avg60=0.00 avg300=0.00 total=9021
  *
- * "total" is in microseconds, the averages are shares of the last seconds in percent. No metric shows them:
- * Prometheus makes better ones from the total.
+ * "total" is in microseconds, the averages are percentages of the last seconds. No metric shows them: Prometheus
+ * computes better ones from the total.
  */
 
 /** Time lost to memory stalls since boot, in seconds. */
@@ -28,7 +28,7 @@ const some = Buffer.from("some ", "latin1");
 const full = Buffer.from("full ", "latin1");
 const total = Buffer.from("total", "latin1");
 
-/** Parses the first `length` bytes of a pressure file. Lines of other kinds are passed over. */
+/** Parses the first `length` bytes of a pressure file. Other lines are skipped. */
 export function parsePressure(bytes: Uint8Array, length: number = bytes.length): Pressure {
   const pressure: Pressure = {};
   let start = 0;

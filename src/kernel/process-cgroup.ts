@@ -8,14 +8,14 @@
  *   4:memory:/system.slice/nginx.service
  *   0::/system.slice/nginx.service
  *
- * The path is relative to the root of the reader's cgroup namespace (since 4.6); what lies outside
- * begins with "/..", one for each level up.
- * A cgroup that was removed while the task still dies has " (deleted)" behind its path.
+ * The path is relative to the root of the reader's cgroup namespace (since 4.6); a path outside it starts with
+ * "/..", once per level up.
+ * A cgroup removed while the task is still dying has " (deleted)" after its path.
  */
 
 /**
- * The path in the hierarchy that accounts memory: the v1 `memory` line where there is one, else the
- * v2 line. `undefined` where neither stands there.
+ * The path in the hierarchy that accounts memory: the v1 `memory` line if there is one, else the v2 line.
+ * `undefined` if there is neither.
  */
 export function memoryCgroupOf(text: string): string | undefined {
   let unified: string | undefined;
@@ -31,15 +31,15 @@ export function memoryCgroupOf(text: string): string | undefined {
   return unified;
 }
 
-/** True where a path leaves the reader's cgroup namespace. */
+/** Whether a path leaves the reader's cgroup namespace. */
 export function isOutsideNamespace(path: string): boolean {
   return path === "/.." || path.startsWith("/../");
 }
 
 /**
- * The path from the hierarchy's root of what a reader sees as `path`.
+ * Converts `path`, as the reader sees it, to the path from the hierarchy's root.
  * @param namespaceRoot the root of the reader's cgroup namespace, as a path from the hierarchy's root
- * @returns `undefined` where `path` leads above the hierarchy's root: the reader sees only a part
+ * @returns `undefined` if `path` leads above the hierarchy's root: the reader sees only a part
  */
 export function fromHierarchyRoot(namespaceRoot: string, path: string): string | undefined {
   const names = namesOf(namespaceRoot);

@@ -7,24 +7,24 @@
  *
  *   812 (nginx: worker) S 811 811 811 0 -1 4194624 1021 0 0 0 2 1 0 0 20 0 1 0 3412 11313152 1893 ...
  *
- * comm may hold blanks and parentheses: the fields are counted from its last parenthesis. Addresses are
- * 0 for a reader who may not trace the process; memory is 0 for a task that has none of its own.
+ * comm may contain blanks and parentheses, so fields are counted from the last parenthesis. Addresses are 0 for a
+ * reader who may not trace the process; memory is 0 for a task without an address space.
  */
 
-/** What stat tells of a process beyond its status. */
+/** What stat adds to the information in status. */
 export interface ProcessStat {
-  /** Clock ticks from boot until it was made. */
+  /** Start time in clock ticks since boot. */
   startTicks: number;
-  /** Resident memory as `get_mm_rss()` has it: what `oom_badness()` adds up on some kernels (badness.ts). */
+  /** Resident memory from `get_mm_rss()`, which `oom_badness()` uses on some kernels (badness.ts). */
   residentPages: number;
   /**
-   * Size and addresses of its memory: the same for all that run in one address space, but for forks
-   * of one process as well. Absent for a reader who may not see it.
+   * Size and addresses of its memory: equal for all processes in one address space, but also for forks of one
+   * process. Absent if the reader may not see it.
    */
   layout?: string;
 }
 
-/** Counted from the first after comm, which is field 3 of the manual page. */
+/** Counted from the first field after comm, which is field 3 in the manual page. */
 const field = {
   startTicks: 19,
   size: 20,
@@ -34,7 +34,7 @@ const field = {
   argStart: 45,
 };
 
-/** Parses /proc/PID/stat; `undefined` where the text is not that. */
+/** Parses /proc/PID/stat; `undefined` for other text. */
 export function parseProcessStat(text: string): ProcessStat | undefined {
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const startTicks = Number.parseInt(fields[field.startTicks] ?? "", 10);

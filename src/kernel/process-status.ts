@@ -16,22 +16,22 @@
  *   Threads:	1
  *   CapEff:	000001ffffffffff
  *
- * Name escapes a newline as \n and a backslash as \\. The Vm and Rss lines are missing where the task
- * has no memory of its own: kernel threads and zombies.
+ * Name escapes a newline as \n and a backslash as \\. Tasks without an address space (kernel threads and zombies)
+ * have no Vm and Rss lines.
  */
 
-/** What of a process's status decides whether and when the kernel kills it. */
+/** The parts of a process's status that decide whether and when the kernel kills it. */
 export interface ProcessStatus {
   /** The task's name, at most 15 bytes, decoded as UTF-8. */
   comm: string;
   parentPid?: number;
-  /** Real user id, as seen from the reader's user namespace. */
+  /** Real user id in the reader's user namespace. */
   uid?: number;
-  /** Absent where the task has no address space: a kernel thread or a zombie. */
+  /** Absent for a task without an address space: a kernel thread or a zombie. */
   memory?: ProcessMemory;
-  /** How many threads its process still has, ended ones that are waited for included. */
+  /** Number of threads, including those that have exited but are not yet reaped. */
   threads?: number;
-  /** Holds CAP_SYS_ADMIN. */
+  /** Has CAP_SYS_ADMIN. */
   isAdmin: boolean;
 }
 
@@ -42,7 +42,7 @@ export interface ProcessMemory {
   pageTablesBytes: number;
 }
 
-/** Parses the first `length` bytes of /proc/PID/status. Unknown lines are passed over. */
+/** Parses the first `length` bytes of /proc/PID/status. Unknown lines are skipped. */
 export function parseProcessStatus(bytes: Buffer, length: number): ProcessStatus {
   const text = bytes.toString("utf8", 0, length);
   const residentBytes = kilobytes(text, "\nVmRSS:");

@@ -12,7 +12,7 @@ import { FlatKeyedFile } from "./flat-keyed.ts";
  *   oom_kill 3
  */
 
-/** Counters since boot. One that this kernel does not have is absent. */
+/** Counters since boot. A counter that this kernel does not have is absent. */
 export interface Vmstat {
   /** Kills by the OOM killer, memory-cgroup and global together. */
   oomKills?: number;
@@ -20,7 +20,7 @@ export interface Vmstat {
   swapOutPages?: number;
   majorFaults?: number;
   directReclaimStalls?: number;
-  /** Pages in which zram and zswap keep what they compressed; a gauge. */
+  /** Pages in which zram and zswap store compressed data; a gauge. */
   zspages?: number;
 }
 

@@ -7,13 +7,13 @@
  */
 
 export interface ZramUse {
-  /** What was written to the device. */
+  /** Bytes written to the device. */
   storedBytes: number;
-  /** Memory that the device takes for it. */
+  /** Memory used by the device. */
   usedBytes: number;
 }
 
-/** `undefined` for a text that has no three numbers. */
+/** `undefined` for text without three numbers. */
 export function parseZram(text: string): ZramUse | undefined {
   const match = /^\s*(\d+)\s+\d+\s+(\d+)/.exec(text);
   return match === null

@@ -17,7 +17,7 @@ import {
 
 export interface KernelLogOptions {
   mode: "auto" | "file" | "kmsg" | "none";
-  /** `--kernel-log.file`, absent where it was not given. */
+  /** `--kernel-log.file`, absent if not given. */
   filePath?: string;
   kmsg: { path: string; open: () => KmsgReader };
   files: HostFiles;
@@ -26,25 +26,25 @@ export interface KernelLogOptions {
   /** Boot id of the running kernel, 32 hex digits. */
   boot: string;
   bootTimeMs: () => number;
-  /** Of `auto`: the log ring shows the host's kills, not this container's. */
+  /** For `auto`: the ring buffer shows the host's kills, not this container's. */
   isContainer: boolean;
   log: Record<"info" | "warn", (fields: object, message: string) => void>;
   /** False: no timers and watches, `drain()` does everything (tests). Default true. */
   watch?: boolean;
 }
 
-/** A file that is gone longer than rotation takes. */
+/** A file missing for longer than a rotation takes. */
 const blindAfterMs = 10_000;
-/** Losses with less time between them are one. */
+/** Losses closer together than this are reported as one. */
 const lossEndsAfterMs = 10_000;
 /** syslogd may start after the exporter: its log is looked for once more this long after the start. */
 const secondChoiceMs = 60_000;
 const failedOnce =
-  "failed to process a kernel log line (bug, please report); such lines count in oom_log_unparsed_kills_total, further ones are not logged";
-/** Tolerance when the clock was stepped between the stamp of a line and now. */
+  "failed to process a kernel log line (bug, please report); oom_log_unparsed_kills_total counts these lines, further ones are not logged";
+/** Tolerance when the clock was stepped between a line's timestamp and now. */
 const clockStepMs = 120_000;
 
-/** Who follows the log, and what it knows from before. */
+/** The consumer of the log, and what it already knows. */
 interface Follower {
   listener: KillLogListener;
   saved: SavedFollowing;
@@ -54,24 +54,24 @@ interface Source {
   reader: LogReader;
   state: ReadState & { sinceMs: number };
   isReread: boolean;
-  /** Absent where nothing was lost lately. */
+  /** Absent without a recent loss. */
   loss?: { records: number; lastMs: number };
-  /** As last logged. The first finding is for the start-up line, or the message of a switch. */
+  /** The state last logged. The first one goes into the start-up line or the message about a switch. */
   isLoggedUp?: boolean;
 }
 
 /**
- * The sources of the kernel log: which are read, and from where on.
+ * The sources of the kernel log: which ones to read, and from which position.
  *
- * With a saved position reading goes on there. A source that is taken up later brings lines that may
- * be known already: they are marked as read again.
+ * Reading continues from a saved position. A source that is opened later may bring lines that are already known;
+ * those are marked as read again.
  */
 export class KernelLog implements KillLog {
-  /** Why the sources that come first in order are not read. */
+  /** Why the preferred sources are not read. */
   passedOver: LogChoice["passedOver"] = [];
   readonly #options: KernelLogOptions;
   readonly #sources: Source[] = [];
-  /** Of sources that are no longer read. */
+  /** From sources that are no longer read. */
   readonly #closed: LogTally[] = [];
   readonly #startedMs: number;
   #follower: Follower | undefined;
@@ -97,7 +97,7 @@ export class KernelLog implements KillLog {
       const source = this.#choose();
       if (source !== undefined) this.#open(source);
       const isBlind = source?.kind === "file" && this.#isBlind(source.path);
-      // A ring that cannot be read would never catch up, and no count be shown.
+      // A ring buffer that cannot be read would never catch up, and no count would be exported.
       const readsBoth = isBlind && !isContainer && openError(kmsg.open) === undefined;
       if (readsBoth) this.#open({ kind: "kmsg", path: kmsg.path });
     }
@@ -112,12 +112,12 @@ export class KernelLog implements KillLog {
     }
   }
 
-  /** A few times a second: `/dev/kmsg` does not tell when it has more. */
+  /** Called a few times a second, because `/dev/kmsg` does not announce new records. */
   beat(): void {
     for (const { reader } of this.#sources) reader.beat();
   }
 
-  /** The kernel has killed: its report is read at once, from sources that do not tell when they have more. */
+  /** A kill was announced: reads its report at once from sources that do not announce new records. */
   expectKill(): void {
     for (const { reader } of this.#sources) reader.expectKill();
   }
@@ -147,7 +147,7 @@ export class KernelLog implements KillLog {
     return this.#options.mode !== "none";
   }
 
-  /** Every source that is read, or should be: where none can be, those that come first. */
+  /** Every source that is read, or should be; if none can be read, the preferred ones. */
   get states(): LogSourceState[] {
     if (this.#sources.length === 0) {
       return ["file", "kmsg"].flatMap((kind) => {
@@ -159,9 +159,9 @@ export class KernelLog implements KillLog {
     }
     const isRingUp = this.#sources.some(({ reader, state }) => reader.name === "kmsg" && state.up);
     return this.#sources.map(({ reader, state }) => {
-      // Where the ring cannot be read either, the file is all there is.
+      // If the ring buffer cannot be read either, the file is all there is.
       const isBlind = isRingUp && this.#isBlind(reader.path);
-      const reason = isBlind ? "the kernel counted kills that it does not show" : state.reason;
+      const reason = isBlind ? "the kernel counted kills that are not in it" : state.reason;
       return { name: reader.name, path: reader.path, up: state.up && !isBlind, reason };
     });
   }
@@ -179,7 +179,7 @@ export class KernelLog implements KillLog {
     return Object.fromEntries(positions.filter(([, position]) => position !== undefined));
   }
 
-  /** Only a file proves that no line is missing: the ring may have dropped its first records. */
+  /** Only a file proves that no line is missing: the ring buffer may have dropped its first records. */
   get holdsBoot(): boolean {
     return this.#sources.some(({ reader, isReread }) => reader.name === "file" && !isReread);
   }
@@ -199,10 +199,10 @@ export class KernelLog implements KillLog {
   #chooseAgain(isBlind: boolean): void {
     const source = this.#choose();
     if (source === undefined || this.#find(source) !== undefined) return;
-    this.#options.log.info({ path: source.path }, "reading the kernel log from another source");
+    this.#options.log.info({ path: source.path }, "switching to another source of the kernel log");
     const before = isBlind ? [] : [...this.#sources];
     this.#start(this.#open(source));
-    // A better source takes over; one that went blind is kept, for it may come back.
+    // A better source takes over; a blind one is kept, because it may recover.
     for (const old of before) this.#close(old);
   }
 
@@ -217,12 +217,12 @@ export class KernelLog implements KillLog {
     this.#follower?.listener.blindFiles(blind);
     const isUp = ring.state.up;
     const message = isUp
-      ? "the kernel counted kills that the log does not show: reading /dev/kmsg as well from now on"
-      : "the kernel counted kills that the log does not show, and /dev/kmsg cannot be read either";
+      ? "the kernel counted kills that are not in the log: now also reading /dev/kmsg"
+      : "the kernel counted kills that are not in the log, and /dev/kmsg cannot be read either";
     log.warn({ unaccounted, blind: blind[0] }, message);
   }
 
-  /** Kills of this boot are missing in it, as this process or one before it found. */
+  /** This or an earlier process found that kills of this boot are missing in it. */
   #isBlind(path: string): boolean {
     return this.#follower?.saved.blindFiles().includes(path) ?? false;
   }
@@ -290,12 +290,12 @@ export class KernelLog implements KillLog {
     else log.warn({ path, reason }, "the kernel log cannot be read");
   }
 
-  /** A flood overruns the ring many times a second: its beginning is logged, and its end. */
+  /** A flood overruns the ring buffer many times a second: only its start and end are logged. */
   #noteLoss(source: Source, reason: string, records: number): void {
     const { log, monotonicMs } = this.#options;
     const before = source.loss?.records;
     if (before === undefined) {
-      log.warn({ path: source.reader.path, reason }, "part of the kernel log is lost");
+      log.warn({ path: source.reader.path, reason }, "kernel log records lost");
     }
     source.loss = { records: (before ?? 0) + records, lastMs: monotonicMs() };
   }
@@ -305,7 +305,7 @@ export class KernelLog implements KillLog {
     if (loss === undefined) return;
     source.loss = undefined;
     const { records } = loss;
-    this.#options.log.info({ path: reader.path, records }, "no more of the kernel log is lost");
+    this.#options.log.info({ path: reader.path, records }, "no more kernel log records are lost");
   }
 
   #logFailure(path: string, error: unknown): void {
@@ -338,14 +338,14 @@ export class KernelLog implements KillLog {
     });
   }
 
-  /** Of several sources read side by side, one brings what has no identity: the one opened last. */
+  /** If several sources are read, one of them delivers lines without identity: the one opened last. */
   #isMain(source: Source): boolean {
     return source === this.#sources.findLast(({ reader }) => reader.isCaughtUp);
   }
 
   /**
-   * The ring holds nothing but this boot. In a file a line is of this boot when it was just written,
-   * or when its stamps put the start of its boot where this boot's is; an earlier boot's is earlier.
+   * The ring buffer holds only this boot. In a file, a line belongs to this boot if it was just written, or if its
+   * timestamps put its boot's start where this boot started; an earlier boot started earlier.
    */
   #bootOf(reader: LogReader, { killLine }: OomKillReport): string | undefined {
     const { boot, bootTimeMs } = this.#options;

@@ -19,11 +19,11 @@ import { basename, dirname, join } from "node:path";
 import { readStateFile } from "./state-file.ts";
 import { StateLock } from "./state-lock.ts";
 
-/** Of the snapshot and of the journal's lines. Raise it when an older exporter could not read them. */
+/** Format version of the snapshot and the journal's lines. Raise it if older exporters cannot read the new one. */
 const formatVersion = 1;
-/** A longer journal is folded into a new snapshot. */
+/** A longer journal is compacted into a new snapshot. */
 const journalLimitBytes = 16 * 1024 * 1024;
-/** How long a failed save waits for its next attempt, which has to write everything. */
+/** Delay before the next attempt after a failed save, which has to write everything. */
 const retryMs = 1000;
 
 export interface StateDirectoryOptions {
@@ -31,11 +31,11 @@ export interface StateDirectoryOptions {
   nowMs: () => number;
   warn: (message: string) => void;
   info: (message: string) => void;
-  /** Where /proc is: shows whether the holder of a lock still lives. */
+  /** Where /proc is: shows whether the holder of a lock is still alive. */
   procfs: string;
 }
 
-/** What an earlier process left: a snapshot, and the changes since, oldest first. */
+/** What an earlier process saved: a snapshot and the changes since, oldest first. */
 export interface SavedState {
   snapshot: unknown;
   changes: unknown[];
@@ -48,45 +48,44 @@ export interface OpenedState {
 }
 
 /**
- * Keeps one JSON state on disk: `state.json`, a snapshot, and `journal.ndjson`, one line per change
- * since. Every line carries a running number and a checksum; a snapshot says up to which number it
- * holds the changes, and replaces the former by rename.
+ * Keeps one JSON state on disk: `state.json`, a snapshot, and `journal.ndjson`, one line per change since. Every
+ * line carries a sequence number and a checksum. A snapshot records the sequence number that it includes and
+ * replaces the previous one by rename.
  *
- * Invariant: whenever the process dies, what is loaded is the state before or after an `append`,
- * never in between: a line that is not whole is cut off, and so is everything after it.
+ * Invariant: whenever the process dies, loading gives the state before or after an `append`, never in between: an
+ * incomplete line is cut off, and so is everything after it.
  *
- * A process that is killed loses nothing: a written line is the kernel's. When the machine dies,
- * the lines since the last `flush` may be lost, always from the end, so that counts go back together
- * with the log position saved with them and the log is read again from there. No append waits for
- * the disk.
+ * A killed process loses nothing, because a written line belongs to the kernel. If the machine crashes, the lines
+ * since the last `flush` may be lost, always from the end, so counts go back together with the log position saved
+ * with them, and the log is read again from there. No append waits for the disk.
  *
- * The lock keeps out a second exporter on the same machine. One in another PID namespace
- * is noticed by the journal's length: an exporter that sees a foreign write stops saving.
+ * The lock keeps out a second exporter on the same machine. An exporter in another PID namespace is detected by
+ * the journal's length: an exporter that sees a foreign write stops saving.
  */
 export class StateDirectory {
   readonly path: string;
   readonly #options: StateDirectoryOptions;
   readonly #lock: StateLock;
   #journal: number | undefined;
-  /** Bytes of whole lines in the journal. */
+  /** Length of the journal's complete lines, bytes. */
   #journalBytes = 0;
   #lastNumber = 0;
-  /** The journal lacks a change: only a snapshot can be saved next. */
+  /** The journal lacks a change, so the next save must be a snapshot. */
   #needsSnapshot = false;
   #failedMs: number | undefined;
   #shared = false;
   #unsynced = false;
   #syncing = false;
   #failing: string | undefined;
-  /** Saves that failed since this process started. */
+  /** Failed saves since this process started. */
   saveFailures = 0;
-  /** Files that could not be understood and were set aside. */
+  /** Files that could not be read and were set aside. */
   damagedFiles = 0;
 
   /**
-   * Opens the directory, made if need be, and reads what was saved last. What cannot be understood
-   * is set aside as `<file>.damaged-<time>`, with one warning. `undefined`, after one warning, where
-   * the directory cannot be had: not to be made, not to be read, or in use by another exporter.
+   * Opens the directory, creating it if needed, and reads the saved state. A file that cannot be understood is set
+   * aside as `<file>.damaged-<time>`, with one warning. Returns `undefined`, after one warning, if the directory
+   * cannot be used: not created, not readable, or in use by another exporter.
    */
   static open(path: string, options: StateDirectoryOptions): OpenedState | undefined {
     const directory = new StateDirectory(path, options);
@@ -107,15 +106,15 @@ export class StateDirectory {
     this.#lock = new StateLock(path, options.procfs);
   }
 
-  /** Whether what is shown now would survive a restart. */
+  /** Whether the published values would survive a restart. */
   get isSaving(): boolean {
     return !this.#shared && this.#failing === undefined;
   }
 
   /**
-   * Saves a change; `snapshot` gives the whole state with that change in it, for when the journal is
-   * full or has missed a change. Never throws: false where it could not be saved, which is said once
-   * and then tried again, at most once a second. `sync` false: no reason for a `flush`.
+   * Saves a change; `snapshot` returns the whole state including that change, for when the journal is full or has
+   * missed a change. Never throws: returns false if it could not be saved, which is logged once and retried at most
+   * once a second. `sync` false: the change does not need a `flush`.
    */
   append(change: unknown, snapshot: () => unknown, { sync = true } = {}): boolean {
     if (this.#shared) return false;
@@ -140,7 +139,7 @@ export class StateDirectory {
     return true;
   }
 
-  /** Replaces snapshot and journal by a new snapshot. Never throws; false where that failed. */
+  /** Replaces snapshot and journal by a new snapshot. Never throws; returns false on failure. */
   compact(snapshot: () => unknown): boolean {
     if (this.#shared || this.#hasJustFailed()) return false;
     const target = join(this.path, "state.json");
@@ -156,7 +155,7 @@ export class StateDirectory {
           file,
           Buffer.from(sealed({ version: formatVersion, through, state: snapshot() })),
         );
-        // Without this a power cut may leave an empty file under the final name.
+        // Without this a power failure may leave an empty file under the final name.
         fdatasyncSync(file);
       } finally {
         closeSync(file);
@@ -177,8 +176,8 @@ export class StateDirectory {
   }
 
   /**
-   * Starts one fdatasync off the event loop, if there is reason to. For about once a second. A process
-   * cannot end before it, and where the disk is busy with others' data that takes seconds.
+   * Starts one fdatasync off the event loop, if needed. Call it about once a second. The process cannot exit before
+   * it finishes, which takes seconds on a busy disk.
    */
   flush(): void {
     this.#remakeLock();
@@ -188,13 +187,13 @@ export class StateDirectory {
     fdatasync(this.#journal, (error) => {
       this.#syncing = false;
       if (error === null || this.#journal === undefined) return;
-      // What the kernel could not write it has dropped: everything has to be written again.
+      // The kernel drops data that it failed to write, so everything must be written again.
       this.#needsSnapshot = true;
       this.#fail(error);
     });
   }
 
-  /** Gives the directory up. */
+  /** Releases the directory. */
   close(): void {
     if (this.#journal !== undefined) closeSync(this.#journal);
     this.#journal = undefined;
@@ -230,7 +229,7 @@ export class StateDirectory {
     return { snapshot: snapshot?.state, changes };
   }
 
-  /** The changes after the snapshot, up to the first line that is not whole or not the next. */
+  /** The changes after the snapshot, up to the first line that is incomplete or out of sequence. */
   #readJournal(bytes: Buffer): unknown[] {
     const changes: unknown[] = [];
     while (this.#journalBytes < bytes.length) {
@@ -244,13 +243,13 @@ export class StateDirectory {
         this.#lastNumber++;
       } else if (ahead === undefined || ahead > 1 || changes.length > 0) {
         if (this.#lastNumber === 0 && ahead !== undefined) {
-          throw new NotUnderstood("state.json is missing, which journal.ndjson continues");
+          throw new NotUnderstood("journal.ndjson exists without state.json");
         }
-        // A last line that is not whole was being written when the process died. More is damage.
+        // An incomplete last line was being written when the process died. Anything more is damage.
         if (ahead !== undefined || (end > 0 && end < bytes.length)) this.#reportDamage(bytes);
         break;
       }
-      // Lines that the snapshot holds are left over where the process died before emptying the journal.
+      // If the process died before emptying the journal, it still has lines that the snapshot includes.
       this.#journalBytes = end;
     }
     return changes;
@@ -265,7 +264,7 @@ export class StateDirectory {
       this.#fail(error);
     }
     this.#options.warn(
-      `${join(this.path, "journal.ndjson")} is damaged at byte ${this.#journalBytes} of ${bytes.length}: what comes before it is used, and the log read again from there; a copy is in ${copy}`,
+      `${join(this.path, "journal.ndjson")} is damaged at byte ${this.#journalBytes} of ${bytes.length}: using the part before the damage and reading the log again from there; a copy is in ${copy}`,
     );
   }
 
@@ -283,7 +282,7 @@ export class StateDirectory {
     return journal;
   }
 
-  /** A journal that cannot be emptied stays right: its lines are older than the snapshot. */
+  /** A journal that cannot be emptied stays valid: its lines are older than the snapshot. */
   #emptyJournal(): void {
     if (this.#journal !== undefined && fstatSync(this.#journal).nlink === 0) {
       closeSync(this.#journal);
@@ -300,19 +299,19 @@ export class StateDirectory {
     try {
       ftruncateSync(this.#journal, this.#journalBytes);
     } catch {
-      // The torn line stays last until the snapshot that is needed now has taken the journal's place.
+      // The incomplete line stays last until the snapshot that is now required replaces the journal.
     }
   }
 
   #isOurs(journal: number): boolean {
     const { size, nlink } = fstatSync(journal);
     if (nlink === 0 || size === this.#journalBytes) return true;
-    // What a failed append left behind is our own.
+    // A failed append of this process may have left a partial line.
     if (this.#needsSnapshot && size > this.#journalBytes) return true;
     this.#shared = true;
     this.saveFailures++;
     this.#options.warn(
-      `another process writes to the state directory ${this.path}: saving stops here, kills are still counted. Give each exporter its own --state.directory`,
+      `another process writes to the state directory ${this.path}: this exporter stops saving but still counts kills. Give each exporter its own --state.directory`,
     );
     return false;
   }
@@ -329,11 +328,11 @@ export class StateDirectory {
       }
     }
     this.#options.warn(
-      `cannot use the saved state in ${this.path}: ${error.message}. It is set aside as *.${suffix}; kills are counted from 0 again`,
+      `cannot use the saved state in ${this.path}: ${error.message}. It was set aside as *.${suffix}; counting starts again from 0`,
     );
   }
 
-  /** Without a lock file there is still the check of the journal's length. */
+  /** Without a lock file the check of the journal's length remains. */
   #takeLock(): boolean {
     let holder: number | undefined;
     try {
@@ -352,17 +351,17 @@ export class StateDirectory {
     try {
       this.#lock.remake();
     } catch {
-      // What keeps the lock from being made keeps the state from being saved, which is said.
+      // Whatever prevents creating the lock also prevents saving, which is logged.
     }
   }
 
-  /** Every reader sees the rename by now; some file systems cannot sync a directory. */
+  /** Readers already see the rename; some file systems cannot sync a directory. */
   #syncDirectory(): void {
     const directory = openSync(this.path, "r");
     try {
       fsyncSync(directory);
     } catch {
-      // Only after a power cut would the former snapshot be back, with the journal that follows it.
+      // Only a power failure could bring back the previous snapshot, and then the journal that follows it too.
     } finally {
       closeSync(directory);
     }
@@ -385,7 +384,7 @@ export class StateDirectory {
   #hasJustFailed(): boolean {
     if (this.#failedMs === undefined) return false;
     const sinceMs = this.#options.nowMs() - this.#failedMs;
-    // Less than nothing where the clock was set back.
+    // Negative if the clock was set back.
     return sinceMs >= 0 && sinceMs < retryMs;
   }
 
@@ -396,10 +395,10 @@ export class StateDirectory {
   }
 }
 
-const withoutState = "Kills are still counted, but not beyond a restart";
-const advice = `${withoutState}; make it a writable directory with room, or name another with --state.directory`;
+const withoutState = "Kills are still counted, but the counts will not survive a restart";
+const advice = `${withoutState}; make it a writable directory with free space, or choose another with --state.directory`;
 
-/** The saved files are damaged, or a newer exporter's. */
+/** The saved files are damaged, or written by a newer exporter. */
 class NotUnderstood extends Error {
   override readonly name = "NotUnderstood";
 }
@@ -419,7 +418,7 @@ function openedSnapshot(text: string): { through: number; state: unknown } {
 
 const sealPattern = /,"sum":"([0-9a-f]{16})"\}\n$/;
 
-/** One line of JSON whose last member is the checksum of what comes before it. */
+/** One line of JSON whose last member is the checksum of the rest. */
 function sealed(content: object): string {
   const body = JSON.stringify(content).slice(0, -1);
   return `${body},"sum":"${checksum(body)}"}\n`;
@@ -436,7 +435,7 @@ function checksum(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
-/** Node's own `recursive` never returns where a file system knows no new names and says ENOENT, as /proc does. */
+/** Node's own `recursive` loops forever on a file system that answers ENOENT to mkdir, as /proc does. */
 function makeDirectory(path: string): void {
   try {
     mkdirSync(path, { mode: 0o750 });
@@ -469,7 +468,7 @@ function readText(path: string): string | undefined {
   return readBytes(path)?.toString("utf8");
 }
 
-/** Removes a file of ours that is of no use; where it stays, it does no harm. */
+/** Removes a file of ours that is no longer needed; it does no harm if it stays. */
 function discard(path: string): void {
   try {
     rmSync(path, { force: true });
@@ -477,16 +476,16 @@ function discard(path: string): void {
 }
 
 const reasons: Record<string, string> = {
-  ELOOP: "a file in it is a symbolic link, which is not followed",
+  ELOOP: "a file in it is a symbolic link",
   EACCES: "permission denied",
   EPERM: "permission denied",
   EROFS: "the file system is read-only",
   ENOSPC: "the disk is full",
-  EDQUOT: "the disk quota is used up",
-  EFBIG: "the file may not grow (RLIMIT_FSIZE)",
+  EDQUOT: "the disk quota is exceeded",
+  EFBIG: "the file size limit is reached (RLIMIT_FSIZE)",
   ENOTDIR: "it is not a directory",
   EEXIST: "it is not a directory",
-  ENOENT: "nothing can be made there",
+  ENOENT: "it cannot be created",
 };
 
 function reasonOf(error: unknown): string {

@@ -1,16 +1,15 @@
-/** What a terminal would obey instead of showing it: control, format and bidirectional characters. */
+/** Characters that a terminal would interpret: control, format and bidirectional characters. */
 const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /**
- * A value as JSON on one line that is safe to print: a process chooses its own name, and an escape
- * sequence or a right-to-left mark in it would rewrite the reader's screen. JSON parsers read the
- * same value.
+ * A value as JSON on one line that is safe to print. A process chooses its own name, and an escape sequence or a
+ * right-to-left mark in it would rewrite the reader's screen. JSON parsers read the same value.
  */
 export function jsonText(value: unknown): string {
   return printableJson(JSON.stringify(value));
 }
 
-/** The same for a JSON text of one line: such characters can stand only in its strings. */
+/** The same for one line of JSON text: these characters can occur only in its strings. */
 export function printableJson(json: string): string {
   return json.replace(unprintable, (character) =>
     Array.from(

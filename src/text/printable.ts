@@ -1,6 +1,6 @@
 /**
- * Text from a log for a terminal. A process chooses its own name: an escape sequence or a
- * right-to-left mark in it would rewrite the reader's screen.
+ * Text from a log for a terminal. A process chooses its own name, and an escape sequence or a right-to-left mark
+ * in it would rewrite the reader's screen.
  */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => {

@@ -1,4 +1,4 @@
-/** Sizes and shares as people read them. */
+/** Sizes and percentages for people. */
 
 const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
@@ -14,7 +14,7 @@ export function bytes(value: number): string {
   return `${text} ${units[unit]}`;
 }
 
-/** `97 %`; never 0 % of something nor 100 % of less than all. */
+/** `97 %`; never 0 % of something, nor 100 % of less than all. */
 export function percent(part: number, whole: number): string {
   const exact = whole === 0 ? 0 : (part / whole) * 100;
   if (exact > 0 && exact < 1) return "under 1 %";

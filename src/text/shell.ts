@@ -1,6 +1,6 @@
 /**
- * One word of a shell command. What comes from a log may hold anything: quotes, blanks, `$(...)`,
- * newlines. Control characters are written as `$'\n'`, which bash, zsh and ksh understand.
+ * One word of a shell command. Text from a log may contain anything: quotes, blanks, `$(...)`, newlines. Control
+ * characters are written as `$'\n'`, which bash, zsh and ksh understand.
  */
 export function shellWord(text: string): string {
   if (/^[\w@%+=:,./-]+$/.test(text)) return text;

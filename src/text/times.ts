@@ -1,4 +1,4 @@
-/** How times are written for people. */
+/** Times for people. */
 
 /** `3 minutes`, `2 hours`, `5 days`. */
 export function duration(seconds: number): string {
@@ -17,10 +17,10 @@ export function duration(seconds: number): string {
   return "less than a second";
 }
 
-/** So far ahead of the clock lies nothing but what was stamped before it was set back. */
+/** A time this far in the future comes from before the clock was set back. */
 const aheadSeconds = 60;
 
-/** `3 minutes ago`; of a time that lies ahead all that is known is `before the clock was set back`. */
+/** `3 minutes ago`; for a time in the future `before the clock was set back`. */
 export function ago(thenMs: number, nowMs: number): string {
   const seconds = (nowMs - thenMs) / 1000;
   if (seconds < -aheadSeconds) return "before the clock was set back";
@@ -28,7 +28,7 @@ export function ago(thenMs: number, nowMs: number): string {
 }
 
 /**
- * A forecast as people round one: `less than a minute`, `about 9 minutes`, `about 25 minutes`,
+ * A forecast, rounded as people would: `less than a minute`, `about 9 minutes`, `about 25 minutes`,
  * `about an hour`, `about 5 hours`, `about 3 days`.
  */
 export function about(seconds: number): string {
@@ -50,19 +50,20 @@ export function utc(timeMs: number): string {
   return `${new Date(timeMs).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 
-/** `03:44:01 UTC`, where the day is plain. */
+/** `03:44:01 UTC`, if the day is obvious. */
 export function utcClock(timeMs: number): string {
   return utc(timeMs).slice(11);
 }
 
 const secondsOf = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 
-/** What `parseSince` takes, for messages to those who gave something else. */
-export const sinceForms = "2026-11-21T03:44:00Z, Unix seconds, or a span such as 30m, 2h, 1d or 1w";
+/** The forms that `parseSince` accepts, for error messages. */
+export const sinceForms =
+  "2026-11-21T03:44:00Z, Unix seconds, or a duration such as 30m, 2h, 1d or 1w";
 
 /**
- * The time that `--since` and `since=` name: a time by RFC 3339, Unix seconds, or a span back from now,
- * in milliseconds since the epoch. `undefined` for anything else.
+ * The time given by `--since` or `since=`: an RFC 3339 time, Unix seconds, or a duration before now. Returns
+ * milliseconds since the epoch, `undefined` for anything else.
  */
 export function parseSince(text: string, nowMs: number): number | undefined {
   const [, count, unit] = /^(\d{1,6}(?:\.\d+)?)([smhdw])$/.exec(text) ?? [];

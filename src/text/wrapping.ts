@@ -1,12 +1,12 @@
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character begins a colour code
 const colourCode = /\x1b\[[\d;]*m/g;
 
-/** Visible length: colour codes take no column. */
+/** Visible length, without colour codes. */
 export function columns(text: string): number {
   return text.replaceAll(colourCode, "").length;
 }
 
-/** Breaks text between words, and a word that is longer than a line (a cgroup path) wherever it must. */
+/** Breaks text between words; breaks a word that is longer than a line (a cgroup path) anywhere. */
 export function wrap(text: string, limit: number, hang = 0): string[] {
   const lines: string[] = [];
   let line = "";

@@ -1,22 +1,22 @@
 import { createHmac } from "node:crypto";
 
-/** What came with a request: RFC 7617. */
+/** Credentials from a request: RFC 7617. */
 export interface Credentials {
   user: string;
   password: string;
 }
 
-/** Compares a password with a bcrypt hash, away from the event loop. */
+/** Checks a password against a bcrypt hash, off the event loop. */
 export type Compare = (password: string, hash: string) => Promise<boolean>;
 
 export type Verdict = "granted" | "refused" | "busy";
 
-/** Answers kept for passwords that were wrong. */
+/** Cached results for wrong passwords. */
 const refusalsKept = 100;
-/** Comparisons that may wait: one costs 60 ms and more of a processor. */
+/** Maximum number of queued checks; one costs 60 ms or more of processor time. */
 const waitingAtMost = 32;
 
-/** Reads an Authorization header; `undefined` where it is none of the Basic scheme. */
+/** Parses an Authorization header; `undefined` if it does not use the Basic scheme. */
 export function readCredentials(header: string | undefined): Credentials | undefined {
   const encoded = /^basic +([A-Za-z0-9+/]+={0,2})$/i.exec(header ?? "")?.[1];
   if (encoded === undefined || encoded.length % 4 !== 0) return undefined;
@@ -27,12 +27,12 @@ export function readCredentials(header: string | undefined): Credentials | undef
 }
 
 /**
- * Decides who may ask. One comparison runs at a time. Right answers are kept for each user, wrong ones
- * for the last hundred, so that a flood of wrong passwords neither makes a known client wait nor
- * grows; what is kept is a keyed digest, not the password.
+ * Decides who gets access. One check runs at a time. Correct passwords are cached per user, and the last hundred
+ * wrong ones too, so that a flood of wrong passwords neither delays a known client nor grows memory. The cache holds
+ * keyed digests, not passwords.
  *
- * An unknown user costs as much as a known one: the password is compared with the hash of one of
- * them, always the same one for the same name.
+ * An unknown user costs as much as a known one: the password is checked against the hash of a known user, always
+ * the same one for the same name.
  */
 export class BasicAuth {
   readonly #compare: Compare;
@@ -48,7 +48,7 @@ export class BasicAuth {
     this.#secret = secret;
   }
 
-  /** @param users bcrypt hashes by name; at least one */
+  /** @param users bcrypt hashes by user name; at least one */
   async check(
     { user, password }: Credentials,
     users: ReadonlyMap<string, string>,
@@ -78,7 +78,7 @@ export class BasicAuth {
     return hashes[this.#digest([user]).readUInt32BE() % hashes.length] as string;
   }
 
-  /** Lengths stand before the parts, so that no two lists look alike. */
+  /** Each part is preceded by its length, so that no two lists have the same digest input. */
   #digest(parts: readonly string[]): Buffer {
     const hmac = createHmac("sha256", this.#secret);
     for (const part of parts) hmac.update(`${Buffer.byteLength(part)}:`).update(part);

@@ -1,4 +1,4 @@
-/** The thread that compares passwords: bcrypt would stop the event loop for as long as it takes. */
+/** The thread that checks passwords: bcrypt would block the event loop. */
 import { parentPort } from "node:worker_threads";
 import { compareSync } from "bcryptjs";
 

@@ -2,18 +2,18 @@ import { Worker } from "node:worker_threads";
 import type { Compare } from "./basic-auth.ts";
 import { plainHash } from "./bcrypt-hash.ts";
 
-/** A thread costs 5 MiB: it is given up when nobody has needed it for so long. */
+/** The thread costs 5 MiB, so it ends after being idle for this long. */
 const idleMs = 10_000;
 
-/** The thread's program, bcrypt-thread.ts, which the build puts in here: what runs is one file. */
+/** The thread's program, bcrypt-thread.ts, inlined by the build, because the program is one file. */
 declare const bcryptThread: string;
 
-/** Answers one question at a time on a thread of its own, which is started when it is needed. */
+/** Answers one request at a time on a separate thread, which starts on demand. */
 export class PasswordWorker {
   #worker: Worker | undefined;
   #idle: NodeJS.Timeout | undefined;
 
-  /** To be called again only when the answer is there. @throws where the thread cannot be had */
+  /** Call it again only after the answer. @throws if the thread cannot be started */
   readonly compare: Compare = (password, hash) => {
     clearTimeout(this.#idle);
     this.#worker ??= this.#start();
@@ -47,7 +47,7 @@ export class PasswordWorker {
       resourceLimits: { maxOldGenerationSizeMb: 16 },
     });
     worker.unref();
-    // After an answer nobody waits for it: its end is no failure then.
+    // After an answer nothing waits for the thread, so its end is not an error.
     worker.on("error", () => {});
     return worker;
   }

@@ -1,11 +1,11 @@
-/** A token bucket: one token comes back each `intervalMs`, `burst` of them are there at first and at most. */
+/** A token bucket: one token every `intervalMs`, with `burst` tokens at the start and as maximum. */
 export class RateLimiter {
   readonly #intervalMs: number;
   readonly #burst: number;
   #tokens: number;
   #atMs: number;
 
-  /** @param nowMs a clock that never goes back, milliseconds */
+  /** @param nowMs a monotonic clock, milliseconds */
   constructor({ intervalMs, burst }: { intervalMs: number; burst: number }, nowMs: number) {
     this.#intervalMs = intervalMs;
     this.#burst = burst;
@@ -13,7 +13,7 @@ export class RateLimiter {
     this.#atMs = nowMs;
   }
 
-  /** Takes a token; false where none is left. */
+  /** Takes a token; false if none is left. */
   allow(nowMs: number): boolean {
     const returned = (nowMs - this.#atMs) / this.#intervalMs;
     this.#tokens = Math.min(this.#burst, this.#tokens + returned);

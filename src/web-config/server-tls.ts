@@ -5,17 +5,17 @@ import { curves, opensslCiphers, tlsVersions } from "./tls-names.ts";
 import type { PemSource, TlsConfig } from "./web-config.ts";
 import { WebConfigError } from "./web-config-error.ts";
 
-/** What a TLS server needs of a configuration and of the files that it names. */
+/** What a TLS server needs from a configuration and the files that it names. */
 export interface ServerTls {
   context: SecureContextOptions;
   requestCert: boolean;
   rejectUnauthorized: boolean;
-  /** Why a client that has shaken hands may not go on; `undefined` where it may. */
+  /** Why a client is rejected after the handshake; `undefined` if it is accepted. */
   refusal(client: TLSSocket): string | undefined;
 }
 
 /**
- * Reads certificate, key and client CA, and checks that they fit.
+ * Reads certificate, key and client CA, and checks that they match.
  * @throws {WebConfigError}
  */
 export function readServerTls(config: TlsConfig): ServerTls {
@@ -26,7 +26,7 @@ export function readServerTls(config: TlsConfig): ServerTls {
   const context: SecureContextOptions = {
     cert,
     key,
-    // Without one no client certificate is accepted; Node.js would take all public ones.
+    // Without a client CA no client certificate is accepted; Node.js would accept all public CAs.
     ca: clientCa === undefined ? [] : certificatesIn(readPem("client_ca", clientCa)),
     minVersion: tlsVersions[config.minVersion],
     maxVersion: tlsVersions[config.maxVersion],
@@ -57,12 +57,12 @@ export function readServerTls(config: TlsConfig): ServerTls {
       const names = subjectAltNames(certificate.subjectAltName ?? "");
       return names.some((name) => clientAllowedSans.includes(name))
         ? undefined
-        : "no name of the client certificate is in client_allowed_sans";
+        : "the client certificate has no name in client_allowed_sans";
     },
   };
 }
 
-/** Changes when one of the files that a configuration names does; cheap enough for each connection. */
+/** Changes when a file that a configuration names changes; cheap enough for every connection. */
 export function versionOfFiles({ cert, key, clientCa }: TlsConfig): string {
   return [cert, key, clientCa].map((source) => versionOf(source)).join(" ");
 }
@@ -71,7 +71,7 @@ function versionOf(source: PemSource | undefined): string {
   return source === undefined || "text" in source ? "-" : fileVersion(source.file);
 }
 
-/** Changes when the file does or becomes readable or unreadable. */
+/** Changes when the file changes or becomes readable or unreadable. */
 export function fileVersion(path: string): string {
   try {
     const { ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });
@@ -91,7 +91,7 @@ function readPem(key: string, source: PemSource): string {
   }
 }
 
-/** Names the key of what does not fit, in words. */
+/** Names the key that does not fit and says why. */
 function checkPair(cert: string, key: string, config: TlsConfig): void {
   const [certKey, keyKey] = [nameOf("cert", config.cert), nameOf("key", config.key)];
   const attempt = <Value>(name: string, what: string, read: () => Value): Value => {
@@ -107,7 +107,7 @@ function checkPair(cert: string, key: string, config: TlsConfig): void {
     createPrivateKey(key),
   );
   if (!certificate.checkPrivateKey(privateKey)) {
-    throw new WebConfigError(`tls_server_config: ${keyKey}: is not the key of ${certKey}`);
+    throw new WebConfigError(`tls_server_config: ${keyKey}: does not match ${certKey}`);
   }
 }
 
@@ -115,7 +115,7 @@ function nameOf(key: string, source: PemSource): string {
   return "text" in source ? key : `${key}_file ${source.file}`;
 }
 
-/** The certificates in a PEM text; whatever else it holds is passed over, as in Go. */
+/** The certificates in a PEM text; anything else is skipped, as in Go. */
 export function certificatesIn(pem: string): string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
@@ -138,7 +138,7 @@ export function subjectAltNames(text: string): string[] {
   return names;
 }
 
-/** Node.js quotes as JSON does; `undefined` for what is not. */
+/** Node.js quotes like JSON; `undefined` for anything else. */
 function unquoted(text: string): string | undefined {
   try {
     return JSON.parse(text) as string;

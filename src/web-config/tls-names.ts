@@ -1,7 +1,7 @@
 /*
- * Go's names for what TLS negotiates, as a web configuration gives them, and OpenSSL's for the same.
- * https://pkg.go.dev/crypto/tls#CipherSuites has the suites that Go takes for secure; those with RSA
- * key exchange left that list in Go 1.22.
+ * Go's names for TLS parameters, as a web configuration gives them, and OpenSSL's names for the same.
+ * https://pkg.go.dev/crypto/tls#CipherSuites has the suites that Go considers secure; suites with RSA key exchange
+ * left that list in Go 1.22.
  */
 import type { SecureVersion } from "node:tls";
 
@@ -30,7 +30,7 @@ const strongSuites = {
   TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: "ECDHE-RSA-CHACHA20-POLY1305",
 };
 
-/** All that TLS 1.0 and 1.1 have. */
+/** Everything that TLS 1.0 and 1.1 have. */
 const oldSuites = {
   TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: "ECDHE-ECDSA-AES128-SHA",
   TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: "ECDHE-RSA-AES128-SHA",
@@ -52,9 +52,9 @@ export const curves: Readonly<Record<string, string>> = {
 };
 
 /**
- * OpenSSL's list for Go's names. Those of TLS 1.3 are always on, as in Go.
+ * OpenSSL's cipher list for Go's names. The TLS 1.3 suites are always on, as in Go.
  *
- * @param suites none for the default: forward secrecy and authenticated encryption.
+ * @param suites empty for the default: forward secrecy and authenticated encryption.
  */
 export function opensslCiphers(suites: readonly string[], minVersion: TlsVersion): string {
   const isOld = minVersion === "TLS10" || minVersion === "TLS11";
@@ -63,11 +63,11 @@ export function opensslCiphers(suites: readonly string[], minVersion: TlsVersion
       ? suites.filter((name) => !(name in tls13Suites))
       : Object.keys({ ...strongSuites, ...(isOld ? oldSuites : {}) });
   const names = [...Object.values(tls13Suites), ...chosen.map((name) => cipherSuites[name])];
-  // At its default level OpenSSL refuses the signatures that TLS 1.0 and 1.1 need.
+  // At its default level OpenSSL rejects the signatures that TLS 1.0 and 1.1 need.
   return [...names, ...(isOld ? ["@SECLEVEL=0"] : [])].join(":");
 }
 
-/** HTTP/2 forbids all but these below TLS 1.3, and wants the first two to be there. */
+/** HTTP/2 forbids all other suites below TLS 1.3, and requires the first two. */
 export function allowsHttp2(suites: readonly string[]): boolean {
   const named = suites.filter((name) => !(name in tls13Suites));
   return (

@@ -24,9 +24,9 @@ type Handler = (request: AnyRequest, response: AnyResponse) => void;
 export interface WebAccessOptions {
   path: string;
   compare: Compare;
-  /** Random bytes that key what is kept of passwords. */
+  /** Random bytes that key the cached password digests. */
   secret: Buffer;
-  /** A clock that never goes back, milliseconds. */
+  /** A monotonic clock, milliseconds. */
   monotonicMs: () => number;
   /** Timeouts of HTTP/1 connections. */
   timeouts: { keepAliveTimeout: number; requestTimeout: number };
@@ -38,15 +38,15 @@ export interface WebAccessOptions {
 }
 
 const handshakeTimeoutMs = 10_000;
-/** Streams that one HTTP/2 connection may have open. */
+/** Maximum number of open streams per HTTP/2 connection. */
 const streamsAtMost = 100;
 
 /**
- * Who may ask, and how: everything that `--web.config.file` says. The file is looked at with each
- * request and each connection, the certificate with each connection.
+ * Access control from `--web.config.file`. Every request and connection checks the file for changes, every
+ * connection also the certificate.
  *
- * While the file is broken every request is answered 500. While only a certificate is, as between
- * the two writes of a renewal, the one before serves on. Either is logged once.
+ * While the file is invalid every request is answered 500. While only a certificate is invalid, as between the two
+ * writes of a renewal, the previous one stays in use. Both are logged once.
  */
 export class WebAccess {
   readonly #options: WebAccessOptions;
@@ -60,7 +60,7 @@ export class WebAccess {
   #isCertificateBroken = false;
   #limiter: RateLimiter | undefined;
 
-  /** @throws {WebConfigError} where the file cannot be taken as it is */
+  /** @throws {WebConfigError} if the file is invalid */
   constructor(options: WebAccessOptions) {
     this.#options = options;
     this.#auth = new BasicAuth(options.compare, options.secret);
@@ -73,7 +73,8 @@ export class WebAccess {
       this.#tlsVersion = `${this.#version} ${versionOfFiles(tls)}`;
       this.#tls = this.#named(() => readServerTls(tls));
       if (config.http2 && !this.#hasHttp2) {
-        const reason = "cipher_suites has no TLS_ECDHE_*_WITH_AES_128_GCM_SHA256, which it needs";
+        const reason =
+          "cipher_suites has no TLS_ECDHE_*_WITH_AES_128_GCM_SHA256, which HTTP/2 needs";
         options.log.warn({ path: options.path, reason }, "HTTP/2 is off");
       }
     }
@@ -84,19 +85,19 @@ export class WebAccess {
     return this.#hasTls ? "https" : "http";
   }
 
-  /** The headers that every answer gets. */
+  /** The headers of every answer. */
   headers(): Readonly<Record<string, string>> {
     return this.#config?.headers ?? {};
   }
 
-  /** Hands on only the requests that are allowed. */
+  /** Passes on only allowed requests. */
   guard(handler: Handler): Handler {
     return (request, response) => {
       void this.#guard(request, response, handler);
     };
   }
 
-  /** A server over TLS where the configuration has it, to be listened with. */
+  /** A server, with TLS if configured; the caller starts listening. */
   create(handler: Handler): PlainServer | TlsServer {
     const { timeouts } = this.#options;
     if (!this.#hasTls) return createPlain(timeouts, handler as RequestListener);
@@ -119,14 +120,14 @@ export class WebAccess {
         )
       : createHttps(options, handler as RequestListener);
     Object.assign(server, timeouts);
-    // Before the server's own listeners: a client that may not go on is cut off, and one that comes
-    // after a change is served by the new certificate.
+    // Runs before the server's own listeners, so that a rejected client is cut off and a client that connects after
+    // a change gets the new certificate.
     server.prependListener("connection", () => {
       this.#renew();
       if (applied === this.#tls || this.#tls === undefined) return;
       applied = this.#tls;
       server.setSecureContext(applied.context);
-      // Read by the server with each connection; its type does not say so.
+      // The server reads this for each connection, although its type does not say so.
       const { requestCert, rejectUnauthorized } = applied;
       Object.assign(server, { requestCert, rejectUnauthorized });
     });
@@ -140,11 +141,11 @@ export class WebAccess {
     const { monotonicMs, log } = this.#options;
     const config = this.#current();
     if (config === undefined) {
-      refuse(response, 500, "the web configuration is broken; the exporter's log says why");
+      refuse(response, 500, "the web configuration is invalid; the exporter's log says why");
       return;
     }
     if (this.#limiter?.allow(monotonicMs()) === false) {
-      refuse(response, 429, "too many requests, rate_limit of the web configuration", config);
+      refuse(response, 429, "too many requests, see rate_limit in the web configuration", config);
       return;
     }
     if (config.users.size > 0) {
@@ -152,13 +153,13 @@ export class WebAccess {
       const verdict = credentials && (await this.#verdict(credentials, config));
       if (response.destroyed || ("stream" in response && response.stream?.destroyed)) return;
       if (verdict === "failed" || verdict === "busy") {
-        if (verdict === "failed") log.error({}, "a password could not be checked");
-        refuse(response, 503, "passwords cannot be checked at the moment; try again", config);
+        if (verdict === "failed") log.error({}, "checking a password failed");
+        refuse(response, 503, "too many passwords to check; try again", config);
         return;
       }
       if (verdict !== "granted") {
         response.setHeader("www-authenticate", 'Basic realm="oom-exporter", charset="UTF-8"');
-        refuse(response, 401, "user and password are needed", config);
+        refuse(response, 401, "user name and password required", config);
         return;
       }
     }
@@ -173,7 +174,7 @@ export class WebAccess {
     }
   }
 
-  /** The configuration as it stands in the file now; `undefined` while that is broken. */
+  /** The configuration currently in the file; `undefined` while that is invalid. */
   #current(): WebConfig | undefined {
     const { path, log } = this.#options;
     const version = fileVersion(path);
@@ -182,11 +183,17 @@ export class WebAccess {
     try {
       const wasBroken = this.#config === undefined;
       this.#take(this.#read());
-      log.info({ path }, wasBroken ? "web configuration works again" : "web configuration read");
+      log.info(
+        { path },
+        wasBroken ? "web configuration is valid again" : "web configuration reloaded",
+      );
     } catch (error) {
       if (!(error instanceof WebConfigError)) throw error;
       this.#config = undefined;
-      log.error({ reason: error.message }, "web configuration is broken: requests are refused");
+      log.error(
+        { reason: error.message },
+        "web configuration is invalid, all requests are refused",
+      );
     }
     return this.#config;
   }
@@ -200,12 +207,12 @@ export class WebAccess {
     this.#config = config;
     for (const reason of config.warnings) log.warn({ path, reason }, "web configuration");
     if (this.#hasTls !== (config.tls !== undefined)) {
-      const reason = "whether TLS is on changes only with a restart";
+      const reason = "switching TLS on or off needs a restart";
       log.warn({ path, reason }, "web configuration");
     }
   }
 
-  /** Reads the certificate and the rules for clients as they are now. */
+  /** Reads the current certificate and rules for clients. */
   #renew(): void {
     const { path, log } = this.#options;
     const tls = this.#current()?.tls;
@@ -215,13 +222,13 @@ export class WebAccess {
     this.#tlsVersion = version;
     try {
       this.#tls = readServerTls(tls);
-      if (this.#isCertificateBroken) log.info({ path }, "certificate works again");
+      if (this.#isCertificateBroken) log.info({ path }, "certificate is valid again");
       this.#isCertificateBroken = false;
     } catch (error) {
       if (!(error instanceof WebConfigError)) throw error;
       if (this.#isCertificateBroken) return;
       this.#isCertificateBroken = true;
-      log.error({ reason: error.message }, "certificate is broken: the one before serves on");
+      log.error({ reason: error.message }, "certificate is invalid, keeping the previous one");
     }
   }
 
@@ -238,7 +245,7 @@ export class WebAccess {
     });
   }
 
-  /** Puts the file's path before what is wrong with it. */
+  /** Prefixes the error with the file's path. */
   #named<Value>(read: () => Value): Value {
     try {
       return read();

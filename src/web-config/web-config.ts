@@ -10,8 +10,8 @@
  *   basic_auth_users:
  *     prometheus: $2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG
  *
- * Read as strictly as there: a key that is not known, or stands twice, or has a value of another
- * kind is an error. Like its YAML library this one reads YAML 1.1: `yes` and `on` are booleans.
+ * Parsed as strictly as there: an unknown key, a repeated key or a value of the wrong type is an error. Like its
+ * YAML library this one reads YAML 1.1: `yes` and `on` are booleans.
  */
 import {
   isAlias,
@@ -38,7 +38,7 @@ export const clientAuthTypes = [
 
 export type ClientAuthType = (typeof clientAuthTypes)[number];
 
-/** A PEM text, as it stands in the configuration or in a file that it names. */
+/** A PEM text, inline or in a file that the configuration names. */
 export type PemSource = { text: string } | { file: string };
 
 export interface TlsConfig {
@@ -46,14 +46,14 @@ export interface TlsConfig {
   key: PemSource;
   clientCa: PemSource | undefined;
   clientAuthType: ClientAuthType;
-  /** DNS names, addresses and URIs of which a client's certificate must have one. */
+  /** DNS names, addresses and URIs; a client's certificate must have one of them. */
   clientAllowedSans: readonly string[] | undefined;
   minVersion: TlsVersion;
   maxVersion: TlsVersion;
-  /** Go's names; empty for the default ones. */
+  /** Go's names; empty for the default. */
   cipherSuites: readonly string[];
   preferServerCipherSuites: boolean;
-  /** Go's names; empty for the default ones. */
+  /** Go's names; empty for the default. */
   curvePreferences: readonly string[];
 }
 
@@ -64,13 +64,13 @@ export interface WebConfig {
   headers: Readonly<Record<string, string>>;
   /** bcrypt hashes by user name. */
   users: ReadonlyMap<string, string>;
-  /** One request each `intervalMs`, and `burst` at once. */
+  /** One request every `intervalMs`, and `burst` at once. */
   rateLimit: { intervalMs: number; burst: number } | undefined;
-  /** What is accepted and yet cannot be meant, one line each. */
+  /** Settings that are accepted but cannot be intended, one line each. */
   warnings: readonly string[];
 }
 
-/** The headers that may be set, with the values they may have where not any. */
+/** The headers that may be set, with their allowed values if restricted. */
 const headerValues: Readonly<Record<string, readonly string[] | undefined>> = {
   "Strict-Transport-Security": undefined,
   "X-Content-Type-Options": ["nosniff"],
@@ -80,9 +80,9 @@ const headerValues: Readonly<Record<string, readonly string[] | undefined>> = {
 };
 
 /**
- * Reads a web configuration.
+ * Parses a web configuration.
  *
- * @param fileOf the path of a file that the configuration names: relative ones count from its own.
+ * @param fileOf resolves the path of a file that the configuration names, relative to the configuration.
  * @throws {WebConfigError}
  */
 export function parseWebConfig(text: string, fileOf: (name: string) => string): WebConfig {
@@ -114,7 +114,7 @@ function readTls(
   const pem = (key: string): PemSource | undefined => {
     const [text, file] = [section.text(key), section.text(`${key}_file`)];
     if (text !== "" && file !== "") {
-      warnings.push(`tls_server_config: ${key} is ignored, ${key}_file is given`);
+      warnings.push(`tls_server_config: ${key} is ignored because ${key}_file is set`);
     }
     if (file !== "") return { file: fileOf(file) };
     return text === "" ? undefined : { text };
@@ -135,7 +135,7 @@ function readTls(
   const clientAuthType = clientAuthTypeOf(authText, section);
   if (clientCa !== undefined && clientAuthType === "NoClientCert") {
     throw section.error(
-      "client_ca_file needs a client_auth_type: RequireAndVerifyClientCert, say",
+      "client_ca_file needs a client_auth_type such as RequireAndVerifyClientCert",
       ["client_ca_file", "client_ca"],
     );
   }
@@ -148,7 +148,7 @@ function readTls(
   const verifies = clientAuthType.includes("Verify");
   if (verifies && clientCa === undefined) {
     warnings.push(
-      `tls_server_config: ${clientAuthType} without client_ca_file refuses every client certificate`,
+      `tls_server_config: ${clientAuthType} without client_ca_file rejects every client certificate`,
     );
   }
   const order = Object.keys(tlsVersions);
@@ -170,13 +170,14 @@ function readTls(
 }
 
 function clientAuthTypeOf(text: string, section: Section): ClientAuthType {
-  // An old name that exporter-toolkit still takes.
+  // An old name that exporter-toolkit still accepts.
   if (text === "RequireClientCert") return "RequireAnyClientCert";
   const type = clientAuthTypes.find((known) => known === (text === "" ? "NoClientCert" : text));
   if (type !== undefined) return type;
-  throw section.error(`client_auth_type: ${shown(text)} is none of ${clientAuthTypes.join(", ")}`, [
-    "client_auth_type",
-  ]);
+  throw section.error(
+    `client_auth_type: ${shown(text)} must be one of ${clientAuthTypes.join(", ")}`,
+    ["client_auth_type"],
+  );
 }
 
 function readHeaders(http: Section): Record<string, string> {
@@ -184,16 +185,16 @@ function readHeaders(http: Section): Record<string, string> {
   for (const [name, value] of section.entries) {
     if (!Object.hasOwn(headerValues, name)) {
       throw section.error(
-        `${shown(name)} cannot be set; there are ${Object.keys(headerValues).join(", ")}`,
+        `${shown(name)} cannot be set; allowed are ${Object.keys(headerValues).join(", ")}`,
         [name],
       );
     }
     const allowed = headerValues[name];
     if (allowed !== undefined && !allowed.includes(value)) {
-      throw section.error(`${name}: want ${allowed.join(" or ")}, not ${shown(value)}`, [name]);
+      throw section.error(`${name}: must be ${allowed.join(" or ")}, not ${shown(value)}`, [name]);
     }
     if (/[^\t\x20-\x7e\x80-\xff]/.test(value)) {
-      throw section.error(`${name}: has characters that a header cannot have`, [name]);
+      throw section.error(`${name}: contains characters that are not allowed in a header`, [name]);
     }
   }
   return Object.fromEntries(section.entries);
@@ -214,19 +215,21 @@ function readRateLimit(section: Section): WebConfig["rateLimit"] {
   const burst = section.integer("burst");
   section.refuseOthers();
   if (intervalMs === 0) return undefined;
-  if (intervalMs < 0) throw section.error("interval: want 0 or more", ["interval"]);
+  if (intervalMs < 0) throw section.error("interval: must be 0 or more", ["interval"]);
   if (burst < 1) {
-    throw section.error("burst: want 1 or more, or every request is refused", ["burst"]);
+    throw section.error("burst: must be 1 or more; otherwise every request would be refused", [
+      "burst",
+    ]);
   }
   return { intervalMs, burst };
 }
 
-/** A text of the file, for a message: short and on one line. */
+/** A value from the file for a message: short and on one line. */
 function shown(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text);
 }
 
-/** The document, and where its parts stand. */
+/** The document and the positions of its parts. */
 class Reading {
   readonly #lines = new LineCounter();
   readonly #text: string;
@@ -241,7 +244,7 @@ class Reading {
       version: "1.1",
       lineCounter: this.#lines,
       prettyErrors: false,
-      // Billions of laughs: aliases of aliases.
+      // Guards against "billion laughs": nested aliases.
       maxAliasCount: 100,
       uniqueKeys: false,
     } as object);
@@ -253,7 +256,7 @@ class Reading {
       throw new WebConfigError(`line ${line}: not YAML: ${problem.message.split("\n", 1)[0]}`);
     }
     if (document.directives?.yaml.explicit === true && document.directives.yaml.version !== "1.1") {
-      throw new WebConfigError("line 1: %YAML: only version 1.1 is read");
+      throw new WebConfigError("line 1: %YAML: only version 1.1 is supported");
     }
     return new Section(this, "", document.contents as Node | null, (node) => {
       if (!isAlias(node)) return node;
@@ -272,7 +275,7 @@ class Reading {
 
 type Resolve = (node: Node | null | undefined) => Node | null | undefined;
 
-/** One mapping of the file, read key by key. What nobody asks for is unknown. */
+/** One mapping of the file, read key by key. Keys that are never read are unknown keys. */
 class Section {
   readonly #reading: Reading;
   readonly #path: string;
@@ -296,7 +299,7 @@ class Section {
     this.#take(this.#node, new Set());
   }
 
-  /** Its values as texts, by key, in order. */
+  /** Its values as text, by key, in order. */
   get entries(): [string, string][] {
     return [...this.#values.keys()].map((key) => [key, this.text(key)]);
   }
@@ -305,12 +308,12 @@ class Section {
     return new Section(this.#reading, this.#below(key), this.#ask(key), this.#resolve);
   }
 
-  /** A mapping of texts, all of whose keys are allowed. */
+  /** A mapping of text values, with a list of allowed keys. */
   texts(key: string): Section {
     return this.mapping(key);
   }
 
-  /** Empty where it is missing, as an empty text is. */
+  /** Empty if it is missing or empty. */
   text(key: string): string {
     return this.#textOf(this.#ask(key), key);
   }
@@ -329,7 +332,7 @@ class Section {
     throw this.#wrongKind(node, "a whole number", this.#below(key));
   }
 
-  /** As Go writes durations: `1m30s`, `250ms`; a bare number is nanoseconds. In milliseconds. */
+  /** A Go duration such as `1m30s` or `250ms`; a bare number means nanoseconds. Returns milliseconds. */
   duration(key: string): number {
     const node = this.#ask(key);
     if (isNull(node)) return 0;
@@ -343,7 +346,7 @@ class Section {
     throw this.#wrongKind(node, "a duration such as 1s or 250ms", this.#below(key));
   }
 
-  /** `undefined` where it is missing. */
+  /** `undefined` if it is missing. */
   list(key: string): string[] | undefined {
     const node = this.#ask(key);
     if (isNull(node)) return undefined;
@@ -369,19 +372,19 @@ class Section {
     return (this.list(key) ?? []).map((text) => this.#known(text, key, known, what));
   }
 
-  /** To be called when all keys that there are have been asked for. */
+  /** Call it after reading all known keys. */
   refuseOthers(): void {
     for (const [key, { key: node }] of this.#values) {
       if (this.#asked.has(key)) continue;
       const where = this.#path === "" ? "" : `${this.#path}: `;
       throw this.#errorAt(
         node,
-        `${where}unknown key ${shown(key)}; there are ${[...this.#asked].join(", ")}`,
+        `${where}unknown key ${shown(key)}; allowed are ${[...this.#asked].join(", ")}`,
       );
     }
   }
 
-  /** @param keys the first of them that is there tells the line */
+  /** @param keys the first one present gives the line number */
   error(message: string, keys: readonly string[] = []): WebConfigError {
     const key = keys.find((candidate) => this.#values.has(candidate));
     const node = key === undefined ? this.#node : this.#values.get(key)?.key;
@@ -394,7 +397,7 @@ class Section {
     for (const pair of map.items) {
       const keyNode = this.#resolve(pair.key as Node);
       if (!isPair(pair) || !isScalar(keyNode)) {
-        throw this.#errorAt(map, `${this.#path}: a key has to be a text`);
+        throw this.#errorAt(map, `${this.#path}: keys must be text`);
       }
       const key = sourceOf(keyNode);
       const value = this.#resolve(pair.value as Node | null);
@@ -411,11 +414,11 @@ class Section {
       if (above.size > 0 && this.#values.has(key)) continue;
       if (this.#values.has(key)) {
         const where = this.#path === "" ? "" : `${this.#path}: `;
-        throw this.#errorAt(keyNode, `${where}${shown(key)} is given twice`);
+        throw this.#errorAt(keyNode, `${where}${shown(key)} appears twice`);
       }
       this.#values.set(key, { key: keyNode, value });
     }
-    // What a mapping itself has goes before what it merges.
+    // A mapping's own keys override merged ones.
     for (const each of merged) this.#take(each, new Set([...above, map]));
   }
 
@@ -438,12 +441,12 @@ class Section {
   ): Name {
     if (Object.hasOwn(known, text)) return text as Name;
     const names = Object.keys(known).join(", ");
-    throw this.error(`${key}: unknown ${what} ${shown(text)}; there are ${names}`, [key]);
+    throw this.error(`${key}: unknown ${what} ${shown(text)}; allowed are ${names}`, [key]);
   }
 
   #wrongKind(node: Node | null | undefined, wanted: string, path: string): WebConfigError {
     const found = isScalar(node) ? shown(sourceOf(node)) : isSeq(node) ? "a list" : "a mapping";
-    return this.#errorAt(node, `${path === "" ? "" : `${path}: `}want ${wanted}, not ${found}`);
+    return this.#errorAt(node, `${path === "" ? "" : `${path}: `}must be ${wanted}, not ${found}`);
   }
 
   #errorAt(node: Node | null | undefined, message: string): WebConfigError {
@@ -459,7 +462,7 @@ function isNull(node: Node | null | undefined): node is null | undefined {
   return node === null || node === undefined || (isScalar(node) && node.value === null);
 }
 
-/** A number or boolean where a text is wanted is taken as it is written. */
+/** A number or boolean where text is expected is taken literally. */
 function sourceOf(node: { value: unknown; source?: string }): string {
   return typeof node.value === "string" ? node.value : (node.source ?? String(node.value));
 }

@@ -145,7 +145,7 @@ describe("a scrape", () => {
     expect(await scrape(scraper)).toContain('oom_scrape_collector_success{collector="host"} 0');
     await scrape(scraper);
     expect(logged).toEqual([
-      'debug collector has nothing to read here {"collector":"host","reason":"no PSI before Linux 4.20"}',
+      'debug collector has no data on this host {"collector":"host","reason":"no PSI before Linux 4.20"}',
     ]);
   });
 

@@ -479,7 +479,9 @@ describe("the port", () => {
       const { code, of } = await checksOf(new Host(), [address]);
       expect(code).toBe(1);
       expect(of(`port ${port}`)).toMatchObject({ state: "missing" });
-      expect(of(`port ${port}`)?.found).toMatch(/another process does \(ss -ltnp/);
+      expect(of(`port ${port}`)?.found).toMatch(
+        /another process is using it \(find it with ss -ltnp/,
+      );
     } finally {
       server.close();
     }

@@ -384,7 +384,7 @@ describe("what goes wrong", () => {
       "a time that is none",
       ["--since", "yesterday"],
       2,
-      /^oom-exporter explain: --since=yesterday: want /,
+      /^oom-exporter explain: --since=yesterday: must be /,
     ],
     ["a missing file", ["/no/such/file"], 1, /\/no\/such\/file: no such file; /],
     ["a directory", ["/"], 1, /\/: is a directory; /],

@@ -53,7 +53,7 @@ describe("the command line", () => {
   it("refuses an unknown command with one line and exit code 2", () => {
     const { status, stderr } = run("serv");
     expect(status).toBe(2);
-    expect(stderr).toMatch(/^oom-exporter: unknown command "serv"; there are .*\n$/);
+    expect(stderr).toMatch(/^oom-exporter: unknown command "serv"; commands are .*\n$/);
   });
 
   it("says which port is taken and what to do, and exits with 1", async () => {
@@ -63,7 +63,7 @@ describe("the command line", () => {
     const { status, stderr } = run(`--web.listen-address=127.0.0.1:${port}`);
     blocker.close();
     expect(status).toBe(1);
-    expect(stderr).toContain(`cannot listen on 127.0.0.1:${port}: another process does`);
+    expect(stderr).toContain(`cannot listen on 127.0.0.1:${port}: another process is using it`);
   });
 });
 

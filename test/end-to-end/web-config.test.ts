@@ -143,7 +143,7 @@ describe.skipIf(openssl.path === undefined)("a server with TLS", () => {
 
   it("refuses to start with a broken file, in one line and with exit code 1", async () => {
     await expect(serve(`tls_server_config:\n${pair}  min_version: TLS14\n`)).rejects.toThrow(
-      /web\.yml: line 4: tls_server_config: min_version: unknown TLS version "TLS14"; there are TLS10, TLS11, TLS12, TLS13\n$/,
+      /web\.yml: line 4: tls_server_config: min_version: unknown TLS version "TLS14"; allowed are TLS10, TLS11, TLS12, TLS13\n$/,
     );
   });
 });
@@ -315,12 +315,12 @@ describe.skipIf(openssl.path === undefined)("changes while it runs", () => {
     const renewed = { cert: read("server.pem"), key: read("server.key") };
     put("server.key", keys.key);
     expect([await serial(), await serial(), await serial()]).toEqual([first, first, first]);
-    expect(log().match(/certificate is broken/g)).toHaveLength(1);
-    expect(log()).toContain("is not the key of cert_file");
+    expect(log().match(/certificate is invalid/g)).toHaveLength(1);
+    expect(log()).toContain("does not match cert_file");
     put("server.key", renewed.key);
     const second = await serial();
     expect(second).not.toBe(first);
-    expect(log().match(/certificate works again/g)).toHaveLength(1);
+    expect(log().match(/certificate is valid again/g)).toHaveLength(1);
   });
 
   it("a broken file answers 500 and is said once, until it is whole again", async () => {
@@ -331,12 +331,12 @@ describe.skipIf(openssl.path === undefined)("changes while it runs", () => {
     for (let count = 0; count < 3; count++) {
       expect(statusOf(await ask("/-/healthy", auth))).toBe(500);
     }
-    expect(log().match(/web configuration is broken/g)).toHaveLength(1);
+    expect(log().match(/web configuration is invalid/g)).toHaveLength(1);
     rmSync(path("web.yml"));
     expect(statusOf(await ask("/-/healthy", auth))).toBe(500);
     put("web.yml", `tls_server_config:\n${pair}${alice}`);
     expect(statusOf(await ask("/-/healthy", auth))).toBe(200);
-    expect(log().match(/web configuration works again/g)).toHaveLength(1);
+    expect(log().match(/web configuration is valid again/g)).toHaveLength(1);
   });
 
   it("a user that is taken away is refused at once", async () => {
@@ -439,7 +439,7 @@ describe("--web.systemd-socket", () => {
 
   it("says in one line that there is none", async () => {
     await expect(startExporter([...hostFlags, "--web.systemd-socket"])).rejects.toThrow(
-      /systemd handed over no socket; start the unit by its \.socket unit/,
+      /systemd passed no sockets; start the \.socket unit/,
     );
   });
 });

@@ -143,8 +143,8 @@ describe("the metrics path", () => {
 
   it.each([
     ["collect[]=host&exclude[]=log", "collect[] and exclude[] cannot be combined"],
-    ["collect[]=nope", "collect[]: no such collector; there are host, cgroups"],
-    ["exclude[]=", "exclude[]: no such collector; there are host, cgroups"],
+    ["collect[]=nope", "collect[]: no such collector; available are host, cgroups"],
+    ["exclude[]=", "exclude[]: no such collector; available are host, cgroups"],
     ["collect[]=__proto__", "collect[]: no such collector"],
   ])("answers ?%s with 400 and one line", async (query, line) => {
     const { status, text } = await (await serve()).get(`/metrics?${query}`);
@@ -267,7 +267,7 @@ describe("every answer", () => {
     async (path) => {
       const answer = await (await serve()).post(path).send("x".repeat(1000));
       expect([answer.status, answer.headers.allow]).toEqual([405, "GET, HEAD"]);
-      expect(answer.text).toBe("only GET and HEAD are served\n");
+      expect(answer.text).toBe("only GET and HEAD are supported\n");
     },
   );
 
@@ -278,7 +278,7 @@ describe("every answer", () => {
     expect(answer.status).toBe(405);
   });
 
-  it("to a POST where nothing is served is 404", async () => {
+  it("to a POST on an unknown path is 404", async () => {
     await (await serve()).post("/nowhere").expect(404);
   });
 
@@ -291,7 +291,7 @@ describe("every answer", () => {
     });
     const { status, text } = await client.get("/api/v1/status");
     expect(status).toBe(500);
-    expect(text).toBe("this request failed; the exporter's log says why\n");
+    expect(text).toBe("internal error; the exporter's log has the reason\n");
     expect(reported).toEqual([failure]);
   });
 });

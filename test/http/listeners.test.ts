@@ -37,7 +37,7 @@ describe("parseListenAddress", () => {
     "a b:1",
     "http://a:1",
   ])("refuses %s", (text) => {
-    expect(parseListenAddress(text)).toMatch(/^want HOST:PORT/);
+    expect(parseListenAddress(text)).toMatch(/^must be HOST:PORT/);
   });
 
   it("never throws", () => {
@@ -102,7 +102,7 @@ describe("listen", () => {
     taken.close();
     expect(failure).toBeInstanceOf(ListenError);
     expect(failure.message).toBe(
-      `cannot listen on 127.0.0.1:${port}: another process does (ss -ltnp "sport = :${port}" names it); stop it or choose another --web.listen-address`,
+      `cannot listen on 127.0.0.1:${port}: another process is using it (find it with ss -ltnp "sport = :${port}"); stop it or choose another --web.listen-address`,
     );
   });
 

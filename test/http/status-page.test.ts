@@ -69,7 +69,7 @@ describe("who dies next", () => {
     expect(text).toContain(
       "postgres pid 9, postgres.service 500 7 GiB with 2 others (no name) pid 10 0 3 GiB",
     );
-    expect(text).toContain("2 processes with 1 GiB may not be killed (oom_score_adj -1000).");
+    expect(text).toContain("Exempt from kills: 2 processes with 1 GiB (oom_score_adj -1000).");
   });
 });
 
@@ -93,7 +93,7 @@ describe("the status page", () => {
       site,
     );
     expect(text).toContain("Not available on this host.");
-    expect(text).toContain("No kernel log is read");
+    expect(text).toContain("No kernel log is being read");
     expect(text).toContain("/proc is mounted with hidepid=2");
   });
 

@@ -206,8 +206,7 @@ describe("a log that shows fewer kills than the kernel counted", () => {
     expect(host.logged).toEqual([
       {
         level: "warn",
-        message:
-          "the kernel counted kills that the log does not show: reading /dev/kmsg as well from now on",
+        message: "the kernel counted kills that are not in the log: now also reading /dev/kmsg",
       },
     ]);
     following.end();
@@ -273,7 +272,7 @@ describe("a log that shows fewer kills than the kernel counted", () => {
     expect(following.counted).toBe(0);
     expect(following.unaccounted).toBe(1);
     expect(host.logged.map(({ message }) => message)).toContain(
-      "the kernel counted kills that the log does not show, and /dev/kmsg cannot be read either",
+      "the kernel counted kills that are not in the log, and /dev/kmsg cannot be read either",
     );
     following.end();
   });
@@ -423,9 +422,9 @@ describe("a ring that is overwritten again and again", () => {
       {
         path: "/dev/kmsg",
         reason: "the kernel's log ring was overwritten: 9 records were not read",
-        message: "part of the kernel log is lost",
+        message: "kernel log records lost",
       },
-      { path: "/dev/kmsg", records: 90, message: "no more of the kernel log is lost" },
+      { path: "/dev/kmsg", records: 90, message: "no more kernel log records are lost" },
     ]);
     following.end();
   });

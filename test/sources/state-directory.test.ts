@@ -223,7 +223,7 @@ describe("what cannot be understood", () => {
       "state.json.damaged-20261121T040506Z",
     ]);
     expect(made.said).toEqual([
-      `cannot use the saved state in ${made.path}: state.json is damaged. It is set aside as *.damaged-20261121T040506Z; kills are counted from 0 again`,
+      `cannot use the saved state in ${made.path}: state.json is damaged. It was set aside as *.damaged-20261121T040506Z; counting starts again from 0`,
     ]);
     expect(made.opened.damagedFiles).toBe(2);
     made.append("anew");
@@ -250,7 +250,7 @@ describe("what cannot be understood", () => {
     const made = keeper(2, 2);
     rmSync(made.file("state.json"));
     expect(made.reopen()).toBeUndefined();
-    expect(made.said[0]).toContain("state.json is missing, which journal.ndjson continues");
+    expect(made.said[0]).toContain("journal.ndjson exists without state.json");
   });
 
   it("is copied: a journal damaged in the middle, of which the beginning is used", () => {
@@ -273,7 +273,7 @@ describe("where saving fails", () => {
     for (let change = 3; change < 10; change++) expect(made.append(change)).toBe(false);
     expect(made.opened.isSaving).toBe(false);
     expect(made.said).toEqual([
-      `cannot save to the state directory ${made.path}: it is not a directory. Kills are still counted, but not beyond a restart; make it a writable directory with room, or name another with --state.directory`,
+      `cannot save to the state directory ${made.path}: it is not a directory. Kills are still counted, but the counts will not survive a restart; make it a writable directory with free space, or choose another with --state.directory`,
     ]);
     rmSync(made.path);
     expect(made.append(10)).toBe(false);
@@ -336,7 +336,7 @@ describe("where saving fails", () => {
       expect(made.open()).toBeUndefined();
       expect(made.said).toEqual([
         expect.stringMatching(
-          /^cannot use the state directory \/proc\/.*: nothing can be made there\. /,
+          /^cannot use the state directory \/proc\/.*: it cannot be created\. /,
         ),
       ]);
     },
