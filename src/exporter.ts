@@ -174,8 +174,8 @@ export class Exporter {
           files,
           directory: tree.hierarchy.directory,
           onKill: () => {
-              programs?.killBegan();
-              // The victim stays in /proc for a few more milliseconds, and more kills may follow.
+            programs?.killBegan();
+            // The victim stays in /proc for a few more milliseconds, and more kills may follow.
             table.readYoung();
             kernelLog.expectKill();
           },
