@@ -101,7 +101,7 @@ function ask(scheme: Scheme, { host, port, path }: Target): Promise<string | und
 
 /** The server speaks TLS and refuses a client that has no certificate. */
 function isTlsAlert({ code = "", message }: NodeJS.ErrnoException): boolean {
-  return /^ERR_SSL_\w*ALERT/.test(code) || / SSL alert number \d/.test(message);
+  return /^ERR_SSL_\w*ALERT/.test(code) || /SSL alert number \d/.test(message);
 }
 
 function isGone(pid: string | undefined): boolean {

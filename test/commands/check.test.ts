@@ -5,7 +5,7 @@ import { createServer, type RequestListener } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { type AddressInfo, createServer as createNetServer, type Server } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { check } from "../../src/commands/check.ts";
 import { makeCertificates, openssl } from "../setup/certificates.ts";
 import { temporaryDirectory } from "../setup/exporter-process.ts";
@@ -142,12 +142,12 @@ needs(describe, openssl.obstacle)("--check with --web.config.file", () => {
   const path = (name: string) => join(directory.path, name);
   const tls = "tls_server_config: { cert_file: server.pem, key_file: server.key }\n";
 
-  beforeEach(() => {
+  beforeAll(() => {
     directory = temporaryDirectory();
     makeCertificates(directory.path);
   });
 
-  afterEach(() => directory.remove());
+  afterAll(() => directory.remove());
 
   async function flagsFor(config: string, server: Server): Promise<string[]> {
     writeFileSync(path("web.yml"), config);
