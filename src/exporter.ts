@@ -29,13 +29,16 @@ import { KernelLog } from "./log-sources/kernel-log.ts";
 import type { KmsgReader } from "./log-sources/kmsg-device.ts";
 import type { Logger } from "./logger.ts";
 import { addOwnSamples, LoopLag, type OwnProcess } from "./own-process.ts";
+import { HostWitness } from "./recorder/kill-witness.ts";
+import { OutcomeWatch } from "./recorder/outcome-watch.ts";
 import { bootIdIn } from "./sources/boot-id.ts";
-import { bootTimeMs } from "./sources/boot-time.ts";
+import { bootTimeMs, uptimeSeconds } from "./sources/boot-time.ts";
 import { Host } from "./sources/host.ts";
 import { viewObstacle } from "./sources/host-view.ts";
 import { KillNotices } from "./sources/kill-notices.ts";
 import { NewProcesses } from "./sources/new-processes.ts";
 import { ownProcfs } from "./sources/own-proc.ts";
+import type { SnapshotKeeper } from "./sources/snapshot.ts";
 import type { OpenedState } from "./sources/state-directory.ts";
 import { hostTimeZone } from "./sources/time-zone.ts";
 import { HostHour } from "./status/host-hour.ts";
@@ -78,6 +81,7 @@ export class Exporter {
   readonly #counting: KillCounting;
   readonly #daemonLogs: DaemonLogs;
   readonly #userspace: UserspaceCounting;
+  readonly #outcomes: OutcomeWatch;
   readonly #scraper: Scraper;
   readonly #status: HostStatus;
   readonly #connections: Connections;
@@ -131,10 +135,14 @@ export class Exporter {
         killCounts: () => tree?.killCounts() ?? new Map(),
         kernelKills: () => host.kernelKills(),
       },
-      witness: programs && {
-        killBegan: () => programs.killBegan(),
-        factsOf: (kill) => ({ program: programs.programOf(kill) || null }),
-      },
+      witness: new HostWitness({
+        files,
+        table,
+        programs,
+        bootSeconds: () => uptimeSeconds(files),
+        monotonicMs,
+        printkMs: printkClockMs,
+      }),
       store: state?.directory,
       saved: state?.saved as SavedLedger | undefined,
       boot,
@@ -188,7 +196,17 @@ export class Exporter {
         })
       : undefined;
     const hour = new HostHour(monotonicMs);
-    const keepers = programs === undefined ? [counting, hour] : [counting, hour, programs];
+    const outcomes = new OutcomeWatch({
+      counting,
+      files,
+      tree,
+      owners,
+      boot,
+      bootSeconds: () => uptimeSeconds(files),
+      monotonicMs,
+    });
+    const keepers: SnapshotKeeper[] = [counting, hour, outcomes];
+    if (programs !== undefined) keepers.push(programs);
     const collectors: Collector[] = [
       ...hostCollectors(host, {
         top: flags["collector.processes.top"],
@@ -238,6 +256,7 @@ export class Exporter {
     this.#counting = counting;
     this.#daemonLogs = daemonLogs;
     this.#userspace = userspace;
+    this.#outcomes = outcomes;
     this.#scraper = scraper;
     this.#status = status;
   }
@@ -357,6 +376,7 @@ export class Exporter {
     this.#connections.look();
     this.#counting.tick();
     this.#userspace.tick();
+    this.#outcomes.look();
     this.#status.look();
   }
 

@@ -54,6 +54,7 @@ const mayUse: [room: string, allowed: string[]][] = [
   ["killers/", ["kills/", "kernel-log/", "text/", "collections/"]],
   ["sources/", ["kernel/", "kernel-log/local-time", "kills/owner", "collections/"]],
   ["log-sources/", ["kernel-log/", "sources/", "kills/kill-log", "killers/"]],
+  ["recorder/", ["kernel/", "kills/", "sources/", "collections/"]],
   ["victims/", ["kernel/", "sources/", "kills/owner"]],
   ["metrics/catalog", []],
   ["metrics/exposition", ["metrics/catalog"]],

@@ -1,7 +1,7 @@
 import { AnnotationQueryBuilder } from "@grafana/grafana-foundation-sdk/dashboard";
 import { boardOfRow } from "./board.ts";
 import { type Column, dataSource, type PanelInRow, table } from "./panel.ts";
-import type { series } from "./selector.ts";
+import { series } from "./selector.ts";
 
 interface KillTable {
   /** Which kills: those of the chosen hosts, or of the chosen workload. */
@@ -24,6 +24,7 @@ export function killTable({ of, title, width, height, short = false }: KillTable
     { field: "comm", title: "Killed", width: 110 },
     !short && { field: "pid", title: "PID", width: 90, unit: "string" },
     { field: "cause", title: "Cause", width: 130 },
+    { field: "outcome", title: "After it", width: 100 },
     { field: "instance", title: "Host", link: hostLink },
     ...ownerColumns("row", ["namespace", "cgroup"]),
     {
@@ -38,15 +39,23 @@ export function killTable({ of, title, width, height, short = false }: KillTable
   return table({
     title,
     description:
-      "Killed processes, newest first, at most 50. 'Cause' is the exporter's diagnosis of the kernel's report; 'Limit hit' is the cgroup that ran out, empty if the host itself did. 'Why' opens the explanation: what ran out, what was using the memory and what to do.",
+      "Killed processes, newest first, at most 50. 'Cause' is the exporter's diagnosis of the kernel's report; 'Limit hit' is the cgroup that ran out, empty if the host itself did. 'After it' is what became of its cgroup within two minutes; lives_on: the rest runs on without this process. 'Why' opens the explanation: what ran out, what was using the memory and what to do.",
     width,
     height,
     unit: "none",
-    queries: [`topk(50, last_over_time(${of("oom_kill_timestamp_seconds")}[$__range])) * 1000`],
+    queries: [`topk(50, ${killsWithOutcome(of)}) * 1000`],
     columns: columns.filter((column) => column !== false),
     sortBy: { title: "When", descending: true },
     empty: "Nothing was killed in this time range",
   });
+}
+
+/** Kills, with the label `outcome` where that is known. */
+function killsWithOutcome(of: typeof series): string {
+  const kills = `last_over_time(${of("oom_kill_timestamp_seconds")}[$__range])`;
+  const outcomes = `last_over_time(${series("oom_kill_outcome_info")}[$__range])`;
+  const same = "on (job, instance, incident)";
+  return `(${kills} * ${same} group_left (outcome) ${outcomes} or ${kills} unless ${same} ${outcomes})`;
 }
 
 const storyLink = {

@@ -39,6 +39,10 @@ export class KillsCollector implements Collector {
     for (const { timestampMs, labels } of recent.kills) {
       sink.add("oom_kill_timestamp_seconds", timestampMs / 1000, labels);
     }
+    for (const { outcome, labels } of recent.kills) {
+      const { incident } = labels;
+      if (outcome !== null) sink.add("oom_kill_outcome_info", 1, { incident, outcome });
+    }
     sink.add("oom_kill_timestamps_left_out", recent.leftOut, {});
     for (const [constraint, lastMs] of counting.lastKills()) {
       sink.add("oom_last_kill_timestamp_seconds", lastMs / 1000, { constraint });

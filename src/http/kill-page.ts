@@ -2,11 +2,13 @@ import { isUnkillable } from "../kernel/badness.ts";
 import { readAdvice } from "../kills/advice.ts";
 import type { Cause } from "../kills/cause.ts";
 import type { Constraint, Kill, KillTask } from "../kills/kill.ts";
+import { loopSentence } from "../kills/kill-loop.ts";
+import { outcomeSentence } from "../kills/outcome.ts";
 import { processName } from "../kills/process-name.ts";
 import { workloadName } from "../kills/workload-name.ts";
 import { killTimeMs } from "../status/findings.ts";
 import { bytes, percent } from "../text/quantities.ts";
-import { utc } from "../text/times.ts";
+import { duration, utc } from "../text/times.ts";
 import { type Html, html } from "./html.ts";
 import { bar, layout, type Site, time } from "./pages.ts";
 
@@ -56,6 +58,7 @@ export function killPage(kill: Kill, site: Site, nowMs: number, also?: Html): Ht
 </section>
 ${also}
 ${adviceCard(kill.advice)}
+${afterCard(kill)}
 ${card("Why this process", html`<div class="prose">${reasons(kill).map((line) => html`<p>${line}</p>`)}</div>`)}
 ${tasksCard(kill)}
 ${numbersCard(kill)}
@@ -79,6 +82,21 @@ function adviceItem(line: string): Html {
 export function card(title: string, body: Html, aside?: string): Html {
   const id = title.toLowerCase().replaceAll(" ", "-");
   return html`<section class="card" aria-labelledby="${id}"><h2 id="${id}">${title}${aside !== undefined && html` <small>${aside}</small>`}</h2>${body}</section>`;
+}
+
+/** What became of it, and whether it happened before; nothing where neither is known. */
+function afterCard(kill: Kill): Html | false {
+  const where = workloadName(kill.owner, kill.cgroup) ?? "its cgroup";
+  const lines = [outcomeSentence(kill, kill.comm, where), loopSentence(kill)].filter(
+    (line) => line !== undefined,
+  );
+  return (
+    lines.length > 0 &&
+    card(
+      "After the kill",
+      html`<div class="prose">${lines.map((line) => html`<p>${line}</p>`)}</div>`,
+    )
+  );
 }
 
 /** What the kernel went by, one sentence each. */
@@ -207,6 +225,8 @@ function origin(kill: Kill): Fact[] {
     ["Platform", owner.platform],
     ["Task", owner.task],
     ["User id", kill.uid],
+    ["Had run for", kill.ageSeconds === null ? null : duration(kill.ageSeconds)],
+    ["Outcome", kill.outcome],
     ["oom_score_adj", kill.oomScoreAdj],
     ["Allocation flags", trigger?.gfpMask ?? null],
     ["Seconds after boot", kill.uptimeSeconds],

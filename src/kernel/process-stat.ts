@@ -24,6 +24,24 @@ export interface ProcessStat {
   layout?: string;
 }
 
+/** Who a process is, as long as it lives. */
+export interface ProcessBirth {
+  comm: string;
+  /** Clock ticks from boot until it was made. */
+  startTicks: number;
+  /** It has ended, and is only waited for. */
+  hasEnded: boolean;
+}
+
+/** Parses the same file; `undefined` where the text is not that. */
+export function parseProcessBirth(text: string): ProcessBirth | undefined {
+  const startTicks = parseProcessStat(text)?.startTicks;
+  const end = text.lastIndexOf(")");
+  const comm = text.slice(text.indexOf("(") + 1, end);
+  if (startTicks === undefined) return undefined;
+  return { comm, startTicks, hasEnded: /[ZXx]/.test(text.charAt(end + 2)) };
+}
+
 /** Counted from the first field after comm, which is field 3 in the manual page. */
 const field = {
   startTicks: 19,

@@ -1,6 +1,6 @@
 /** A kill that a program outside the kernel made, as the API and `explain --json` show it. */
 import { writeAdvice } from "../kills/advice.ts";
-import type { Kill } from "../kills/kill.ts";
+import { type Kill, notWitnessed } from "../kills/kill.ts";
 import { type Owner, unknownOwner } from "../kills/owner.ts";
 import { workloadName } from "../kills/workload-name.ts";
 import { bytes } from "../text/quantities.ts";
@@ -79,6 +79,7 @@ export function killOfDaemon(kill: DaemonKill, context: UserspaceKillContext): U
     tasks: [],
     group: isWhole ? cgroup : null,
     suppressed: false,
+    ...notWitnessed,
     source: { name: context.sourceName, line: kill.lineNumber ?? null },
     linkedIncident: null,
     reason: kill.reason,

@@ -1,9 +1,10 @@
 import { type Kill, killOfReport } from "./kill.ts";
-import type { RecentKill } from "./kill-history.ts";
+import type { RecentKill, WatchedKill } from "./kill-history.ts";
 import { type KillCounts, KillLedger, type LedgerStore, type SavedLedger } from "./kill-ledger.ts";
 import type { KillLineRead, KillLog, KillLogListener, SavedFollowing } from "./kill-log.ts";
 import { type KillCountBaseline, KillReconciler } from "./kill-reconciler.ts";
 import { KillRecorder, type KillWitness, type VictimLookup } from "./kill-recorder.ts";
+import type { Settled } from "./outcome.ts";
 import { hasOwner, type Owner, ownerLabels } from "./owner.ts";
 
 export interface KillCountingOptions {
@@ -141,6 +142,23 @@ export class KillCounting {
   /** Kills of the last hour; see `KillHistory.recent`. */
   recent(): { kills: RecentKill[]; leftOut: number } {
     return this.#ledger.recent(this.#options.nowMs());
+  }
+
+  /** Kills whose outcome is not known yet. */
+  watched(): WatchedKill[] {
+    return this.#ledger.watched();
+  }
+
+  /**
+   * Saves and shows what became of the cgroup of a kill; `undefined` where that will not be known. An outcome
+   * never changes.
+   */
+  settle(incident: string, settled: Settled | undefined): void {
+    const kill = this.#ledger.kill(incident);
+    if (settled === undefined) this.#ledger.unwatch(incident);
+    else if (kill?.outcome === null) {
+      this.#ledger.record({ atMs: this.#options.nowMs(), amended: [{ ...kill, ...settled }] });
+    }
   }
 
   /** Unix milliseconds of the newest kill by constraint, history included; 0 where none is known. */

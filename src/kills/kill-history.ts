@@ -1,4 +1,6 @@
 import { completed, type Kill } from "./kill.ts";
+import { type KillLoop, loopOf } from "./kill-loop.ts";
+import type { Outcome } from "./outcome.ts";
 import type { OwnerLabels } from "./owner.ts";
 
 /** Kills that keep their whole story; of older ones only each workload's newest does. */
@@ -36,11 +38,21 @@ export interface Story {
   timeMs?: number;
   /** Older than the first start: never counted. */
   history: boolean;
+  /** When it was killed, in seconds from boot: its outcome is watched. */
+  killedSeconds?: number;
 }
 
 export interface RecentKill {
   timestampMs: number;
   labels: KillLabels;
+  outcome: Outcome | null;
+}
+
+/** A kill whose outcome is not known yet. */
+export interface WatchedKill {
+  kill: Kill;
+  /** Seconds from boot. */
+  killedSeconds: number;
 }
 
 export interface SavedHistory {
@@ -52,6 +64,7 @@ export interface SavedHistory {
 export class KillHistory {
   /** By incident, in the order of first reading. */
   readonly #stories = new Map<string, Story>();
+  readonly #watched = new Set<string>();
   readonly #evictedByMinute = new Map<number, number>();
 
   /** Where the log gives no boot or no printk time, two kills can share an incident: the first stays. */
@@ -61,10 +74,35 @@ export class KillHistory {
     if (this.#stories.size >= storyLimit + evictionBatch) this.#evict();
   }
 
+  /** Whether a kill that is about to be added is one of a loop. */
+  loopOf(kill: Kill, timeMs: number): KillLoop | null {
+    const earlier = [...this.#stories.values()].map((story) => ({
+      kill: story.kill,
+      timeMs: happenedMs(story),
+    }));
+    return loopOf({ kill, timeMs }, earlier);
+  }
+
   /** Replaces a story by one that knows more; the labels stay. */
   amend(kill: Kill): void {
     const story = this.#stories.get(kill.incident);
-    if (story !== undefined) story.kill = kill;
+    if (story !== undefined) story.kill = completed(kill);
+    if (kill.outcome !== null) this.unwatch(kill.incident);
+  }
+
+  /** Kills whose outcome is watched, the newest 100, in the order of first reading. */
+  watched(): WatchedKill[] {
+    const watched: WatchedKill[] = [];
+    for (const incident of this.#watched) {
+      const { kill, killedSeconds } = this.#stories.get(incident) ?? {};
+      if (kill !== undefined && killedSeconds !== undefined) watched.push({ kill, killedSeconds });
+    }
+    return watched;
+  }
+
+  /** Its outcome will not be known. */
+  unwatch(incident: string): void {
+    this.#watched.delete(incident);
   }
 
   kill(incident: string): Kill | undefined {
@@ -95,7 +133,11 @@ export class KillHistory {
       if (nowMs - minute * minuteMs <= recentMs) evicted += kills;
     }
     return {
-      kills: kept.map((story) => ({ timestampMs: happenedMs(story), labels: story.labels })),
+      kills: kept.map((story) => ({
+        timestampMs: happenedMs(story),
+        labels: story.labels,
+        outcome: story.kill.outcome,
+      })),
       leftOut: all.length - kept.length + evicted,
     };
   }
@@ -115,7 +157,11 @@ export class KillHistory {
   /** One that was saved may be an older version's. */
   #keep(story: Story): void {
     const labels = { ...labelsOfOldState, ...story.labels };
-    this.#stories.set(story.kill.incident, { ...story, labels, kill: completed(story.kill) });
+    const kill = completed(story.kill);
+    this.#stories.set(kill.incident, { ...story, labels, kill });
+    if (story.killedSeconds === undefined || kill.outcome !== null) return;
+    this.#watched.add(kill.incident);
+    if (this.#watched.size > recentLimit) this.unwatch([...this.#watched][0] as string);
   }
 
   /** Drops the oldest, but not what `recent` shows first and pages link to. */

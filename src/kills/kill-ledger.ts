@@ -15,6 +15,7 @@ import {
   type KillLabels,
   type RecentKill,
   type SavedHistory,
+  type WatchedKill,
 } from "./kill-history.ts";
 import { type OwnerLabels, ownerLabels } from "./owner.ts";
 import { type SavedWorkload, type WorkloadCount, WorkloadSeries } from "./workload-series.ts";
@@ -27,6 +28,8 @@ export interface KillEntry {
   kill: Kill;
   /** Found in the log on the first start: shown on page and API, never counted. */
   history: boolean;
+  /** When it was killed, in seconds from boot; absent where its outcome is not watched. */
+  killedSeconds?: number;
 }
 
 /** What enters the ledger in one step and is saved in one step. */
@@ -73,6 +76,7 @@ interface NewKill {
   raw: boolean;
   /** Under which labels it counts; absent for history. */
   counted?: { workload: OwnerLabels; comm: string };
+  killedSeconds?: number;
 }
 
 interface FurtherLine {
@@ -237,6 +241,16 @@ export class KillLedger {
     return this.#history.kills();
   }
 
+  /** Kills whose outcome is not known yet; see `KillHistory.watched`. */
+  watched(): WatchedKill[] {
+    return this.#history.watched();
+  }
+
+  /** The outcome of a kill will not be known. Nothing is saved: after a restart that is found out again. */
+  unwatch(incident: string): void {
+    this.#history.unwatch(incident);
+  }
+
   kill(incident: string): Kill | undefined {
     return this.#history.kill(incident);
   }
@@ -310,7 +324,8 @@ export class KillLedger {
     this.#began ??= began;
   }
 
-  #effectOf({ sighting, kill, history }: KillEntry, atMs: number): Effect | undefined {
+  #effectOf(entry: KillEntry, atMs: number): Effect | undefined {
+    const { sighting, history, killedSeconds } = entry;
     const { boot } = sighting;
     const before = history || this.#isBeforeBeginning(sighting);
     const raw = !before && boot !== undefined;
@@ -321,6 +336,8 @@ export class KillLedger {
       return { learned, boot, raw: raw && learned.lines > classified.identity.lines };
     }
     if (this.#recorded.isBelowWatermark(sighting)) return undefined;
+    const loop = before ? null : this.#history.loopOf(entry.kill, sighting.timeMs ?? atMs);
+    const kill = { ...entry.kill, loop };
     const labels = labelsOf(kill);
     const counted = before
       ? undefined
@@ -328,7 +345,8 @@ export class KillLedger {
           workload: this.#workloads.labelsFor(ownerLabels(kill.cgroup, kill.owner), atMs),
           comm: this.#commands.nameFor(kill.comm, atMs),
         };
-    return { seen: this.#recorded.identify(sighting), kill, labels, raw, counted };
+    const seen = this.#recorded.identify(sighting);
+    return { seen, kill, labels, raw, counted, killedSeconds };
   }
 
   /** Read again from another source, and older than the first start: history, as it was then. */
@@ -344,12 +362,13 @@ export class KillLedger {
       this.#recorded.update(effect.learned);
       return;
     }
-    const { seen, kill, labels, counted } = effect;
+    const { seen, kill, labels, counted, killedSeconds } = effect;
     this.#recorded.add(seen);
     const { timeMs } = seen;
     const { constraint } = labels;
     this.#lastKillMs[constraint] = Math.max(this.#lastKillMs[constraint], timeMs ?? 0);
-    this.#history.add({ kill, labels, atMs, timeMs, history: counted === undefined });
+    const history = counted === undefined;
+    this.#history.add({ kill, labels, atMs, timeMs, history, killedSeconds });
     if (counted !== undefined) {
       this.#kills[constraint]++;
       this.#workloads.count(counted.workload, atMs);

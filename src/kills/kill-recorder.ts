@@ -28,7 +28,13 @@ export interface KillWitness {
   /** A kill has begun, and memory is short. */
   killBegan(): void;
   /** What the log does not say of a kill that has just been read. */
-  factsOf(kill: Kill): Partial<Pick<Kill, "program">>;
+  factsOf(kill: Kill): Witnessed;
+}
+
+export interface Witnessed {
+  facts: Partial<Pick<Kill, "program" | "ageSeconds">>;
+  /** When it was killed, in seconds from boot; absent where its outcome is not to be watched. */
+  killedSeconds?: number;
 }
 
 export interface KillRecorderOptions {
@@ -339,8 +345,15 @@ export class KillRecorder {
     try {
       const kill = describe(report, context);
       const wasSeen = read.isLive && !isHistory;
-      const facts = wasSeen ? this.#ask(() => witness?.factsOf(kill)) : undefined;
-      return [{ sighting, kill: { ...kill, ...facts }, history: isHistory }];
+      const seen = wasSeen ? this.#ask(() => witness?.factsOf(kill)) : undefined;
+      return [
+        {
+          sighting,
+          kill: { ...kill, ...seen?.facts },
+          history: isHistory,
+          killedSeconds: seen?.killedSeconds,
+        },
+      ];
     } catch (error) {
       log.failed(read, error);
       return [];

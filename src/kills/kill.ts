@@ -3,6 +3,8 @@ import type { OomKillReport } from "../kernel-log/oom-report.ts";
 import { writeAdvice } from "./advice.ts";
 import type { Cause, CauseBasis } from "./cause.ts";
 import { diagnose } from "./diagnosis.ts";
+import type { KillLoop } from "./kill-loop.ts";
+import type { Outcome } from "./outcome.ts";
 import { type Owner, unknownOwner } from "./owner.ts";
 
 /** Why the kernel chose this pool of victims; `unknown` where the log does not say. */
@@ -60,6 +62,8 @@ export interface Kill {
   /** What an interpreter ran, or the whole name where comm is cut; known only of what was seen alive. */
   program: string | null;
   uid: number | null;
+  /** How long it had run; known only of what was seen alive. */
+  ageSeconds: number | null;
   constraint: Constraint;
   /** The cgroup whose limit was hit. */
   limitCgroup: string | null;
@@ -84,11 +88,25 @@ export interface Kill {
   group: string | null;
   /** True where the kernel printed no dump for this kill. */
   suppressed: boolean;
+  /** What became of its cgroup; `null` until that is final, and for kills nobody watched. */
+  outcome: Outcome | null;
+  /** From the kill to the start of what took its place. */
+  restartSeconds: number | null;
+  /** `null` for a workload's first kill within the hour. */
+  loop: KillLoop | null;
   /** `secondHand`: somebody else's report that quotes the kernel's line; only `explain` reads such. */
   source: { name: string; line: number | null; secondHand?: true };
   /** Of the kill by another killer that took the same process within a minute. */
   linkedIncident: string | null;
 }
+
+/** What no report holds: for kills that nobody watched. */
+export const notWitnessed: Pick<Kill, "ageSeconds" | "outcome" | "restartSeconds" | "loop"> = {
+  ageSeconds: null,
+  outcome: null,
+  restartSeconds: null,
+  loop: null,
+};
 
 /** What the report does not hold itself. */
 export interface KillContext {
@@ -101,6 +119,7 @@ export interface KillContext {
 /** A kill out of a state that an older version saved: what was added since is unknown, not absent. */
 export function completed(kill: Kill): Kill {
   return {
+    ...notWitnessed,
     ...kill,
     killer: "kernel",
     program: kill.program ?? null,
@@ -148,6 +167,7 @@ export function killOfReport(report: OomKillReport, context: KillContext): Kill 
     tasks: largestTasks(report),
     group: report.groupCgroup ?? null,
     suppressed: report.suppressed,
+    ...notWitnessed,
     source: {
       name: context.sourceName,
       line: report.lineNumber ?? null,

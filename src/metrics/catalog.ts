@@ -378,6 +378,13 @@ export const catalog = {
     },
     help: "When a process was killed, Unix time from the kernel log; one series per kill of the last hour, at most 100.",
   },
+  oom_kill_outcome_info: {
+    type: "gauge",
+    collector: "kills",
+    labels: ["incident", "outcome"],
+    values: { outcome: ["gone", "stopped", "restarted", "respawned", "lives_on"] },
+    help: "What became of the victim's cgroup within two minutes of the kill, always 1: gone, stopped, restarted, respawned, or lives_on without the process that was killed; absent until it is known, and for kills that were read after down time.",
+  },
   oom_kill_timestamps_left_out: {
     type: "gauge",
     collector: "kills",

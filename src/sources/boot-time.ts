@@ -5,7 +5,10 @@ import type { HostFiles } from "./host-files.ts";
  * cannot be read. A time that is no number would make every kill of the ring's backlog throw.
  */
 export function bootTimeMs(files: HostFiles, nowMs: number): number {
-  const text = files.textIfReadable(files.procfs("uptime"));
-  const uptimeSeconds = Number.parseFloat(text ?? "") || 0;
-  return nowMs - uptimeSeconds * 1000;
+  return nowMs - uptimeSeconds(files) * 1000;
+}
+
+/** Seconds since this boot began, time in suspend included, from /proc/uptime; 0 where that cannot be read. */
+export function uptimeSeconds(files: HostFiles): number {
+  return Number.parseFloat(files.textIfReadable(files.procfs("uptime")) ?? "") || 0;
 }

@@ -85,7 +85,7 @@ const rememberGoneAtMost = 4096;
 export class ProcessTable {
   readonly #options: ProcessTableOptions;
   readonly #entries = new Map<number, Entry>();
-  readonly #gone = new BoundedMap<number, ProcessIdentity & { untilMs: number }>(
+  readonly #gone = new BoundedMap<number, ProcessIdentity & { sinceMs: number; untilMs: number }>(
     rememberGoneAtMost,
   );
   /** As the last pass ranked them; some may be gone since. */
@@ -184,6 +184,13 @@ export class ProcessTable {
   /** Who `pid` was when last seen, also up to a minute after it has gone. */
   remembered(pid: number): ProcessIdentity | undefined {
     return this.#entries.get(pid)?.reading ?? this.#gone.get(pid);
+  }
+
+  /** When `pid` came, monotonic milliseconds; `undefined` for one that was there before this process. */
+  firstSeenMs(pid: number): number | undefined {
+    const { sinceMs = Number.NEGATIVE_INFINITY } =
+      this.#entries.get(pid) ?? this.#gone.get(pid) ?? {};
+    return Number.isFinite(sinceMs) ? sinceMs : undefined;
   }
 
   /** Who `pid` is right now, straight from its files; `undefined` where it has gone. */
@@ -487,11 +494,11 @@ export class ProcessTable {
     this.#remember(entry);
   }
 
-  #remember({ pid, reading }: Entry): void {
+  #remember({ pid, reading, sinceMs }: Entry): void {
     if (reading === undefined) return;
     const { comm, uid, cgroup } = reading;
     const untilMs = this.#options.now() + rememberGoneForMs;
-    this.#gone.set(pid, { comm, uid, cgroup, untilMs });
+    this.#gone.set(pid, { comm, uid, cgroup, sinceMs, untilMs });
   }
 
   #forgetLongGone(): void {

@@ -110,6 +110,12 @@ export class ProgramNames implements SnapshotKeeper {
     return this.#isReading;
   }
 
+  /** When a process was made, in clock ticks from boot, where that has been read. */
+  startTicksOf({ pid, comm }: { pid: number; comm: string }): number | undefined {
+    const known = this.#known.get(pid);
+    return known?.comm === comm ? known.startTicks : undefined;
+  }
+
   /** A kill has begun: nothing is read for a while. */
   killBegan(): void {
     this.#quietUntilMs = this.#options.monotonicMs() + quietAfterKillMs;

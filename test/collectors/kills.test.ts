@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { KillsCollector } from "../../src/collectors/kills.ts";
+import type { KillLabels } from "../../src/kills/kill-history.ts";
 import { Snapshot } from "../../src/sources/snapshot.ts";
 import { samplesOf } from "./samples.ts";
 
@@ -78,5 +79,22 @@ describe("kills by programs outside the kernel", () => {
       'oom_userspace_kills_total{killer="nohang"}': 0,
       'oom_userspace_kill_timestamp_seconds{incident="01234567-earlyoom-1795181030-1234",killer="earlyoom",pid="1234",comm="java",program="billing.jar",reason="memory_available",cgroup="/system.slice/billing.service",unit="billing.service",container="",pod="",namespace=""}': 1_795_181_030,
     });
+  });
+});
+
+describe("the outcome of a kill", () => {
+  it("has a series as soon as it is known, beside the kill's own", () => {
+    const labels = { incident: "a-1-1", comm: "java" } as KillLabels;
+    const kills = [
+      { timestampMs: 5000, labels, outcome: "lives_on" as const },
+      { timestampMs: 6000, labels: { ...labels, incident: "a-2-2" }, outcome: null },
+    ];
+    const recent = () => ({ kills, leftOut: 0 });
+    const samples = samplesOf(
+      new KillsCollector({ counting: { ...counting, recent }, userspace }),
+      unread,
+    );
+    const shown = Object.keys(samples).filter((series) => series.includes("outcome"));
+    expect(shown).toEqual(["oom_kill_outcome_info{incident=a-1-1,outcome=lives_on}"]);
   });
 });

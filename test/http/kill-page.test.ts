@@ -106,6 +106,25 @@ describe("the page of a kill", () => {
     expect(text).not.toMatch(/null|undefined|NaN/);
   });
 
+  it("says what became of the workload, and whether it was killed before", () => {
+    const { text } = killPage(
+      aKill({
+        outcome: "respawned",
+        restartSeconds: 4,
+        loop: { count: 3, withinSeconds: 2400, ageSeconds: 400 },
+        ageSeconds: 400,
+      }),
+      site,
+      nowMs,
+    );
+    expect(text).toContain(
+      "The rest of checkout.service lived on, and another java was started 4 seconds after the kill.",
+    );
+    expect(text).toContain("The third kill of checkout.service within 40 minutes");
+    expect(text).toContain("respawned");
+    expect(killPage(aKill(), site, nowMs).text).not.toContain("After the kill");
+  });
+
   it("makes web addresses in advice links, and nothing else", () => {
     const { text } = killPage(
       aKill({ advice: [`See https://example.org/a?b=1&c=2. Not javascript:alert(1) "<b>"`] }),

@@ -27,6 +27,7 @@ export function aKill(changes: Partial<Kill> = {}): Kill {
     comm: "java",
     program: null,
     uid: 1000,
+    ageSeconds: null,
     constraint: "memcg",
     limitCgroup: "/system.slice/checkout.service",
     cgroup: "/system.slice/checkout.service",
@@ -53,6 +54,9 @@ export function aKill(changes: Partial<Kill> = {}): Kill {
     ],
     group: null,
     suppressed: false,
+    outcome: null,
+    restartSeconds: null,
+    loop: null,
     source: { name: "/var/log/kern.log", line: 18823 },
     ...changes,
   };

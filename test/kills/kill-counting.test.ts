@@ -8,6 +8,7 @@ import type {
   KillLogListener,
   SavedFollowing,
 } from "../../src/kills/kill-log.ts";
+import type { KillWitness } from "../../src/kills/kill-recorder.ts";
 import { ownerOfCgroup } from "../../src/kills/owner.ts";
 import { bootA, bootB } from "./sample-kill.ts";
 
@@ -119,7 +120,7 @@ afterEach(() => {
   for (const counting of running) counting.stop();
 });
 
-function start(log = new NumberedLog()) {
+function start(log = new NumberedLog(), witness?: KillWitness) {
   store = new Store();
   const counting = new KillCounting({
     log,
@@ -130,6 +131,7 @@ function start(log = new NumberedLog()) {
       killCounts: () => new Map(),
       kernelKills: () => oomKills,
     },
+    witness,
     store,
     saved,
     boot,
@@ -393,6 +395,25 @@ describe("workloads", () => {
     look([]);
     nowMs += hourMs;
     expect(shown()).toEqual([]);
+  });
+});
+
+describe("the outcome of a kill", () => {
+  it("is saved with its story, once, and nobody watches it then", () => {
+    const { log, counting } = start(new NumberedLog(), {
+      killBegan: () => {},
+      factsOf: () => ({ facts: {}, killedSeconds: 7 }),
+    });
+    log.catchUp();
+    log.bring(1, { isLive: true });
+    const [watched] = counting.watched();
+    const incident = watched?.kill.incident ?? "";
+    counting.settle(incident, { outcome: "restarted", restartSeconds: 5 });
+    counting.settle(incident, { outcome: "gone", restartSeconds: null });
+    expect(counting.kills()[0]).toMatchObject({ outcome: "restarted", restartSeconds: 5 });
+    expect(counting.recent().kills[0]?.outcome).toBe("restarted");
+    expect(counting.watched()).toEqual([]);
+    expect(store.changes.at(-1)?.amended?.[0]?.outcome).toBe("restarted");
   });
 });
 

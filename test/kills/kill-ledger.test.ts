@@ -293,6 +293,56 @@ describe("labels", () => {
   });
 });
 
+describe("kills whose outcome is watched", () => {
+  const one = { ...entry(), killedSeconds: 1000.25 };
+  const settled = { ...one.kill, outcome: "lives_on" as const };
+
+  it("are watched until it is known, over restarts as well", () => {
+    const saved = new Saved();
+    open(saved).record({ atMs: nowMs, entries: [one, entry({ pid: 43 })] });
+    expect(open(saved, false).watched()).toEqual([
+      { kill: expect.objectContaining({ pid: 42 }), killedSeconds: 1000.25 },
+    ]);
+    open(saved, false).record({ atMs: nowMs, amended: [settled] });
+    const restored = open(saved, false);
+    expect(restored.watched()).toEqual([]);
+    expect(restored.recent(nowMs).kills.map(({ outcome }) => outcome)).toEqual([null, "lives_on"]);
+  });
+
+  it("are watched no longer where it will not be known", () => {
+    const ledger = open();
+    ledger.record({ atMs: nowMs, entries: [one] });
+    ledger.unwatch(one.kill.incident);
+    expect(ledger.watched()).toEqual([]);
+    expect(ledger.kill(one.kill.incident)?.outcome).toBeNull();
+  });
+
+  it("are the newest hundred", () => {
+    const ledger = open();
+    const entries = Array.from({ length: 150 }, (_, index) => ({
+      ...entry({ pid: index + 1 }),
+      killedSeconds: index,
+    }));
+    ledger.record({ atMs: nowMs, entries });
+    const pids = ledger.watched().map(({ kill }) => kill.pid);
+    expect([pids.length, pids[0], pids.at(-1)]).toEqual([100, 51, 150]);
+  });
+});
+
+describe("a kill of a workload that was killed within the hour", () => {
+  it("is told as one of a loop, saved with the kill; history is not", () => {
+    const saved = new Saved();
+    const ledger = open(saved);
+    const at = (minutes: number) => entry({ printkMicros: minutes * 60_000_000, pid: minutes });
+    ledger.record({ atMs: nowMs, entries: [{ ...at(1), history: true }] });
+    ledger.record({ atMs: nowMs, entries: [at(11)] });
+    ledger.record({ atMs: nowMs, entries: [at(21)] });
+    const loops = (of: KillLedger) => of.kills().map(({ loop }) => loop?.count ?? null);
+    expect(loops(ledger)).toEqual([3, 2, null]);
+    expect(loops(open(saved, false))).toEqual([3, 2, null]);
+  });
+});
+
 describe("a kill that an older version saved", () => {
   it("has what was added since as unknown, empty in its labels", () => {
     const saved = new Saved();

@@ -84,7 +84,7 @@ beforeEach(() => {
       factsOf: ({ incident, comm }) => {
         trouble("factsOf");
         asked.push(incident);
-        return { program: `${comm}.jar` };
+        return { facts: { program: `${comm}.jar` } };
       },
     },
     boot,

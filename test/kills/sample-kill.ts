@@ -35,6 +35,7 @@ export function killOf(of: KillSighting, more: Partial<Kill> = {}): Kill {
     comm: of.comm,
     program: null,
     uid: 1000,
+    ageSeconds: null,
     constraint: "memcg",
     limitCgroup: "/limited",
     cgroup: "/limited/victim.service",
@@ -58,6 +59,9 @@ export function killOf(of: KillSighting, more: Partial<Kill> = {}): Kill {
     tasks: [],
     group: null,
     suppressed: false,
+    outcome: null,
+    restartSeconds: null,
+    loop: null,
     source: { name: "kern.log", line: null },
     ...more,
   };

@@ -1,0 +1,85 @@
+import { duration } from "../text/times.ts";
+import type { Kill } from "./kill.ts";
+import { workloadName } from "./workload-name.ts";
+
+/** That a workload was killed before within the hour. */
+export interface KillLoop {
+  /** How often by now, this time included; a group that dies together counts once. */
+  count: number;
+  /** From the first of them to this one. */
+  withinSeconds: number;
+  /** About how long each victim had run; `null` where that differs, or is not known of all. */
+  ageSeconds: number | null;
+}
+
+const loopMs = 3_600_000;
+/** Kills that follow each other this fast have no restart between them. */
+const sameEventMs = 10_000;
+/** Ages are about the same up to this ratio. */
+const sameAgeRatio = 1.5;
+
+interface DatedKill {
+  kill: Kill;
+  timeMs: number;
+}
+
+/**
+ * Whether this kill is one of a loop.
+ * @param earlier kills of any workload
+ */
+export function loopOf(last: DatedKill, earlier: Iterable<DatedKill>): KillLoop | null {
+  const workload = workloadKey(last.kill);
+  if (workload === undefined) return null;
+  const same = [...earlier]
+    .filter(({ kill, timeMs }) => {
+      const agoMs = last.timeMs - timeMs;
+      return agoMs >= 0 && agoMs <= loopMs && workloadKey(kill) === workload;
+    })
+    .sort((a, b) => a.timeMs - b.timeMs);
+  const events: DatedKill[] = [];
+  let previousMs = Number.NEGATIVE_INFINITY;
+  for (const dated of [...same, last]) {
+    if (dated.timeMs - previousMs > sameEventMs) events.push(dated);
+    previousMs = dated.timeMs;
+  }
+  const [first] = events;
+  if (first === undefined || events.length < 2) return null;
+  return {
+    count: events.length,
+    withinSeconds: Math.round((last.timeMs - first.timeMs) / 1000),
+    ageSeconds: commonAge(events.map(({ kill }) => kill.ageSeconds)),
+  };
+}
+
+/** What restarts as one, under whatever cgroup. */
+function workloadKey({ owner, cgroup }: Kill): string | undefined {
+  const { podUid, pod, namespace, container, unit } = owner;
+  if (podUid !== null || pod !== null)
+    return ["pod", podUid ?? pod, namespace, container].join("\n");
+  if (container !== null) return `container\n${container}`;
+  if (unit === null) return cgroup ?? undefined;
+  // A unit of a user's manager is not the system's of that name.
+  return `unit\n${unit}\n${/\/user@[0-9]+\.service\//.exec(cgroup ?? "")?.[0] ?? ""}`;
+}
+
+function commonAge(ages: readonly (number | null)[]): number | null {
+  const known = ages.filter((age) => age !== null).sort((a, b) => a - b);
+  const [youngest] = known;
+  const oldest = known.at(-1);
+  if (known.length < ages.length || youngest === undefined || oldest === undefined) return null;
+  return oldest <= youngest * sameAgeRatio ? (known[known.length >> 1] as number) : null;
+}
+
+const ordinals = ["", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
+
+/** The loop as a sentence for people; `undefined` where there is none. */
+export function loopSentence({ loop, owner, cgroup }: Kill): string | undefined {
+  if (loop === null) return undefined;
+  const name = workloadName(owner, cgroup) ?? "this workload";
+  const nth = ordinals[loop.count] ?? `${loop.count}th`;
+  const each =
+    loop.ageSeconds === null
+      ? ""
+      : `, ${loop.count === 2 ? "both times" : "each time"} about ${duration(loop.ageSeconds)} after its start`;
+  return `The ${nth} kill of ${name} within ${duration(loop.withinSeconds)}${each}: it leaks, or its limit is too small.`;
+}

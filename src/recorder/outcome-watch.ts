@@ -1,0 +1,157 @@
+import type { KillCounting } from "../kills/kill-counting.ts";
+import type { WatchedKill } from "../kills/kill-history.ts";
+import { type CgroupSeen, judge, keyOf, watchSeconds } from "../kills/outcome.ts";
+import { type Owner, unitForPeople } from "../kills/owner.ts";
+import { type CgroupMembers, membersOf } from "../sources/cgroup-members.ts";
+import type { CgroupReadings, CgroupTree } from "../sources/cgroup-tree.ts";
+import type { HostFiles } from "../sources/host-files.ts";
+import type { OwnerNames } from "../sources/owner-names.ts";
+import type { SnapshotKeeper } from "../sources/snapshot.ts";
+
+export interface OutcomeWatchOptions {
+  counting: Pick<KillCounting, "watched" | "settle">;
+  files: HostFiles;
+  /** Absent where the machine has no memory controller. */
+  tree: CgroupTree | undefined;
+  owners: Pick<OwnerNames, "ownerOf">;
+  /** Boot id of the running kernel, 32 hex digits. */
+  boot: string;
+  /** Seconds from boot, time in suspend included, as /proc/PID/stat counts them. */
+  bootSeconds: () => number;
+  /** A clock that never goes back, milliseconds. */
+  monotonicMs: () => number;
+}
+
+const lookEveryMs = 2000;
+/** A look at cgroups of many processes is followed by so many times its own length of rest. */
+const restShare = 100;
+const ticksPerSecond = 100;
+/** A watch that an exporter left off longer ago than that says nothing of the kill any more. */
+const resumedWithinSeconds = 600;
+
+/** Watches what becomes of the cgroups of victims, for two minutes after each kill. */
+export class OutcomeWatch implements SnapshotKeeper {
+  readonly #options: OutcomeWatchOptions;
+  /** What the look before has seen, by incident. */
+  #seen = new Map<string, ReadonlySet<string>>();
+  #paths: readonly string[] = [];
+  #nextMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: OutcomeWatchOptions) {
+    this.#options = options;
+  }
+
+  noteCgroups({ readings }: CgroupReadings): void {
+    if (this.#options.counting.watched().length === 0) return;
+    this.#paths = readings.map(({ path }) => path);
+  }
+
+  /** About once a second. */
+  look(): void {
+    const { counting, monotonicMs } = this.#options;
+    const startMs = monotonicMs();
+    if (startMs < this.#nextMs) return;
+    const watched = counting.watched();
+    if (watched.length === 0) {
+      this.#paths = [];
+      this.#seen.clear();
+      return;
+    }
+    const seen = new Map<string, ReadonlySet<string>>();
+    const members = new LookedAt(this.#options);
+    for (const one of watched) this.#judge(one, members, seen);
+    this.#seen = seen;
+    const tookMs = monotonicMs() - startMs;
+    this.#nextMs = startMs + Math.max(lookEveryMs, tookMs * restShare);
+  }
+
+  #judge(
+    { kill, killedSeconds }: WatchedKill,
+    members: LookedAt,
+    seen: Map<string, ReadonlySet<string>>,
+  ): void {
+    const { counting, boot, bootSeconds } = this.#options;
+    const { incident, cgroup, pid, comm, owner } = kill;
+    const ageSeconds = bootSeconds() - killedSeconds;
+    const isLast = ageSeconds >= watchSeconds;
+    const isOfThisBoot = incident.startsWith(`${boot.slice(0, 8)}-`);
+    const isLost = !isOfThisBoot || ageSeconds > resumedWithinSeconds || ageSeconds < 0;
+    const own = isLost || cgroup === null ? undefined : members.of(cgroup);
+    if (cgroup === null || own === undefined) {
+      counting.settle(incident, undefined);
+      return;
+    }
+    const others =
+      own.processes.length > 0
+        ? []
+        : this.#cgroupsOf(owner, cgroup, isLast ? members.paths : this.#paths).flatMap(
+            (path) => members.of(path) ?? [],
+          );
+    const settled = judge({ pid, comm, killedSeconds }, own, others, {
+      isLast,
+      seenBefore: this.#seen.get(incident) ?? new Set(),
+    });
+    if (settled !== undefined) counting.settle(incident, settled);
+    else seen.set(incident, new Set([own, ...others].flatMap((one) => one.processes.map(keyOf))));
+  }
+
+  /** Other cgroups of the same owner. */
+  #cgroupsOf(owner: Owner, cgroup: string, paths: readonly string[]): string[] {
+    const { owners } = this.#options;
+    return paths.filter(
+      (path) => path !== cgroup && isSameOwner(owner, cgroup, owners.ownerOf(path), path),
+    );
+  }
+}
+
+/** Everything is read once in a look, however many processes of one cgroup were killed. */
+class LookedAt {
+  readonly #options: OutcomeWatchOptions;
+  readonly #seen = new Map<string, CgroupSeen | undefined>();
+  #paths: readonly string[] | undefined;
+
+  constructor(options: OutcomeWatchOptions) {
+    this.#options = options;
+  }
+
+  /** All cgroups as they are now: the last snapshot may be older than what was started since. */
+  get paths(): readonly string[] {
+    this.#paths ??= this.#options.tree?.read().readings.map(({ path }) => path) ?? [];
+    return this.#paths;
+  }
+
+  of(path: string): CgroupSeen | undefined {
+    if (!this.#seen.has(path)) this.#seen.set(path, this.#look(path));
+    return this.#seen.get(path);
+  }
+
+  #look(path: string): CgroupSeen | undefined {
+    const { files, tree } = this.#options;
+    // The root is no workload; a name that is not UTF-8 leads nowhere.
+    if (tree === undefined || path === "/" || /\\x[89a-f][0-9a-f]/.test(path)) return undefined;
+    const members = membersOf(files, tree.hierarchy, path);
+    return members && seenOf(members);
+  }
+}
+
+function seenOf({ exists, processes }: CgroupMembers): CgroupSeen {
+  return {
+    exists,
+    processes: processes.map(({ pid, comm, startTicks }) => ({
+      pid,
+      comm,
+      bornSeconds: startTicks / ticksPerSecond,
+    })),
+  };
+}
+
+function isSameOwner(owner: Owner, cgroup: string, other: Owner, path: string): boolean {
+  if (owner.podUid !== null) {
+    return other.podUid === owner.podUid && other.container === owner.container;
+  }
+  if (owner.container !== null) {
+    return other.podUid === null && other.container === owner.container;
+  }
+  const unit = unitForPeople(owner, cgroup);
+  return unit !== null && other.container === null && unitForPeople(other, path) === unit;
+}

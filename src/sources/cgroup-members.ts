@@ -1,0 +1,70 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { type ProcessBirth, parseProcessBirth } from "../kernel/process-stat.ts";
+import type { CgroupHierarchy } from "./cgroup-tree.ts";
+import { FileUnavailable, type HostFiles } from "./host-files.ts";
+
+export interface Member extends ProcessBirth {
+  pid: number;
+}
+
+export interface CgroupMembers {
+  /** False where there is no such cgroup. */
+  exists: boolean;
+  /** Its processes and those of all cgroups below it, but for those that have ended. */
+  processes: Member[];
+}
+
+/** So many are read: a cgroup with more is one of many small processes, of which a few tell enough. */
+const membersAtMost = 2000;
+
+/**
+ * The processes of one cgroup and of those below it, from the lists of the cgroups themselves.
+ * `undefined` where some are out of the reader's sight: another pid namespace, another part of the hierarchy.
+ */
+export function membersOf(
+  files: HostFiles,
+  hierarchy: CgroupHierarchy,
+  path: string,
+): CgroupMembers | undefined {
+  const directory = join(hierarchy.directory, path);
+  const pids: number[] = [];
+  const exists = collectPids(files, directory, pids);
+  // Without the root of the hierarchy a cgroup may be elsewhere.
+  if (!exists && !seesRoot(hierarchy)) return undefined;
+  if (pids.includes(0)) return undefined;
+  const processes: Member[] = [];
+  for (const pid of pids.slice(0, membersAtMost)) {
+    const text = files.textIfReadable(files.procfs(`${pid}`, "stat"));
+    const birth = text === undefined ? undefined : parseProcessBirth(text);
+    if (birth !== undefined && !birth.hasEnded) processes.push({ pid, ...birth });
+  }
+  return { exists, processes };
+}
+
+/** False where the directory is not there. */
+function collectPids(files: HostFiles, directory: string, pids: number[]): boolean {
+  let text: string;
+  try {
+    text = files.text(join(directory, "cgroup.procs"));
+  } catch (error) {
+    if (!(error instanceof FileUnavailable)) throw error;
+    return existsSync(directory);
+  }
+  for (const line of text.split("\n")) if (line !== "") pids.push(Number(line));
+  try {
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      if (entry.isDirectory()) collectPids(files, join(directory, entry.name), pids);
+    }
+  } catch {
+    // Removed meanwhile, with all that was in it.
+  }
+  return true;
+}
+
+/** Files that only the root of the whole hierarchy lacks (v2), or has (v1). */
+function seesRoot({ version, directory }: CgroupHierarchy): boolean {
+  return version === "v2"
+    ? !existsSync(join(directory, "cgroup.events"))
+    : existsSync(join(directory, "release_agent"));
+}
