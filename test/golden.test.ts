@@ -24,7 +24,7 @@ function goldenFile(name: string): string {
 }
 
 /** The exposition of all collectors that read the host, over a tree. */
-function expositionOf(roots: HostRoots, keepsDescriptors: boolean): Promise<string> {
+async function expositionOf(roots: HostRoots, keepsDescriptors: boolean): Promise<string> {
   const host = openHost(roots, { keepsDescriptors, leaders: 20, cgroups: { max: 2000 } });
   const snapshot = host.snapshot();
   const samples = new Samples();
@@ -37,7 +37,7 @@ function expositionOf(roots: HostRoots, keepsDescriptors: boolean): Promise<stri
     }
   }
   host.close();
-  return renderExposition(samples, "text");
+  return String(await renderExposition(samples, "text"));
 }
 
 describe.each(hostNames)("the host %s", (name) => {

@@ -112,33 +112,35 @@ export class Samples {
 
 /** What prom-client's registry has and its types do not name: it prints one metric. */
 interface MetricPrinter {
-  getMetricsAsString(metric: PrintedMetric): Promise<string>;
+  getMetricsAsString(metric: FramedMetric): Promise<string>;
 }
 const RegistryClass = Registry as unknown as new () => Registry<RegistryContentType> &
   MetricPrinter;
 
+/** Stands for the lines of a family in what prom-client prints. */
+const gap = "\0";
+
 /**
  * prom-client frames the families (`# HELP`, `# TYPE`, the end mark); the lines of the samples are put
- * together here. Of 9,000 samples prom-client's own take 18 ms, these 7.
+ * together here. Of 9,000 samples prom-client's own take 18 ms, these one.
  */
-class PrintedRegistry extends RegistryClass {
-  override async getMetricsAsString(metric: PrintedMetric): Promise<string> {
-    return (await super.getMetricsAsString(metric)) + metric.lines;
+class FrameRegistry extends RegistryClass {
+  override async getMetricsAsString(metric: FramedMetric): Promise<string> {
+    return `${await super.getMetricsAsString(metric)}\n${gap}`;
   }
 }
 
-/** What `Registry.metrics()` wants of a metric, and the lines below its head. */
-interface PrintedMetric {
+/** What `Registry.metrics()` wants of a metric. */
+interface FramedMetric {
   name: string;
   help: string;
   type: string;
   values: [];
-  get(): Promise<PrintedMetric>;
-  lines: string;
+  get(): Promise<FramedMetric>;
 }
 
 /**
- * Prints the samples in the order of the catalog; a metric without samples is left out.
+ * Prints the samples in the order of the catalog, as UTF-8; a metric without samples is left out.
  *
  * The registry lives for this one call: in OpenMetrics mode prom-client strips `_total` from the
  * name of every counter it has seen, and a registry that lived on would print the wrong names in
@@ -147,32 +149,65 @@ interface PrintedMetric {
 export async function renderExposition(
   samples: Samples,
   format: ExpositionFormat,
-): Promise<string> {
-  const registry = new PrintedRegistry();
+): Promise<Buffer> {
+  const registry = new FrameRegistry();
   registry.setContentType(contentTypes[format]);
+  const families: { name: MetricName; family: Family }[] = [];
   for (const name of metricNames) {
     const family = samples.of(name);
     if (family === undefined) continue;
+    families.push({ name, family });
     const { type, help } = catalog[name];
-    const metric: PrintedMetric = {
-      name,
-      help,
-      type,
-      values: [],
-      get: async () => metric,
-      lines: linesOf(name, family),
-    };
+    const metric: FramedMetric = { name, help, type, values: [], get: async () => metric };
     registry.registerMetric(metric as unknown as Gauge);
   }
-  return registry.metrics();
+  const frame = (await registry.metrics()).split(gap);
+  const text = new Utf8Text();
+  for (const [place, part] of frame.entries()) {
+    text.append(part);
+    const printed = families[place];
+    if (printed !== undefined) text.append(linesOf(printed.name, printed.family));
+  }
+  return text.bytes();
 }
 
 function linesOf(name: string, { values, labels }: Family): string {
   let lines = "";
   for (let i = 0; i < values.length; i++) {
-    lines += `\n${name}${labels[i]} ${printValue(values[i] as number)}`;
+    if (i > 0) lines += "\n";
+    lines += `${name}${labels[i]} ${printValue(values[i] as number)}`;
   }
   return lines;
+}
+
+/** So much was printed last time: a buffer of that size need not grow. */
+let usualBytes = 16 * 1024;
+
+/** Text in pieces. As one string, 1.4 MB of it take 25 ms to join and to encode; piece by piece, one. */
+class Utf8Text {
+  #buffer = Buffer.allocUnsafeSlow(usualBytes);
+  #length = 0;
+
+  append(text: string): void {
+    const bytes = text.length * 3 <= this.#left ? 0 : Buffer.byteLength(text);
+    if (bytes > this.#left) this.#grow(bytes);
+    this.#length += this.#buffer.write(text, this.#length);
+  }
+
+  bytes(): Buffer {
+    usualBytes = Math.ceil(this.#length * 1.1);
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  get #left(): number {
+    return this.#buffer.length - this.#length;
+  }
+
+  #grow(bytes: number): void {
+    const larger = Buffer.allocUnsafeSlow(2 * (this.#length + bytes));
+    this.#buffer.copy(larger, 0, 0, this.#length);
+    this.#buffer = larger;
+  }
 }
 
 function printValue(value: number): string {

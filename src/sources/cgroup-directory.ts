@@ -234,8 +234,11 @@ export class CgroupDirectory {
   children(): readonly CgroupDirectory[] {
     const links = linksOf(this.#directory);
     if (links === undefined) return [];
-    const isLeaf = links === 2 && this.#children.length === 0;
-    if (isLeaf || (links > 2 && links === this.#listedWithLinks && !this.#hasLostChild())) {
+    if (links === 2 && this.#children.length === 0) {
+      this.#listedWithLinks = links;
+      return this.#children;
+    }
+    if (links > 2 && links === this.#listedWithLinks && !this.#hasLostChild()) {
       return this.#children;
     }
     this.#list(links);

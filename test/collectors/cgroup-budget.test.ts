@@ -67,7 +67,7 @@ describe("the series of cgroups", () => {
   it("take 16 MB of a scrape at most, and nearly that where there are too many", async () => {
     const readings = pathsOf(6000).map((path) => reading(path));
     const passes = new Passes();
-    const text = await renderExposition(passes.collect(readings), "text");
+    const text = String(await renderExposition(passes.collect(readings), "text"));
     const lines = text.split("\n").filter((line) => line.startsWith("oom_cgroup_"));
     const bytes = Buffer.byteLength(lines.join("\n"));
     expect(bytes).toBeLessThanOrEqual(budgetBytes);

@@ -48,7 +48,7 @@ describe("the catalog", () => {
       const labels = Object.fromEntries(catalog[name].labels.map((label) => [label, "x"]));
       samples.add(name, 1, labels as never);
     }
-    const text = await renderExposition(samples, "text");
+    const text = String(await renderExposition(samples, "text"));
     const output = execFileSync(promtool.path as string, ["check", "metrics"], {
       input: text,
       encoding: "utf8",
