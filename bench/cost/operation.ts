@@ -11,6 +11,8 @@ import { withCrowd } from "./programs.ts";
 import type { CostOptions, Result } from "./result.ts";
 
 const idleSeconds = 30;
+/** V8 gives back the memory of the start some 20 s after it, once: three collections. */
+const settleMs = 25_000;
 const scrapeEverySeconds = 15;
 
 /** As it runs on a host: nobody asks, then Prometheus does every 15 s. All run side by side. */
@@ -36,7 +38,7 @@ export async function operation(options: CostOptions): Promise<Result> {
         for (const one of running) await one.scrape();
         await wait(300);
       }
-      await wait(3000);
+      await wait(settleMs);
       const [before, beforeMs] = [cpuMs(), performance.now()];
       await wait(idleSeconds * 1000);
       const [after, idleMs] = [cpuMs(), performance.now() - beforeMs];

@@ -21,6 +21,8 @@ export interface ScrapeCost {
   cpuMs: number;
   wallMs: number;
   wallP95Ms: number;
+  /** How late the exporter's own timer was at most, milliseconds; absent of others. */
+  stallMs?: number;
   bytes: number;
   series: number;
 }
@@ -39,6 +41,7 @@ export async function* scrapes(options: CostOptions): AsyncGenerator<Result> {
         "of C, kept": `${(cost.cpuMs / cpuOf("C, descriptors kept")).toFixed(1)} x`,
         "wall p50, ms": cost.wallMs,
         "wall p95, ms": cost.wallP95Ms,
+        "longest stall, ms": cost.stallMs,
         series: cost.series || undefined,
         KiB: cost.series === 0 ? undefined : cost.bytes / 1024,
       })),
@@ -85,6 +88,7 @@ async function costOf(contender: Contender, crowd: Crowd, count: number): Promis
     }
     const idle = await spentOver(running.cpuMs.bind(running), () => wait(5000));
     const walls: number[] = [];
+    const stallsMs: number[] = [];
     let text = "";
     const busy = await spentOver(running.cpuMs.bind(running), async () => {
       for (let left = wallMs > slowMs ? Math.min(count, slowCount) : count; left > 0; left--) {
@@ -92,6 +96,8 @@ async function costOf(contender: Contender, crowd: Crowd, count: number): Promis
         const scrape = await running.scrape();
         walls.push(scrape.wallMs);
         text = scrape.text;
+        const stall = /^nodejs_eventloop_lag_p99_seconds (\S+)$/m.exec(text)?.[1];
+        if (stall !== undefined) stallsMs.push(Number(stall) * 1000);
       }
       // Garbage of the last one.
       await wait(betweenMs);
@@ -104,6 +110,7 @@ async function costOf(contender: Contender, crowd: Crowd, count: number): Promis
       cpuMs: (busy.cpuMs - idleShare * idleMs) / walls.length,
       wallMs: quantile(walls, 0.5),
       wallP95Ms: quantile(walls, 0.95),
+      stallMs: stallsMs.length === 0 ? undefined : Math.max(...stallsMs),
       bytes: text.length,
       series: samples.length,
     };
