@@ -8,6 +8,7 @@
  * out where they cannot be had. Prints tables in Markdown as they are done, and writes all figures as JSON.
  *
  *   --exporter COMMAND     what to measure, e.g. "node --single-threaded bundle.mjs"; default: builds dist
+ *   --beside COMMAND       another build of it, for rows start and scrape: before and after in one run
  *   --scrapes N            scrapes of each contender and size (30)
  *   --sizes LIST           processes x cgroups of the scrape row (200x50,2000x500,8000x2000)
  *   --curve-sizes LIST     of the curve (100x25,300x75,1000x250,3000x750,10000x2500)
@@ -38,6 +39,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     exporter: { type: "string" },
+    beside: { type: "string" },
     scrapes: { type: "string", default: "30" },
     sizes: { type: "string", default: "200x50,2000x500,8000x2000" },
     "curve-sizes": { type: "string", default: "100x25,300x75,1000x250,3000x750,10000x2500" },
@@ -70,6 +72,7 @@ if (unknown !== undefined) {
 
 const options: CostOptions = {
   exporter: values.exporter?.split(" ") ?? built(),
+  beside: values.beside?.split(" "),
   scrapes: Number(values.scrapes),
   memoryScrapes: Number(values["memory-scrapes"]),
   soakScrapes: Number(values.soak),

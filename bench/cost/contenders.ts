@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { debianTool } from "../../test/setup/debian-tools.ts";
 import { MeasuredProcess } from "./measured-process.ts";
 import { program } from "./programs.ts";
+import type { CostOptions } from "./result.ts";
 
 /** Something that is started, measured and stopped. */
 export interface Contender {
@@ -68,6 +69,16 @@ export function exporter({
       });
     },
   };
+}
+
+/** What is to be measured and, where one is given, another build of it. */
+export function exporters(
+  { exporter: command, beside }: Pick<CostOptions, "exporter" | "beside">,
+  flags: readonly string[],
+): Contender[] {
+  const measured = [exporter({ command, flags })];
+  if (beside !== undefined) measured.push(exporter({ command: beside, name: "beside it", flags }));
+  return measured;
 }
 
 /** A log file without kills, so that nothing of the machine's own log is measured. */

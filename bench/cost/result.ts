@@ -13,6 +13,8 @@ export interface Result {
 export interface CostOptions {
   /** The exporter's program and first arguments. */
   exporter: readonly string[];
+  /** Another build of it, measured in the same rows; absent where there is none to compare with. */
+  beside?: readonly string[];
   scrapes: number;
   memoryScrapes: number;
   soakScrapes: number;

@@ -1,14 +1,15 @@
 import { setTimeout as wait } from "node:timers/promises";
 import {
   type Contender,
-  exporter,
+  exporters,
   floors,
   nodeExporter,
   processExporter,
   quietLog,
 } from "./contenders.ts";
+import type { MeasuredProcess } from "./measured-process.ts";
 import { type Crowd, type Size, withCrowd } from "./programs.ts";
-import { type CostOptions, mean, quantile, type Result } from "./result.ts";
+import { type CostOptions, quantile, type Result } from "./result.ts";
 
 /** A pass answers for a while after it: closer together, the same one would be measured twice. */
 const betweenMs = 300;
@@ -16,6 +17,8 @@ const warmUp = 5;
 /** A contender whose scrapes take longer than this gets fewer of them. */
 const slowMs = 500;
 const slowCount = 5;
+const idleMs = 3000;
+const tailMs = 100;
 
 export interface ScrapeCost {
   cpuMs: number;
@@ -49,12 +52,10 @@ export async function* scrapes(options: CostOptions): AsyncGenerator<Result> {
   }
 }
 
-async function all({ exporter: command }: CostOptions): Promise<Contender[]> {
+async function all(options: CostOptions): Promise<Contender[]> {
+  const flags = [`--kernel-log.file=${quietLog()}`, "--collector.cgroups.max=20000"];
   const contenders = [
-    exporter({
-      command,
-      flags: [`--kernel-log.file=${quietLog()}`, "--collector.cgroups.max=20000"],
-    }),
+    ...exporters(options, flags),
     await nodeExporter(),
     await processExporter(),
     ...floors,
@@ -62,68 +63,93 @@ async function all({ exporter: command }: CostOptions): Promise<Contender[]> {
   return contenders.filter((contender): contender is Contender => contender !== undefined);
 }
 
-/** Scrape costs by contender, beside one crowd, one contender after the other. */
+/**
+ * Scrape costs by contender, beside one crowd. The contenders take turns, so that whatever else the machine does
+ * hits all of them alike; figures are medians.
+ */
 export function costsAt(
   size: Size,
   contenders: readonly Contender[],
   count: number,
 ): Promise<Map<string, ScrapeCost>> {
   return withCrowd(size, async (crowd) => {
-    const costs = new Map<string, ScrapeCost>();
-    for (const contender of contenders) {
-      costs.set(contender.name, await costOf(contender, crowd, count));
+    const measured = contenders.map((contender) => new Measured(contender, crowd));
+    try {
+      for (const one of measured) await one.warmUp();
+      for (const one of measured) await one.measureIdle();
+      for (let round = 0; round < count; round++) {
+        for (const one of measured) if (one.isIn(round, count)) await one.measureScrape();
+      }
+      return new Map(measured.map((one) => [one.name, one.cost()]));
+    } finally {
+      for (const one of measured) await one.stop();
     }
-    return costs;
   });
 }
 
-async function costOf(contender: Contender, crowd: Crowd, count: number): Promise<ScrapeCost> {
-  const running = contender.start(crowd.directory);
-  try {
-    await running.firstScrape();
-    let { wallMs } = await running.scrape();
+/** One contender and what its scrapes have cost so far. */
+class Measured {
+  readonly name: string;
+  readonly #process: MeasuredProcess;
+  readonly #cpuMs: number[] = [];
+  readonly #wallMs: number[] = [];
+  readonly #stallsMs: number[] = [];
+  #idleShare = 0;
+  #isSlow = false;
+  #text = "";
+
+  constructor(contender: Contender, crowd: Crowd) {
+    this.name = contender.name;
+    this.#process = contender.start(crowd.directory);
+  }
+
+  async warmUp(): Promise<void> {
+    await this.#process.firstScrape();
+    let { wallMs } = await this.#process.scrape();
     for (let scrape = 0; scrape < (wallMs > slowMs ? 1 : warmUp); scrape++) {
       await wait(betweenMs);
-      ({ wallMs } = await running.scrape());
+      ({ wallMs } = await this.#process.scrape());
     }
-    const idle = await spentOver(running.cpuMs.bind(running), () => wait(5000));
-    const walls: number[] = [];
-    const stallsMs: number[] = [];
-    let text = "";
-    const busy = await spentOver(running.cpuMs.bind(running), async () => {
-      for (let left = wallMs > slowMs ? Math.min(count, slowCount) : count; left > 0; left--) {
-        await wait(betweenMs);
-        const scrape = await running.scrape();
-        walls.push(scrape.wallMs);
-        text = scrape.text;
-        const stall = /^nodejs_eventloop_lag_p99_seconds (\S+)$/m.exec(text)?.[1];
-        if (stall !== undefined) stallsMs.push(Number(stall) * 1000);
-      }
-      // Garbage of the last one.
-      await wait(betweenMs);
-    });
-    const idleShare = idle.cpuMs / idle.wallMs;
-    // Idle is what it spends between scrapes; during one it does not look at its log besides.
-    const idleMs = busy.wallMs - walls.length * mean(walls);
-    const samples = text.match(/^[^#\s].* \S+$/gm) ?? [];
-    return {
-      cpuMs: (busy.cpuMs - idleShare * idleMs) / walls.length,
-      wallMs: quantile(walls, 0.5),
-      wallP95Ms: quantile(walls, 0.95),
-      stallMs: stallsMs.length === 0 ? undefined : Math.max(...stallsMs),
-      bytes: text.length,
-      series: samples.length,
-    };
-  } finally {
-    await running.stop();
+    this.#isSlow = wallMs > slowMs;
   }
-}
 
-async function spentOver(
-  cpuMs: () => number,
-  work: () => Promise<unknown>,
-): Promise<{ cpuMs: number; wallMs: number }> {
-  const [before, startMs] = [cpuMs(), performance.now()];
-  await work();
-  return { cpuMs: cpuMs() - before, wallMs: performance.now() - startMs };
+  /** A slow one takes part in some of the rounds. */
+  isIn(round: number, rounds: number): boolean {
+    return !this.#isSlow || round % Math.ceil(rounds / slowCount) === 0;
+  }
+
+  async measureIdle(): Promise<void> {
+    const [before, startMs] = [this.#process.cpuMs(), performance.now()];
+    await wait(idleMs);
+    this.#idleShare = (this.#process.cpuMs() - before) / (performance.now() - startMs);
+  }
+
+  async measureScrape(): Promise<void> {
+    const [before, startMs] = [this.#process.cpuMs(), performance.now()];
+    const { wallMs, text } = await this.#process.scrape();
+    // The answer is compressed and its garbage collected after it, in part.
+    await wait(tailMs);
+    const restMs = performance.now() - startMs - wallMs;
+    this.#cpuMs.push(this.#process.cpuMs() - before - this.#idleShare * restMs);
+    this.#wallMs.push(wallMs);
+    const stall = /^nodejs_eventloop_lag_p99_seconds (\S+)$/m.exec(text)?.[1];
+    if (stall !== undefined) this.#stallsMs.push(Number(stall) * 1000);
+    this.#text = text;
+    await wait(betweenMs - tailMs);
+  }
+
+  cost(): ScrapeCost {
+    return {
+      cpuMs: quantile(this.#cpuMs, 0.5),
+      wallMs: quantile(this.#wallMs, 0.5),
+      wallP95Ms: quantile(this.#wallMs, 0.95),
+      stallMs: this.#stallsMs.length === 0 ? undefined : Math.max(...this.#stallsMs),
+      bytes: this.#text.length,
+      series: this.#text.match(/^[^#\s].* \S+$/gm)?.length ?? 0,
+    };
+  }
+
+  stop(): Promise<void> {
+    return this.#process.stop();
+  }
 }

@@ -95,6 +95,8 @@ export class ProcessTable {
   #turn = 0;
   /** Counts the listings of procfs: an entry that the last one did not meet is gone. */
   #listings = 0;
+  /** As of the last pass. */
+  #listingsAtPass = 0;
   /** What the counter of processes showed before the last listing, where that met them all. */
   #listedAt: number | undefined;
   /** The pid made last, as of the last listing. */
@@ -118,12 +120,15 @@ export class ProcessTable {
   /** As `read`. Between two steps others may look at new processes, or read them all. */
   *readInSteps(leaders: number): Steps<ProcessReadings> {
     this.#listNew();
+    // Where no process was made since the pass before, no pid has changed hands.
+    const mayBeOthers = this.#listings !== this.#listingsAtPass;
+    this.#listingsAtPass = this.#listings;
     let count = 0;
     for (const entry of this.#entries.values()) {
       if (++count % entriesPerStep === 0) yield;
       if (entry.isIdle) continue;
       try {
-        this.#readScore(entry);
+        this.#readScore(entry, mayBeOthers);
         entry.isDenied = false;
       } catch (error) {
         this.#fail(entry, error);
@@ -277,10 +282,12 @@ export class ProcessTable {
     this.#forgetLongGone();
   }
 
-  #readScore(entry: Entry): void {
+  #readScore(entry: Entry, mayBeAnother: boolean): void {
     const length = entry.scoreFile.read();
     const score = decimalAt(this.#options.files.bytes, 0, length) ?? 0;
-    if (!entry.scoreFile.isKept) this.#checkIdentity(entry);
+    if (!entry.scoreFile.isKept && (mayBeAnother || entry.inode === undefined)) {
+      this.#checkIdentity(entry);
+    }
     const isYoung = entry.passes < youngPasses;
     entry.passes++;
     if (!isYoung && score === entry.score) return;
