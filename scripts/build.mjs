@@ -50,8 +50,16 @@ async function replace(name, format) {
     define: { bcryptThread: JSON.stringify(thread.outputFiles[0].text) },
     ...format,
   });
+  const [{ contents }] = outputFiles;
+  // One other character makes V8 keep all of it in two bytes a character. esbuild escapes those in strings,
+  // but not in regular expressions: write \uXXXX there.
+  const other = contents.findIndex((byte) => byte > 0x7f);
+  if (other >= 0) {
+    const around = Buffer.from(contents.subarray(other - 40, other + 20)).toString();
+    throw new Error(`${name} has to be ASCII: ...${around}...`);
+  }
   const written = `${outdir}/${name}.${process.pid}`;
-  writeFileSync(written, outputFiles[0].contents, { mode: 0o755 });
+  writeFileSync(written, contents, { mode: 0o755 });
   renameSync(written, `${outdir}/${name}`);
 }
 

@@ -18,12 +18,12 @@ const monthLocales =
   );
 let monthsOfOtherLanguages: Map<string, number> | undefined;
 
-/** 1 to 12 of a month's name in English, as a number (`4月`), or as other locales abbreviate it. */
+/** 1 to 12 of a month's name in English, as a number (`4月`, `4월`), or as other locales abbreviate it. */
 function monthOfName(bytes: string): number | undefined {
   const english = englishMonths.indexOf(bytes.slice(0, 3).toLowerCase());
   if (english >= 0) return english + 1;
   const name = decodeUtf8(bytes).toLowerCase().replace(/\.$/, "");
-  const numbered = /^(\d{1,2})(?:月|월)$/.exec(name);
+  const numbered = /^(\d{1,2})(?:\u6708|\uc6d4)$/.exec(name);
   if (numbered !== null) return Number(numbered[1]);
   if (monthsOfOtherLanguages === undefined) {
     monthsOfOtherLanguages = new Map();

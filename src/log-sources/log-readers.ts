@@ -207,6 +207,8 @@ export class KmsgDeviceReader extends LogReader {
   #openSince: number | undefined;
   #sequence = 0;
   #isDraining = false;
+  /** Of the records that are being read; found out once for all of them. */
+  #bootMs: number | undefined;
 
   constructor(
     path: string,
@@ -270,6 +272,7 @@ export class KmsgDeviceReader extends LogReader {
     // One poll delivers all that is at hand before anything else runs.
     queueMicrotask(() => {
       this.#isDraining = false;
+      this.#bootMs = undefined;
       this.endBatch();
     });
   }
@@ -278,7 +281,12 @@ export class KmsgDeviceReader extends LogReader {
     const message = parseKmsgRecord(record);
     if (message === undefined) return;
     const sinceBootMs = (message.printkMicros ?? 0) / 1000;
-    message.timeMs = isBacklog ? this.#bootTimeMs() + sinceBootMs : this.options.clock.nowMs();
+    if (isBacklog) {
+      this.#bootMs ??= this.#bootTimeMs();
+      message.timeMs = this.#bootMs + sinceBootMs;
+    } else {
+      message.timeMs = this.options.clock.nowMs();
+    }
     this.tally.lastRecordMs = message.timeMs;
     this.#assembler.push(message, this.#sequence);
   }

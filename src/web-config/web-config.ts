@@ -480,7 +480,7 @@ const nanosecondsOf: Readonly<Record<string, number>> = {
 
 function durationMs(text: string): number | undefined {
   if (/^[+-]?0$/.test(text)) return 0;
-  const match = /^([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/.exec(text);
+  const match = /^([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)$/.exec(text);
   if (match === null) return undefined;
   let nanoseconds = 0;
   for (const [, number, unit] of (match[2] as string).matchAll(/([\d.]+)([^\d.]+)/g)) {
