@@ -1,5 +1,13 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, chownSync, mkdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { type DoctorIo, doctor, placeOf } from "../../src/commands/doctor.ts";
@@ -456,10 +464,13 @@ describe("what else is looked at", () => {
     const host = new Host();
     chmodSync(host.state, 0o555);
     const [uid, gid] = process.getuid?.() === 0 ? [65534, 65534] : [];
+    // Another user may not enter the home that the project is in.
+    const copy = host.path("oom-exporter.mjs");
+    cpSync(main, copy);
     const { stdout } = spawnSync(
       process.execPath,
-      [main, "doctor", "--json", `--state.directory=${host.state}`],
-      { encoding: "utf8", uid, gid },
+      [copy, "doctor", "--json", `--state.directory=${host.state}`],
+      { encoding: "utf8", uid, gid, cwd: "/" },
     );
     const checks = (JSON.parse(stdout) as ChecksAnswer).checks;
     expect(checks.find(({ name }) => name === "state directory")).toMatchObject({

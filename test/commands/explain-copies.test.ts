@@ -232,7 +232,7 @@ describe("a compressed log", () => {
     );
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^oom-exporter explain: standard input: (?:damaged xz data|compressed with xz, and there is no program)/,
+      /^oom-exporter explain: standard input: (?:damaged xz data|compressed with xz, and that program is not installed)/,
     );
   });
 });

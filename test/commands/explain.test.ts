@@ -74,6 +74,7 @@ describe("explain --json", () => {
       uptimeSeconds: 8.640407,
       pid: 226,
       comm: "greedy",
+      program: null,
       uid: 0,
       constraint: "memcg",
       limitCgroup: "/job",

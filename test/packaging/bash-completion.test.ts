@@ -28,6 +28,7 @@ needs(describe, obstacle)("the completion of bash", () => {
     expect(offered("--no-col")).toContain("--no-collector.cgroups");
     expect(offered("victims", "--")).toEqual([
       ...["--json", "--cgroup=", "--top="],
+      ...["--collector.processes.program", "--no-collector.processes.program"],
       ...["--path.procfs=", "--path.sysfs=", "--path.rootfs=", "--help"],
     ]);
   });

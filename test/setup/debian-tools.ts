@@ -68,34 +68,33 @@ async function unpacked(wanted: Wanted): Promise<Tool> {
 interface Peculiarity {
   /** A folder of libraries that the program loads by itself, below the root. */
   plugins?: string;
+  /** A folder that is compiled into the program, and what is written in its place. */
+  compiledIn?: { folder: string; instead: string };
   /** Lines of the shell script that starts a program, before it does. */
-  before?(program: string, pathInside: string): string[];
+  before?: string[];
 }
 
 const peculiarities: Record<string, Peculiarity> = {
   chromium: {
     // Without any fonts every page crashes.
-    before: () => [
+    before: [
       `[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE='${join(cache, "chromium/fonts.conf")}'`,
     ],
   },
   debootstrap: {
-    before: () => ['export DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'],
+    before: ['export DEBOOTSTRAP_DIR="$root/usr/share/debootstrap"'],
+  },
+  openssl: {
+    before: ['[ -e /usr/lib/ssl/openssl.cnf ] || export OPENSSL_CONF="$root/etc/ssl/openssl.cnf"'],
   },
   rsyslog: {
     plugins: `usr/lib/${triplet}/rsyslog`,
-    before: () => [`export RSYSLOG_MODDIR="$root/usr/lib/${triplet}/rsyslog/"`],
+    before: [`export RSYSLOG_MODDIR="$root/usr/lib/${triplet}/rsyslog/"`],
   },
   "prometheus-alertmanager": {
-    // It looks for its own templates in one place only.
-    before: (program, pathInside) =>
-      program !== "prometheus-alertmanager"
-        ? []
-        : [
-            `mount='mount -t overlay overlay -o "lowerdir=$0/usr/share:/usr/share" /usr/share && exec "$@"'`,
-            "[ -e /usr/share/prometheus/alertmanager/default.tmpl ] ||",
-            `exec unshare --mount sh -c "$mount" "$root" "$root/${pathInside}" "$@"`,
-          ],
+    // Its templates: descriptor 9 is their folder, wherever that is.
+    compiledIn: { folder: "/usr/share/prometheus/alertmanager", instead: "/proc/self/fd/9" },
+    before: ['exec 9<"$root/usr/share/prometheus/alertmanager"'],
   },
 };
 
@@ -339,11 +338,13 @@ export function packageNames(library: string): string[] {
 async function writeStarter({ packageName, pathInside }: Wanted, home: string): Promise<void> {
   const program = basename(pathInside);
   const folders = (await readFile(join(home, "library-path"), "utf8")).split(":");
+  const { compiledIn, before = [] } = peculiarities[packageName] ?? {};
+  if (compiledIn !== undefined) await replaceFolder(join(home, "root", pathInside), compiledIn);
   const script = [
     "#!/bin/sh",
     `root='${join(home, "root")}'`,
     `export LD_LIBRARY_PATH="${folders.map((folder) => `$root/${folder}`).join(":")}"`,
-    ...(peculiarities[packageName]?.before?.(program, pathInside) ?? []),
+    ...before,
     `exec "$root/${pathInside}" "$@"`,
     "",
   ].join("\n");
@@ -351,6 +352,18 @@ async function writeStarter({ packageName, pathInside }: Wanted, home: string): 
   await writeFile(written, script);
   await chmod(written, 0o755);
   await rename(written, join(home, program));
+}
+
+/** Of the same length, since a path may have more than one slash in a place. */
+async function replaceFolder(
+  file: string,
+  { folder, instead }: { folder: string; instead: string },
+): Promise<void> {
+  const program = await readFile(file, "latin1");
+  const replaced = program.replaceAll(folder, instead.padStart(folder.length, "/"));
+  if (replaced === program) return;
+  await writeFile(`${file}.new`, replaced, { encoding: "latin1", mode: 0o755 });
+  await rename(`${file}.new`, file);
 }
 
 /** For a machine that has no fonts of its own. */
