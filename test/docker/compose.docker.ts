@@ -1,10 +1,12 @@
 import { execFile, execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually, sampleOf } from "../setup/exporter-process.ts";
 
 const run = promisify(execFile);
-const image = "oom-exporter:0.1.0";
+const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+const image = `oom-exporter:${version}`;
 /** All but Grafana: what the page of a kill needs. */
 const services = ["exporter", "prometheus", "alertmanager", "pager"];
 
@@ -37,11 +39,10 @@ describe("the stack of docker/compose.yaml", () => {
 
   it("pages for a container that outgrew its limit, by the container's name", async () => {
     const name = `greedy-${process.pid}`;
-    const greedy = "const held = []; for (;;) held.push(Buffer.alloc(4 << 20, 1))";
     const limits = ["--memory", "64m", "--memory-swap", "64m"];
     try {
       await expect(
-        docker("run", "--name", name, ...limits, "--entrypoint", "node", image, "-e", greedy),
+        docker("run", "--name", name, ...limits, "--entrypoint", "tail", image, "/dev/zero"),
       ).rejects.toMatchObject({ code: 137 });
       const page = await eventually(
         "the page",
@@ -101,11 +102,73 @@ describe("the exporter's container", () => {
 });
 
 describe("the image", () => {
-  it("is labelled, has a health check and starts node itself", () => {
+  const inspected = () => {
     const text = execFileSync("docker", ["image", "inspect", image], { encoding: "utf8" });
-    const [{ Config }] = JSON.parse(text);
+    return JSON.parse(text)[0];
+  };
+
+  it("is labelled, and starts node itself", () => {
+    const { Config } = inspected();
     expect(Config.Labels["org.opencontainers.image.licenses"]).toBe("Apache-2.0");
-    expect(Config.Healthcheck.Test[0]).toBe("CMD");
     expect(Config.Entrypoint).toEqual(["node", "--single-threaded", "/app/oom-exporter.mjs"]);
+  });
+
+  it("has a health check that says what the exporter is", async () => {
+    const [kind, ...command] = inspected().Config.Healthcheck.Test as string[];
+    expect(kind).toBe("CMD");
+    expect(await compose("exec", "-T", "exporter", ...command)).toBe("");
+    const other = [...command, "--web.listen-address=127.0.0.1:1"];
+    await expect(compose("exec", "-T", "exporter", ...other)).rejects.toMatchObject({ code: 1 });
+  });
+
+  it("has the commands by their name", async () => {
+    expect(await compose("exec", "-T", "exporter", "oom-exporter", "--version")).toMatch(
+      /^oom-exporter \d/,
+    );
+  });
+
+  it("is a base, Node.js, and two layers of less than 2 MB that a new release changes", async () => {
+    const format = ["--no-trunc", "--format", "{{.Size}}\t{{.CreatedBy}}"];
+    const layers = (await docker("history", "--human=false", ...format, image))
+      .trim()
+      .split("\n")
+      .map((line) => line.split("\t") as [string, string])
+      .filter(([bytes]) => Number(bytes) > 0);
+    const megabytes = (bytes: string) => `${(Number(bytes) / 1e6).toFixed(1)} MB`;
+    console.log(layers.map(([bytes, by]) => `${megabytes(bytes)}  ${by.slice(0, 100)}`).join("\n"));
+    console.log(`${megabytes(inspected().Size)}  in all`);
+    const node = layers.findIndex(([, by]) => by.includes("/usr/local/bin/node"));
+    expect(node).toBeGreaterThan(0);
+    const above = layers.slice(0, node).map(([bytes]) => Number(bytes));
+    expect(above.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(2e6);
+  });
+});
+
+describe("the line of docs/install.md for a single host", () => {
+  it("starts an exporter that reads the kernel's ring and keeps its state", async () => {
+    const name = `oom-exporter-${process.pid}`;
+    const text = readFileSync("docs/install.md", "utf8");
+    const line = /^ {4}docker (run --detach (?:.*\\\n)*.*)$/m.exec(text)?.[1] as string;
+    const words = line.replaceAll("\\\n", " ").trim().split(/\s+/);
+    const replaced: Record<string, string> = {
+      "oom-exporter": name,
+      "oom-exporter:/var/lib/oom-exporter": `${name}:/var/lib/oom-exporter`,
+      "10137:10137": "127.0.0.1:10138:10137",
+      [`oom-exporter:${version}`]: image,
+    };
+    try {
+      await docker(...words.map((word) => replaced[word] ?? word));
+      const answer = await eventually("it serves", () =>
+        fetch("http://127.0.0.1:10138/metrics").then(
+          (response) => response.text(),
+          () => undefined,
+        ),
+      );
+      expect(sampleOf(answer, 'oom_log_source_up{source="kmsg"}')).toBe(1);
+      expect(sampleOf(answer, "oom_state_persistent")).toBe(1);
+    } finally {
+      await docker("rm", "--force", "--volumes", name);
+      await docker("volume", "rm", "--force", name);
+    }
   });
 });

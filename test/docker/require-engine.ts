@@ -48,8 +48,11 @@ async function makeAvailable(name: string): Promise<void> {
 function images(): string[] {
   const dockerfile = readFileSync("docker/Dockerfile", "utf8");
   const compose = readFileSync("docker/compose.yaml", "utf8");
-  const base = /^ARG NODE_IMAGE=(\S+)$/m.exec(dockerfile)?.[1] as string;
-  return [base, ...[...compose.matchAll(/^\s+image: (prom\/\S+)$/gm)].map(([, name]) => `${name}`)];
+  const bases = [...dockerfile.matchAll(/^ARG \w+_IMAGE=(\S+)$/gm)].map(([, name]) => `${name}`);
+  return [
+    ...bases,
+    ...[...compose.matchAll(/^\s+image: (prom\/\S+)$/gm)].map(([, name]) => `${name}`),
+  ];
 }
 
 function hasEngine(): boolean {

@@ -205,6 +205,8 @@ describe("the version of package.json", () => {
     ["docker/Dockerfile", /^ARG VERSION=(\S+)$/gm],
     ["docker/compose.yaml", /image: oom-exporter:(\S+)$/gm],
     ["docker/README.md", /oom-exporter:(\d[\w.-]*)/g],
+    ["README.md", /oom-exporter_(\d[\d.]*)_amd64/g],
+    ["docs/install.md", /oom-exporter[_:-](\d[\d.]*\d)/g],
     ["docs/openapi.yaml", /^ {2}version: (\S+)$/gm],
     ["deploy/kubernetes/base/kustomization.yaml", /newTag: "?([^"\s]+)/g],
   ])("is the one that %s names", (file, pattern) => {

@@ -18,7 +18,7 @@ export async function findOut(script: string, memoryMb = 768): Promise<Facts> {
     share: inject("packageShare"),
     kernel: process.env.OOM_EXPORTER_VM_KERNEL ?? "6.12",
     memoryMb,
-    timeoutSeconds: 900,
+    timeoutSeconds: 1100,
   });
   const read = (name: string) => readFileSync(join(end.results, name), "utf8");
   const text = read("facts");

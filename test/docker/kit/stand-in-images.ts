@@ -59,6 +59,9 @@ async function standInOf(name: string): Promise<StandIn> {
       ],
     };
   }
+  if (name.startsWith("debian:")) {
+    return { packages: ["libstdc++6"], finish: [], config: [`CMD ["bash"]`] };
+  }
   if (name.startsWith("node:")) {
     // This machine's own Node.js and npm.
     const npm = join((await run("npm", ["root", "--global"])).trim(), "npm");
@@ -68,6 +71,8 @@ async function standInOf(name: string): Promise<StandIn> {
       finish: [
         `mkdir -p "$1/${modules}" && cp -aL ${npm} "$1/${modules}/"`,
         `cp -L ${process.execPath} "$1/usr/local/bin/node"`,
+        // What the official image has there.
+        `echo "Node.js is licensed under the MIT License." >"$1/usr/local/LICENSE"`,
         `ln -s ../lib/node_modules/npm/bin/npm-cli.js "$1/usr/local/bin/npm"`,
         `cp -L ${certificates} "$1${certificates}"`,
         `mkdir -p "$1/usr/local/etc" && echo cafile=${certificates} >"$1/usr/local/etc/npmrc"`,
