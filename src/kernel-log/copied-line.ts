@@ -21,7 +21,7 @@ const mark = anyOf([
   /\S{0,120}?[:-] ?/,
   /\S{1,60} +[|#] +/,
   /\[[^\]\s]{1,80}\] /,
-  / *\d{1,9}[\t ] ?/,
+  / *\d{1,9}[.):]?[\t ] ?/,
   /\S{1,60} (?=kernel: )/,
 ]);
 const marks = new RegExp(`^${mark}{1,2}?(?=${envelopeStart})`);

@@ -16,7 +16,7 @@ const starts: readonly EnvelopeStart[] = [
   { pattern: /\[[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d\]/ },
   { pattern: /\[(?:\S{1,12} +){3}\d\d:\d\d:\d\d \d{4}[\] ]/ },
   {
-    pattern: /[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d/,
+    pattern: /[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d/,
     glued: /[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: /,
   },
   {
@@ -44,4 +44,18 @@ export function splitGlued(line: string): string[] {
   const parts = line.split(gluedEnvelope);
   // Before the first envelope stands no record, only what came of copying.
   return anyEnvelope.test(parts[0] ?? "") ? parts : [parts.slice(0, 2).join(""), ...parts.slice(2)];
+}
+
+/**
+ * Where lines of a copy were joined by blanks: by a page that knows no newlines, or by a terminal that pads
+ * each line to its width.
+ */
+const joined =
+  /(?<=[^\s:"'([<>|-] {2,400})(?=\[ *\d+\.\d{6}\] )|(?<=[^\s:"'([<>|-] {1,400})(?=[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: )/;
+
+/** The records of a line of a copy in which several were joined; one where they were not. */
+export function splitJoined(line: string): string[] {
+  const parts = line.length < 60 ? [line] : line.split(joined);
+  const [first = ""] = parts;
+  return parts.length === 1 || anyEnvelope.test(first) ? parts : [line];
 }

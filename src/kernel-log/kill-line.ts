@@ -58,6 +58,9 @@ const anyKill = new RegExp(
 );
 const announced = new RegExp(raw`(${prefixes}): [Kk]ill process \d{1,10} \(`);
 
+/** The kill line of the oldest kernels, which has no sizes: the full stop ends it. */
+const anyOldKill = /Out of [mM]emory: Killed process \d{1,10} \([^()]{1,15}\)\./;
+
 const quotedAnnouncement = new RegExp(
   raw`(?:${prefixes}): [Kk]ill process \d{1,10} \([^)]{0,15}\) score \d{1,5}\b`,
 );
@@ -67,7 +70,7 @@ export function quotedKill(text: string): string | undefined {
   const kill = anyKill.exec(text.slice(0, 4096))?.[0];
   const whole =
     kill === undefined ? undefined : /^.*(?:\dkB|oom_score_adj:-?\d{1,5})/s.exec(kill)?.[0];
-  if (whole === undefined) return undefined;
+  if (whole === undefined) return anyOldKill.exec(text.slice(0, 4096))?.[0];
   const prefix = whole.startsWith("Killed") ? announced.exec(text.slice(0, 4096))?.[1] : undefined;
   return prefix === undefined ? whole : `${prefix}: ${whole}`;
 }
@@ -75,6 +78,12 @@ export function quotedKill(text: string): string | undefined {
 /** The same, or the line before it where the quotation ends there: whom the kernel chose. */
 export function quotedText(text: string): string | undefined {
   return quotedKill(text) ?? quotedAnnouncement.exec(text.slice(0, 4096))?.[0];
+}
+
+/** The line of the oldest kernels at the beginning of a text whose sentences were joined. */
+export function oldKillIn(text: string): KillLine | undefined {
+  const line = anyOldKill.exec(text);
+  return line?.index === 0 ? parseKillLine(line[0]) : undefined;
 }
 
 /** A task's name has at most 15 bytes; longer ones stand in text that only looks like the kernel's. */
@@ -136,17 +145,18 @@ export function parseKillLine(text: string): KillLine | undefined {
   return { ...held, ...kill };
 }
 
-/**
- * The same for a line whose end is missing: what is left of it, at least the whole name and the
- * beginning of the sizes.
- */
+/** The name, and the first size or as much of its key as is left. */
+const cutName =
+  /\((.{0,15}?)\)(?:,? (?:UID|adj|score) -?\d+,?)*\s*(?:\s(?:total-vm|vsz|vm):|(?:\st(?:o(?:t(?:a(?:l(?:-(?:v(?:m)?)?)?)?)?)?)?)?$)/s;
+
+/** The same for a line whose end is missing: what is left of it, at least the whole name. */
 export function parseCutKillLine(text: string): KillLine | undefined {
   const head = killHead.exec(text);
-  const name = /\((.{0,15}?)\)(?:,? (?:UID|adj|score) -?\d+,?)*\s+(?:total-vm|vsz|vm):/s.exec(text);
+  const name = cutName.exec(text);
   if (head === null || name === null) return undefined;
   const kill: KillLine = { pid: Number(head[2]), comm: decodeUtf8(name[1] ?? "") };
   if (head[1] !== undefined) kill.prefix = head[1];
-  return { ...killSizes(text.slice(name.index + name[0].lastIndexOf(" "))), ...kill };
+  return { ...killSizes(text.slice(name.index + name[0].lastIndexOf(")"))), ...kill };
 }
 
 function killSizes(tail: string): Partial<KillLine> {

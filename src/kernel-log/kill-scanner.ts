@@ -8,7 +8,7 @@
  * Invariant: the events are the same however the bytes are cut into chunks.
  */
 
-import { splitGlued } from "./envelope-start.ts";
+import { splitGlued, splitJoined } from "./envelope-start.ts";
 import type { KernelMessage } from "./kernel-message.ts";
 import type { LogClock } from "./local-time.ts";
 import type { ReaderOptions } from "./log-line.ts";
@@ -57,6 +57,8 @@ const partNeedles = [
   ...["Mem-Info", "active_anon:", "Free swap", ": usage ", "Memory cgroup stats ", " total_vm "],
   ...["Task in ", "oom-kill:c", "ill process ", "llocation failure"],
 ].map((text) => Buffer.from(text));
+/** A row of the task table, whatever stands before it: the pid, and at least seven numbers. */
+const taskRowInCopy = /\[ *\d{1,7}\](?: +-?\d{1,12}){7,10} \S/;
 const groupNeedle = Buffer.from("Tasks i");
 const asideNeedles = ["callbacks su", "messages dr", "Missed ", " lost ", "killable pr"].map(
   (text) => Buffer.from(text),
@@ -160,7 +162,8 @@ export class KillScanner {
   /** A text that was filtered is short: what is still at hand of the log is all of it, or its end. */
   #tellFragments(): void {
     const window = this.#bytes();
-    if (!["oom", "ut of memory"].some((words) => window.includes(words))) return;
+    if (!["oom", "ut of memory", " killed as a result of "].some((words) => window.includes(words)))
+      return;
     const finder = new FragmentFinder();
     const reader = this.#newReader();
     let line = this.#lineAt(0);
@@ -338,7 +341,21 @@ export class KillScanner {
       Math.max(from, killStart - blockBytes),
       killStart,
     );
-    return part < 0 ? killStart : part;
+    const start = part < 0 ? killStart : part;
+    return this.#copied ? (this.#rowsBefore(this.#lineStart(start), from) ?? start) : start;
+  }
+
+  /** Where the rows of a task table begin whose head is missing; `undefined` where there are none. */
+  #rowsBefore(position: number, from: number): number | undefined {
+    let first: number | undefined;
+    const until = Math.max(from, position - blockBytes);
+    for (let at = position; at > until; ) {
+      const start = this.#previousLine(at);
+      if (!taskRowInCopy.test(this.#window.toString("latin1", start, at))) break;
+      first = start;
+      at = start;
+    }
+    return first;
   }
 
   #feed(start: number, end: number): void {
@@ -348,7 +365,7 @@ export class KillScanner {
     this.#isReading = true;
     try {
       if (start !== this.#read || start === 0) this.#reader = this.#readerAt(start, end);
-      for (const record of recordsOf(text, this.#reader)) {
+      for (const record of recordsOf(text, this.#reader, this.#copied)) {
         if (line !== undefined) {
           line += countNewlines(text, lineAt, record.start);
           lineAt = record.start;
@@ -473,11 +490,15 @@ function countNewlines(text: string, from: number, until: number): number {
   return count;
 }
 
-function* recordsOf(text: string, reader: KernelMessageReader): Generator<ReadRecord> {
+function* recordsOf(
+  text: string,
+  reader: KernelMessageReader,
+  isCopied: boolean,
+): Generator<ReadRecord> {
   for (let start = 0; start < text.length; ) {
     const newlineAt = text.indexOf("\n", start);
     const end = newlineAt < 0 ? text.length : newlineAt;
-    for (const part of linesIn(text.slice(start, end))) {
+    for (const part of linesIn(text.slice(start, end), isCopied)) {
       const message = reader.read(part);
       if (message !== undefined) yield { message, start, end: Math.min(end + 1, text.length) };
     }
@@ -487,7 +508,8 @@ function* recordsOf(text: string, reader: KernelMessageReader): Generator<ReadRe
 
 const anyKill = /[Kk]illed process \d+/;
 
-/** The records of a line. Only a line with a kill is looked at for a second one. */
-function linesIn(line: string): string[] {
-  return anyKill.test(line) ? splitGlued(line) : [line];
+/** The records of a line. In a log that is followed only a line with a kill is looked at for a second one. */
+function linesIn(line: string, isCopied: boolean): string[] {
+  const parts = anyKill.test(line) ? splitGlued(line) : [line];
+  return isCopied ? parts.flatMap(splitJoined) : parts;
 }

@@ -30,7 +30,7 @@ import {
   plausible,
 } from "./kernel-message.ts";
 import { decodeUtf8, unescapeDmesg, unescapeSyslog } from "./kernel-text.ts";
-import { looksLikeKill, quotedText } from "./kill-line.ts";
+import { killHead, looksLikeKill, quotedKill, quotedText } from "./kill-line.ts";
 import type { LogClock } from "./local-time.ts";
 import { messageOfObject, parseJson } from "./log-object.ts";
 import {
@@ -71,7 +71,7 @@ const priorityName =
  * priority or a template its level (`!INFO |`).
  */
 const kernelTag = new RegExp(
-  `^(?:(?!kernel:|${priorityName}kernel:)\\S*[^\\s:] +)?(?:${priorityName}|! *[A-Z]+ +\\| )?kernel(?::| - - -| (?=\\[ *\\d+\\.\\d{6}\\])) ?`,
+  `^(?:(?!kernel:|${priorityName}kernel:)\\S*[^\\s:] +)?(?:${priorityName}|! *[A-Z]+ +\\| )?kernel(?::(?: :(?= \\[ *\\d+\\.\\d{6}\\]))?| - - -| (?=\\[ *\\d+\\.\\d{6}\\])) ?`,
 );
 const untagged = /^\S+ (?=\[ *\d+\.\d{6}\])/;
 const monotonicTag = /^[A-Za-z0-9][\w.-]* kernel: /;
@@ -149,6 +149,7 @@ export class KernelMessageReader {
       return message;
     }
     if (quoting && looksLikeKill(line)) return this.#quoted(line, undefined);
+    if (this.#copied && this.#isQuotation(line)) return this.#quoted(line, undefined);
     if (this.#previous === undefined) {
       const text = this.#copied ? withoutIndentation(line).replace(taskStamp, "") : line;
       const bare = messageOf(text, plausible(text));
@@ -182,6 +183,14 @@ export class KernelMessageReader {
     const stamp = takeIsoStamp(line, this.#clock) ?? takeSyslogStamp(line, this.#clock);
     const text = line.slice(at + "OOMKilling".length);
     return quotedText(text) === undefined ? undefined : this.#quoted(text, stamp?.timeMs);
+  }
+
+  /** A sentence of whoever copied the text, in which a kill line is quoted. What a program wrote is none. */
+  #isQuotation(line: string): boolean {
+    if (!line.includes("illed process ") || this.#previous?.origin === "user") return false;
+    // An object that is no record of the kernel's.
+    if (/^\s*[{["]/.test(line)) return false;
+    return !killHead.test(line) && quotedKill(line) !== undefined && plausible(line) !== "user";
   }
 
   #quoted(text: string, timeMs: number | undefined): KernelMessage {

@@ -114,6 +114,8 @@ export interface OomDump {
   memcg?: MemcgDump;
   memInfo?: MemInfoDump;
   tasks: readonly OomTask[];
+  /** The head of the task table is missing, and so may be any number of its rows. */
+  isTaskTableCut?: boolean;
   pageSizeBytes: number;
 }
 
@@ -142,7 +144,7 @@ export function isOfMemInfo(text: string): boolean {
 }
 
 const cgroupOrTableLine =
-  /^(?:(?:memory(?:\+swap)?|kmem|swap): usage \d+kB, limit \d|Memory cgroup stats for \/|\[ *pid *\] +uid +tgid )/;
+  /^(?:(?:memory(?:\+swap)?|kmem|swap): usage \d+kB, limit \d|Memory cgroup stats for \/|\[ *pid *\] +uid +tgid |\[ *\d+\](?: +-?\d+){7,10} \S)/;
 
 /** Whether nothing but a dump before a kill has such a line: a cgroup's counters, or the task table. */
 export function isOfDump(text: string): boolean {
@@ -184,6 +186,7 @@ export class OomDumpReader {
   #cgroup: string | undefined;
   #memInfo: MemInfoLines | undefined;
   #columns: TaskColumns | undefined;
+  #isTableCut = false;
   #rows: TaskRow[] = [];
 
   constructor(trigger?: OomTrigger) {
@@ -251,6 +254,7 @@ export class OomDumpReader {
   dumpFor(kill: KillLine): OomDump {
     const pageSizeBytes = this.#pageSize(kill);
     const dump: OomDump = { tasks: this.#tasks(kill, pageSizeBytes), pageSizeBytes };
+    if (this.#isTableCut) dump.isTaskTableCut = true;
     if (this.#trigger !== undefined) {
       dump.trigger = { ...this.#trigger, comm: triggerComm(this.#trigger, kill) };
     }
@@ -307,6 +311,10 @@ export class OomDumpReader {
     if (header !== null) {
       this.#columns = (header[1] ?? "").split(/\s+/, maxTaskColumns).slice(0, -1);
       return;
+    }
+    if (this.#columns === undefined) {
+      this.#columns = columnsOfRow(text);
+      this.#isTableCut = this.#columns !== undefined;
     }
     if (this.#columns === undefined || this.#rows.length >= maxTaskRows) return;
     const row = taskRow(this.#columns, text);
@@ -411,6 +419,18 @@ function readMemInfo(info: MemInfoLines, text: string): void {
   else if (swap?.[1] === "Total") info.swapTotalBytes = Number(swap[2]) * 1024;
   const ram = /^(\d+) (pages (?:of )?RAM|pages reserved|reserved pages)/.exec(text);
   if (ram !== null) info.pages.set(ram[2]?.includes("RAM") ? "RAM" : "reserved", Number(ram[1]));
+}
+
+/** Columns by their number, for a table whose head is missing. */
+const columnsByCount: Record<number, TaskColumns> = {
+  7: ["uid", "tgid", "total_vm", "rss", "", "swapents", "oom_score_adj"],
+  8: ["uid", "tgid", "total_vm", "rss", "", "", "swapents", "oom_score_adj"],
+  10: ["uid", "tgid", "total_vm", "rss", "", "", "rss_shmem", "", "swapents", "oom_score_adj"],
+};
+
+function columnsOfRow(text: string): TaskColumns | undefined {
+  const numbers = /^\[ *\d+\]((?: +-?\d+){7,10}) \S/.exec(text)?.[1]?.trim().split(/ +/);
+  return numbers === undefined ? undefined : columnsByCount[numbers.length];
 }
 
 /** One pattern per number of columns. Patched kernels write a tag before a number (`(01)123`). */

@@ -5,8 +5,9 @@
  *
  *     oom-kill:constraint=CONSTRAINT_MEMCG,...,oom_memcg=/docker/0074,task_memcg=/docker/0074,task=java,pid=7134,uid=0
  *     oom_reaper: reaped process 7134 (java), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB
+ *     Task in /docker/0074 killed as a result of limit of /docker/0074                      (before 4.19)
  */
-import { parseConstraintLine } from "./constraint-line.ts";
+import { parseConstraintLine, taskIn } from "./constraint-line.ts";
 import type { KernelMessage } from "./kernel-message.ts";
 import { decodeUtf8 } from "./kernel-text.ts";
 import { announcement } from "./kill-line.ts";
@@ -31,17 +32,23 @@ const reaped = /^oom_reaper: reaped process (\d+) \((.*)\), now /s;
 /** Collects the fragments of a text in which no kill line was found. */
 export class FragmentFinder {
   #found: OomFragment[] = [];
-  /** A header whose victim is still to come. */
+  /** A report that has begun, and whose victim is still to come. */
   #header: OomFragment | undefined;
 
   push(message: KernelMessage, lineNumber?: number): void {
     const { text, origin, timeMs } = message;
-    if (origin === "user" || !/oom|Out of|ut of memory/.test(text)) return;
+    if (origin === "user" || !/oom|Out of|ut of memory|killed as a result/.test(text)) return;
     if (text.startsWith("Out of memory and no killable")) this.#header = undefined;
     const trigger = text.includes("oom-killer: ") ? parseHeader(text)?.comm : undefined;
     if (trigger !== undefined) {
       this.#flushHeader();
       this.#header = { trigger, timeMs, lineNumber };
+      return;
+    }
+    const { victim: cgroup, limit: limitCgroup } = taskIn(text.trimStart());
+    if (limitCgroup !== undefined) {
+      if (this.#header?.limitCgroup !== undefined) this.#flushHeader();
+      this.#header = { timeMs, lineNumber, ...this.#header, cgroup, limitCgroup };
       return;
     }
     const victim = victimIn(text.trimStart());
@@ -52,7 +59,9 @@ export class FragmentFinder {
       known.cgroup ??= victim.cgroup;
       known.limitCgroup ??= victim.limitCgroup;
     } else if (this.#found.length < maxFragments) {
-      this.#found.push({ ...victim, trigger: this.#header?.trigger, timeMs, lineNumber });
+      const { trigger, cgroup: begunIn, limitCgroup: limit } = this.#header ?? {};
+      const begun = { cgroup: begunIn, limitCgroup: limit, trigger };
+      this.#found.push({ ...begun, ...definedOf(victim), timeMs, lineNumber });
     }
     this.#header = undefined;
   }
@@ -67,6 +76,10 @@ export class FragmentFinder {
       this.#found.push(this.#header);
     this.#header = undefined;
   }
+}
+
+function definedOf(fragment: OomFragment): OomFragment {
+  return Object.fromEntries(Object.entries(fragment).filter(([, value]) => value !== undefined));
 }
 
 function victimIn(text: string): OomFragment | undefined {

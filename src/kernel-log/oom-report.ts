@@ -26,6 +26,7 @@ import {
   constraintOfPrefix,
   killHead,
   looksLikeKill,
+  oldKillIn,
   parseCutKillLine,
   parseKillLine,
 } from "./kill-line.ts";
@@ -521,6 +522,11 @@ export class OomReportAssembler {
     const kill = parseCutKillLine(torn.text);
     const isNamed = (event: OpenEvent): boolean =>
       event.constraint?.pid === kill?.pid || (kill !== undefined && event.dump.names(kill.pid));
+    const old = kill === undefined ? oldKillIn(torn.text) : undefined;
+    if (old !== undefined) {
+      this.#kill(old, torn.message, torn.lineNumber, torn.endOffset);
+      return;
+    }
     if (kill !== undefined && (kill.totalVmBytes !== undefined || this.#open.some(isNamed))) {
       this.#kill(kill, torn.message, torn.lineNumber, torn.endOffset);
       return;

@@ -4,9 +4,16 @@ import type { OomTask } from "../kernel-log/oom-dump.ts";
 import { bytes } from "../text/quantities.ts";
 import { shellWord } from "../text/shell.ts";
 import type { Cause } from "./cause.ts";
-import { type Evidence, held } from "./evidence.ts";
-import { type Advice, type LimitPlace, lookBelow, raiseLimit, raiseOpenVz } from "./platforms.ts";
-import { softwareOf } from "./software.ts";
+import { type Evidence, held, largestOf } from "./evidence.ts";
+import {
+  type Advice,
+  findOpenVzContainer,
+  type LimitPlace,
+  lookBelow,
+  raiseLimit,
+  raiseOpenVz,
+} from "./platforms.ts";
+import { type Software, softwareOf } from "./software.ts";
 
 export type { Advice };
 
@@ -141,14 +148,19 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
       ...raised(evidence),
     ];
   },
-  cgroup_limit: (evidence) => [...unwrittenCache(evidence), ...raised(evidence), findLeak],
+  cgroup_limit: (evidence) => {
+    const unwritten = unwrittenCache(evidence);
+    return [...unwritten, ...raised(evidence), ...(unwritten.length > 0 ? [] : [findLeak])];
+  },
   unknown_limit: ({ report }) => {
+    if (report.prefix?.includes(" in UB ")) return [findOpenVzContainer];
     const cgroup = report.groupCgroup ?? report.victimCgroup;
     return [
       cgroup === undefined
         ? {
-            text: "Find the cgroups that counted a kill (cgroup v2):",
-            command: "grep -rl '^oom_kill [1-9]' /sys/fs/cgroup --include=memory.events",
+            text: "Find the cgroups that counted a kill:",
+            command:
+              "grep -rl '^oom_kill [1-9]' /sys/fs/cgroup --include=memory.events --include=memory.oom_control",
           }
         : {
             text: "See which limit is the tightest there:",
@@ -239,13 +251,6 @@ function raised(evidence: Evidence): Advice[] {
   return place === undefined ? [] : raiseLimit(place);
 }
 
-function largestOf(tasks: readonly OomTask[]): OomTask | undefined {
-  return tasks.reduce<OomTask | undefined>(
-    (largest, task) => (largest === undefined || held(task) > held(largest) ? task : largest),
-    undefined,
-  );
-}
-
 /** A kill line may name a thread; the table has its process. */
 function isVictim(task: OomTask, { report }: Evidence): boolean {
   const { pid, comm, anonRssBytes, fileRssBytes = 0, shmemRssBytes = 0 } = report;
@@ -271,7 +276,6 @@ function restartLargest(evidence: Evidence): Advice[] {
 /** Settings of the program that could have kept its memory down. */
 function softwareAdvice(cause: Cause, evidence: Evidence): Advice[] {
   const { report, largest, crowd, tasks, owner } = evidence;
-  if (!weighs(cause, evidence)) return [];
   const hog = largestOf(tasks.filter((task) => isUnkillable(task.oomScoreAdj)));
   // The victim may be a thread with its own name; the triggering task is under the same limit.
   const trigger = report.dump?.trigger?.comm;
@@ -283,16 +287,22 @@ function softwareAdvice(cause: Cause, evidence: Evidence): Advice[] {
     unknown_limit: [report.comm, trigger],
     swap_exhausted: [largest?.comm],
     memory_hog: [largest?.comm],
-    host_exhausted: evidence.shortZone === undefined ? [largest?.comm ?? report.comm] : [],
+    host_exhausted:
+      evidence.shortZone === undefined
+        ? [largest?.comm ?? evidence.largestLeft?.comm ?? report.comm]
+        : [],
+    unknown: [report.comm],
   };
   const found = (blamed[cause] ?? [])
     .map((comm) => (comm === undefined ? undefined : softwareOf(comm, owner)))
     .find((software) => software !== undefined);
+  if (!weighs(cause, evidence) && !isOneOfMany(evidence, found)) return [];
   return found === undefined ? [] : [{ text: `${found.advice} More: ${found.page}` }];
 }
 
 /** Settings of a small victim do not matter in a large shortage. */
-function weighs(cause: Cause, { report, largest, poolBytes, crowd }: Evidence): boolean {
+function weighs(cause: Cause, evidence: Evidence): boolean {
+  const { report, largest = evidence.largestLeft, poolBytes, crowd } = evidence;
   if (cause === "many_small" || cause === "protected_hog") return crowd !== undefined;
   const own = (report.anonRssBytes ?? 0) + (report.fileRssBytes ?? 0) + (report.shmemRssBytes ?? 0);
   const size = Math.max(own, largest === undefined ? 0 : held(largest));
@@ -301,6 +311,16 @@ function weighs(cause: Cause, { report, largest, poolBytes, crowd }: Evidence): 
   if (report.anonRssBytes === undefined) return true;
   return size >= (report.constraint === "memcg" ? smallLimitBytes : smallHostBytes);
 }
+
+/** Under a limit whose size the log does not say, each process of such a program may be small. */
+function isOneOfMany({ report, poolBytes }: Evidence, found: Software | undefined): boolean {
+  if (report.constraint !== "memcg" || poolBytes !== undefined) return false;
+  const { anonRssBytes = 0, fileRssBytes = 0, shmemRssBytes = 0 } = report;
+  const own = anonRssBytes + fileRssBytes + shmemRssBytes;
+  return found?.hasManyProcesses === true && own >= smallProcessBytes;
+}
+
+const smallProcessBytes = 16 * 1024 * 1024;
 
 const smallLimitBytes = 64 * 1024 * 1024;
 const smallHostBytes = 256 * 1024 * 1024;

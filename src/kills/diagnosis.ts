@@ -87,7 +87,6 @@ function isHalf(part: number | undefined, whole: number | undefined): boolean {
 }
 
 const platformNames: Partial<Record<NonNullable<Owner["platform"]>, string>> = {
-  nomad: "Nomad task",
   ecs: "ECS task",
   slurm: "Slurm job",
 };
@@ -101,12 +100,24 @@ function nameOf(owner: Owner, cgroup: string | undefined): string {
       : (container ?? unitForPeople(owner, cgroup) ?? undefined);
   const pod = owner.pod ?? owner.podUid;
   if (pod !== null) return `pod ${pod}${container === undefined ? "" : `, ${container}`}`;
+  if (owner.platform === "nomad" && owner.task !== null) return nomadTask(owner.task, cgroup);
   const platform = platformNames[owner.platform ?? "other"];
   if (platform !== undefined && owner.task !== null) {
     const isInside = container !== undefined && owner.runtime !== "slurm";
     return `${platform} ${owner.task}${isInside ? `, ${container}` : ""}`;
   }
   return name ?? owner.task ?? (cgroup === undefined ? "its cgroup" : cgroup);
+}
+
+/**
+ * Nomad 1.3 and later name a cgroup `<allocation>.<task>.scope`. Before that, the id is the executor's, which
+ * no Nomad command knows.
+ */
+function nomadTask(id: string, cgroup: string | undefined): string {
+  const name = cgroup?.split(`/${id}.`)[1]?.replace(/(?:\.scope)?(?:\/.*)?$/, "");
+  return name === undefined || name === "" || name === "scope"
+    ? `a Nomad task (executor ${id.slice(0, 8)})`
+    : `Nomad task ${name} (allocation ${id.slice(0, 8)})`;
 }
 
 function containerName({ container, containerId, runtime }: Owner): string | undefined {
@@ -361,7 +372,13 @@ function hostExhausted(evidence: Evidence): string | undefined {
   }
   const free = freeBytes === undefined ? "" : `, ${bytes(freeBytes)} was free`;
   const tasks = heldBytes > 0 ? `: tasks used ${bytes(heldBytes)}` : "";
-  return `${memory} ran out${tasks}${free}, and ${took}.`;
+  return `${memory} ran out${tasks}${free}, and ${took}${largestLeft(evidence)}.`;
+}
+
+/** The largest task in what is left of the task table, if it is another one than the victim. */
+function largestLeft({ largestLeft: task, report }: Evidence): string {
+  if (task === undefined || task.pid === report.pid) return "";
+  return `; the largest task in the rest of the table was ${task.comm} (pid ${task.pid}) with ${bytes(held(task))}`;
 }
 
 /** Why free memory did not help, if the dump shows it. */

@@ -30,6 +30,8 @@ export interface Evidence {
   tasks: readonly OomTask[];
   heldBytes: number;
   largest?: OomTask;
+  /** The largest of the rows that are left of a task table whose head is missing. */
+  largestLeft?: OomTask;
   unkillableBytes: number;
   crowd?: Crowd;
   anonBytes?: number;
@@ -61,10 +63,8 @@ export function evidenceOf(
     limitOwner: ownerOf(report.limitCgroup),
     tasks,
     heldBytes: sum(tasks, held),
-    largest: tasks.reduce<OomTask | undefined>(
-      (largest, task) => (largest === undefined || held(task) > held(largest) ? task : largest),
-      undefined,
-    ),
+    largest: largestOf(tasks),
+    largestLeft: dump?.isTaskTableCut ? largestOf(dump.tasks) : undefined,
     unkillableBytes: sum(
       tasks.filter((task) => isUnkillable(task.oomScoreAdj)),
       held,
@@ -74,6 +74,14 @@ export function evidenceOf(
     memInfo,
     shortZone: shortZone(report, memInfo),
   };
+}
+
+/** The task that holds most. */
+export function largestOf(tasks: readonly OomTask[]): OomTask | undefined {
+  return tasks.reduce<OomTask | undefined>(
+    (largest, task) => (largest === undefined || held(task) > held(largest) ? task : largest),
+    undefined,
+  );
 }
 
 type Sizes = Partial<
@@ -163,7 +171,7 @@ function wholeTable({
   anonRssBytes = 0,
   fileRssBytes = 0,
 }: OomKillReport): readonly OomTask[] {
-  const tasks = dump?.tasks ?? [];
+  const tasks = dump?.isTaskTableCut ? [] : (dump?.tasks ?? []);
   const rssBytes = sum(tasks, (task) => task.rssBytes);
   return rssBytes * 10 >= (anonRssBytes + fileRssBytes) * 9 ? tasks : [];
 }

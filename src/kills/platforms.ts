@@ -729,6 +729,12 @@ export function raiseOpenVz(container: string): Advice[] {
   ];
 }
 
+/** OpenVZ 6 counts failures per container; the kill line named it, and the log lost that. */
+export const findOpenVzContainer: Advice = {
+  text: "Find the container whose failcnt (last column) grows, on the host or inside it:",
+  command: "grep -E 'uid|physpages|oomguarpages|privvmpages' /proc/user_beancounters",
+};
+
 /** How to see everything below a limit. */
 export function lookBelow({ cgroup, owner, limitBytes }: LimitPlace): Advice {
   const size = limitBytes === undefined ? "" : ` the limit of ${bytes(limitBytes)}`;

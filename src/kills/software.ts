@@ -15,6 +15,8 @@ export interface Software {
   workloads?: RegExp;
   advice: string;
   page: string;
+  /** Runs as many processes, each of which may be small. */
+  hasManyProcesses?: boolean;
 }
 
 /** In the order in which they are tried. */
@@ -47,6 +49,7 @@ export const software: readonly Software[] = [
     advice:
       "Python: replace growing workers after a number of requests (gunicorn --max-requests, celery --max-memory-per-child, uwsgi reload-on-rss), and run fewer of them.",
     page: "docs/software/python.md",
+    hasManyProcesses: true,
   },
   {
     name: "PHP-FPM",
@@ -54,6 +57,7 @@ export const software: readonly Software[] = [
     advice:
       "PHP-FPM: pm.max_children times the memory of one child must fit in the limit; pm.max_requests = 500 replaces children that grow.",
     page: "docs/software/php-fpm.md",
+    hasManyProcesses: true,
   },
   {
     name: "MySQL and MariaDB",
@@ -68,6 +72,7 @@ export const software: readonly Software[] = [
     advice:
       "PostgreSQL: work_mem applies to each sort and hash of each connection; lower work_mem or max_connections, and put a pooler in front. One killed backend makes the whole server restart.",
     page: "docs/software/postgresql.md",
+    hasManyProcesses: true,
   },
   {
     name: "Redis",
@@ -83,6 +88,7 @@ export const software: readonly Software[] = [
     advice:
       "Browser: each page is a separate process. Open fewer at a time, close them when done and restart the browser from time to time; in a container check the size of /dev/shm.",
     page: "docs/software/browsers.md",
+    hasManyProcesses: true,
   },
   {
     name: "Go",

@@ -46,6 +46,21 @@ describe("a report without its kill line", () => {
     );
   });
 
+  it("of an older kernel names the cgroup, and the victim if that is left", async () => {
+    const task = "Task in /docker/0074 killed as a result of limit of /docker";
+    expect((await run([], `[1.000000] ${task}\n`)).stdout).toBe(
+      "An OOM report without its kill line in cgroup /docker/0074; the rest was filtered out or lost [-:1]\n",
+    );
+    const announced = "Memory cgroup out of memory: Kill process 7 (a) score 9 or sacrifice child";
+    const { stderr } = await run(["--json"], `[1.000000] ${task}\n[1.000001] ${announced}\n`);
+    expect(JSON.parse(stderr).fragment).toMatchObject({
+      pid: 7,
+      comm: "a",
+      cgroup: "/docker/0074",
+      limitCgroup: "/docker",
+    });
+  });
+
   it("is an object on standard error with --json", async () => {
     const { code, stdout, stderr } = await run(["--json"], `[1.000000] ${constraint}\n`);
     expect([code, stdout]).toEqual([0, ""]);
@@ -191,6 +206,36 @@ describe("a pasted text", () => {
       { pid: 300907, comm: "java", time: "2020-07-01T10:04:39.000Z", line: 2 },
     ]);
     expect(await killsIn(`2020-07-01 10:04:39\n${kill}\n${constraint}\n`)).toHaveLength(1);
+  });
+
+  it("may quote a kill in a sentence, which is the same kill as its own line", async () => {
+    const sentence = `I found \`${kill}\` in it, and wonder.`;
+    expect(shown(await killsIn(`${sentence}\n`))).toEqual([{ ...said[0], time: null }]);
+    expect(await killsIn(`${sentence}\n${line}\n`)).toHaveLength(1);
+    expect(await killsIn(`${line}\nAs you see, ${kill}.\n`)).toHaveLength(1);
+    expect(await killsIn(`Nov 20 13:23:50 web1 app[7]: I quote\n  here ${kill}\n`)).toEqual([]);
+  });
+
+  it.each([
+    ["by a blank", " "],
+    ["by a terminal that pads them", "                    "],
+  ])("may have its lines joined %s", async (_how, blanks) => {
+    const other = line.replace("42", "43");
+    expect(shown(await killsIn(`${line}${blanks}${other}\n`))).toEqual([
+      said[0],
+      { ...said[0], pid: 43 },
+    ]);
+    const stamped = `[    1.000001] ${constraint}${blanks} [    1.000002] ${kill}`;
+    const [joined] = await killsIn(`${stamped}\n`);
+    expect(joined).toMatchObject({ pid: 42, limitCgroup: "/docker/0074" });
+  });
+
+  it("may have lost the head of its task table", async () => {
+    const row =
+      "[ 7.000000] [  77]     0    77  4383314  3919808 31670272        0          0 loki";
+    const [cut] = await killsIn(`${row}\n[ 7.000001] ${kill}\n`);
+    expect(cut?.summary).toContain("in the rest of the table was loki (pid 77) with 15 GiB");
+    expect(cut?.cause).toBe("host_exhausted");
   });
 
   it("that a program quotes behind a stamp and words of its own is no kill", async () => {

@@ -33,6 +33,8 @@ const marks: [name: string, mark: string][] = [
   ["grep's file name and line", "kern.log:123:"],
   ["grep -A's line", "124-"],
   ["cat -n's line", "   123\t"],
+  ["a numbered list", "  12. "],
+  ["another numbered list", "7) "],
   ["a host", "10.1.2.3: "],
   ["a compose service", "node1  | "],
   ["a test's machine", "machine # "],

@@ -48,6 +48,11 @@ describe("a vendor's kill line", () => {
       "Out of memory in UB 7: OOM killed process 2946 (npm) score 0 vm:1506164kB, rss:23";
     expect(parseKillLine(line)).toBeUndefined();
     expect(parseCutKillLine(line)).toMatchObject({ pid: 2946, comm: "npm" });
+    for (const end of ["", " ", " to", " total-vm", " total-vm:1"]) {
+      const cut = `Out of memory: Killed process 9 (a b)${end}`;
+      expect(parseCutKillLine(cut)).toEqual({ pid: 9, comm: "a b", prefix: "Out of memory" });
+    }
+    expect(parseCutKillLine("Out of memory: Killed process 9 (a b) was here")).toBeUndefined();
     const whole =
       "Out of memory: Killed process 9 (a) total-vm:8kB, anon-rss:4kB, file-rss:0kB\x03";
     expect(parseKillLine(whole)).toMatchObject({ pid: 9, comm: "a" });
@@ -109,6 +114,8 @@ describe("a text that quotes a kill", () => {
     expect(
       quotedKill("Memory cgroup out of memory: Kill process 25169 (a) score 9"),
     ).toBeUndefined();
+    const old = "Out of Memory: Killed process 2592 (mysql).";
+    expect(quotedKill(`It says ${old}In this case`)).toBe(old);
   });
 });
 

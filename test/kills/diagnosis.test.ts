@@ -402,8 +402,10 @@ describe("the cause of a kill", () => {
     };
     const { cause, summary } = diagnosisOf(of);
     expect(cause).toBe("shmem");
-    expect(summary).toContain(
-      "35 MiB of 40 MiB charged to Nomad task de25a563-2409-843f-08ad-5bc6053df174",
+    expect(summary).toContain("35 MiB of 40 MiB charged to a Nomad task (executor de25a563)");
+    const alloc = "/nomad.slice/share.slice/de25a563-2409-843f-08ad-5bc6053df174.web.scope";
+    expect(diagnosisOf({ ...of, limitCgroup: alloc }).summary).toContain(
+      "charged to Nomad task web (allocation de25a563)",
     );
   });
 
