@@ -97,7 +97,7 @@ export function shippedObject(line: string): { time: string; json: string } | un
 }
 
 const shippedHead =
-  /^(?:\[\d+\] [\w.*-]{1,80}: \[\[?(\d{9,11}\.\d{1,9})(?:, \{\}\])?, |(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})? ?(?:Z|[+-]\d\d:?\d\d)?)[ \t]+[\w.*-]{1,80}(?::[ \t]|\t))(?=\{")/;
+  /^(?:\[\d+\] [\w.*-]{1,80}: \[\[?(\d{9,11}\.\d{1,9})(?:, \{\}\])?, |(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})? ?(?:Z|[+-]\d\d:?\d\d)?)[ \t]+[\w.*-]{1,80}(?::[ \t]|\t))(?=\{ ?")/;
 
 /** Fluent Bit and Ruby write `"key"=>value` and `nil`. */
 function jsonOfRuby(text: string): string {

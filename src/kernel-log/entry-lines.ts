@@ -25,7 +25,8 @@ export function entryFormOf(head: Uint8Array): EntryForm | undefined {
     .replace(/^\xef\xbb\xbf/, "");
   if (text.startsWith("__CURSOR=")) return "export";
   if (/^\s*\[\s*[[{]/.test(text)) return "json";
-  if (/^\s*\{/.test(text)) {
+  // Not `{code}` or `{noformat}` of a ticket.
+  if (/^\s*\{(?![a-z]+[:}])/.test(text)) {
     const [first = ""] = text.trimStart().split("\n", 1);
     return first.startsWith('{"') && first.length < 16_384 && isOneRecord(first)
       ? undefined

@@ -26,7 +26,7 @@ const starts: readonly EnvelopeStart[] = [
   { pattern: /kern *:[a-z]+ *: / },
   { pattern: /\d{1,4},\d+,\d+,/ },
   { pattern: /kernel: / },
-  { pattern: /\{"/ },
+  { pattern: /\{ ?"/ },
 ];
 
 const anyOf = (patterns: readonly RegExp[]): string =>

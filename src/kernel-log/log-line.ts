@@ -180,7 +180,12 @@ export class KernelMessageReader {
     const at = first === 0x7b /* { */ ? -1 : line.indexOf("OOMKilling");
     if (at < 0) return undefined;
     this.#quotes = true;
-    const stamp = takeIsoStamp(line, this.#clock) ?? takeSyslogStamp(line, this.#clock);
+    // node-problem-detector writes the kernel's time into its own line: `Timestamp:2026-11-20 13:23:50 +0000 UTC`.
+    const inside = line.indexOf("Timestamp:");
+    const stamp =
+      takeIsoStamp(line, this.#clock) ??
+      takeSyslogStamp(line, this.#clock) ??
+      (inside < 0 ? undefined : takeIsoStamp(line.slice(inside + 10), this.#clock));
     const text = line.slice(at + "OOMKilling".length);
     return quotedText(text) === undefined ? undefined : this.#quoted(text, stamp?.timeMs);
   }
@@ -290,7 +295,8 @@ export class KernelMessageReader {
       rest = rest.slice(stamp.length);
       if (stamp.fromDmesg)
         return this.#finish(message, line, rest.replace(/^ /, ""), unescapeDmesg);
-      return this.#readTag(message, line, rest.replace(/^ +/, ""));
+      const blanks = this.#copied ? /^[ \t]+/ : /^ +/;
+      return this.#readTag(message, line, rest.replace(blanks, ""));
     }
     if (priority !== null) return this.#finish(message, line, rest, unescapeDmesg);
     const bareTag = this.#copied

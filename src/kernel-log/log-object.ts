@@ -14,7 +14,7 @@ import type { MessageOrigin } from "./kernel-message.ts";
 import { isLevelName, plausible } from "./kernel-message.ts";
 import { bytesOfString, unescapeDmesg, unescapeHex } from "./kernel-text.ts";
 import type { LogClock } from "./local-time.ts";
-import { takeCtimeStamp, takeFullStamp, takeIsoStamp } from "./log-stamp.ts";
+import { takeCtimeStamp, takeFullStamp, takeIsoStamp, takeKibanaStamp } from "./log-stamp.ts";
 
 /** What an object says of one message. */
 export interface ObjectMessage {
@@ -49,6 +49,11 @@ const writerNames = [
   ...["syslog_identifier", "ident", "program", "programname", "appname", "app_name", "app-name"],
   ...["procname", "processname", "process.name", "syslogtag", "identifier"],
 ];
+/** Whether a message may go by such a name. */
+export function isMessageName(key: string): boolean {
+  return messageNames.includes(nameOf(key));
+}
+
 /** Members that hold a value and do not name it. */
 const valueNames = new Set(["stringvalue", "intvalue", "value", "bytesvalue", "$", "#text"]);
 
@@ -280,7 +285,8 @@ function timeOfFields(fields: readonly Field[], clock: LogClock): number | undef
 /** A time as text, or as a number of seconds, milli-, micro- or nanoseconds since the epoch. */
 function timeOfValue(value: string | number, clock: LogClock): number | undefined {
   if (typeof value === "string" && !/^\d{9,19}(?:\.\d{1,9})?$/.test(value)) {
-    return (takeFullStamp(value, clock) ?? takeIsoStamp(value, clock))?.timeMs;
+    const stamp = takeKibanaStamp(value, clock) ?? takeFullStamp(value, clock);
+    return (stamp ?? takeIsoStamp(value, clock))?.timeMs;
   }
   const number = Number(value);
   // Between 1973 and 5138 the number of digits says which unit it is.

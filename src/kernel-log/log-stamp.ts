@@ -54,7 +54,7 @@ function millisOfFraction(fraction: string | undefined): number {
 }
 
 const isoStamp =
-  /^(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:([.,])(\d{1,9}))? ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?(?=$|[ \]|])/;
+  /^(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:([.,])(\d{1,9}))? ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?(?=$|[ \t\]|])/;
 
 /** A stamp taken off the beginning of a text. */
 export interface Stamp {
@@ -180,6 +180,25 @@ export function takeCtimeStamp(text: string, clock: LogClock): Stamp | undefined
     Number(match[4]),
   );
   return stamp;
+}
+
+const kibanaStamp = /^([A-Z][a-z]{2}) (\d{1,2}), (\d{4}) @ (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?/;
+
+/** `Nov 20, 2026 @ 13:23:50.671` of Kibana's exports, in the browser's zone. */
+export function takeKibanaStamp(text: string, clock: LogClock): Stamp | undefined {
+  const match = kibanaStamp.exec(text);
+  const month = monthOfName(match?.[1] ?? "");
+  if (match === null || month === undefined) return undefined;
+  const [day, year, hour, minute, second] = match.slice(2, 7).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const timeMs =
+    localToEpochMs(clock.zone, year, month, day, hour, minute, second) + millisOfFraction(match[7]);
+  return { length: match[0].length, timeMs, fromDmesg: false };
 }
 
 const unixStamp = /^(\d{9,11})\.(\d{6}) (?=\S+ )/;

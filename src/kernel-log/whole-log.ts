@@ -6,10 +6,12 @@
  *     form (by the head) -> lines -> scanner -> reports, numbered as in the log
  */
 import { EntryLines, entryFormOf } from "./entry-lines.ts";
+import { isHtml, PlainText } from "./html-text.ts";
 import { KillScanner } from "./kill-scanner.ts";
 import type { LogClock } from "./local-time.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
 import { isReversed, turned } from "./reversed-log.ts";
+import { TableLines, tableHeadOf } from "./table-lines.ts";
 import { hasWideBlanks, PlainBlanks } from "./wide-blanks.ts";
 import { WrappedLines, wrapWidthOf } from "./wrapped-lines.ts";
 
@@ -95,6 +97,12 @@ function lineMakers(head: Uint8Array, clock: LogClock): LineMaker[] {
     makers.push(new PlainBlanks());
     first = new PlainBlanks().push(head);
   }
+  if (isHtml(first)) {
+    makers.push(new PlainText());
+    first = new PlainText().push(first);
+  }
+  const table = tableHeadOf(first);
+  if (table !== undefined) return [...makers, new TableLines(table)];
   const form = entryFormOf(first);
   if (form !== undefined) return [...makers, new EntryLines(form)];
   const width = wrapWidthOf(first, clock);

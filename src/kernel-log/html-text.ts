@@ -1,0 +1,81 @@
+/**
+ * A log that was copied as a page's source: `&lt;3&gt;[    8.640407]`, `kernel:&nbsp;`, `<br>` at the end of
+ * lines.
+ *
+ * Source: HTML's character references; only those that a page puts in place of what a kernel writes.
+ */
+
+/** A reference where the kernel, or JSON around its text, has a character of its own. */
+const inKernelText =
+  /&lt;\d{1,2}&gt;\[|(?:illed|invoked|oom-killer:|Out|kernel:|\])&(?:nbsp|#160);|^\s*\{&(?:quot|#34);|&(?:quot|#34);(?:MESSAGE|message|msg|log)&(?:quot|#34);|\[&lt;[0-9a-f]{8,16}&gt;\]|^(?:&gt;\s?)+\S/m;
+/** A tag that begins or ends a line: a name in a kernel's text stands in neither place. */
+const tagAtEdge = /^\s*<(?:pre|p|div|td|tr|li|code|span|blockquote)\b[^>]{0,200}>|<br ?\/?>\s*$/m;
+
+const tags = /<\/?(?:pre|p|div|td|tr|li|ul|ol|code|span|blockquote|b|i|em|strong)\b[^>]{0,200}>/g;
+const breaks = /<br ?\/?>/;
+const references: Record<string, string> = {
+  lt: "<",
+  gt: ">",
+  quot: '"',
+  apos: "'",
+  nbsp: " ",
+  amp: "&",
+};
+
+/** Whether the beginning of a log is a page's source. */
+export function isHtml(head: Uint8Array): boolean {
+  const bytes = Buffer.from(head);
+  if (!bytes.includes(0x26) && !bytes.includes(0x3c)) return false;
+  const text = bytes.toString("latin1");
+  return inKernelText.test(text) || tagAtEdge.test(text);
+}
+
+/** Puts the characters in their place, in pieces as the bytes come. */
+export class PlainText {
+  #rest = "";
+  #line = 0;
+  readonly #numbers: number[] = [];
+
+  push(bytes: Uint8Array): Buffer {
+    const lines = (this.#rest + Buffer.from(bytes).toString("latin1")).split("\n");
+    this.#rest = lines.pop() ?? "";
+    return this.#take(lines);
+  }
+
+  end(): Buffer {
+    const last = this.#rest === "" ? [] : [this.#rest];
+    this.#rest = "";
+    return this.#take(last);
+  }
+
+  /** In which line of the log a line (both 1-based) stands. */
+  lineNumber(line: number): number {
+    return this.#numbers[line - 1] ?? line;
+  }
+
+  #take(lines: readonly string[]): Buffer {
+    const plain: string[] = [];
+    for (const raw of lines) {
+      this.#line += 1;
+      const parts = raw.replace(/<br ?\/?>\s*$/, "").split(breaks);
+      for (const part of parts) {
+        this.#numbers.push(this.#line);
+        plain.push(decoded(part), "\n");
+      }
+    }
+    return Buffer.from(plain.join(""), "latin1");
+  }
+}
+
+function decoded(text: string): string {
+  return text
+    .replace(tags, "")
+    .replace(/&(?:#(\d{1,3})|#x([0-9a-f]{1,2})|([a-z]{2,4}));/gi, reference);
+}
+
+function reference(whole: string, decimal?: string, hex?: string, name?: string): string {
+  if (name !== undefined) return references[name.toLowerCase()] ?? whole;
+  const code = decimal === undefined ? Number.parseInt(hex ?? "", 16) : Number(decimal);
+  if (code === 160) return " ";
+  return code >= 0x20 && code < 0x7f ? String.fromCharCode(code) : whole;
+}
