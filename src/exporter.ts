@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { Pace } from "./collections/steps.ts";
 import type { Collector } from "./collectors/collector.ts";
 import { hostCollectors } from "./collectors/host-collectors.ts";
 import { KillsCollector } from "./collectors/kills.ts";
@@ -29,13 +30,16 @@ import { KernelLog } from "./log-sources/kernel-log.ts";
 import type { KmsgReader } from "./log-sources/kmsg-device.ts";
 import type { Logger } from "./logger.ts";
 import { addOwnSamples, LoopLag, type OwnProcess } from "./own-process.ts";
+import { FlightRecorder } from "./recorder/flight-recorder.ts";
 import { HostWitness } from "./recorder/kill-witness.ts";
 import { OutcomeWatch } from "./recorder/outcome-watch.ts";
 import { bootIdIn } from "./sources/boot-id.ts";
 import { bootTimeMs, uptimeSeconds } from "./sources/boot-time.ts";
+import { useOfCgroup } from "./sources/cgroup-use.ts";
 import { Host } from "./sources/host.ts";
 import { viewObstacle } from "./sources/host-view.ts";
 import { KillNotices } from "./sources/kill-notices.ts";
+import { meminfoIfReadable } from "./sources/meminfo-file.ts";
 import { NewProcesses } from "./sources/new-processes.ts";
 import { ownProcfs } from "./sources/own-proc.ts";
 import type { SnapshotKeeper } from "./sources/snapshot.ts";
@@ -82,6 +86,7 @@ export class Exporter {
   readonly #daemonLogs: DaemonLogs;
   readonly #userspace: UserspaceCounting;
   readonly #outcomes: OutcomeWatch;
+  readonly #recorder: FlightRecorder;
   readonly #scraper: Scraper;
   readonly #status: HostStatus;
   readonly #connections: Connections;
@@ -126,6 +131,17 @@ export class Exporter {
       isContainer: host.view.isContainer,
       log,
     });
+    const keepers: SnapshotKeeper[] = [];
+    const recorder = new FlightRecorder({
+      ownerOf: (cgroup) => owners.ownerOf(cgroup),
+      cgroupOf: (pid) => table.remembered(pid)?.cgroup,
+      useOf: (cgroup) => tree && useOfCgroup(files, tree.hierarchy, cgroup),
+      readMeminfo: () => meminfoIfReadable(files),
+      readProcesses: () => {
+        if (flags.collectors.includes("processes")) this.#readProcesses(keepers);
+      },
+      monotonicMs,
+    });
     const counting = new KillCounting({
       log: kernelLog,
       lookup: {
@@ -139,6 +155,7 @@ export class Exporter {
         files,
         table,
         programs,
+        recorder,
         bootSeconds: () => uptimeSeconds(files),
         monotonicMs,
         printkMs: printkClockMs,
@@ -205,7 +222,7 @@ export class Exporter {
       bootSeconds: () => uptimeSeconds(files),
       monotonicMs,
     });
-    const keepers: SnapshotKeeper[] = [counting, hour, outcomes];
+    keepers.push(counting, hour, outcomes, recorder);
     if (programs !== undefined) keepers.push(programs);
     const collectors: Collector[] = [
       ...hostCollectors(host, {
@@ -257,6 +274,7 @@ export class Exporter {
     this.#daemonLogs = daemonLogs;
     this.#userspace = userspace;
     this.#outcomes = outcomes;
+    this.#recorder = recorder;
     this.#scraper = scraper;
     this.#status = status;
   }
@@ -365,6 +383,16 @@ export class Exporter {
     return inheritedSockets.map((fd) => ({ fd }));
   }
 
+  /** In slices, as scrapes do; whatever fails, the next scrape meets it too and says so. */
+  #readProcesses(keepers: readonly SnapshotKeeper[]): void {
+    const snapshot = this.#host.snapshot();
+    const pace = new Pace({ now: this.#options.monotonicMs, rest: () => nextTurn() });
+    snapshot.readAhead("processes", pace).then(
+      () => snapshot.handTo(keepers),
+      () => undefined,
+    );
+  }
+
   /** All periodic work shares this one timer: a wake-up costs more than most of that work. */
   #beat(): void {
     this.#lag.note(this.#options.monotonicMs());
@@ -377,6 +405,7 @@ export class Exporter {
     this.#counting.tick();
     this.#userspace.tick();
     this.#outcomes.look();
+    this.#recorder.look();
     this.#status.look();
   }
 

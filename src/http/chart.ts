@@ -22,6 +22,8 @@ export interface Chart {
   /** Drawn as a separate line. The chart's scale starts at 0 and ends at the highest of this and the lines. */
   limitBytes: number;
   lines: readonly ChartLine[];
+  /** A kill, marked by a line; the words then count from it and not from now. */
+  killMs?: number;
 }
 
 /** Size of the drawing in its own units; the style sheet stretches it. */
@@ -37,7 +39,7 @@ const gapMs = 60_000;
  * dot. The accessible name says the same in words.
  */
 export function chart(options: Chart): Html {
-  const { fromMs, toMs, limitBytes, lines } = options;
+  const { fromMs, toMs, limitBytes, lines, killMs } = options;
   const shown = lines.map((line) => ({
     ...line,
     points: line.points.filter(({ atMs }) => atMs >= fromMs && atMs <= toMs),
@@ -61,11 +63,11 @@ export function chart(options: Chart): Html {
         ];
         return html`<path class="area ${kind}" d="M${first} ${height}L${line}L${last} ${height}Z"/><path class="line ${kind}" d="M${line}${run.length === 1 && "h0"}"/>`;
       }),
-  )}<path class="limit" d="M0 ${limitY}H${width}"/></svg>`;
+  )}<path class="limit" d="M0 ${limitY}H${width}"/>${killMs !== undefined && html`<path class="kill" d="M${place.x(killMs)} 0V${height}"/>`}</svg>`;
 }
 
 /** `Held in the last 42 minutes: from 1.2 GiB to 1.8 GiB, lowest 1.1 GiB, highest 1.8 GiB. ...` */
-export function chartInWords({ fromMs, toMs, limitBytes, lines }: Chart): string {
+export function chartInWords({ fromMs, toMs, limitBytes, lines, killMs }: Chart): string {
   const sentences = lines.map(({ name, points }) => {
     const shown = points.filter(({ atMs }) => atMs >= fromMs && atMs <= toMs);
     const first = shown[0];
@@ -76,8 +78,9 @@ export function chartInWords({ fromMs, toMs, limitBytes, lines }: Chart): string
     const unknownMs = gapsOf(shown).reduce((sum, ms) => sum + ms, 0);
     const unknown =
       unknownMs === 0 ? "" : `, not watched for ${duration(unknownMs / 1000)} in between`;
-    const watched = duration((toMs - first.atMs) / 1000);
-    return `${name} in the last ${watched}: from ${bytes(first.bytes)} to ${bytes(last.bytes)}, ${extremes}${unknown}.`;
+    const watched = duration(((killMs ?? toMs) - first.atMs) / 1000);
+    const when = killMs === undefined ? `last ${watched}` : `${watched} before the kill`;
+    return `${name} in the ${when}: from ${bytes(first.bytes)} to ${bytes(last.bytes)}, ${extremes}${unknown}.`;
   });
   return [...sentences, `Limit ${bytes(limitBytes)}.`].join(" ");
 }

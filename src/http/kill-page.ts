@@ -1,5 +1,6 @@
 import { isUnkillable } from "../kernel/badness.ts";
 import { readAdvice } from "../kills/advice.ts";
+import { type Grower, growerName, growthSentence } from "../kills/before.ts";
 import type { Cause } from "../kills/cause.ts";
 import type { Constraint, Kill, KillTask } from "../kills/kill.ts";
 import { loopSentence } from "../kills/kill-loop.ts";
@@ -9,6 +10,7 @@ import { workloadName } from "../kills/workload-name.ts";
 import { killTimeMs } from "../status/findings.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { duration, utc } from "../text/times.ts";
+import { chart } from "./chart.ts";
 import { type Html, html } from "./html.ts";
 import { bar, layout, type Site, time } from "./pages.ts";
 
@@ -53,11 +55,12 @@ export function killPage(kill: Kill, site: Site, nowMs: number, also?: Html): Ht
   const body = html`
 <section class="answer" aria-labelledby="answer">
 <h1 id="answer"><span class="alarm">${causeTitles[kill.cause]}:</span> the kernel killed ${name} (pid ${kill.pid})${where !== undefined && html` of ${where}`}</h1>
-<p class="detail">${kill.summary}</p>
+<p class="detail">${growthSentence(kill)} ${kill.summary}</p>
 <p>${when === undefined ? "The log does not say when." : html`${time(when, nowMs)}, at ${utc(when)}`}</p>
 </section>
 ${also}
 ${adviceCard(kill.advice)}
+${beforeCard(kill)}
 ${afterCard(kill)}
 ${card("Why this process", html`<div class="prose">${reasons(kill).map((line) => html`<p>${line}</p>`)}</div>`)}
 ${tasksCard(kill)}
@@ -82,6 +85,51 @@ function adviceItem(line: string): Html {
 export function card(title: string, body: Html, aside?: string): Html {
   const id = title.toLowerCase().replaceAll(" ", "-");
   return html`<section class="card" aria-labelledby="${id}"><h2 id="${id}">${title}${aside !== undefined && html` <small>${aside}</small>`}</h2>${body}</section>`;
+}
+
+/** Without a time of its own a kill is at the end of some time. */
+const someTimeMs = 0;
+
+/** The minutes before: the curve up to the limit, and who grew. */
+function beforeCard(kill: Kill): Html | false {
+  const { before } = kill;
+  if (before === null || before.limitUse.length < 2) return false;
+  const killMs = killTimeMs(kill) ?? someTimeMs;
+  const spanMs = Math.max(...before.limitUse.map(([seconds]) => seconds)) * 1000;
+  const points = before.limitUse.map(([seconds, used]) => ({
+    atMs: killMs - seconds * 1000,
+    bytes: used,
+  }));
+  const what = kill.constraint === "memcg" ? "Memory below the limit" : "Memory and swap in use";
+  const highest = Math.max(...points.map((point) => point.bytes));
+  const drawing = chart({
+    fromMs: killMs - spanMs,
+    // Room for the line that marks the kill.
+    toMs: killMs + spanMs / 50,
+    limitBytes: before.limitBytes ?? highest,
+    lines: [{ kind: "memory", name: what, points }],
+    killMs,
+  });
+  return html`${card(
+    "Before the kill",
+    html`<figure><figcaption><span>${what}, the ${duration(spanMs / 1000)} before</span><span class="keys" aria-hidden="true"><span>memory</span>${before.limitBytes !== null && html`<span class="limit">${bytes(before.limitBytes)}</span>`}<span class="kill">kill</span></span></figcaption>${drawing}</figure>`,
+  )}${before.growers.length > 0 && growersCard(before.growers)}`;
+}
+
+function growersCard(growers: readonly Grower[]): Html {
+  const most = Math.max(...growers.map(({ toBytes }) => toBytes));
+  const rows = growers.map((grower) => {
+    const { fromBytes, toBytes, seconds, comm, pid } = grower;
+    const name = growerName(grower);
+    const through = comm !== null && !name.startsWith(comm) && html` ${comm} (pid ${pid})`;
+    const grown = Math.max(0, toBytes - fromBytes);
+    const parts = [
+      { kind: "plain", bytes: fromBytes },
+      { kind: "alarm", bytes: grown },
+    ];
+    return html`<li><div class="row"><span class="what"><b>${name}</b>${through}</span><span class="much">${bytes(fromBytes)} to ${bytes(toBytes)}${seconds >= 1 && ` in ${duration(seconds)}`}</span></div>${bar(parts, most, `grew by ${bytes(grown)}`)}</li>`;
+  });
+  return card("Who grew", html`<ol class="rows">${rows}</ol>`, "before the kill, the most first");
 }
 
 /** What became of it, and whether it happened before; nothing where neither is known. */

@@ -103,11 +103,13 @@ figcaption{display:flex;flex-wrap:wrap;gap:.1rem 1rem;justify-content:space-betw
 .chart .area{stroke:none;opacity:.13}
 .line.memory,.line.calm{stroke:var(--memory)}.line.swap{stroke:var(--swap)}.line.warning{stroke:var(--warning-fill)}.line.alarm{stroke:var(--alarm-fill)}
 .area.memory,.area.calm{fill:var(--memory)}.area.swap{fill:var(--swap)}.area.warning{fill:var(--warning-fill)}.area.alarm{fill:var(--alarm-fill)}
+.chart .kill{stroke:var(--alarm);stroke-width:2}
 .chart .limit{stroke:var(--muted);stroke-width:1;stroke-dasharray:3 4}
 .axis{display:flex;justify-content:space-between;color:var(--muted);font-size:.8125rem;margin-top:.3rem}
 .keys{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem}
 .keys span::before{content:"";display:inline-block;width:.9rem;height:0;border-top:2px solid var(--memory);margin-right:.4rem;vertical-align:.25em}
 .keys .swap::before{border-color:var(--swap)}
+.keys .kill::before{border-color:var(--alarm)}
 .keys .limit::before{border-top:1px dashed var(--muted)}
 
 .rows{list-style:none;margin:0;padding:0}

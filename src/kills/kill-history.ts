@@ -1,3 +1,4 @@
+import { beforeLimit } from "./before.ts";
 import { completed, type Kill } from "./kill.ts";
 import { type KillLoop, loopOf } from "./kill-loop.ts";
 import type { Outcome } from "./outcome.ts";
@@ -19,6 +20,7 @@ export interface KillLabels extends OwnerLabels {
   pid: string;
   comm: string;
   program: string;
+  grower: string;
   constraint: Kill["constraint"];
   cause: Kill["cause"];
   trigger: string;
@@ -27,7 +29,7 @@ export interface KillLabels extends OwnerLabels {
 }
 
 /** Those that an older version did not have. */
-const labelsOfOldState: Pick<KillLabels, "program"> = { program: "" };
+const labelsOfOldState: Pick<KillLabels, "program" | "grower"> = { program: "", grower: "" };
 
 export interface Story {
   kill: Kill;
@@ -65,6 +67,7 @@ export class KillHistory {
   /** By incident, in the order of first reading. */
   readonly #stories = new Map<string, Story>();
   readonly #watched = new Set<string>();
+  readonly #withBefore = new Set<string>();
   readonly #evictedByMinute = new Map<number, number>();
 
   /** Where the log gives no boot or no printk time, two kills can share an incident: the first stays. */
@@ -159,9 +162,20 @@ export class KillHistory {
     const labels = { ...labelsOfOldState, ...story.labels };
     const kill = completed(story.kill);
     this.#stories.set(kill.incident, { ...story, labels, kill });
+    if (kill.before !== null) this.#keepBefore(kill.incident);
     if (story.killedSeconds === undefined || kill.outcome !== null) return;
     this.#watched.add(kill.incident);
     if (this.#watched.size > recentLimit) this.unwatch([...this.#watched][0] as string);
+  }
+
+  /** What came before a kill is kept of the newest only. */
+  #keepBefore(incident: string): void {
+    this.#withBefore.add(incident);
+    if (this.#withBefore.size <= beforeLimit) return;
+    const oldest = [...this.#withBefore][0] as string;
+    this.#withBefore.delete(oldest);
+    const story = this.#stories.get(oldest);
+    if (story !== undefined) story.kill = { ...story.kill, before: null };
   }
 
   /** Drops the oldest, but not what `recent` shows first and pages link to. */

@@ -1,5 +1,6 @@
 import { BoundedMap } from "../collections/bounded-map.ts";
 import { protectionOf } from "../kernel/badness.ts";
+import { growerLabel } from "./before.ts";
 import { type CommandCount, CommandKills } from "./command-kills.ts";
 import { type Constraint, constraints, type Kill } from "./kill.ts";
 import {
@@ -388,6 +389,7 @@ function labelsOf(kill: Kill): KillLabels {
     pid: String(pid),
     comm,
     program: program ?? "",
+    grower: growerLabel(kill.before),
     constraint,
     cause,
     trigger: trigger?.comm ?? "",

@@ -32,7 +32,7 @@ export interface KillWitness {
 }
 
 export interface Witnessed {
-  facts: Partial<Pick<Kill, "program" | "ageSeconds">>;
+  facts: Partial<Pick<Kill, "program" | "ageSeconds" | "before">>;
   /** When it was killed, in seconds from boot; absent where its outcome is not to be watched. */
   killedSeconds?: number;
 }

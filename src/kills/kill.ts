@@ -1,6 +1,7 @@
 import type { OomTask, OomTrigger } from "../kernel-log/oom-dump.ts";
 import type { OomKillReport } from "../kernel-log/oom-report.ts";
 import { writeAdvice } from "./advice.ts";
+import type { Before } from "./before.ts";
 import type { Cause, CauseBasis } from "./cause.ts";
 import { diagnose } from "./diagnosis.ts";
 import type { KillLoop } from "./kill-loop.ts";
@@ -88,6 +89,8 @@ export interface Kill {
   group: string | null;
   /** True where the kernel printed no dump for this kill. */
   suppressed: boolean;
+  /** What the host used before; `null` where nobody watched, and for all but the newest hundred. */
+  before: Before | null;
   /** What became of its cgroup; `null` until that is final, and for kills nobody watched. */
   outcome: Outcome | null;
   /** From the kill to the start of what took its place. */
@@ -101,8 +104,12 @@ export interface Kill {
 }
 
 /** What no report holds: for kills that nobody watched. */
-export const notWitnessed: Pick<Kill, "ageSeconds" | "outcome" | "restartSeconds" | "loop"> = {
+export const notWitnessed: Pick<
+  Kill,
+  "ageSeconds" | "before" | "outcome" | "restartSeconds" | "loop"
+> = {
   ageSeconds: null,
+  before: null,
   outcome: null,
   restartSeconds: null,
   loop: null,

@@ -347,6 +347,7 @@ export const catalog = {
       "pid",
       "comm",
       "program",
+      "grower",
       "constraint",
       "cause",
       "trigger",
@@ -376,7 +377,7 @@ export const catalog = {
       ],
       protection: [...protections, "unknown"],
     },
-    help: "When a process was killed, Unix time from the kernel log; one series per kill of the last hour, at most 100.",
+    help: "When a process was killed, Unix time from the kernel log; one series per kill of the last hour, at most 100; grower is the pod, container, unit or cgroup whose memory grew most in the 15 minutes before, by at least 5 % of the limit or of MemTotal.",
   },
   oom_kill_outcome_info: {
     type: "gauge",

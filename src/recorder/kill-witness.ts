@@ -4,12 +4,14 @@ import type { KillWitness, Witnessed } from "../kills/kill-recorder.ts";
 import type { HostFiles } from "../sources/host-files.ts";
 import type { ProcessTable } from "../sources/process-table.ts";
 import type { ProgramNames } from "../sources/program-names.ts";
+import type { FlightRecorder } from "./flight-recorder.ts";
 
 export interface HostWitnessOptions {
   files: HostFiles;
   table: Pick<ProcessTable, "firstSeenMs">;
   /** Absent where nobody wants to know what processes run. */
   programs: Pick<ProgramNames, "killBegan" | "programOf" | "startTicksOf"> | undefined;
+  recorder: Pick<FlightRecorder, "before">;
   /** Seconds from boot, time in suspend included. */
   bootSeconds: () => number;
   /** A clock that never goes back, milliseconds. */
@@ -37,7 +39,7 @@ export class HostWitness implements KillWitness {
   }
 
   factsOf(kill: Kill): Witnessed {
-    const { programs } = this.#options;
+    const { programs, recorder, bootSeconds } = this.#options;
     const killedSeconds = this.#killedSeconds(kill);
     const bornSeconds = this.#bornSeconds(kill);
     return {
@@ -45,6 +47,7 @@ export class HostWitness implements KillWitness {
         program: programs?.programOf(kill) || null,
         ageSeconds:
           bornSeconds === undefined ? null : Math.max(0, Math.round(killedSeconds - bornSeconds)),
+        before: recorder.before(kill, Math.max(0, bootSeconds() - killedSeconds) * 1000),
       },
       killedSeconds,
     };

@@ -14,3 +14,13 @@ export function readMeminfo(files: HostFiles): Meminfo {
     throw new FileUnavailable(path, error);
   }
 }
+
+/** As `readMeminfo`; `undefined` where that throws. */
+export function meminfoIfReadable(files: HostFiles): Meminfo | undefined {
+  try {
+    return readMeminfo(files);
+  } catch (error) {
+    if (error instanceof FileUnavailable) return undefined;
+    throw error;
+  }
+}

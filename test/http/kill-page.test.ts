@@ -106,6 +106,37 @@ describe("the page of a kill", () => {
     expect(text).not.toMatch(/null|undefined|NaN/);
   });
 
+  it("draws the way to the limit with the kill marked, and names who grew", () => {
+    const before = {
+      seconds: 300,
+      limitBytes: 2 ** 30,
+      limitUse: [
+        [300, 2 ** 28],
+        [30, 2 ** 29],
+        [0, 2 ** 30],
+      ] as [number, number][],
+      growers: [
+        {
+          cgroup: "/system.slice/leak.service",
+          owner: { ...nobody, unit: "<b>leak</b>.service" },
+          pid: 9,
+          comm: "<i>leak</i>",
+          fromBytes: 2 ** 20,
+          toBytes: 2 ** 29,
+          seconds: 300,
+        },
+      ],
+    };
+    const { text } = killPage(aKill({ before }), site, nowMs);
+    expect(text).toContain("Memory below the limit in the 5 minutes before the kill: from 256 MiB");
+    expect(text).toContain('class="kill"');
+    expect(text).toContain("Who grew");
+    expect(text).toContain("1 MiB to 512 MiB in 5 minutes");
+    expect(text).toContain("the kernel took java, which had not grown.");
+    expect(text).not.toMatch(/<b>leak|<i>leak|NaN|undefined/);
+    expect(killPage(aKill(), site, nowMs).text).not.toContain("Before the kill");
+  });
+
   it("says what became of the workload, and whether it was killed before", () => {
     const { text } = killPage(
       aKill({

@@ -54,6 +54,7 @@ export function aKill(changes: Partial<Kill> = {}): Kill {
     ],
     group: null,
     suppressed: false,
+    before: null,
     outcome: null,
     restartSeconds: null,
     loop: null,

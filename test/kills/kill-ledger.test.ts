@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { type Before, beforeLimit } from "../../src/kills/before.ts";
 import { identityLimit, incidentOf, type KillSighting } from "../../src/kills/kill-deduplicator.ts";
 import { recentLimit, storyLimit } from "../../src/kills/kill-history.ts";
 import {
@@ -279,6 +280,7 @@ describe("labels", () => {
       pid: "42",
       comm: "hog",
       program: "",
+      grower: "",
       constraint: "memcg",
       cause: "cgroup_limit",
       trigger: "java",
@@ -326,6 +328,44 @@ describe("kills whose outcome is watched", () => {
     ledger.record({ atMs: nowMs, entries });
     const pids = ledger.watched().map(({ kill }) => kill.pid);
     expect([pids.length, pids[0], pids.at(-1)]).toEqual([100, 51, 150]);
+  });
+});
+
+describe("what came before a kill", () => {
+  const before: Before = { seconds: 60, limitBytes: null, limitUse: [[60, 1]], growers: [] };
+
+  it("is kept of the newest hundred, over restarts as well", () => {
+    const saved = new Saved();
+    const ledger = open(saved);
+    for (let pid = 1; pid <= beforeLimit + 20; pid++) {
+      ledger.record({ atMs: nowMs, entries: [entry({ pid, printkMicros: pid }, { before })] });
+    }
+    const withBefore = (of: KillLedger) =>
+      of.kills().flatMap(({ pid, before }) => (before === null ? [] : [pid]));
+    expect(withBefore(ledger).length).toBe(beforeLimit);
+    expect(Math.min(...withBefore(ledger))).toBe(21);
+    expect(withBefore(open(saved, false))).toEqual(withBefore(ledger));
+  });
+
+  it("gives the label grower, which stays", () => {
+    const grower = { ...unknownOwner, unit: "leak.service" };
+    const growers = [
+      {
+        cgroup: "/leak.service",
+        owner: grower,
+        pid: null,
+        comm: null,
+        fromBytes: 1,
+        toBytes: 9,
+        seconds: 5,
+      },
+    ];
+    const saved = new Saved();
+    const one = entry({}, { before: { ...before, growers } });
+    open(saved).record({ atMs: nowMs, entries: [one] });
+    const ledger = open(saved, false);
+    ledger.record({ atMs: nowMs, amended: [{ ...one.kill, before: null }] });
+    expect(ledger.recent(nowMs).kills[0]?.labels.grower).toBe("leak.service");
   });
 });
 

@@ -59,6 +59,7 @@ export function killOf(of: KillSighting, more: Partial<Kill> = {}): Kill {
     tasks: [],
     group: null,
     suppressed: false,
+    before: null,
     outcome: null,
     restartSeconds: null,
     loop: null,

@@ -10,6 +10,7 @@ function witnessOn(host: TemporaryTree, more: Partial<HostWitnessOptions> = {}):
   return new HostWitness({
     files: new HostFiles(host.roots),
     table: { firstSeenMs: () => undefined },
+    recorder: { before: () => null },
     programs: { killBegan: () => {}, programOf: () => "", startTicksOf: () => undefined },
     bootSeconds: () => 1000,
     monotonicMs: () => 500_000,

@@ -1,0 +1,440 @@
+import { BoundedMap } from "../collections/bounded-map.ts";
+import { ancestorsOf, isWithin } from "../kernel/cgroup-path.ts";
+import type { Meminfo } from "../kernel/meminfo.ts";
+import type { Before, Grower } from "../kills/before.ts";
+import type { Kill, KillTask } from "../kills/kill.ts";
+import { type Owner, unknownOwner } from "../kills/owner.ts";
+import { heldBytes, isNearLimit } from "../sources/cgroup-reading.ts";
+import type { CgroupReadings } from "../sources/cgroup-tree.ts";
+import type { CgroupUse } from "../sources/cgroup-use.ts";
+import { type ProcessReadings, sizeBytes } from "../sources/process-table.ts";
+import type { SnapshotKeeper } from "../sources/snapshot.ts";
+import { type Use, UseRing } from "./use-ring.ts";
+
+export interface FlightRecorderOptions {
+  ownerOf: (cgroup: string) => Owner;
+  /** The cgroup of a process, also of one that has gone within the last minute. */
+  cgroupOf: (pid: number) => string | undefined;
+  /** What a cgroup uses at this moment. */
+  useOf: (cgroup: string) => CgroupUse | undefined;
+  readMeminfo: () => Meminfo | undefined;
+  /** Takes a snapshot of the processes and hands it to all keepers. */
+  readProcesses: () => void;
+  /** A clock that never goes back, milliseconds. */
+  monotonicMs: () => number;
+}
+
+/** Fifteen minutes, in looks that scrapes bring every 15 s: every second one is kept. */
+const coarse = { slots: 31, apartMs: 29_000 };
+/** The last minutes of what is near its limit. */
+const fine = { slots: 60, apartMs: 2000 };
+const cgroupsAtMost = 4000;
+const limitsAtMost = 1000;
+const processesAtMost = 1000;
+const processesPerLook = 32;
+const nearAtMost = 10;
+const readProcessesAfterMs = 31_000;
+const hostNearRatio = 0.1;
+/** Of the limit or of the host's memory; less is no growth. */
+const growthRatio = 0.05;
+const growersAtMost = 5;
+const beforeBytesAtMost = 4096;
+/** Cgroups that are read again when a kill is told, the likeliest first; in a storm once for many kills. */
+const readAgainAtMost = 300;
+const readAgainAfterMs = 2000;
+const host = "host";
+
+interface ProcessKept {
+  pid: number;
+  comm: string;
+  cgroup: string | undefined;
+}
+
+interface Limit {
+  /** Whose limit is the tightest for this cgroup; absent where none has one. */
+  cgroup: string | undefined;
+  bytes: number;
+}
+
+/** What ran out, and what counts towards it. */
+interface Scope {
+  /** Absent for the host. */
+  cgroup: string | undefined;
+  /** Growth is measured by this. */
+  bytes: number;
+}
+
+interface Growth {
+  from: Use;
+  toBytes: number;
+}
+
+/**
+ * Keeps the use of memory of the last fifteen minutes: of each leaf of the tree of cgroups, of the largest
+ * processes, of the limits and the host; of what is near its limit more finely. When a kill comes, what
+ * belongs to it is cut out.
+ *
+ * Memory: 248 bytes for each cgroup, limit and process besides its name, 1.5 MiB at most.
+ */
+export class FlightRecorder implements SnapshotKeeper {
+  readonly #options: FlightRecorderOptions;
+  readonly #host = new UseRing({ ...coarse, namesAtMost: 1 });
+  readonly #leaves = new UseRing({ ...coarse, namesAtMost: cgroupsAtMost });
+  readonly #limits = new UseRing({ ...coarse, namesAtMost: limitsAtMost });
+  readonly #processes = new UseRing({ ...coarse, namesAtMost: processesAtMost });
+  readonly #near = new UseRing({ ...fine, namesAtMost: 4 * nearAtMost });
+  readonly #processByName = new BoundedMap<string, ProcessKept>(processesAtMost);
+  /** By cgroup, of the last look. */
+  #limitOf = new Map<string, Limit>();
+  #nearLimits: string[] = [];
+  #memTotalBytes = 0;
+  /** Memory and swap. */
+  #hostBytes: number | null = null;
+  readonly #readAgain = new BoundedMap<string, { use: CgroupUse | undefined; atMs: number }>(
+    2 * readAgainAtMost,
+  );
+
+  constructor(options: FlightRecorderOptions) {
+    this.#options = options;
+  }
+
+  noteMeminfo(meminfo: Meminfo): void {
+    this.#memTotalBytes = meminfo.memTotalBytes;
+    this.#hostBytes = meminfo.memTotalBytes + (meminfo.swapTotalBytes ?? 0);
+    this.#host.note(this.#options.monotonicMs(), [[host, hostUse(meminfo)]]);
+    const availableBytes = meminfo.memAvailableBytes ?? meminfo.memFreeBytes;
+    this.#setNear(host, availableBytes < meminfo.memTotalBytes * hostNearRatio);
+  }
+
+  noteCgroups({ readings }: CgroupReadings): void {
+    const now = this.#options.monotonicMs();
+    const limited = readings
+      .filter(({ limitingCgroup, path }) => limitingCgroup === path)
+      .map((reading) => ({ reading, share: heldBytes(reading) / reading.effectiveMaxBytes }))
+      .sort((a, b) => b.share - a.share);
+    this.#nearLimits = [
+      ...this.#nearLimits.filter((name) => name === host),
+      ...limited
+        .slice(0, nearAtMost)
+        .filter(({ reading }) => isNearLimit(heldBytes(reading), reading.effectiveMaxBytes))
+        .map(({ reading }) => reading.path),
+    ];
+    if (!this.#leaves.isDue(now)) return;
+    this.#limits.note(
+      now,
+      limited.map(({ reading }) => [reading.path, heldBytes(reading)]),
+    );
+    const parents = new Set(readings.map(({ path }) => path.slice(0, path.lastIndexOf("/"))));
+    const leaves = readings.filter(({ path }) => !parents.has(path) && path !== "/");
+    this.#leaves.note(
+      now,
+      leaves.map((reading) => [
+        reading.path,
+        heldBytes(reading) + (reading.swapCurrentBytes ?? reading.swapBytes ?? 0),
+      ]),
+    );
+    this.#limitOf = new Map(
+      readings
+        .filter(({ limitingCgroup }) => limitingCgroup !== undefined)
+        .map(({ path, limitingCgroup, effectiveMaxBytes }) => [
+          path,
+          { cgroup: limitingCgroup, bytes: effectiveMaxBytes },
+        ]),
+    );
+  }
+
+  noteProcesses({ processes }: ProcessReadings): void {
+    const now = this.#options.monotonicMs();
+    if (!this.#processes.isDue(now)) return;
+    const largest = processes
+      .map((process) => ({ process, bytes: sizeBytes(process.memory) }))
+      .sort((a, b) => b.bytes - a.bytes)
+      .slice(0, processesPerLook);
+    this.#processes.note(
+      now,
+      largest.map(({ process, bytes }) => [nameOf(process), bytes]),
+    );
+    for (const { process } of largest) {
+      const { pid, comm, cgroup } = process;
+      this.#processByName.set(nameOf(process), { pid, comm, cgroup });
+    }
+  }
+
+  /** About once a second: reads what is near its limit, and the processes where nobody else does. */
+  look(): void {
+    const { monotonicMs, useOf, readMeminfo, readProcesses } = this.#options;
+    const now = monotonicMs();
+    if (this.#nearLimits.length > 0 && this.#near.isDue(now)) {
+      const uses: [string, number][] = [];
+      for (const name of this.#nearLimits) {
+        const meminfo = name === host ? readMeminfo() : undefined;
+        const bytes = name === host ? meminfo && hostUse(meminfo) : useOf(name)?.heldBytes;
+        if (bytes !== undefined) uses.push([name, bytes]);
+      }
+      this.#near.note(now, uses);
+    }
+    if (now - this.#processes.lastMs >= readProcessesAfterMs) readProcesses();
+  }
+
+  /**
+   * What came before a kill; `null` where nothing was watched by then.
+   * @param agoMs how long ago it happened
+   */
+  before(kill: Kill, agoMs: number): Before | null {
+    const killedMs = this.#options.monotonicMs() - agoMs;
+    const scope = this.#scopeOf(kill);
+    const ring = scope.cgroup === undefined ? this.#host : this.#leaves;
+    const { firstMs } = ring;
+    if (firstMs === undefined || firstMs > killedMs) return null;
+    const before: Before = {
+      seconds: Math.round((killedMs - firstMs) / 1000),
+      limitBytes: scope.cgroup === undefined ? this.#hostBytes : scope.bytes,
+      limitUse: this.#limitUse(kill, scope, killedMs),
+      growers: this.#growers(kill, scope, killedMs),
+    };
+    return shortened(before);
+  }
+
+  #setNear(name: string, isNear: boolean): void {
+    const others = this.#nearLimits.filter((other) => other !== name);
+    this.#nearLimits = isNear ? [name, ...others] : others;
+  }
+
+  /** The log may not say whose limit it was: then it is the tightest above the victim. */
+  #scopeOf({ constraint, limitCgroup, limitBytes, cgroup }: Kill): Scope {
+    if (constraint !== "memcg") return { cgroup: undefined, bytes: this.#memTotalBytes };
+    const known = cgroup === null ? undefined : this.#limitAbove(cgroup);
+    const path = limitCgroup ?? known?.cgroup;
+    const own = path === undefined ? undefined : this.#limitOf.get(path);
+    return { cgroup: path, bytes: limitBytes ?? own?.bytes ?? known?.bytes ?? this.#memTotalBytes };
+  }
+
+  #limitAbove(cgroup: string): Limit | undefined {
+    for (const path of [cgroup, ...ancestorsOf(cgroup)]) {
+      const limit = this.#limitOf.get(path);
+      if (limit !== undefined) return limit;
+    }
+    return undefined;
+  }
+
+  #limitUse(kill: Kill, { cgroup }: Scope, killedMs: number): Before["limitUse"] {
+    const name = cgroup ?? host;
+    const coarseUses = cgroup === undefined ? this.#host.uses(host) : this.#limits.uses(cgroup);
+    const fineUses = this.#near.uses(name);
+    const fineSinceMs = fineUses[0]?.atMs ?? Number.POSITIVE_INFINITY;
+    const uses = [...coarseUses.filter(({ atMs }) => atMs < fineSinceMs), ...fineUses];
+    const points = uses
+      .filter(({ atMs }) => atMs < killedMs)
+      .map(({ atMs, bytes }): [number, number] => [secondsBetween(atMs, killedMs), bytes]);
+    const isOfLimit = cgroup !== undefined && cgroup === kill.limitCgroup;
+    if (isOfLimit && kill.usageBytes !== null) points.push([0, kill.usageBytes]);
+    return points;
+  }
+
+  #growers(kill: Kill, scope: Scope, killedMs: number): Grower[] {
+    const within = (cgroup: string | undefined) =>
+      scope.cgroup === undefined || isWithin(cgroup, scope.cgroup);
+    const leaves = this.#leavesWithin(kill, within);
+    const growers: Grower[] = [];
+    for (const cgroup of leaves) {
+      const uses = this.#leaves.uses(cgroup).filter(({ atMs }) => atMs < killedMs);
+      const toBytes = this.#bytesAtKill(kill, cgroup, uses.at(-1)?.bytes);
+      const growth = toBytes === undefined ? undefined : this.#growthOf(uses, toBytes, killedMs);
+      if (growth === undefined || !isGrowth(growth, scope)) continue;
+      const process = this.#processOf(kill, (of) => isWithin(of, cgroup), killedMs);
+      growers.push(growerOf(growth, killedMs, cgroup, this.#options.ownerOf(cgroup), process));
+    }
+    // Those that no leaf holds: in the root, in an inner cgroup of v1, or where there are no cgroups.
+    const loose = this.#processOf(
+      kill,
+      (of) => within(of) && !this.#isInLeaf(of, leaves),
+      killedMs,
+    );
+    if (loose !== undefined && isGrowth(loose.growth, scope)) {
+      const { cgroup } = loose;
+      const owner = cgroup === undefined ? unknownOwner : this.#options.ownerOf(cgroup);
+      growers.push(growerOf(loose.growth, killedMs, cgroup, owner, loose));
+    }
+    return growers
+      .sort((a, b) => b.toBytes - b.fromBytes - (a.toBytes - a.fromBytes))
+      .slice(0, growersAtMost);
+  }
+
+  /** Leaves that were seen, and those that have come since the last look, as far as the report lists their processes. */
+  #leavesWithin(kill: Kill, within: (cgroup: string | undefined) => boolean): Set<string> {
+    const known = [...this.#leaves.names].filter(within);
+    const listed = kill.tasks.map((task) => this.#cgroupOfTask(kill, task));
+    const fresh = [...listed, kill.cgroup ?? undefined].filter(
+      (cgroup): cgroup is string =>
+        cgroup !== undefined &&
+        cgroup !== "/" &&
+        within(cgroup) &&
+        !known.some((leaf) => isWithin(leaf, cgroup)),
+    );
+    if (known.length <= readAgainAtMost) return new Set([...fresh, ...known]);
+    const largest = known
+      .map((cgroup) => ({ cgroup, bytes: this.#leaves.uses(cgroup).at(-1)?.bytes ?? 0 }))
+      .sort((a, b) => b.bytes - a.bytes)
+      .slice(0, readAgainAtMost)
+      .map(({ cgroup }) => cgroup);
+    const victims = known.filter((leaf) => kill.cgroup !== null && isWithin(kill.cgroup, leaf));
+    return new Set([...fresh, ...victims, ...largest]);
+  }
+
+  #isInLeaf(cgroup: string | undefined, listed: ReadonlySet<string>): boolean {
+    if (cgroup === undefined) return false;
+    return [cgroup, ...ancestorsOf(cgroup)].some(
+      (path) => listed.has(path) || this.#leaves.has(path),
+    );
+  }
+
+  #cgroupOfTask(kill: Kill, { pid, cgroup }: KillTask): string | undefined {
+    return pid === kill.pid ? (kill.cgroup ?? undefined) : (cgroup ?? this.#options.cgroupOf(pid));
+  }
+
+  /**
+   * What a cgroup used when the kill came; `undefined` where it had gone by then. The victim's may have been
+   * emptied since: it is what it was at the last look, and what the victim has grown since then.
+   */
+  #bytesAtKill(kill: Kill, cgroup: string, lastBytes: number | undefined): number | undefined {
+    const use = this.#useNow(cgroup);
+    const nowBytes = use && use.heldBytes + use.swapBytes;
+    if (kill.cgroup === null || !isWithin(kill.cgroup, cgroup)) return nowBytes;
+    if (cgroup === kill.limitCgroup && kill.usageBytes !== null) {
+      return Math.max(kill.usageBytes, lastBytes ?? 0);
+    }
+    const heldByVictim = heldAtKill(kill);
+    const lastOfVictim = this.#processes.uses(nameOf(kill)).at(-1)?.bytes;
+    const grownSince =
+      lastOfVictim === undefined || lastBytes === undefined
+        ? heldByVictim
+        : lastBytes + Math.max(0, heldByVictim - lastOfVictim);
+    return Math.max(nowBytes ?? 0, lastBytes ?? 0, grownSince);
+  }
+
+  #useNow(cgroup: string): CgroupUse | undefined {
+    const now = this.#options.monotonicMs();
+    const known = this.#readAgain.get(cgroup);
+    if (known !== undefined && now - known.atMs < readAgainAfterMs) return known.use;
+    const use = this.#options.useOf(cgroup);
+    this.#readAgain.set(cgroup, { use, atMs: now });
+    return use;
+  }
+
+  /** Who was not there at the first look has grown from nothing. */
+  #growthOf(uses: readonly Use[], toBytes: number, killedMs: number): Growth | undefined {
+    const lastMs = Math.min(this.#leaves.lastMs, killedMs);
+    const [first] = uses;
+    if (first === undefined) return { from: { atMs: lastMs, bytes: 0 }, toBytes };
+    return growthBetween(uses, toBytes);
+  }
+
+  /** The process that grew most among those of some cgroups. */
+  #processOf(
+    kill: Kill,
+    isIn: (cgroup: string | undefined) => boolean,
+    killedMs: number,
+  ): (ProcessKept & { growth: Growth }) | undefined {
+    const atKill = new Map(
+      kill.tasks.map((task) => [
+        nameOf(task),
+        {
+          pid: task.pid,
+          comm: task.comm,
+          cgroup: this.#cgroupOfTask(kill, task),
+          bytes: (task.rssBytes ?? 0) + (task.swapBytes ?? 0),
+        },
+      ]),
+    );
+    atKill.set(nameOf(kill), {
+      pid: kill.pid,
+      comm: kill.comm,
+      cgroup: kill.cgroup ?? undefined,
+      bytes: Math.max(heldAtKill(kill), atKill.get(nameOf(kill))?.bytes ?? 0),
+    });
+    const names = new Set([...atKill.keys(), ...this.#processes.names]);
+    let most: (ProcessKept & { growth: Growth }) | undefined;
+    for (const name of names) {
+      const process = atKill.get(name) ?? this.#processByName.get(name);
+      if (process === undefined || !isIn(process.cgroup)) continue;
+      const uses = this.#processes.uses(name).filter(({ atMs }) => atMs < killedMs);
+      const toBytes = atKill.get(name)?.bytes ?? uses.at(-1)?.bytes;
+      const first = uses[0] ?? { atMs: Math.min(this.#processes.lastMs, killedMs), bytes: 0 };
+      if (toBytes === undefined || !Number.isFinite(first.atMs)) continue;
+      const growth = growthBetween(uses.length === 0 ? [first] : uses, toBytes);
+      if (most === undefined || grownBytes(growth) > grownBytes(most.growth)) {
+        const { pid, comm, cgroup } = process;
+        most = { pid, comm, cgroup, growth };
+      }
+    }
+    return most !== undefined && grownBytes(most.growth) > 0 ? most : undefined;
+  }
+}
+
+/** From the last moment at which use was near its lowest: what lies before has not grown. */
+function growthBetween(uses: readonly Use[], toBytes: number): Growth {
+  const lowest = uses.reduce((low, use) => (use.bytes < low.bytes ? use : low));
+  const nearLowest = lowest.bytes + (toBytes - lowest.bytes) * growthRatio;
+  const from = uses.findLast(({ bytes }) => bytes <= nearLowest) ?? lowest;
+  return { from: { atMs: from.atMs, bytes: lowest.bytes }, toBytes };
+}
+
+function grownBytes({ from, toBytes }: Growth): number {
+  return toBytes - from.bytes;
+}
+
+function isGrowth(growth: Growth, { bytes }: Scope): boolean {
+  return grownBytes(growth) >= bytes * growthRatio && grownBytes(growth) > 0;
+}
+
+function growerOf(
+  { from, toBytes }: Growth,
+  killedMs: number,
+  cgroup: string | undefined,
+  owner: Owner,
+  process: ProcessKept | undefined,
+): Grower {
+  return {
+    cgroup: cgroup ?? null,
+    owner,
+    pid: process?.pid ?? null,
+    comm: process?.comm ?? null,
+    fromBytes: from.bytes,
+    toBytes,
+    seconds: secondsBetween(from.atMs, killedMs),
+  };
+}
+
+/** As the kill line has it, in which no swap stands. */
+function heldAtKill({ memory }: Kill): number {
+  const { anonRssBytes, fileRssBytes, shmemRssBytes } = memory;
+  return (anonRssBytes ?? 0) + (fileRssBytes ?? 0) + (shmemRssBytes ?? 0);
+}
+
+function nameOf({ pid, comm }: { pid: number; comm: string }): string {
+  return `${pid} ${comm}`;
+}
+
+function hostUse(meminfo: Meminfo): number {
+  const { memTotalBytes, memAvailableBytes, memFreeBytes } = meminfo;
+  const { swapTotalBytes = 0, swapFreeBytes = 0 } = meminfo;
+  return memTotalBytes - (memAvailableBytes ?? memFreeBytes) + swapTotalBytes - swapFreeBytes;
+}
+
+function secondsBetween(fromMs: number, toMs: number): number {
+  const seconds = (toMs - fromMs) / 1000;
+  return seconds < 10 ? Math.round(seconds * 10) / 10 : Math.round(seconds);
+}
+
+/** At most 4 KiB: of the curve every second point goes, the oldest part first, then the least growers. */
+function shortened(before: Before): Before {
+  let { limitUse, growers } = before;
+  const isTooLong = () =>
+    Buffer.byteLength(JSON.stringify({ ...before, limitUse, growers })) > beforeBytesAtMost;
+  while (isTooLong() && limitUse.length > 20) {
+    const last = limitUse.length - 1;
+    limitUse = limitUse.filter((_, index) => index % 2 === 0 || index === last);
+  }
+  while (isTooLong() && growers.length > 1) growers = growers.slice(0, -1);
+  return isTooLong() ? { ...before, limitUse, growers: [] } : { ...before, limitUse, growers };
+}

@@ -1,0 +1,72 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { UseRing } from "../../src/recorder/use-ring.ts";
+
+const ring = (more: Partial<ConstructorParameters<typeof UseRing>[0]> = {}) =>
+  new UseRing({ slots: 4, apartMs: 10, namesAtMost: 3, ...more });
+
+describe("a ring of looks", () => {
+  it("gives what each look saw of a name, the oldest first", () => {
+    const uses = ring();
+    uses.note(0, [["a", 1]]);
+    uses.note(10, [
+      ["a", 2],
+      ["b", 7],
+    ]);
+    uses.note(20, [["b", 8]]);
+    expect(uses.uses("a")).toEqual([
+      { atMs: 0, bytes: 1 },
+      { atMs: 10, bytes: 2 },
+    ]);
+    expect(uses.uses("b").map(({ bytes }) => bytes)).toEqual([7, 8]);
+    expect(uses.uses("c")).toEqual([]);
+    expect([uses.firstMs, uses.lastMs]).toEqual([0, 20]);
+  });
+
+  it("passes over a look that follows too soon", () => {
+    const uses = ring();
+    uses.note(0, [["a", 1]]);
+    uses.note(9, [["a", 2]]);
+    expect(uses.uses("a")).toEqual([{ atMs: 0, bytes: 1 }]);
+    expect([uses.isDue(9), uses.isDue(10)]).toEqual([false, true]);
+  });
+
+  it("is due, and reaches nowhere, before the first look", () => {
+    expect([ring().isDue(-5), ring().firstMs, ring().lastMs]).toEqual([
+      true,
+      undefined,
+      Number.NEGATIVE_INFINITY,
+    ]);
+  });
+
+  it("leaves out names for which there is no room, until others are forgotten", () => {
+    const uses = ring();
+    uses.note(
+      0,
+      ["a", "b", "c", "d"].map((name) => [name, 1]),
+    );
+    expect([...uses.names]).toEqual(["a", "b", "c"]);
+    for (let at = 10; at <= 40; at += 10) uses.note(at, [["a", at]]);
+    expect([...uses.names]).toEqual(["a"]);
+    uses.note(50, [["d", 9]]);
+    expect(uses.uses("d")).toEqual([{ atMs: 50, bytes: 9 }]);
+  });
+
+  it("is, whatever is noted, the last looks as a list would hold them", () => {
+    const name = fc.constantFrom("a", "b", "c", "d", "e");
+    const look = fc.uniqueArray(fc.tuple(name, fc.nat()), { selector: ([of]) => of });
+    fc.assert(
+      fc.property(fc.array(look, { maxLength: 20 }), (looks) => {
+        const uses = ring({ namesAtMost: 5 });
+        for (const [index, seen] of looks.entries()) uses.note(index * 10, seen);
+        const kept = looks.map((seen, index) => ({ seen, atMs: index * 10 })).slice(-4);
+        for (const of of ["a", "b", "c", "d", "e"]) {
+          const expected = kept.flatMap(({ seen, atMs }) =>
+            seen.filter(([other]) => other === of).map(([, bytes]) => ({ atMs, bytes })),
+          );
+          expect(uses.uses(of)).toEqual(expected);
+        }
+      }),
+    );
+  });
+});
