@@ -71,10 +71,15 @@ const mayUse: [room: string, allowed: string[]][] = [
       "kernel/",
     ],
   ],
-  ["status/", ["victims/", "kills/", "metrics/catalog", "sources/", "kernel/", "text/"]],
+  [
+    "status/",
+    ["victims/", "kills/", "killers/", "metrics/catalog", "sources/", "kernel/", "text/"],
+  ],
   [
     "doctor/",
     [
+      "killers/",
+      "status/other-killers",
       "log-sources/",
       "kernel-log/",
       "sources/",

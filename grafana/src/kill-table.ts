@@ -58,6 +58,37 @@ function killsWithOutcome(of: typeof series): string {
   return `(${kills} * ${same} group_left (outcome) ${outcomes} or ${kills} unless ${same} ${outcomes})`;
 }
 
+/** Kills by programs outside the kernel, newest first. */
+export function userspaceKillTable({
+  of,
+  title,
+  width,
+  height,
+}: Omit<KillTable, "short">): PanelInRow {
+  return table({
+    title,
+    description:
+      "Processes, cgroups and pods that systemd-oomd, earlyoom, nohang or the kubelet killed for memory before the kernel had to, newest first, at most 50. 'Reason' is what made the killer act; 'Why' opens its numbers and what to do.",
+    width,
+    height,
+    unit: "none",
+    queries: [
+      `topk(50, last_over_time(${of("oom_userspace_kill_timestamp_seconds")}[$__range])) * 1000`,
+    ],
+    columns: [
+      { field: "A", title: "When", unit: "dateTimeFromNow", width: 110 },
+      { field: "incident", title: "Why", width: 80, link: storyLink },
+      { field: "killer", title: "Killer", width: 120 },
+      { field: "comm", title: "Killed", width: 110 },
+      { field: "reason", title: "Reason", width: 150 },
+      { field: "instance", title: "Host", link: hostLink },
+      ...ownerColumns("row", ["namespace"]),
+    ],
+    sortBy: { title: "When", descending: true },
+    empty: "No other program killed in this time range",
+  });
+}
+
 const storyLink = {
   title: "What happened, why, and what to do",
   // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own variables

@@ -42,6 +42,7 @@ export const doctorFlags = {
   "path.rootfs": serveFlags["path.rootfs"],
   "kernel-log.source": serveFlags["kernel-log.source"],
   "kernel-log.file": serveFlags["kernel-log.file"],
+  "daemon-log.source": serveFlags["daemon-log.source"],
   "state.directory": serveFlags["state.directory"],
   help: { type: "boolean", default: false, help: "Print this help and exit." },
 } as const satisfies FlagTable;
@@ -83,6 +84,8 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     }),
     kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
     kernelLog: { mode: flags["kernel-log.source"], filePath: flags["kernel-log.file"] },
+    daemonLog: flags["daemon-log.source"],
+    hasJournalctl: isOnPath("journalctl", env),
     stateDirectory: flags["state.directory"] ?? defaultStateDirectory,
     listenAddresses: flags.listenAddresses,
     clock: { nowMs: clock, zone: hostTimeZone(flags["path.rootfs"]) },
@@ -106,6 +109,10 @@ function parseDoctorFlags(argv: readonly string[], env: DoctorIo["env"]) {
     );
   }
   return { ...values, ...resolveFlags(values, given, env) };
+}
+
+function isOnPath(program: string, env: DoctorIo["env"]): boolean {
+  return (env.PATH ?? "").split(":").some((directory) => existsSync(`${directory}/${program}`));
 }
 
 /** Name of the user that this process runs as, or its number where it has none. */

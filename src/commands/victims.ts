@@ -17,6 +17,7 @@ import { Host } from "../sources/host.ts";
 import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
 import { readingAtOnce } from "../sources/program-names.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
+import { firstToAct, memoryNow, nextOthers, otherKillers } from "../status/other-killers.ts";
 import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
 import { bytes, percent } from "../text/quantities.ts";
@@ -129,12 +130,16 @@ function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonic
   if (host.programs !== undefined) snapshot.handTo([host.programs]);
   const ranking = victims.rank(processes, totals, cgroup);
   const answer = victims.answer(ranking, processes, flags.top);
-  if (flags.json) return `${jsonText(answer)}\n`;
+  const memory = memoryNow(meminfo);
+  const isOfHost = cgroup === undefined && !host.view.isContainer;
+  const killers = isOfHost ? nextOthers(otherKillers(files), memory, processes) : [];
+  if (flags.json) return `${jsonText({ ...answer, killers })}\n`;
   const seen: Seen = {
     meminfo,
     cgroup,
     ranking,
     answer,
+    firstToAct: firstToAct(killers, memory),
     names: new Map(processes.map(({ pid, comm }) => [pid, comm])),
     denied: snapshot.processes.denied,
     seesHostInit: table.seesHostInit(),
@@ -179,6 +184,8 @@ interface Seen {
   cgroup: CgroupReading | undefined;
   ranking: Ranking;
   answer: VictimsAnswer;
+  /** Another program that would act before the kernel. */
+  firstToAct: string | undefined;
   /** Names by pid. */
   names: ReadonlyMap<number, string>;
   denied: number;
@@ -191,6 +198,7 @@ function textOf(seen: Seen, style: Style): string {
   const { answer } = seen;
   const paragraphs = [
     wrap(firstSentence(seen, style), width),
+    seen.firstToAct === undefined ? [] : wrap(printable(`Before that: ${seen.firstToAct}`), width),
     notes(seen).flatMap((note) => wrap(note, width)),
     answer.victims.length === 0 ? [] : tableOf(answer.victims, style),
     together(seen),

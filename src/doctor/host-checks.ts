@@ -6,6 +6,7 @@ import { type ListenAddress, listen } from "../http/listeners.ts";
 import type { Meminfo } from "../kernel/meminfo.ts";
 import { parseVmstat } from "../kernel/vmstat.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
+import type { DaemonLogMode } from "../log-sources/daemon-logs.ts";
 import type { KmsgReader } from "../log-sources/kmsg-device.ts";
 import { bootTimeMs } from "../sources/boot-time.ts";
 import type { CgroupReadings } from "../sources/cgroup-tree.ts";
@@ -18,6 +19,7 @@ import type { ProcessReadings } from "../sources/process-table.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { type Check, ok, type Place } from "./check.ts";
+import { checkOtherKillers } from "./killer-check.ts";
 import {
   checkKernelLog,
   checkRing,
@@ -31,6 +33,8 @@ export interface DoctorOptions {
   files: HostFiles;
   kmsg: { path: string; open: () => KmsgReader };
   kernelLog: { mode: LogCheckOptions["mode"]; filePath?: string };
+  daemonLog: DaemonLogMode;
+  hasJournalctl: boolean;
   /** Where state would be kept. */
   stateDirectory: string;
   listenAddresses: readonly ListenAddress[];
@@ -54,6 +58,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   return [
     checkKernelLog(ring, logOptions),
     checkRing(ring, logOptions),
+    checkOtherKillers(logOptions),
     checkKillCounter(files),
     ...checkCgroupsAndView(options),
     checkPressure(files),

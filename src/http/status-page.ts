@@ -1,4 +1,5 @@
-import type { Kill } from "../kills/kill.ts";
+import { type AnyKill, isKernelKill } from "../killers/linked-kills.ts";
+import { type UserspaceKill, victimName } from "../killers/userspace-kill.ts";
 import { processName } from "../kills/process-name.ts";
 import { workloadName } from "../kills/workload-name.ts";
 import {
@@ -23,6 +24,7 @@ import { chart } from "./chart.ts";
 import { type Html, html } from "./html.ts";
 import { causeTitles } from "./kill-page.ts";
 import { bar, layout, type Site, time } from "./pages.ts";
+import { reasonTitles } from "./userspace-kill-page.ts";
 
 const hourMs = 3_600_000;
 /** What is shown at once, and what opens on demand. */
@@ -221,7 +223,7 @@ function victimsTable(victims: readonly VictimView[], hasFirst: boolean): Html {
 
 function killsSection({ kills, atMs }: StatusView, site: Site): Html {
   const [shown, more] = divide(kills, killsShown);
-  const rows = (part: readonly Kill[]) =>
+  const rows = (part: readonly AnyKill[]) =>
     html`<ol class="rows">${part.map((kill) => killRow(kill, atMs, site))}</ol>`;
   return html`<section class="card" aria-labelledby="kills">
 <h2 id="kills">Latest kills</h2>
@@ -230,13 +232,16 @@ ${more.length > 0 && html`<details><summary>${more.length} earlier ${more.length
 </section>`;
 }
 
-function killRow(kill: Kill, atMs: number, site: Site): Html {
+function killRow(kill: AnyKill, atMs: number, site: Site): Html {
   const when = killTimeMs(kill);
-  const where = workloadName(kill.owner, kill.cgroup);
-  return html`<li data-key="${kill.incident}"><div class="row"><span class="what"><a class="name" href="${killPath(kill, site)}">${processName(kill)}</a> pid ${kill.pid}${where !== undefined && html` of ${where}`}</span><span class="much">${when === undefined ? "time unknown" : time(when, atMs)}</span></div><p>${causeTitles[kill.cause]}. ${kill.summary}</p></li>`;
+  const where = kill.comm === null ? undefined : workloadName(kill.owner, kill.cgroup);
+  const isKernels = isKernelKill(kill);
+  const name = isKernels ? processName(kill) : nameOf(kill);
+  const title = isKernels ? causeTitles[kill.cause] : reasonTitles[kill.reason];
+  return html`<li data-key="${kill.incident}"><div class="row"><span class="what"><a class="name" href="${killPath(kill, site)}">${name}</a>${kill.pid !== null && html` pid ${kill.pid}`}${where !== undefined && html` of ${where}`}${!isKernels && html` <span class="tag">${kill.killer}</span>`}</span><span class="much">${when === undefined ? "time unknown" : time(when, atMs)}</span></div><p>${title}. ${kill.summary}</p></li>`;
 }
 
-function watchSection({ sources, troubles }: StatusView): Html {
+function watchSection({ sources, troubles, otherKillers }: StatusView): Html {
   return html`<section class="card" aria-labelledby="watch">
 <h2 id="watch">Monitoring</h2>
 <ul class="rows">${sources.map(
@@ -245,7 +250,9 @@ function watchSection({ sources, troubles }: StatusView): Html {
   )}${sources.length === 0 && html`<li><span class="state warning">No kernel log is being read</span></li>`}${troubles.map(
     ({ collector, reason }) =>
       html`<li><span class="state warning">${collector} is missing</span><p>${reason}</p></li>`,
-  )}${troubles.length === 0 && html`<li><span class="state calm">All collectors work</span></li>`}</ul>
+  )}${troubles.length === 0 && html`<li><span class="state calm">All collectors work</span></li>`}${otherKillers.map(
+    (sentence) => html`<li><p>${sentence}</p></li>`,
+  )}</ul>
 </section>`;
 }
 
@@ -257,6 +264,12 @@ function divide<Item>(
   return [items.slice(0, atOnce), items.slice(atOnce, atMost), Math.max(0, items.length - atMost)];
 }
 
-function killPath({ incident }: Kill, { basePath }: Site): string {
+function nameOf(kill: UserspaceKill): string {
+  return kill.comm === null
+    ? victimName(kill)
+    : processName({ comm: kill.comm, program: kill.program });
+}
+
+function killPath({ incident }: AnyKill, { basePath }: Site): string {
   return `${basePath}/kills/${encodeURIComponent(incident)}`;
 }

@@ -41,6 +41,11 @@ export function allKills(
   return mergedNewestFirst(kernels, userspace);
 }
 
+/** Of a process that two killers took only the kernel's kill: its page tells of both. */
+export function onePerVictim(kills: readonly AnyKill[]): AnyKill[] {
+  return kills.filter((kill) => isKernelKill(kill) || kill.linkedIncident === null);
+}
+
 /** Both are in their own order already, which is not always that of their stamps: neither is sorted anew. */
 function mergedNewestFirst(a: readonly AnyKill[], b: readonly AnyKill[]): AnyKill[] {
   const merged: AnyKill[] = [];

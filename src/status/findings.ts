@@ -1,4 +1,5 @@
-import type { Kill } from "../kills/kill.ts";
+import { type AnyKill, isKernelKill } from "../killers/linked-kills.ts";
+import { victimName } from "../killers/userspace-kill.ts";
 import { processName } from "../kills/process-name.ts";
 import { workloadName } from "../kills/workload-name.ts";
 import { bytes, percent } from "../text/quantities.ts";
@@ -36,7 +37,7 @@ export interface Finding {
   /** The facts behind the sentence. */
   detail?: string;
   /** The kill that the finding is about. */
-  kill?: Kill;
+  kill?: AnyKill;
   /** Changes only when a screen reader should announce the finding again. */
   topic: string;
 }
@@ -214,7 +215,7 @@ function recentKill({ kills, atMs }: StatusView): Dated | undefined {
   return {
     state: "killed",
     tone: "alarm",
-    sentence: `${what}: ${processName(kill)} (pid ${kill.pid})${of}${whatRanOut(kill)}`,
+    sentence: `${what}: ${victimText(kill)}${kill.comm === null ? "" : of}${whatRanOut(kill)}`,
     detail: kill.summary,
     kill,
     topic: kill.incident,
@@ -222,8 +223,18 @@ function recentKill({ kills, atMs }: StatusView): Dated | undefined {
   };
 }
 
+/** What people call a victim: its process, or the cgroup or pod that was taken as a whole. */
+export function victimText(kill: AnyKill): string {
+  if (isKernelKill(kill)) return `${processName(kill)} (pid ${kill.pid})`;
+  return kill.comm === null
+    ? victimName(kill)
+    : `${processName({ comm: kill.comm, program: kill.program })} (pid ${kill.pid})`;
+}
+
 /** `, at its own limit of 2 GiB`; empty if the log does not say. */
-function whatRanOut({ constraint, cause, cgroup, limitCgroup, limitBytes }: Kill): string {
+function whatRanOut(kill: AnyKill): string {
+  if (!isKernelKill(kill)) return `, by ${kill.killer}`;
+  const { constraint, cause, cgroup, limitCgroup, limitBytes } = kill;
   if (cause === "manual") return ", requested with SysRq f";
   if (cause === "page_fault") return ", for a page fault while memory was not out";
   if (constraint === "none") return ", when the host ran out of memory";
@@ -296,7 +307,7 @@ function wouldKill(next: CgroupView["nextVictim"]): string {
   return next === undefined ? "" : `; the kernel would kill ${processName(next)} (pid ${next.pid})`;
 }
 
-export function killTimeMs({ time }: Kill): number | undefined {
+export function killTimeMs({ time }: Pick<AnyKill, "time">): number | undefined {
   return time === null ? undefined : Date.parse(time);
 }
 

@@ -1,5 +1,5 @@
 import { type Meminfo, memoryUse } from "../kernel/meminfo.ts";
-import type { Kill } from "../kills/kill.ts";
+import { type AnyKill, onePerVictim } from "../killers/linked-kills.ts";
 import type { CollectorName } from "../metrics/catalog.ts";
 import { type CgroupReading, workingSetBytes } from "../sources/cgroup-reading.ts";
 import type { Host } from "../sources/host.ts";
@@ -14,6 +14,15 @@ import { dangerSeconds, secondsLeft } from "./findings.ts";
 import { type HostHour, memoryInUse } from "./host-hour.ts";
 import type { Moment } from "./last-hour.ts";
 import { type LimitReading, limitsIn, limitsInForce } from "./limits-in-force.ts";
+import {
+  actsAt,
+  firstToAct,
+  memoryNow,
+  type NextOther,
+  nextOthers,
+  type OtherKiller,
+  otherKillers,
+} from "./other-killers.ts";
 import { nearLimits, type OwnVersion, type StatusAnswer, statusAnswer } from "./status-answer.ts";
 import {
   type CgroupView,
@@ -33,9 +42,11 @@ export interface HostStatusOptions {
   nowMs: () => number;
   /** A clock that never goes back, milliseconds. */
   monotonicMs: () => number;
-  kills: () => readonly Kill[];
+  kills: () => readonly AnyKill[];
   unaccounted: () => number | undefined;
   sources: () => readonly (Omit<LogSourceView, "reason"> & { reason?: string })[];
+  /** The log of the programs that kill for memory outside the kernel. */
+  daemonLogs: () => readonly { up: boolean; reason?: string }[];
   /** Collectors that did not work when they last ran, with the reason. */
   troubles: () => readonly { collector: string; reason: string }[];
   /** False for a collector that is switched off: it is read only for those who ask for the page. */
@@ -45,6 +56,8 @@ export interface HostStatusOptions {
 
 /** Candidates that the page shows. */
 const victimsShown = 20;
+/** How old what is known of the other killers' configuration may be. */
+const killersKeptMs = 60_000;
 /** A snapshot serves all requests within this time. */
 const freshForMs = 1000;
 
@@ -62,6 +75,7 @@ export class HostStatus {
   readonly #victims: ScopeVictims;
   readonly #startedMs: number;
   #last: { snapshot: Snapshot; atMs: number } | undefined;
+  #killers: { list: OtherKiller[]; atMs: number } | undefined;
 
   constructor(options: HostStatusOptions) {
     this.#options = options;
@@ -98,11 +112,48 @@ export class HostStatus {
       cgroups: this.#cgroupViews(seen),
       victims,
       unkillable: this.#knowsProcesses(seen, undefined) ? unkillable : undefined,
-      kills: kills(),
+      kills: onePerVictim(kills()),
       unaccountedKills: unaccounted(),
       sources: sources().map(({ name, path, up, reason }) => ({ name, path, up, reason })),
+      otherKillers: this.#otherKillers(seen),
       troubles: [...troubles(), ...this.#viewTroubles()],
     };
+  }
+
+  /** A sentence for each, who acts first, and why their kills are not seen. */
+  #otherKillers(seen: HostSeen): string[] {
+    const { daemonLogs } = this.#options;
+    const killers = this.#killersHere();
+    const memory = seen.meminfo && memoryNow(seen.meminfo);
+    const left = seen.meminfo && this.#memoryView(seen.meminfo).timeLeft;
+    const first = memory && firstToAct(this.#nextOthers(seen), memory, left && secondsLeft(left));
+    const unseen = daemonLogs().find(({ up }) => !up);
+    return [
+      ...killers.map(({ limits, isRunning }) =>
+        isRunning
+          ? `${limits.killer} ${actsAt(limits)}.`
+          : `${limits.killer} is installed and not running.`,
+      ),
+      ...(first === undefined ? [] : [`First to act: ${first}`]),
+      ...(unseen === undefined
+        ? []
+        : [`Kills by these programs go unseen: ${unseen.reason ?? "their log is not read"}.`]),
+    ];
+  }
+
+  #nextOthers({ meminfo, processes }: HostSeen): NextOther[] {
+    if (meminfo === undefined) return [];
+    const { hidesProcesses, isContainer } = this.#options.host.view;
+    const visible = hidesProcesses || isContainer ? [] : (processes?.processes ?? []);
+    return nextOthers(this.#killersHere(), memoryNow(meminfo), visible);
+  }
+
+  #killersHere(): OtherKiller[] {
+    const nowMs = this.#options.monotonicMs();
+    if (this.#killers === undefined || nowMs - this.#killers.atMs >= killersKeptMs) {
+      this.#killers = { list: otherKillers(this.#options.host.files), atMs: nowMs };
+    }
+    return this.#killers.list;
   }
 
   /** Body of `/api/v1/victims`; `undefined` where there is no such cgroup. */
@@ -113,7 +164,8 @@ export class HostStatus {
     // The true root has no reading of its own: it is the host.
     if (reading === undefined && cgroup !== undefined && cgroup !== "/") return undefined;
     const ranking = this.#victims.rank(processes, seen.totals, reading);
-    const answer = this.#victims.answer(ranking, processes, top);
+    const killers = reading === undefined ? this.#nextOthers(seen) : [];
+    const answer = { ...this.#victims.answer(ranking, processes, top), killers };
     return this.#knowsProcesses(seen, cgroup) ? answer : { ...answer, unkillable: null };
   }
 

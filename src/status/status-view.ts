@@ -1,4 +1,4 @@
-import type { Kill } from "../kills/kill.ts";
+import type { AnyKill } from "../killers/linked-kills.ts";
 import type { Owner } from "../kills/owner.ts";
 import type { TimeLeft, UsePoint } from "./time-left.ts";
 
@@ -58,7 +58,7 @@ export interface VictimView {
 }
 
 export interface LogSourceView {
-  /** `file` or `kmsg`. */
+  /** `file`, `kmsg` or `journal`. */
   name: string;
   path: string | undefined;
   up: boolean;
@@ -75,11 +75,13 @@ export interface StatusView {
   /** The first candidates, in the order the kernel would choose them if the host ran out. */
   victims: readonly VictimView[];
   unkillable: { count: number; residentBytes: number } | undefined;
-  /** Newest first. */
-  kills: readonly Kill[];
+  /** Whoever killed, newest first; of a process that two killers took only the kernel's. */
+  kills: readonly AnyKill[];
   /** Kills that the kernel counted but that did not appear in the log. */
   unaccountedKills: number | undefined;
   sources: readonly LogSourceView[];
+  /** What other programs on this host kill for memory, when, and who acts first: a sentence each. */
+  otherKillers: readonly string[];
   /** Collectors that failed in the last pass, and why. */
   troubles: readonly { collector: string; reason: string }[];
 }

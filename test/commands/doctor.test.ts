@@ -117,10 +117,11 @@ describe("oom-exporter doctor", () => {
     // These three name paths below the test's own directory, and may be cut.
     const text = stdout.replace(/^(ok +(?:kernel log|memory cgroups|state directory)) .*/gm, "$1");
     expect(`\n${text}`).toBe(`
-Kills are seen here; 1 of 13 checks needs attention, see below.
+Kills are seen here; 1 of 14 checks needs attention, see below.
 
 ok       kernel log
 ok       /dev/kmsg                   1 records, the kernel's last just now
+ok       other killers               none on this host
 ok       kernel's kill count         oom_kill 3 in /proc/vmstat since boot
 ok       memory cgroups
 ok       view of the host            the host's own: 2 processes, including kthreadd

@@ -149,6 +149,7 @@ export function aStatusView(changes: Partial<StatusView> = {}): StatusView {
     kills: [aKill()],
     unaccountedKills: 0,
     sources: [{ name: "file", path: "/var/log/kern.log", up: true, reason: undefined }],
+    otherKillers: [],
     troubles: [],
     ...changes,
   };

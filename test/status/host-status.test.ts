@@ -43,6 +43,7 @@ class WatchedHost extends TemporaryTree {
       kills: () => [],
       unaccounted: () => 0,
       sources: () => [],
+      daemonLogs: () => [],
       troubles: () => [],
       watches: (collector) => !this.switchedOff.has(collector),
       own: { version: "1.2.3", revision: "abc" },
@@ -110,6 +111,7 @@ describe("how a host stands", () => {
     expect(status.victims({ cgroup: undefined, top: 5 })).toEqual({
       scope: "host",
       victims: [],
+      killers: [],
       unkillable: null,
     });
     expect(status.view()).toMatchObject({

@@ -1,0 +1,199 @@
+/**
+ * When a killer outside the kernel acts, and whom it takes, from its configuration.
+ *
+ *   earlyoom     its command line: -m PERCENT[,KILL] -M KIB[,KILL] -s PERCENT[,KILL] -S KIB[,KILL] -i
+ *                --prefer REGEX --avoid REGEX --ignore REGEX; 10 % of each by default
+ *   nohang       /etc/nohang/nohang.conf: soft_threshold_min_mem = 5 %, soft_threshold_min_swap = 10 %,
+ *                psi_checking_enabled, soft_threshold_max_psi, `@BADNESS_ADJ_RE_NAME 300 /// ^hog$`
+ *   systemd-oomd oomd.conf and drop-ins: SwapUsedLimit=90%, DefaultMemoryPressureLimit=60%,
+ *                DefaultMemoryPressureDurationSec=30s
+ *   kubelet      /var/lib/kubelet/config.yaml: evictionHard: memory.available: 100Mi
+ */
+import type { FollowedKiller } from "./killer.ts";
+
+/** A share of a whole in percent, or so many bytes. */
+export type Amount = { percent: number } | { bytes: number };
+
+/** How a killer changes the order of the kernel's scores; names are comm. */
+export interface RankingRule {
+  /** Added to the score of names that match; the sum of all that match counts. */
+  byName: readonly { adjustment: number; pattern: RegExp }[];
+  /** Names that are never taken. */
+  never?: RegExp;
+  /** A positive oom_score_adj is taken off the score. */
+  ignoresPositiveAdj: boolean;
+}
+
+export interface KillerLimits {
+  killer: FollowedKiller;
+  /** It acts at or below this much available memory... */
+  memoryAvailable?: Amount;
+  /** ...if no more than this much swap is free; absent: whatever swap is free. */
+  swapFree?: Amount;
+  /** It acts on memory pressure above this, in percent, for so long. */
+  pressure?: { percent: number; duration: string };
+  /** How it ranks processes; absent where it takes no process, or its rules cannot be followed here. */
+  ranking?: RankingRule;
+}
+
+const preferred = 300;
+const kibibyte = 1024;
+
+/** @param words the arguments of earlyoom, without its own name. */
+export function earlyoomLimits(words: readonly string[]): KillerLimits {
+  const amounts: Partial<Record<string, Amount>> = {};
+  const patterns: Partial<Record<string, string>> = {};
+  let ignoresPositiveAdj = false;
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] as string;
+    const [, name = "", attached] =
+      /^(-[mMsS])(.+)?$/.exec(word) ?? /^(--(?:prefer|avoid|ignore))(?:=(.*))?$/s.exec(word) ?? [];
+    if (word === "-i" || word === "--ignore-oom-score-adj") ignoresPositiveAdj = true;
+    if (name === "") continue;
+    const value = attached ?? words[++at] ?? "";
+    const number = Number.parseFloat(value);
+    if (name.startsWith("--")) patterns[name] = value;
+    else if (Number.isNaN(number)) continue;
+    else if (name === "-m" || name === "-s") amounts[name.slice(1)] = { percent: number };
+    else amounts[name.slice(1).toLowerCase()] = { bytes: number * kibibyte };
+  }
+  return {
+    killer: "earlyoom",
+    memoryAvailable: amounts.m ?? { percent: 10 },
+    swapFree: amounts.s ?? { percent: 10 },
+    ranking: rankingOf(
+      [
+        [preferred, patterns["--prefer"]],
+        [-preferred, patterns["--avoid"]],
+      ],
+      { never: patterns["--ignore"], ignoresPositiveAdj },
+    ),
+  };
+}
+
+/** Settings of nohang.conf that change whom it takes and that this program does not follow. */
+const otherRules = /^@BADNESS_ADJ_RE_(?!NAME\b)/m;
+
+export function nohangLimits(config: string): KillerLimits {
+  const setting = (name: string): string | undefined =>
+    new RegExp(`^[ \\t]*${name}[ \\t]*=[ \\t]*(.*?)[ \\t]*$`, "m").exec(config)?.[1];
+  const byName = [
+    ...config.matchAll(/^@BADNESS_ADJ_RE_NAME[ \t]+(-?\d{1,4})[ \t]*\/\/\/[ \t]*(.+?)[ \t]*$/gm),
+  ];
+  const psi = Number(setting("soft_threshold_max_psi"));
+  return {
+    killer: "nohang",
+    memoryAvailable: amountOf(setting("soft_threshold_min_mem")) ?? { percent: 5 },
+    swapFree: amountOf(setting("soft_threshold_min_swap")) ?? { percent: 10 },
+    pressure:
+      setting("psi_checking_enabled") === "True" && psi > 0
+        ? { percent: psi, duration: `${setting("psi_excess_duration") ?? "30"}s` }
+        : undefined,
+    ranking: otherRules.test(config)
+      ? undefined
+      : rankingOf(
+          byName.map(([, adjustment, pattern]) => [Number(adjustment), pattern] as const),
+          { ignoresPositiveAdj: setting("ignore_positive_oom_score_adj") === "True" },
+        ),
+  };
+}
+
+/** @param configs oomd.conf and its drop-ins; the last that sets a value counts. */
+export function oomdLimits(configs: readonly string[]): KillerLimits {
+  const setting = (name: string, fallback: string): string => {
+    const values = configs.flatMap((text) =>
+      [...text.matchAll(new RegExp(`^[ \\t]*${name}[ \\t]*=[ \\t]*(.*?)[ \\t]*$`, "gm"))].map(
+        ([, value = ""]) => value,
+      ),
+    );
+    return values.at(-1) || fallback;
+  };
+  const used = Number.parseFloat(setting("SwapUsedLimit", "90%"));
+  return {
+    killer: "systemd-oomd",
+    memoryAvailable: { percent: 100 - used },
+    swapFree: { percent: 100 - used },
+    pressure: {
+      percent: Number.parseFloat(setting("DefaultMemoryPressureLimit", "60%")),
+      duration: setting("DefaultMemoryPressureDurationSec", "30s"),
+    },
+  };
+}
+
+const quantityUnits: Record<string, number> = {
+  "": 1,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+};
+
+export function kubeletLimits(config: string): KillerLimits {
+  const hard = /^evictionHard:\n((?:[ \t]+.*\n?)*)/m.exec(config)?.[1] ?? "";
+  const value = /memory\.available["']?:[ \t]*["']?([^"'\s]+)/.exec(hard)?.[1] ?? "100Mi";
+  const [, number = "", unit = ""] = /^([\d.]+)(%|[KMG]i|[kMG]|)$/.exec(value) ?? [];
+  const amount =
+    unit === "%"
+      ? { percent: Number(number) }
+      : { bytes: Number(number) * (quantityUnits[unit] ?? 1) };
+  return { killer: "kubelet", memoryAvailable: number === "" ? undefined : amount };
+}
+
+/** `5 %` or `200 M`. */
+function amountOf(text: string | undefined): Amount | undefined {
+  const [, number, unit] = /^([\d.]+) *([%M])$/.exec(text ?? "") ?? [];
+  if (number === undefined) return undefined;
+  return unit === "%" ? { percent: Number(number) } : { bytes: Number(number) * 2 ** 20 };
+}
+
+/** The daemons use POSIX or Python patterns: one that JavaScript does not know makes the rule unknown. */
+function rankingOf(
+  byName: readonly (readonly [adjustment: number, pattern: string | undefined])[],
+  { never, ignoresPositiveAdj }: { never?: string; ignoresPositiveAdj: boolean },
+): RankingRule | undefined {
+  try {
+    return {
+      byName: byName.flatMap(([adjustment, pattern]) =>
+        pattern === undefined ? [] : [{ adjustment, pattern: new RegExp(pattern) }],
+      ),
+      never: never === undefined ? undefined : new RegExp(never),
+      ignoresPositiveAdj,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+export interface Candidate {
+  pid: number;
+  comm: string;
+  score: number;
+  scoreAdj: number;
+  residentBytes: number;
+}
+
+/** Whom the killer would take by its own rule; `undefined` where there is nobody, or no rule is known. */
+export function firstOf<Process extends Candidate>(
+  processes: readonly Process[],
+  { ranking }: KillerLimits,
+): Process | undefined {
+  if (ranking === undefined) return undefined;
+  const badness = ({ comm, score, scoreAdj }: Process): number => {
+    const adjustment = ranking.byName
+      .filter(({ pattern }) => pattern.test(comm))
+      .reduce((sum, rule) => sum + rule.adjustment, 0);
+    return score - (ranking.ignoresPositiveAdj ? Math.max(0, scoreAdj) : 0) + adjustment;
+  };
+  return processes
+    .filter(({ pid, comm }) => pid !== 1 && ranking.never?.test(comm) !== true)
+    .map((process) => ({ process, badness: badness(process) }))
+    .sort((a, b) => b.badness - a.badness || b.process.residentBytes - a.process.residentBytes)
+    .find((candidate) => candidate.badness > 0)?.process;
+}
+
+/** An amount of a whole in bytes. */
+export function bytesOf(amount: Amount, wholeBytes: number): number {
+  return "bytes" in amount ? amount.bytes : (amount.percent / 100) * wholeBytes;
+}

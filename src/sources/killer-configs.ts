@@ -1,0 +1,64 @@
+/**
+ * The configuration of programs that kill for memory, as far as it decides when they act.
+ *
+ * Paths, below the root file system: /etc/default/earlyoom, /etc/nohang/nohang.conf,
+ * /etc/systemd/oomd.conf and oomd.conf.d of /etc, /run and /usr/lib, /var/lib/kubelet/config.yaml.
+ * earlyoom's own command line is read while it runs, from /proc/PID/cmdline.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import type { HostFiles } from "./host-files.ts";
+
+export function textUnder(files: HostFiles, path: string): string | undefined {
+  try {
+    return readFileSync(files.rootfs(path), "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+/** The arguments of the first process of a unit, without its name; `undefined` where none is seen. */
+export function argumentsOf(files: HostFiles, unit: string): string[] | undefined {
+  for (const hierarchy of ["fs/cgroup", "fs/cgroup/systemd", "fs/cgroup/unified"]) {
+    const list = files.sysfs(hierarchy, "system.slice", unit, "cgroup.procs");
+    const pid = files.textIfReadable(list)?.split("\n")[0];
+    if (pid === undefined || pid === "") continue;
+    const line = files.textIfReadable(files.procfs(pid, "cmdline"));
+    if (line)
+      return line
+        .split("\0")
+        .slice(1)
+        .filter((word) => word !== "");
+  }
+  return undefined;
+}
+
+/** The words of a variable in a shell-like file: `EARLYOOM_ARGS="-m 5 --avoid '^(init)$'"`. */
+export function wordsOfVariable(text: string, name: string): string[] {
+  const value = new RegExp(`^${name}=(?:"((?:[^"\\\\]|\\\\.)*)"|'([^']*)'|(.*))$`, "m").exec(text);
+  const line = value?.[1] ?? value?.[2] ?? value?.[3] ?? "";
+  return [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
+    ([, single, double, bare = ""]) => single ?? double ?? bare,
+  );
+}
+
+/** oomd.conf and its drop-ins, in the order in which they count. */
+export function oomdConfigs(files: HostFiles): string[] {
+  const directories = ["usr/lib/systemd", "run/systemd", "etc/systemd"];
+  const mains = directories.map((directory) => `${directory}/oomd.conf`);
+  const byName = new Map<string, string>();
+  for (const directory of directories) {
+    for (const name of namesIn(files.rootfs(directory, "oomd.conf.d"))) {
+      if (name.endsWith(".conf")) byName.set(name, `${directory}/oomd.conf.d/${name}`);
+    }
+  }
+  const dropIns = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
+  return [...mains, ...dropIns].flatMap((path) => textUnder(files, path) ?? []);
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,123 @@
+import { describe, expect, it } from "vitest";
+import {
+  type Candidate,
+  earlyoomLimits,
+  firstOf,
+  kubeletLimits,
+  nohangLimits,
+  oomdLimits,
+} from "../../src/killers/killer-limits.ts";
+
+const process = (pid: number, comm: string, score: number, more: Partial<Candidate> = {}) => ({
+  pid,
+  comm,
+  score,
+  scoreAdj: 0,
+  residentBytes: score,
+  ...more,
+});
+
+describe("earlyoom", () => {
+  it("acts at 10 % of memory and swap unless its arguments say otherwise", () => {
+    expect(earlyoomLimits(["-r", "3600"])).toMatchObject({
+      memoryAvailable: { percent: 10 },
+      swapFree: { percent: 10 },
+    });
+    expect(earlyoomLimits(["-m", "5,2", "-s100", "-r", "60"])).toMatchObject({
+      memoryAvailable: { percent: 5 },
+      swapFree: { percent: 100 },
+    });
+    expect(earlyoomLimits(["-M", "409600,307200"])).toMatchObject({
+      memoryAvailable: { bytes: 400 * 2 ** 20 },
+    });
+  });
+
+  it("takes the highest score, changed by --prefer, --avoid and --ignore", () => {
+    const processes = [
+      process(1, "systemd", 900),
+      process(5, "postgres", 700),
+      process(6, "firefox", 600),
+      process(7, "sshd", 650),
+    ];
+    const first = (...words: string[]) => firstOf(processes, earlyoomLimits(words))?.comm;
+    expect(first()).toBe("postgres");
+    expect(first("--prefer", "^(firefox)$")).toBe("firefox");
+    expect(first("--avoid=^(postgres|sshd)$")).toBe("firefox");
+    expect(first("--ignore", "^postgres$")).toBe("sshd");
+  });
+
+  it("leaves out positive oom_score_adj with -i, and goes by size between equals", () => {
+    const processes = [
+      process(5, "tab", 900, { scoreAdj: 300 }),
+      process(6, "small", 700, { residentBytes: 1 }),
+      process(7, "large", 700, { residentBytes: 2 }),
+    ];
+    expect(firstOf(processes, earlyoomLimits([]))?.comm).toBe("tab");
+    expect(firstOf(processes, earlyoomLimits(["-i"]))?.comm).toBe("large");
+  });
+
+  it("has no known rule where its pattern is not JavaScript's", () => {
+    const limits = earlyoomLimits(["--avoid", "(?P<name>x)"]);
+    expect(limits.ranking).toBeUndefined();
+    expect(firstOf([process(5, "x", 1)], limits)).toBeUndefined();
+  });
+});
+
+describe("nohang", () => {
+  const config = [
+    "## soft_threshold_min_mem = 50 %",
+    "soft_threshold_min_mem = 8 %",
+    "soft_threshold_min_swap = 200 M",
+    "psi_checking_enabled = True",
+    "psi_excess_duration = 30",
+    "soft_threshold_max_psi  = 40",
+    "@BADNESS_ADJ_RE_NAME -500 /// ^postgres$",
+    "# @BADNESS_ADJ_RE_NAME 999 /// ^sshd$",
+  ].join("\n");
+
+  it("acts at the soft limits of its configuration", () => {
+    expect(nohangLimits(config)).toMatchObject({
+      memoryAvailable: { percent: 8 },
+      swapFree: { bytes: 200 * 2 ** 20 },
+      pressure: { percent: 40, duration: "30s" },
+    });
+    expect(nohangLimits("").pressure).toBeUndefined();
+  });
+
+  it("ranks by its rules on names, and not where it has rules on anything else", () => {
+    const processes = [process(5, "postgres", 700), process(6, "sshd", 300)];
+    expect(firstOf(processes, nohangLimits(config))?.comm).toBe("sshd");
+    expect(
+      nohangLimits(`${config}\n@BADNESS_ADJ_RE_REALPATH 20 /// ^/usr`).ranking,
+    ).toBeUndefined();
+  });
+});
+
+describe("systemd-oomd", () => {
+  it("acts by its defaults, the last file that sets a value counts", () => {
+    expect(oomdLimits(["[OOM]\n#SwapUsedLimit=80%"])).toMatchObject({
+      memoryAvailable: { percent: 10 },
+      swapFree: { percent: 10 },
+      pressure: { percent: 60, duration: "30s" },
+    });
+    expect(
+      oomdLimits([
+        "[OOM]\nSwapUsedLimit=95%",
+        "[OOM]\nDefaultMemoryPressureDurationSec=20s\nSwapUsedLimit=80%",
+      ]),
+    ).toMatchObject({ swapFree: { percent: 20 }, pressure: { duration: "20s" } });
+  });
+});
+
+describe("the kubelet", () => {
+  it.each([
+    ["", { bytes: 100 * 2 ** 20 }],
+    ["evictionHard:\n  memory.available: 1Gi\n  nodefs.available: 10%\n", { bytes: 2 ** 30 }],
+    [
+      'evictionHard:\n  memory.available: "5%"\nevictionSoft:\n  memory.available: 20%\n',
+      { percent: 5 },
+    ],
+  ])("evicts at evictionHard: %j", (config, memoryAvailable) => {
+    expect(kubeletLimits(config).memoryAvailable).toEqual(memoryAvailable);
+  });
+});

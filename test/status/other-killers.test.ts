@@ -1,0 +1,141 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { checkOtherKillers } from "../../src/doctor/killer-check.ts";
+import { HostFiles } from "../../src/sources/host-files.ts";
+import { actsAt, firstToAct, nextOthers, otherKillers } from "../../src/status/other-killers.ts";
+
+const MiB = 2 ** 20;
+const memory = (availablePercent: number, swapFreePercent = 0) => ({
+  totalBytes: 1000 * MiB,
+  availableBytes: availablePercent * 10 * MiB,
+  swapTotalBytes: 100 * MiB,
+  swapFreeBytes: swapFreePercent * MiB,
+});
+const processes = [
+  { pid: 4211, comm: "firefox", score: 700, scoreAdj: 0, memory: { residentBytes: 500 * MiB } },
+  { pid: 77, comm: "postgres", score: 600, scoreAdj: 0, memory: { residentBytes: 400 * MiB } },
+];
+
+let root: string;
+let files: HostFiles;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "other-killers-"));
+  files = new HostFiles({ procfs: join(root, "proc"), sysfs: join(root, "sys"), rootfs: root });
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+function put(path: string, text = ""): void {
+  mkdirSync(dirname(join(root, path)), { recursive: true });
+  writeFileSync(join(root, path), text);
+}
+
+/** earlyoom installed and running, with the arguments of its command line. */
+function runEarlyoom(...words: string[]): void {
+  put("usr/bin/earlyoom");
+  put("sys/fs/cgroup/system.slice/earlyoom.service/cgroup.procs", "712\n");
+  put("proc/712/cmdline", ["/usr/bin/earlyoom", ...words, ""].join("\0"));
+}
+
+describe("the killers of a host", () => {
+  it("are those installed or running, with the limits of their configuration", () => {
+    runEarlyoom("-m", "10", "-s", "100");
+    put("usr/lib/systemd/systemd-oomd");
+    put("usr/sbin/nohang");
+    put("etc/nohang/nohang.conf", "soft_threshold_min_mem = 5 %\nsoft_threshold_min_swap = 10 %\n");
+    put("etc/systemd/oomd.conf.d/10-x.conf", "[OOM]\nSwapUsedLimit=80%\n");
+    const found = otherKillers(files).map(({ limits, isRunning }) => [
+      limits.killer,
+      isRunning,
+      actsAt(limits),
+    ]);
+    expect(found).toEqual([
+      [
+        "systemd-oomd",
+        false,
+        "acts at 20 % of memory available and 20 % of swap free (units with ManagedOOMSwap=kill), and at memory pressure above 60 % for 30s (units with ManagedOOMMemoryPressure=kill)",
+      ],
+      ["earlyoom", true, "acts at 10 % of memory available and 100 % of swap free"],
+      ["nohang", false, "acts at 5 % of memory available and 10 % of swap free"],
+    ]);
+  });
+
+  it("are read from /etc/default where no process is seen", () => {
+    put("usr/bin/earlyoom");
+    put("etc/default/earlyoom", `EARLYOOM_ARGS="-m 4 --avoid '^(init|X)$'"\n`);
+    const [earlyoom] = otherKillers(files);
+    expect(earlyoom?.limits).toMatchObject({ memoryAvailable: { percent: 4 } });
+    expect(earlyoom?.limits.ranking?.byName[0]?.pattern).toEqual(/^(init|X)$/);
+  });
+});
+
+describe("who acts first", () => {
+  it("is the one with the highest limit, named with its victim and the time left", () => {
+    runEarlyoom("-m", "10", "-s", "100");
+    put("usr/sbin/nohang");
+    put("sys/fs/cgroup/hostcritical.slice/nohang.service/cgroup.procs", "402\n");
+    const now = memory(12);
+    const next = nextOthers(otherKillers(files), now, processes);
+    expect(next.map(({ killer, atBytes }) => [killer, atBytes])).toEqual([
+      ["earlyoom", 100 * MiB],
+      ["nohang", 50 * MiB],
+    ]);
+    expect(firstToAct(next, now, 24 * 60)).toBe(
+      "earlyoom acts at 10 % of memory available and 100 % of swap free, the kernel at 0: with 12 % left earlyoom takes firefox (pid 4211) in about 4 minutes.",
+    );
+  });
+
+  it("says nothing of a time that is not known, and of swap that is still free", () => {
+    runEarlyoom();
+    const now = memory(12, 50);
+    const next = nextOthers(otherKillers(files), now, processes);
+    expect(firstToAct(next, now)).toBe(
+      "earlyoom acts at 10 % of memory available and 10 % of swap free, the kernel at 0: with 12 % left earlyoom takes firefox (pid 4211) first, once swap is used up as far.",
+    );
+    expect(firstToAct(next, memory(9))).toContain("takes firefox (pid 4211) at any moment");
+  });
+
+  it("is nobody where none runs", () => {
+    put("usr/bin/earlyoom");
+    expect(nextOthers(otherKillers(files), memory(12), processes)).toEqual([]);
+    expect(firstToAct([], memory(12))).toBeUndefined();
+  });
+});
+
+describe("doctor", () => {
+  const check = (more: Partial<Parameters<typeof checkOtherKillers>[0]> = {}) =>
+    checkOtherKillers({
+      files,
+      daemonLog: "auto",
+      bootTimeMs: 0,
+      hasJournalctl: true,
+      user: "oom",
+      ...more,
+    });
+
+  it("finds none, or says at what limits they act and where their kills are read", () => {
+    expect(check()).toMatchObject({ state: "ok", found: "none on this host" });
+    runEarlyoom();
+    put("var/log/syslog");
+    expect(check()).toMatchObject({
+      state: "ok",
+      found: `earlyoom acts at 10 % of memory available and 10 % of swap free; read from ${join(root, "var/log/syslog")}`,
+    });
+  });
+
+  it("says what is missing, and how to mend it", () => {
+    runEarlyoom();
+    expect(check()).toMatchObject({ state: "partial", fix: "apt-get install rsyslog" });
+    put("run/log/journal/m/system.journal");
+    expect(check()).toMatchObject({ state: "ok" });
+    expect(check({ hasJournalctl: false })).toMatchObject({
+      state: "partial",
+      fix: "apt-get install systemd",
+    });
+    expect(check({ daemonLog: "none" })).toMatchObject({
+      state: "partial",
+      fix: "--daemon-log.source=auto",
+    });
+  });
+});
