@@ -11,14 +11,16 @@
  *
  *   processes 52183
  *
- * Both move with threads as well.
+ * Both move with threads as well. lxcfs lays its own files over them, up to five seconds old.
  */
-import { readlinkSync } from "node:fs";
+import { readlinkSync, statfsSync } from "node:fs";
 import { decimalAt } from "../kernel/flat-keyed.ts";
 import { DescriptorBudget, FileUnavailable, type HostFiles, KeptFile } from "./host-files.ts";
 
 const blank = 0x20;
 const forks = Buffer.from("\nprocesses ", "latin1");
+/** FUSE_SUPER_MAGIC, statfs(2): not the kernel's own file. */
+const fuse = 0x65735546;
 
 /** Moves with each process that is made on the host. */
 export class ProcessCounter {
@@ -26,17 +28,27 @@ export class ProcessCounter {
   readonly isLastPid: boolean;
   readonly #files: HostFiles;
   readonly #file: KeptFile;
+  readonly #isKernels: boolean;
 
-  /** @param ownProc the procfs of this process itself */
-  constructor(files: HostFiles, ownProc: HostFiles) {
+  /**
+   * @param ownProc the procfs of this process itself
+   * @param typeOf the type of the file system that a file is on; `undefined` where it cannot be told
+   */
+  constructor(
+    files: HostFiles,
+    ownProc: HostFiles,
+    typeOf: (path: string) => number | undefined = fileSystemType,
+  ) {
     this.isLastPid = selfIn(files) === selfIn(ownProc);
     this.#files = files;
     const name = this.isLastPid ? "loadavg" : "stat";
     this.#file = new KeptFile(files.procfs(), name, files, new DescriptorBudget(1));
+    this.#isKernels = typeOf(files.procfs(name)) !== fuse;
   }
 
-  /** `undefined` where it cannot be read. */
+  /** `undefined` where it cannot be read, or does not come from the kernel. */
   read(): number | undefined {
+    if (!this.#isKernels) return undefined;
     try {
       const length = this.#file.read();
       const file = this.#files.bytes.subarray(0, length);
@@ -51,6 +63,14 @@ export class ProcessCounter {
 
   close(): void {
     this.#file.close();
+  }
+}
+
+function fileSystemType(path: string): number | undefined {
+  try {
+    return statfsSync(path).type;
+  } catch {
+    return undefined;
   }
 }
 

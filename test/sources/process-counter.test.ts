@@ -8,11 +8,15 @@ const loadavg = (lastPid: number) => `0.20 0.18 0.12 1/80 ${lastPid}`;
 const stat = (forks: number) =>
   `cpu  1 2 3\nintr 7 0\nctxt 9\nbtime 1700000000\nprocesses ${forks}`;
 
-function counterOf(host: TemporaryTree, seenAs = "4711"): ProcessCounter {
+function counterOf(
+  host: TemporaryTree,
+  seenAs = "4711",
+  typeOf?: (path: string) => number,
+): ProcessCounter {
   const own = new TemporaryTree();
   symlinkSync("4711", own.path("proc/self"));
   symlinkSync(seenAs, host.path("proc/self"));
-  return new ProcessCounter(new HostFiles(host.roots), new HostFiles(own.roots));
+  return new ProcessCounter(new HostFiles(host.roots), new HostFiles(own.roots), typeOf);
 }
 
 describe("the counter of processes", () => {
@@ -34,6 +38,18 @@ describe("the counter of processes", () => {
     expect(counter.isLastPid).toBe(false);
     expect(counter.read()).toBe(5);
     counter.close();
+  });
+
+  it("tells nothing where lxcfs shows its own file, which may be seconds old", () => {
+    const host = new TemporaryTree();
+    host.write("proc", { loadavg: loadavg(100) });
+    const types: string[] = [];
+    const counter = counterOf(host, "4711", (path) => {
+      types.push(path);
+      return 0x65735546;
+    });
+    expect(types).toEqual([host.path("proc/loadavg")]);
+    expect(counter.read()).toBeUndefined();
   });
 
   it("tells nothing where its file cannot be read", () => {
