@@ -44,6 +44,25 @@ needs(describe, memoryCgroupObstacle())("a real kill", () => {
   const cgroupsNamed = (letter: string, count: number) =>
     Array.from({ length: count }, (_, i) => cgroup.child(`${letter}${i}`, limitBytes));
 
+  it("says who grew before it, and that the workload was started again", async () => {
+    const worker = cgroup.child("worker", limitBytes);
+    const { pid } = await greedy.runIn(worker);
+    worker.start("sleep 1000");
+    const kill = await eventually("the outcome is known", async () =>
+      (await ourKills()).find((candidate) => candidate.pid === pid && candidate.outcome !== null),
+    );
+    expect(kill).toMatchObject({ outcome: "restarted", loop: null });
+    expect(kill.restartSeconds).toBeGreaterThanOrEqual(0);
+    expect(kill.before?.growers[0]).toMatchObject({ cgroup: worker.path, pid });
+    const metrics = await exporter.metrics();
+    expect(metrics).toMatch(
+      new RegExp(`^oom_kill_timestamp_seconds\\{[^}]*pid="${pid}"[^}]*grower="worker"`, "m"),
+    );
+    expect(metrics).toContain(
+      `oom_kill_outcome_info{incident="${kill.incident}",outcome="restarted"} 1`,
+    );
+  });
+
   it("is counted once and names victim, cgroup and limit", async () => {
     const before = sampleOf(await exporter.metrics(), memcgKills) as number;
     const { pid, signal } = await greedy.runIn(cgroup.child("worker", limitBytes));
