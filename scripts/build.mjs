@@ -28,6 +28,8 @@ const { build } = await import("esbuild").catch((error) => {
   throw error;
 });
 
+const { packRunbooks } = await import("./runbooks.mjs");
+
 const shared = {
   absWorkingDir: root,
   bundle: true,
@@ -47,7 +49,10 @@ async function replace(name, format) {
   const { outputFiles } = await build({
     ...shared,
     entryPoints: ["src/main.ts"],
-    define: { bcryptThread: JSON.stringify(thread.outputFiles[0].text) },
+    define: {
+      bcryptThread: JSON.stringify(thread.outputFiles[0].text),
+      packedRunbooks: JSON.stringify(runbooks),
+    },
     ...format,
   });
   const [{ contents }] = outputFiles;
@@ -64,6 +69,7 @@ async function replace(name, format) {
 }
 
 mkdirSync(outdir, { recursive: true });
+const runbooks = packRunbooks();
 // The thread that checks passwords, if any are configured: its program is a string in the other one.
 const thread = await build({
   ...shared,

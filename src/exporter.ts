@@ -20,6 +20,7 @@ import {
   type RequestHandler,
   timeouts,
 } from "./http/listeners.ts";
+import { builtInRunbooks } from "./http/runbooks.ts";
 import { allKills } from "./killers/linked-kills.ts";
 import { UserspaceCounting } from "./killers/userspace-counting.ts";
 import type { SavedUserspaceLedger } from "./killers/userspace-ledger.ts";
@@ -236,7 +237,12 @@ export class Exporter {
       collectors: collectors.filter(({ name }) => flags.collectors.includes(name)),
       snapshot: (deadlineMs) => host.snapshot(deadlineMs),
       keepers,
-      addOwnSamples: (sink) => addOwnSamples(sink, own, ownProc, this.#refused, this.#lag),
+      addOwnSamples: (sink) => {
+        addOwnSamples(sink, own, ownProc, this.#refused, this.#lag);
+        if (flags.externalUrl !== undefined) {
+          sink.add("oom_exporter_web_info", 1, { url: flags.externalUrl });
+        }
+      },
       now: monotonicMs,
       rest: () => nextTurn(),
       log,
@@ -297,14 +303,12 @@ export class Exporter {
       maxRequests: flags["web.max-requests"],
       hostNames: acceptedHostNames({
         hostName: this.#options.hostName,
-        externalUrl: flags["web.external-url"],
+        externalUrl: flags.externalUrl,
         listenHosts: addresses.map((address) => ("host" in address ? address.host : undefined)),
       }),
       configuredHeaders: access && (() => access.headers()),
-      basePath: new URL(flags["web.external-url"] ?? "http://localhost").pathname.replace(
-        /\/$/,
-        "",
-      ),
+      basePath: new URL(flags.externalUrl ?? "http://localhost").pathname.replace(/\/$/, ""),
+      runbooks: builtInRunbooks,
       ui: flags["web.ui"],
       isReady: () => counting.hasCaughtUp && scraper.hasRun,
       kills: () => allKills(counting.kills(), userspace.kills()),

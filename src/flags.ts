@@ -4,6 +4,7 @@ import {
   parseFlags,
   UsageError,
 } from "./command-line/flag-table.ts";
+import { parseExternalUrl } from "./http/external-url.ts";
 import { type ListenAddress, parseListenAddress } from "./http/listeners.ts";
 import { type CollectorName, collectorNames, collectors } from "./metrics/catalog.ts";
 
@@ -24,7 +25,7 @@ const commonFlags = {
 export const defaultStateDirectory = "/var/lib/oom-exporter";
 
 /** Paths with other content, so metrics cannot use them. */
-const takenPath = /^\/(api|kills|-)(\/|$)/;
+const takenPath = /^\/(api|kills|runbooks|-)(\/|$)/;
 
 /** Flags of `oom-exporter serve`; help, parsing and docs/flags.md use this table. */
 export const serveFlags = {
@@ -70,12 +71,10 @@ export const serveFlags = {
     type: "string",
     placeholder: "URL",
     check: (value) => {
-      const url = URL.canParse(value) ? new URL(value) : undefined;
-      return url?.protocol === "http:" || url?.protocol === "https:"
-        ? undefined
-        : "must be a URL such as https://monitoring.example.org/oom";
+      const parsed = parseExternalUrl(value);
+      return typeof parsed === "string" ? parsed : undefined;
     },
-    help: "URL under which users reach this exporter, if it is behind a reverse proxy.",
+    help: "URL under which users reach this exporter, for links in alerts and behind a reverse proxy.",
   },
   "web.ui": {
     type: "boolean",
@@ -179,6 +178,8 @@ export const serveFlags = {
 export interface ServeFlags extends FlagValues<typeof serveFlags> {
   /** `--web.listen-address`, parsed. */
   listenAddresses: ListenAddress[];
+  /** `--web.external-url`, without a slash at its end. */
+  externalUrl: string | undefined;
   collectors: CollectorName[];
 }
 
@@ -195,9 +196,11 @@ export function parseServeFlags(
   if (positionals[0] !== undefined) {
     throw new UsageError(`unexpected argument "${positionals[0]}"; see oom-exporter --help`);
   }
+  const external = parseExternalUrl(values["web.external-url"] ?? "");
   return {
     ...values,
     ...resolveFlags(values, given, env),
+    externalUrl: typeof external === "string" ? undefined : external.url,
     collectors: collectorNames.filter((name) => values[`collector.${name}`]),
   };
 }

@@ -1,4 +1,5 @@
 #!/usr/bin/env -S node --single-threaded
+import { existsSync, realpathSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { UsageError } from "./command-line/flag-table.ts";
 import { ListenError } from "./http/listen-error.ts";
@@ -35,8 +36,22 @@ async function run(argv: string[]): Promise<number | undefined> {
   const [command = "", ...rest] = argv;
   if (command === "explain") {
     const { explain } = await import("./commands/explain.ts");
+    const { placeOfDocument } = await import("./commands/documents.ts");
     const { stdout, stderr, stdin, env } = process;
-    return explain(rest, { stdout, stderr, stdin, clock: () => Date.now(), rootfs: "/", env });
+    return explain(rest, {
+      stdout,
+      stderr,
+      stdin,
+      clock: () => Date.now(),
+      rootfs: "/",
+      env,
+      placeOf: (document, exporterUrl) =>
+        placeOfDocument(document, {
+          exporterUrl,
+          program: realpathSync(process.argv[1] ?? process.execPath),
+          exists: existsSync,
+        }),
+    });
   }
   if (command === "victims") {
     const { victims } = await import("./commands/victims.ts");

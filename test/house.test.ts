@@ -98,7 +98,7 @@ const mayUse: [room: string, allowed: string[]][] = [
   ["commands/", everything],
   ["own-process", ["collectors/collector", "sources/"]],
   ["logger", ["text/"]],
-  ["flags", ["command-line/", "metrics/catalog", "http/listeners"]],
+  ["flags", ["command-line/", "metrics/catalog", "http/external-url", "http/listeners"]],
   ["exporter", everything],
   [
     "main",

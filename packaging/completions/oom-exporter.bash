@@ -22,7 +22,7 @@ _oom_exporter() {
   esac
   case $command in
     serve) flags="--web.listen-address= --web.telemetry-path= --web.config.file= --web.systemd-socket --web.max-requests= --web.external-url= --web.ui --no-web.ui --path.procfs= --path.sysfs= --path.rootfs= --kernel-log.source= --kernel-log.file= --daemon-log.source= --state.directory= --collector.host --no-collector.host --collector.cgroups --no-collector.cgroups --collector.processes --no-collector.processes --collector.kills --no-collector.kills --collector.log --no-collector.log --collector.cgroups.include= --collector.cgroups.exclude= --collector.cgroups.max= --collector.processes.top= --collector.processes.program --no-collector.processes.program --log.level= --log.format= --check --check.wait= --version --help" ;;
-    explain) flags="--json --since= --help" ;;
+    explain) flags="--json --since= --web.external-url= --help" ;;
     victims) flags="--json --cgroup= --top= --collector.processes.program --no-collector.processes.program --path.procfs= --path.sysfs= --path.rootfs= --help" ;;
     doctor) flags="--json --web.listen-address= --path.procfs= --path.sysfs= --path.rootfs= --kernel-log.source= --kernel-log.file= --daemon-log.source= --state.directory= --help" ;;
   esac

@@ -6,7 +6,7 @@ complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doc
 complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doctor' -l web.config.file -rF -d 'TLS, client certificates, passwords and rate limit, in exporter-toolkit\'s format (docs/security.md).'
 complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doctor' -l web.systemd-socket -d 'Listen on the sockets of a systemd .socket unit instead of --web.listen-address.'
 complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doctor' -l web.max-requests -x -d 'Maximum number of concurrent scrapes; further ones are answered 503. 0 means no limit.'
-complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doctor' -l web.external-url -x -d 'URL under which users reach this exporter, if it is behind a reverse proxy.'
+complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doctor' -l web.external-url -x -d 'URL under which users reach this exporter, for links in alerts and behind a reverse proxy.'
 complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doctor' -l web.ui -d 'Serve the status page and a page for each kill.'
 complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doctor' -l no-web.ui -d 'Not: Serve the status page and a page for each kill.'
 complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doctor' -l path.procfs -xa '(__fish_complete_directories)' -d 'Where procfs is mounted.'
@@ -41,6 +41,7 @@ complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doc
 complete -c oom-exporter -n '__fish_use_subcommand' -a explain -d 'Explains the out-of-memory kills in kernel logs'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l json -d 'Print one kill as JSON on each line.'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l since -x -d 'Show only kills since then: 2026-11-21T03:44:00Z, Unix seconds, or a duration such as 30m, 2h, 1d or 1w.'
+complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l web.external-url -x -d 'URL of an exporter, to name the runbooks that it serves.'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -s h -l help -d 'Print this help and exit.'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -F
 complete -c oom-exporter -n '__fish_use_subcommand' -a victims -d 'Ranks the processes of this machine in the order the kernel would kill them if memory ran out, with the memory each kill would free'

@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import { type FlagTable, parseFlags, UsageError } from "../command-line/flag-table.ts";
+import { parseExternalUrl } from "../http/external-url.ts";
 import { parseKmsgRecord } from "../kernel-log/kernel-message.ts";
 import { KillScanner } from "../kernel-log/kill-scanner.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
@@ -17,6 +18,7 @@ import {
 import type { DaemonKill } from "../killers/daemon-kill.ts";
 import { DaemonScanner } from "../killers/daemon-scanner.ts";
 import { victimName } from "../killers/userspace-kill.ts";
+import { runbookIn } from "../kills/advice.ts";
 import { killOfReport } from "../kills/kill.ts";
 import { incidentOf, KillDeduplicator, sightingOf } from "../kills/kill-deduplicator.ts";
 import { ownerOfCgroup } from "../kills/owner.ts";
@@ -45,6 +47,8 @@ export interface ExplainIo {
   clock: () => number;
   rootfs: string;
   env: Readonly<Record<string, string | undefined>>;
+  /** Where a document such as `runbooks/OomKill.md` is, for an exporter at this URL; `docs/` where absent. */
+  placeOf?(document: string, exporterUrl: string | undefined): string;
   /** The kernel's log ring; never under `rootfs`. Default /dev/kmsg. */
   kmsgPath?: string;
 }
@@ -58,6 +62,15 @@ export const explainFlags = {
     type: "string",
     placeholder: "TIME",
     help: `Show only kills since then: ${sinceForms}.`,
+  },
+  "web.external-url": {
+    type: "string",
+    placeholder: "URL",
+    check: (value) => {
+      const parsed = parseExternalUrl(value);
+      return typeof parsed === "string" ? parsed : undefined;
+    },
+    help: "URL of an exporter, to name the runbooks that it serves.",
   },
   help: { type: "boolean", default: false, help: "Print this help and exit." },
 } as const satisfies FlagTable;
@@ -76,7 +89,9 @@ export const explainHelp: CommandHelp = {
 function parseExplainFlags(argv: readonly string[], nowMs: number) {
   const { values, positionals } = parseFlags(explainFlags, argv);
   const sinceMs = values.since === undefined ? undefined : sinceOf(values.since, nowMs);
-  return { files: positionals, json: values.json, sinceMs, help: values.help };
+  const exporter = parseExternalUrl(values["web.external-url"] ?? "");
+  const exporterUrl = typeof exporter === "string" ? undefined : exporter.url;
+  return { files: positionals, json: values.json, sinceMs, exporterUrl, help: values.help };
 }
 /** Small enough to stay in the processor's cache from the read to the search: four times as fast as 1 MiB. */
 const readBytes = 64 * 1024;
@@ -96,14 +111,16 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
     io.stderr.write(`oom-exporter explain: ${printable(error.message)}\n`);
     return 2;
   }
-  const { files, json, sinceMs } = flags;
+  const { files, json, sinceMs, exporterUrl } = flags;
   if (flags.help) {
     io.stdout.write(helpText(explainHelp));
     return 0;
   }
 
   const clock: LogClock = { nowMs: io.clock, zone: hostTimeZone(io.rootfs) };
-  const teller = new Teller(io, { json, sinceMs, style: styleFor(io.stdout, io.env) });
+  const style = styleFor(io.stdout, io.env);
+  const placeOf = (document: string) => io.placeOf?.(document, exporterUrl) ?? `docs/${document}`;
+  const teller = new Teller(io, { json, sinceMs, style, placeOf });
   const names = files.length > 0 ? files : [ownSource(io)];
   let failed = false;
   for (const name of names) {
@@ -274,6 +291,7 @@ function* withFirst(first: Uint8Array, rest: Iterable<Uint8Array>): Generator<Ui
 }
 
 interface TellerOptions {
+  placeOf(document: string): string;
   json: boolean;
   sinceMs: number | undefined;
   style: Style;
@@ -392,12 +410,23 @@ class Teller {
     } else {
       const isMember = isOfSameGroup(this.#before, report);
       const also = linked === undefined ? undefined : linkedSentence(linked, kill);
-      const story = isMember ? memberLine(kill, style) : killStory(kill, style, also);
+      const story = isMember
+        ? memberLine(kill, style)
+        : killStory(this.#withPlaces(kill), style, also);
       this.#stdout.write(`${this.#told > 0 && !isMember ? "\n" : ""}${story}`);
     }
     this.#before = report;
     this.#told += 1;
     this.#names.set(kill.comm, (this.#names.get(kill.comm) ?? 0) + 1);
+  }
+
+  /** The kill with advice that says where the runbook is for people at this machine. */
+  #withPlaces<K extends { advice: string[] }>(kill: K): K {
+    const advice = kill.advice.map((line) => {
+      const document = runbookIn(line);
+      return document === undefined ? line : `Runbook: ${this.#options.placeOf(document)}`;
+    });
+    return { ...kill, advice };
   }
 
   /** The kills that daemons announced before a moment, or all there are. */
@@ -411,7 +440,9 @@ class Teller {
       }
       // The kernel's story tells what the daemon had done.
       if (kill.linkedIncident !== null) continue;
-      this.#stdout.write(`${this.#told > 0 ? "\n" : ""}${userspaceStory(kill, style)}`);
+      this.#stdout.write(
+        `${this.#told > 0 ? "\n" : ""}${userspaceStory(this.#withPlaces(kill), style)}`,
+      );
       this.#before = undefined;
       this.#told += 1;
       const name = victimName(kill);

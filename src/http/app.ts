@@ -8,6 +8,7 @@ import { jsonText } from "../text/json-text.ts";
 import { BadRequest, listKills, type Query, single, wholeNumber } from "./api.ts";
 import { isAcceptedHost } from "./host-name.ts";
 import { contentSecurityPolicy } from "./pages.ts";
+import { type Runbook, runbookPage, runbooksPage } from "./runbooks.ts";
 import { statusPage } from "./status-page.ts";
 import { UnsentAnswers } from "./unsent-answers.ts";
 import { pageOfKill } from "./userspace-kill-page.ts";
@@ -30,7 +31,9 @@ export interface AppOptions {
   configuredHeaders?(): Readonly<Record<string, string>>;
   /** Path under which a reverse proxy serves this app, without a trailing slash. */
   basePath?: string;
-  /** Whether `/` and `/kills/:incident` are served. */
+  /** Served under `/runbooks`. */
+  runbooks?(): readonly Runbook[];
+  /** Whether `/`, `/kills/:incident` and `/runbooks` are served. */
   ui?: boolean;
   /** True after the first pass. */
   isReady(): boolean;
@@ -167,6 +170,18 @@ export function buildApp(options: AppOptions): FastifyInstance {
       return page === undefined
         ? sendLine(reply, 404, "no kill with this incident is known")
         : sendPage(reply, page.text);
+    });
+    const runbooks = options.runbooks ?? (() => []);
+    app.get("/runbooks", async (_request, reply) =>
+      sendPage(reply, runbooksPage(runbooks(), site).text),
+    );
+    app.get<{ Params: { alert: string } }>("/runbooks/:alert", async (request, reply) => {
+      // With .md too: an alert's runbook_url keeps it when only its base is replaced.
+      const name = request.params.alert.replace(/\.md$/, "");
+      const runbook = runbooks().find((candidate) => candidate.name === name);
+      return runbook === undefined
+        ? sendLine(reply, 404, "there is no runbook of this name; /runbooks lists them")
+        : sendPage(reply, runbookPage(runbook, site).text);
     });
     if (telemetryPath !== "/") {
       app.get("/", async (_request, reply) =>

@@ -1,5 +1,5 @@
 import { isUnkillable } from "../kernel/badness.ts";
-import { readAdvice } from "../kills/advice.ts";
+import { readAdvice, runbookIn } from "../kills/advice.ts";
 import { type Grower, growerName, growthSentence } from "../kills/before.ts";
 import type { Cause } from "../kills/cause.ts";
 import type { Constraint, Kill, KillTask } from "../kills/kill.ts";
@@ -13,6 +13,7 @@ import { duration, utc } from "../text/times.ts";
 import { chart } from "./chart.ts";
 import { type Html, html } from "./html.ts";
 import { bar, layout, type Site, time } from "./pages.ts";
+import { documentAddress, documentName } from "./runbooks.ts";
 
 /** Each cause in words. */
 export const causeTitles: Record<Cause, string> = {
@@ -59,7 +60,7 @@ export function killPage(kill: Kill, site: Site, nowMs: number, also?: Html): Ht
 <p>${when === undefined ? "The log does not say when." : html`${time(when, nowMs)}, at ${utc(when)}`}</p>
 </section>
 ${also}
-${adviceCard(kill.advice)}
+${adviceCard(kill.advice, site)}
 ${beforeCard(kill)}
 ${afterCard(kill)}
 ${card("Why this process", html`<div class="prose">${reasons(kill).map((line) => html`<p>${line}</p>`)}</div>`)}
@@ -70,14 +71,17 @@ ${card("Details", factTable(origin(kill)))}`;
 }
 
 /** Nothing where there is no advice. */
-export function adviceCard(advice: readonly string[]): Html | false {
-  return (
-    advice.length > 0 && card("What to do", html`<ul class="advice">${advice.map(adviceItem)}</ul>`)
-  );
+export function adviceCard(advice: readonly string[], site: Site): Html | false {
+  const items = advice.map((line) => adviceItem(line, site));
+  return advice.length > 0 && card("What to do", html`<ul class="advice">${items}</ul>`);
 }
 
 /** A command stands on a line of its own, to be copied whole. */
-function adviceItem(line: string): Html {
+function adviceItem(line: string, site: Site): Html {
+  const document = runbookIn(line);
+  if (document !== undefined) {
+    return html`<li>Runbook: <a href="${documentAddress(document, site)}">${documentName(document)}</a></li>`;
+  }
   const { text, command } = readAdvice(line);
   return html`<li>${linked(text)}${command !== undefined && html`<pre><code>${command}</code></pre>`}</li>`;
 }

@@ -85,6 +85,7 @@ ${isLive && withoutScript}
 ${body}
 </main>
 <footer>
+<a href="${basePath}/runbooks">Runbooks</a>
 <a href="${basePath}${telemetryPath}">Metrics</a>
 <a href="${basePath}/api/v1/kills">Kills as JSON</a>
 <a href="${basePath}/api/v1/victims">Victims as JSON</a>

@@ -24,6 +24,7 @@ import { chart } from "./chart.ts";
 import { type Html, html } from "./html.ts";
 import { causeTitles } from "./kill-page.ts";
 import { bar, layout, type Site, time } from "./pages.ts";
+import { runbookPath } from "./runbooks.ts";
 import { reasonTitles } from "./userspace-kill-page.ts";
 
 const hourMs = 3_600_000;
@@ -51,18 +52,19 @@ function answerSection(
   { atMs }: StatusView,
   site: Site,
 ): Html {
-  const { sentence, tone, topic, detail, kill } = answer;
+  const { sentence, tone, topic, detail, kill, alert } = answer;
   const text = unbroken(sentence);
   const [, lead, rest] = /^([^:]*:)( .*)$/s.exec(text) ?? [];
   return html`<section class="answer" aria-labelledby="answer">
 <h1 id="answer" data-topic="${topic}">${lead === undefined ? text : html`<span class="${tone}">${lead}</span>${rest}`}</h1>
 ${detail !== undefined && html`<p class="detail">${withFullStop(detail)}</p>`}
 ${kill !== undefined && html`<p><a href="${killPath(kill, site)}">Why this process, and what to do</a></p>`}
+${alert !== undefined && html`<p><a href="${runbookPath(alert, site)}">What to do</a></p>`}
 ${
   others.length > 0 &&
   html`<ul class="also">${others.map(
     (other) =>
-      html`<li class="state ${other.tone}"><span>${withFullStop(other.sentence)}${other.kill !== undefined && html` <a href="${killPath(other.kill, site)}">Why</a>`}</span></li>`,
+      html`<li class="state ${other.tone}"><span>${withFullStop(other.sentence)}${other.kill !== undefined && html` <a href="${killPath(other.kill, site)}">Why</a>`}${other.alert !== undefined && html` <a href="${runbookPath(other.alert, site)}">What to do</a>`}</span></li>`,
   )}</ul>`
 }
 <p class="as-of" id="as-of">As of <time datetime="${new Date(atMs).toISOString()}" title="${utc(atMs)}">${utcClock(atMs)}</time></p>

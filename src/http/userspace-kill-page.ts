@@ -63,7 +63,7 @@ function userspaceKillPage(kill: UserspaceKill, site: Site, nowMs: number): Html
 <p class="detail">${kill.summary}</p>
 <p>${when === undefined ? "The log does not say when." : html`${time(when, nowMs)}, at ${utc(when)}`}</p>
 </section>
-${adviceCard(kill.advice)}
+${adviceCard(kill.advice, site)}
 ${numbersCard(kill)}
 ${card("Details", factTable(origin(kill)))}`;
   return layout({ title: `${name} was ${verb}`, tone: "alarm", body }, site);

@@ -32,6 +32,11 @@ export function readAdvice(line: string): Advice {
   return end < 0 ? { text: line } : { text: line.slice(0, end), command: line.slice(end + 1) };
 }
 
+/** The document below docs/ that an item of advice names as its runbook, such as `runbooks/OomKill.md`. */
+export function runbookIn(line: string): string | undefined {
+  return /^Runbook: docs\/(\S+\.md)$/.exec(line)?.[1];
+}
+
 export const runbooks: Record<"host" | "cgroup", string> = {
   host: "docs/runbooks/OomHostExhausted.md",
   cgroup: "docs/runbooks/OomKill.md",

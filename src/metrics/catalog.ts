@@ -542,6 +542,12 @@ export const catalog = {
     labels: ["version", "revision", "nodeversion"],
     help: "Version of the exporter and of Node.js, always 1.",
   },
+  oom_exporter_web_info: {
+    type: "gauge",
+    collector: "exporter",
+    labels: ["url"],
+    help: "URL of the exporter's pages as set by --web.external-url, always 1; alerts and dashboards link to it.",
+  },
   oom_exporter_anon_bytes: {
     type: "gauge",
     collector: "exporter",

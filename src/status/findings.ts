@@ -38,6 +38,8 @@ export interface Finding {
   detail?: string;
   /** The kill that the finding is about. */
   kill?: AnyKill;
+  /** The alert whose runbook says what to do. */
+  alert?: string;
   /** Changes only when a screen reader should announce the finding again. */
   topic: string;
 }
@@ -101,6 +103,7 @@ function hostDanger({ memory, victims }: StatusView): Dated | undefined {
       tone: "alarm",
       sentence: `In danger: the host runs out of ${whatRunsOut(memory)} in ${about(seconds)}${next}`,
       detail: `${roomLeft(memory)}; ${trend(timeLeft)}`,
+      alert: "OomHostMemoryRunningOut",
       topic: `host ${about(seconds)}`,
       secondsAway: seconds,
     };
@@ -112,6 +115,7 @@ function hostDanger({ memory, victims }: StatusView): Dated | undefined {
     tone: "alarm",
     sentence: `In danger: the host has almost no memory left${next}`,
     detail: roomLeft(memory),
+    alert: "OomHostMemoryLow",
     topic: "host",
     secondsAway: 0,
   };
@@ -131,6 +135,7 @@ function hostShortage({ memory }: StatusView): Dated | undefined {
         ? `Short of memory: ${roomLeft(memory)}`
         : `The host runs out of ${whatRunsOut(memory)} in ${about(seconds)}`,
     detail: capitalised(trend(memory.timeLeft)),
+    alert: seconds === undefined ? "OomHostMemoryLow" : "OomHostMemoryRunningOut",
     topic: "host",
   };
 }
@@ -166,6 +171,7 @@ function cgroupFinding(cgroup: CgroupView): Dated | undefined {
       tone: "alarm",
       sentence: `In danger: ${name} reaches ${limit} in ${about(seconds)}${wouldKill(cgroup.nextVictim)}`,
       detail: `${bytes(heldBytes(cgroup))} in use, ${filled} of the limit; ${trend(timeLeft)}`,
+      alert: "OomCgroupRunningOut",
       topic: `${cgroup.cgroup} ${about(seconds)}`,
       secondsAway: seconds,
     };
@@ -182,6 +188,7 @@ function cgroupFinding(cgroup: CgroupView): Dated | undefined {
         ? `${name} is at ${filled} of ${limit}`
         : `${name} reaches ${limit} in ${about(seconds)}`,
     detail: capitalised(trend(timeLeft)),
+    alert: seconds === undefined ? "OomCgroupNearLimit" : "OomCgroupRunningOut",
     topic: cgroup.cgroup,
   };
 }
@@ -256,6 +263,7 @@ function blindness({ sources }: StatusView): Dated | undefined {
     tone: "warning",
     sentence: "Blind: no kernel log is being read, so kills go unseen",
     detail: sources.find(({ reason }) => reason !== undefined)?.reason,
+    alert: "OomLogSourceDown",
     topic: "log",
   };
 }
@@ -267,6 +275,7 @@ function unaccounted({ unaccountedKills = 0 }: StatusView): Dated | undefined {
     state: "missed",
     tone: "warning",
     sentence: `Missed: the kernel counted ${kills} that did not appear in its log`,
+    alert: "OomKillsUnaccounted",
     topic: kills,
   };
 }
@@ -277,6 +286,7 @@ function blindSpot({ collector, reason }: { collector: string; reason: string })
     tone: "warning",
     sentence: `Partly blind: ${collector} cannot be read`,
     detail: reason,
+    alert: "OomCollectorFailing",
     topic: collector,
   };
 }

@@ -139,7 +139,13 @@ describe("docs/openapi.yaml", () => {
 });
 
 describe("an app that is not well", () => {
-  const failing = { status: fails, statusView: fails, kills: fails, victims: fails };
+  const failing = {
+    status: fails,
+    statusView: fails,
+    kills: fails,
+    victims: fails,
+    runbooks: fails,
+  };
   const broken = { ...failing, scraper: { collectorNames, scrape: async () => fails() } };
 
   it.each([
@@ -149,6 +155,8 @@ describe("an app that is not well", () => {
     ["/metrics", "/metrics"],
     ["/", "/"],
     ["/kills/{incident}", "/kills/0-0-0"],
+    ["/runbooks", "/runbooks"],
+    ["/runbooks/{alert}", "/runbooks/OomKill"],
   ])("answers %s with a 500 as documented", async (path, url) => {
     const given = await ask(path, url, broken);
     expect(given.status).toBe(500);

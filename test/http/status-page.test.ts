@@ -20,7 +20,7 @@ function read(id: string, changes: Partial<StatusView>): string {
 describe("the answer", () => {
   it("stands first, then what it rests on, then what else there is", () => {
     expect(read("answer", { cgroups: [aLeak()] })).toBe(
-      "A process was killed 3 minutes ago: java (pid 4242) of checkout.service, at its own limit of 1 GiB checkout.service used all of its 1 GiB. Why this process, and what to do In danger: mysql.service reaches its 2 GiB limit in about 9 minutes; the kernel would kill mysqld (pid 812). As of 03:47:10 UTC",
+      "A process was killed 3 minutes ago: java (pid 4242) of checkout.service, at its own limit of 1 GiB checkout.service used all of its 1 GiB. Why this process, and what to do In danger: mysql.service reaches its 2 GiB limit in about 9 minutes; the kernel would kill mysqld (pid 812). What to do As of 03:47:10 UTC",
     );
   });
 

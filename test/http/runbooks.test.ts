@@ -1,0 +1,157 @@
+import { readdirSync } from "node:fs";
+import { afterEach, describe, expect, it } from "vitest";
+import { packRunbooks, readRunbooks, renderRunbook } from "../../scripts/runbooks.mjs";
+import { buildApp } from "../../src/http/app.ts";
+import { contentSecurityPolicy } from "../../src/http/pages.ts";
+import { collectorNames } from "../../src/metrics/catalog.ts";
+import { findings } from "../../src/status/findings.ts";
+import { aCgroup, aKill, aLeak, aMemory, aStatusView, nowMs } from "./views.ts";
+
+const runbooks = readRunbooks();
+const alerts = readdirSync("docs/runbooks").map((file) => file.replace(/\.md$/, ""));
+
+let app: ReturnType<typeof buildApp> | undefined;
+
+afterEach(async () => {
+  await app?.close();
+});
+
+function ask(url: string, changes: Partial<Parameters<typeof buildApp>[0]> = {}, host?: string) {
+  app = buildApp({
+    scraper: { collectorNames, scrape: async () => Buffer.from("") },
+    hostName: "web-03",
+    isReady: () => true,
+    kills: () => [aKill({ advice: ["Raise it.", "Runbook: docs/runbooks/OomHostExhausted.md"] })],
+    victims: () => undefined,
+    status: () => ({}),
+    statusView: () => aStatusView({ sources: [] }),
+    runbooks: () => runbooks,
+    now: () => nowMs,
+    onRefused: () => {},
+    onError: () => {},
+    ...changes,
+  });
+  return app.inject({ url, ...(host !== undefined && { headers: { host } }) });
+}
+
+/** Addresses of links, without those to the web. */
+function linksIn(page: string): string[] {
+  return [...page.matchAll(/ href="([^"]*)"/g)]
+    .map(([, address = ""]) => address)
+    .filter((address) => !/^(https?|data):/.test(address));
+}
+
+describe("a rendered runbook", () => {
+  it("shows HTML as text, refuses script addresses and carries no style of its own", () => {
+    const { body } = renderRunbook(
+      "X",
+      "# X\n\n## A\n\n<script>alert(1)</script> [a](javascript:alert(1)) [b](data:text/html,x)\n\n| a |\n|--:|\n| <b>1</b> |\n",
+    );
+    expect(body).toContain("&lt;script&gt;alert(1)&lt;/script&gt;");
+    expect(body).toContain("<td>&lt;b&gt;1&lt;/b&gt;</td>");
+    expect(body).not.toMatch(/<script|<b>|href=|style=/);
+  });
+
+  it("has the sections, the first sentence and links as GitHub makes them", () => {
+    const markdown = [
+      "# OomX",
+      "",
+      "## Meaning",
+      "",
+      "It is `x` 1.5 times",
+      "too much. And more.",
+      "",
+      "## What the kernel's log says",
+      "",
+      "[other](OomKill.md), [part](OomKill.md#meaning), [here](#meaning), [more](../metrics.md), [web](https://example.org/)",
+    ].join("\n");
+    const { name, summary, headings, body } = renderRunbook("OomX", markdown);
+    expect(name).toBe("OomX");
+    expect(summary).toBe("It is x 1.5 times too much.");
+    expect(headings).toEqual([
+      { id: "meaning", text: "Meaning" },
+      { id: "what-the-kernels-log-says", text: "What the kernel's log says" },
+    ]);
+    expect(body).not.toContain("<h1");
+    expect([...body.matchAll(/href="([^"]*)"/g)].map(([, address]) => address)).toEqual([
+      "OomKill",
+      "OomKill#meaning",
+      "#meaning",
+      "https://github.com/oom-exporter/oom-exporter/blob/main/docs/metrics.md",
+      "https://example.org/",
+    ]);
+  });
+});
+
+describe("/runbooks", () => {
+  it("lists every runbook with what its alert means, under the same policy as all pages", async () => {
+    const { statusCode, headers, body } = await ask("/runbooks");
+    expect(statusCode).toBe(200);
+    expect(headers["content-security-policy"]).toBe(contentSecurityPolicy);
+    for (const alert of alerts) expect(linksIn(body)).toContain(`/runbooks/${alert}`);
+    for (const { summary } of runbooks) expect(summary).toMatch(/^[A-Z].*\.$/s);
+  });
+
+  it.each(alerts)("serves %s, and every link in it leads somewhere", async (alert) => {
+    const { statusCode, headers, body } = await ask(`/runbooks/${alert}`);
+    expect(statusCode).toBe(200);
+    expect(headers["content-type"]).toBe("text/html; charset=utf-8");
+    expect(body).toContain(`<h1 id="answer">${alert}</h1>`);
+    expect(body).not.toMatch(/ style=/);
+    const ids = [...body.matchAll(/ id="([^"]*)"/g)].map(([, id]) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const address of linksIn(body)) {
+      const [path = "", anchor] = address.split("#");
+      if (path === "") expect(ids, address).toContain(anchor);
+      else if (!path.startsWith("/")) expect(alerts, address).toContain(path);
+    }
+  });
+
+  it("keeps links inside the path of a reverse proxy", async () => {
+    const { body } = await ask("/runbooks", { basePath: "/oom" });
+    expect(linksIn(body)).toContain("/oom/runbooks/OomKill");
+  });
+
+  it("answers to the name with .md, and 404 to a name that it does not have", async () => {
+    expect((await ask("/runbooks/OomKill.md")).statusCode).toBe(200);
+    const unknown = await ask("/runbooks/%3Cscript%3E");
+    expect(unknown.statusCode).toBe(404);
+    expect(unknown.body).not.toContain("<script>");
+  });
+
+  it("is refused under a foreign host name, as every page is", async () => {
+    const hostNames = ["web-03"];
+    expect((await ask("/runbooks/OomKill", { hostNames }, "evil.example")).statusCode).toBe(403);
+    expect((await ask("/runbooks", { hostNames }, "evil.example")).statusCode).toBe(403);
+    expect((await ask("/runbooks/OomKill", { hostNames }, "web-03:10137")).statusCode).toBe(200);
+  });
+
+  it("goes with the pages", async () => {
+    expect((await ask("/runbooks", { ui: false })).statusCode).toBe(404);
+  });
+
+  it("is linked from a kill's page and from what the status page finds", async () => {
+    const kill = await ask(`/kills/${aKill().incident}`, { basePath: "/oom" });
+    expect(linksIn(kill.body)).toContain("/oom/runbooks/OomHostExhausted");
+    expect(kill.body).not.toContain("docs/runbooks");
+    expect(linksIn((await ask("/")).body)).toContain("/runbooks/OomLogSourceDown");
+  });
+});
+
+it("every finding that is no kill and no good news names an alert that has a runbook", () => {
+  const views = [
+    aStatusView({ sources: [], kills: [], unaccountedKills: 2, cgroups: [aLeak()] }),
+    aStatusView({ cgroups: [aCgroup(0.93)], memory: aMemory({ availableBytes: 2 ** 30 }) }),
+    aStatusView({ memory: aMemory({ availableBytes: 1, swapFreeBytes: 0 }) }),
+    aStatusView({ troubles: [{ collector: "cgroups", reason: "x" }] }),
+  ];
+  const bad = views
+    .flatMap(findings)
+    .filter(({ state, kill }) => kill === undefined && state !== "healthy" && state !== "unknown");
+  expect(bad.length).toBeGreaterThan(5);
+  for (const { alert, sentence } of bad) expect(alerts, sentence).toContain(alert);
+});
+
+it("takes little room in the program", () => {
+  expect(packRunbooks().length).toBeLessThan(JSON.stringify(runbooks).length / 2);
+});
