@@ -8,8 +8,6 @@ import {
   DatasourceVariableBuilder,
   QueryVariableBuilder,
   RowBuilder,
-  TextBoxVariableBuilder,
-  VariableHide,
   VariableRefresh,
   VariableSort,
 } from "@grafana/grafana-foundation-sdk/dashboard";
@@ -39,12 +37,12 @@ export function board(plan: Board): Dashboard {
     .uid(uid[plan.name])
     .description(plan.description)
     .tags(["oom-exporter"])
-    .readonly()
+    .editable()
     .tooltip(DashboardCursorSync.Crosshair)
     .timezone("browser")
     .time({ from: plan.from, to: "now" })
     .refresh("30s")
-    .variables([...targetVariables(plan.name), ...(plan.variables ?? []), ...storyVariables()])
+    .variables([...targetVariables(plan.name), ...(plan.variables ?? [])])
     .annotations([...(plan.annotations ?? [])])
     .links(otherBoards(plan.name));
   for (const { question, panels } of plan.rows) {
@@ -85,18 +83,6 @@ export function labelVariable(name: string, label: string, query: string): Query
     .sort(VariableSort.NaturalAsc)
     .multi(true)
     .includeAll(true);
-}
-
-/**
- * Parts of the URL of the exporter's kill page: `scheme`://instance`port`/kills/... Hidden; set them in the
- * address bar (`&var-scheme=https`, `&var-port=:10137` if `instance` is a bare host name) or in the
- * provisioned file.
- */
-function storyVariables() {
-  return [
-    new TextBoxVariableBuilder("scheme").defaultValue("http").hide(VariableHide.HideVariable),
-    new TextBoxVariableBuilder("port").defaultValue("").hide(VariableHide.HideVariable),
-  ];
 }
 
 /** URL of a dashboard with the same data source and job. */

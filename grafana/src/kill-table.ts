@@ -1,4 +1,5 @@
 import { AnnotationQueryBuilder } from "@grafana/grafana-foundation-sdk/dashboard";
+import type { MetricName } from "../../src/metrics/catalog.ts";
 import { boardOfRow } from "./board.ts";
 import { type Column, dataSource, type PanelInRow, table } from "./panel.ts";
 import { series } from "./selector.ts";
@@ -20,7 +21,7 @@ interface KillTable {
 export function killTable({ of, title, width, height, short = false }: KillTable): PanelInRow {
   const columns: (Column | false)[] = [
     { field: "A", title: "When", unit: "dateTimeFromNow", width: 110 },
-    { field: "incident", title: "Why", width: 80, link: storyLink },
+    { field: "story", title: "Why", width: 80, link: storyLink },
     { field: "comm", title: "Killed", width: 110 },
     !short && { field: "pid", title: "PID", width: 90, unit: "string" },
     { field: "cause", title: "Cause", width: 130 },
@@ -43,7 +44,12 @@ export function killTable({ of, title, width, height, short = false }: KillTable
     width,
     height,
     unit: "none",
-    queries: [`topk(50, ${killsWithOutcome(of)}) * 1000`],
+    queries: [
+      withStory(
+        `topk(50, ${killsWithOutcome(of)}) * 1000`,
+        (info) => `last_over_time(${series(info)}[$__range])`,
+      ),
+    ],
     columns: columns.filter((column) => column !== false),
     sortBy: { title: "When", descending: true },
     empty: "Nothing was killed in this time range",
@@ -91,10 +97,24 @@ export function userspaceKillTable({
 
 const storyLink = {
   title: "What happened, why, and what to do",
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own variables
-  url: "${scheme}://${__data.fields.instance}${port}/kills/${__data.fields.incident}",
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own variable
+  url: "${__data.fields.story:raw}",
   newTab: true,
 };
+
+/**
+ * Kills with the address of their page in the label `story`: under the exporter's own URL (--web.external-url) if it
+ * has one, else at `instance`, which leads there if it is host:port.
+ */
+function withStory(kills: string, read: (info: MetricName) => string): string {
+  // One series per exporter: a URL or version that changed must not break the query.
+  const [web, build] = (["oom_exporter_web_info", "oom_exporter_build_info"] as const).map(
+    (info) => `topk by (job, instance) (1, ${read(info)})`,
+  );
+  const atInstance = `label_replace(${build} unless on (job, instance) ${web}, "url", "http://$1", "instance", "(.+)")`;
+  const withUrl = `${kills} * on (job, instance) group_left (url) (${web} or ${atInstance})`;
+  return `label_join(${withUrl}, "story", "/kills/", "url", "incident")`;
+}
 
 export const hostLink = {
   title: "Open the host",
@@ -135,22 +155,19 @@ export function ownerColumns(
     }));
 }
 
-/**
- * Kills as marks on every graph, at the time of the kill. Links in an annotation see the series'
- * labels only, not the variables `scheme` and `port`.
- */
+/** Kills as marks on every graph, at the time of the kill. */
 export function killAnnotations(of: typeof series): AnnotationQueryBuilder {
   return new AnnotationQueryBuilder()
     .name("Kills")
     .datasource(dataSource)
     .enable(true)
     .iconColor("red")
-    .expr(`${of("oom_kill_timestamp_seconds")} * 1000`)
+    .expr(withStory(`${of("oom_kill_timestamp_seconds")} * 1000`, series))
     .step("1m")
     .useValueForTime(true)
     .titleFormat("{{comm}} killed ({{cause}})")
     .textFormat(
-      '{{unit}} {{namespace}} {{pod}} {{container}} on {{instance}}: <a href="http://{{instance}}/kills/{{incident}}" target="_blank">what happened</a>',
+      '{{unit}} {{namespace}} {{pod}} {{container}} on {{instance}}: <a href="{{story}}" target="_blank">what happened</a>',
     )
     .tagKeys("constraint,protection");
 }

@@ -161,8 +161,8 @@ describe.each(dashboards)(
       },
     );
 
-    it("cannot be edited in place: the source is TypeScript (uneditable-dashboard)", () => {
-      expect(json.editable).toBe(false);
+    it("leaves it to the user whether to edit it", () => {
+      expect(json.editable).toBe(true);
     });
   },
 );
@@ -279,10 +279,12 @@ describe.each(dashboards)("the dashboard $name", ({ name, json }) => {
   it("links each kill to its explanation", () => {
     const kills = panels.find(({ title }) => /latest kills/i.test(title));
     expect(linksOf(kills ? [kills] : []).map(({ url }) => url)).toContain(
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own variables
-      "${scheme}://${__data.fields.instance}${port}/kills/${__data.fields.incident}",
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own variable
+      "${__data.fields.story:raw}",
     );
-    for (const name of ["scheme", "port"]) expect(variable(json, name)?.type).toBe("textbox");
+    const [target] = kills?.targets ?? [];
+    expect(target?.expr).toMatch(/^label_join\(.*, "story", "\/kills\/", "url", "incident"\)$/);
+    expect(target?.expr).toContain("oom_exporter_web_info");
   });
 });
 

@@ -1,3 +1,4 @@
+import type { SyntaxNode } from "@lezer/common";
 import { parser } from "@prometheus-io/lezer-promql";
 
 export interface Selector {
@@ -20,6 +21,8 @@ export interface Parsed {
 export function parsePromql(expr: string): Parsed {
   const parsed: Parsed = { errors: [], selectors: [], labels: { used: [], made: [] } };
   const textOf = ({ from, to }: { from: number; to: number }) => expr.slice(from, to);
+  const stringsOf = (node: SyntaxNode | null) =>
+    node?.getChildren("StringLiteral").map((literal) => textOf(literal).slice(1, -1)) ?? [];
   const open: { name: string; from: number; to: number }[] = [];
   parser.parse(expr).iterate({
     enter(node) {
@@ -52,13 +55,14 @@ export function parsePromql(expr: string): Parsed {
         }
       }
       if (node.name === "FunctionCall" && textOf(node).startsWith("label_replace(")) {
-        const [made, , used] =
-          node.node
-            .getChild("FunctionCallBody")
-            ?.getChildren("StringLiteral")
-            .map((literal) => textOf(literal).slice(1, -1)) ?? [];
+        const [made, , used] = stringsOf(node.node.getChild("FunctionCallBody"));
         if (made !== undefined) parsed.labels.made.push(made);
         if (used !== undefined) parsed.labels.used.push(used);
+      }
+      if (node.name === "FunctionCall" && textOf(node).startsWith("label_join(")) {
+        const [made = "", , ...used] = stringsOf(node.node.getChild("FunctionCallBody"));
+        parsed.labels.made.push(made);
+        parsed.labels.used.push(...used);
       }
     },
     leave() {
