@@ -176,7 +176,8 @@ async function fetchPackage(name: string, root: string, suite?: string): Promise
   if (suite !== undefined) {
     const packages = await Packages.ofSuite(suite, join(cache, `apt-${suite}`));
     // All else that it depends on would be of that suite too, libc included.
-    await packages.fetch([name], root);
+    // A newer version of another origin may be installed here.
+    await packages.fetch([`${name}/${suite}`], root);
     return packages;
   }
   const packages = new Packages([]);

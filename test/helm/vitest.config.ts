@@ -1,0 +1,10 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    root: new URL("../..", import.meta.url).pathname,
+    include: ["test/helm/*.helm.ts"],
+    testTimeout: 600_000,
+    hookTimeout: 1_800_000,
+  },
+});
