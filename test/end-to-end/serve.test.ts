@@ -116,6 +116,20 @@ describe("a running exporter", () => {
     expect(await story.text()).toContain("mysqld");
   });
 
+  it("shows the URL that it was given and has the runbooks inside", async () => {
+    exporter = await onHost("v2-systemd", "--web.external-url=http://fd00::7:10137/oom/");
+    expect(await exporter.metrics()).toContain(
+      '\noom_exporter_web_info{url="http://[fd00::7]:10137/oom"} 1\n',
+    );
+    const runbook = await fetch(`${exporter.url}/runbooks/OomKill`);
+    expect(runbook.status).toBe(200);
+    expect(await runbook.text()).toContain('href="/oom/runbooks"');
+    await exporter.end();
+
+    exporter = await onHost("v2-systemd");
+    expect(await exporter.metrics()).not.toContain("oom_exporter_web_info");
+  });
+
   it("ends on SIGTERM with exit code 0 and its state saved", async () => {
     const log = join(directory.path, "kern.log");
     const state = join(directory.path, "state");

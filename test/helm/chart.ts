@@ -101,11 +101,11 @@ function isMap(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Changes with anything that the rendered manifests are made of. */
+/** Changes with all that the rendered manifests are made of, but for rules and dashboards, which are not in them. */
 export function chartDigest(): string {
   const digest = createHash("sha256");
   const files = readdirSync(chartDirectory, { recursive: true, encoding: "utf8" })
-    .filter((path) => /^(templates\/.|files\/.|values\.yaml$|Chart\.yaml$)/.test(path))
+    .filter((path) => /^(templates\/.|values\.yaml$|Chart\.yaml$)/.test(path))
     .sort();
   for (const path of files) {
     digest.update(`${path}\n`).update(readFileSync(join(chartDirectory, path)));

@@ -61,6 +61,22 @@ describe.each(rules)("$name", ({ expr, annotations }) => {
     for (const label of labels.used) expect(known).toContain(label);
   });
 
+  it("asks in its annotations for metrics and labels of the catalog", () => {
+    for (const text of Object.values(annotations ?? {})) {
+      for (const [, query = ""] of text.matchAll(/query \(printf "((?:[^"\\]|\\.)*)"/g)) {
+        const { selectors } = parse(query.replaceAll("%q", '"x"'));
+        expect(selectors).not.toEqual([]);
+        for (const { metric, matchers } of selectors) {
+          expect(Object.keys(catalog)).toContain(metric);
+          for (const { label } of matchers) expect(labelsOf(metric)).toContain(label);
+          for (const [, label] of text.matchAll(/first \| label "(\w+)"/g)) {
+            expect(labelsOf(metric)).toContain(label);
+          }
+        }
+      }
+    }
+  });
+
   it("speaks only of labels that its series have", () => {
     const known = [...metricsOf(expr).flatMap(labelsOf), ...labelsMadeBy(expr)];
     for (const text of Object.values(annotations ?? {})) {
