@@ -108,6 +108,32 @@ describe("the process to restart", () => {
     expect(text(thread)).not.toMatch(/^Restart or/m);
   });
 
+  it("is never that process whatever else the report holds", () => {
+    const tasks = fc.array(
+      fc.record({
+        pid: fc.integer({ min: 1, max: 60 }),
+        comm: fc.constantFrom("mysqld", "java", "postgres"),
+        size: fc.integer({ min: 1, max: 12 * 1024 }),
+        adj: fc.constantFrom(-1000, 0, 300),
+        swap: fc.integer({ min: 0, max: 4096 }),
+      }),
+      { maxLength: 20 },
+    );
+    const swap = fc.constantFrom(0, 2 * gib);
+    fc.assert(
+      fc.property(tasks, swap, fc.boolean(), (rows, swapTotalBytes, isCut) => {
+        const table = rows.map(({ pid, comm, size, adj, swap: swapped }) =>
+          task(pid, comm, size * mib, { oomScoreAdj: adj, swapBytes: swapped * mib }),
+        );
+        const of = host(
+          { swapTotalBytes },
+          { tasks: [victim, ...table.filter(({ pid }) => pid !== 42)], isTaskTableCut: isCut },
+        );
+        expect(text(of)).not.toMatch(/^Restart .*\(pid 42\)/m);
+      }),
+    );
+  });
+
   it("is the largest remaining process, if that is large", () => {
     const tasks = [victim, task(50, "java", 3 * gib), task(51, "cron", mib)];
     expect(text(host(full, { tasks }))).toContain(

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ownerOfCgroup } from "../../src/kills/owner.ts";
 import { lookBelow, platformRow, platformRows, raiseLimit } from "../../src/kills/platforms.ts";
@@ -204,6 +205,19 @@ describe("a limit's advice", () => {
 
   it("says nothing of the root, which has no limit", () => {
     expect(raiseLimit(place("/"))).toEqual([]);
+  });
+
+  it("names a unit as systemd has it, escapes and all", () => {
+    const part = fc.stringMatching(/^[a-z][a-z0-9.]{0,12}$/);
+    const escape = fc.constantFrom("\\x2d", "\\x20", "\\x5c", "\\xc3\\xa4");
+    fc.assert(
+      fc.property(part, escape, part, fc.boolean(), (first, escaped, last, isUsers) => {
+        const unit = `${first}${escaped}${last}.service`;
+        const parent = isUsers ? `${manager}/app.slice` : "/system.slice";
+        const [command = ""] = commands(`${parent}/${unit}`);
+        expect(command).toContain(`set-property '${unit}' MemoryMax=`);
+      }),
+    );
   });
 
   it("can be pasted whatever a cgroup is called", () => {
