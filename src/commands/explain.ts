@@ -320,6 +320,8 @@ class Teller {
   #told = 0;
   #unparsed: string[] = [];
   #fragments: Fragment[] = [];
+  /** Messages that journalctl left out as "blob data". */
+  #hidden = 0;
   /** Kills of which somebody else tells, until all sources are read: the kernel's own line may follow. */
   #secondHand: Waiting[] = [];
   readonly #firstHand = new Set<string>();
@@ -340,6 +342,8 @@ class Teller {
       else this.#waiting = { report: event.report, name };
     } else if (event.kind === "fragment") {
       this.#fragments.push({ fragment: event.fragment, name });
+    } else if (event.kind === "hidden") {
+      this.#hidden += event.count;
     } else if (event.kind === "unparsed") {
       this.#unparsed.push(`${name}:${event.lineNumber ?? "?"}`);
     }
@@ -379,6 +383,11 @@ class Teller {
       this.#stdout.write(`No out-of-memory kill in ${names.map(printable).join(", ")}.\n`);
     } else if (this.#told > 1) {
       this.#stdout.write(tally(this.#names, this.#options.style));
+    }
+    if (this.#hidden > 0) {
+      this.#stdout.write(
+        `${this.#hidden} kernel ${this.#hidden === 1 ? "message is" : "messages are"} hidden as "blob data", and a kill may be among them: export the log again with journalctl -k -a\n`,
+      );
     }
     if (this.#unparsed.length === 0) return;
     const places = this.#unparsed.slice(0, 5).map(printable).join(", ");

@@ -59,6 +59,7 @@ const partNeedles = [
 ].map((text) => Buffer.from(text));
 /** A row of the task table, whatever stands before it: the pid, and at least seven numbers. */
 const taskRowInCopy = /\[ *\d{1,7}\](?: +-?\d{1,12}){7,10} \S/;
+const blobOfKernel = /\bkernel: \[\d+(?:\.\d+)?[BKM] blob data\]/g;
 const groupNeedle = Buffer.from("Tasks i");
 const asideNeedles = ["callbacks su", "messages dr", "Missed ", " lost ", "killable pr"].map(
   (text) => Buffer.from(text),
@@ -156,7 +157,16 @@ export class KillScanner {
   endOfInput(): void {
     this.#scan(true);
     this.#assembler.end();
-    if (this.#copied && !this.#toldKill) this.#tellFragments();
+    if (!this.#copied || this.#toldKill) return;
+    this.#tellFragments();
+    this.#tellHidden();
+  }
+
+  /** `kernel: [95B blob data]`: what journalctl prints for a message with bytes that are no text. */
+  #tellHidden(): void {
+    if (!this.#bytes().includes("B blob data]")) return;
+    const hidden = this.#bytes().toString("latin1").match(blobOfKernel) ?? [];
+    if (hidden.length > 0) this.#tell({ kind: "hidden", count: hidden.length });
   }
 
   /** A text that was filtered is short: what is still at hand of the log is all of it, or its end. */

@@ -76,6 +76,8 @@ export type KernelLogEvent =
   | { kind: "unparsed"; message: KernelMessage; lineNumber?: number }
   /** A report of which the kill line is missing, in a text that holds no kill line. */
   | { kind: "fragment"; fragment: OomFragment }
+  /** Messages of the kernel that journalctl did not print, in a text that holds no kill line. */
+  | { kind: "hidden"; count: number }
   /** `Out of memory and no killable processes...`: an event without a victim. */
   | { kind: "no_victim" };
 

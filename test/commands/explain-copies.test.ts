@@ -169,6 +169,19 @@ describe("an event of Kubernetes that quotes the kernel", () => {
   });
 });
 
+describe("a text of journalctl that hides messages", () => {
+  it("is said to, where no kill is shown", async () => {
+    const hidden = "Nov 20 13:23:50 web1 kernel: [95B blob data]\n";
+    const said =
+      '2 kernel messages are hidden as "blob data", and a kill may be among them: export the log again with journalctl -k -a\n';
+    expect((await run([], hidden.repeat(2))).stdout).toBe(`No out-of-memory kill in -.\n${said}`);
+    expect((await run([], `Nov 20 13:23:50 web1 kernel: ${kill}\n${hidden}`)).stdout).not.toContain(
+      "blob",
+    );
+    expect((await run([], hidden.replace("kernel", "app[7]"))).stdout).not.toContain("blob");
+  });
+});
+
 describe("a pasted text", () => {
   const line = `Nov 20 13:23:50 web1 kernel: ${kill}`;
   const said = [{ pid: 42, comm: "java", time: "2026-11-20T13:23:50.000Z", line: 1 }];
