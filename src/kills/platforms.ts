@@ -28,6 +28,8 @@ interface Row {
   name: string;
   /** The page of the platform's own documentation that describes the setting. */
   source: string;
+  /** Commands and settings have not been compared with that documentation. */
+  isUnchecked?: true;
   /** An example cgroup, for docs/platforms.md and its test. */
   example: string;
   /** Fields of the example's owner that come from the runtime's or orchestrator's files. */
@@ -204,6 +206,7 @@ const rows: readonly Row[] = [
   {
     name: "Kubernetes static pod",
     source: "https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/",
+    isUnchecked: true,
     example: "/kubepods/burstable/pod8d4f6a0b1c2d3e4f5a6b7c8d9e0f1a2b",
     fits: (at) => isStaticPod(at) && at.owner.platform === "kubernetes",
     raise: ({ mib }) => [
@@ -216,6 +219,7 @@ const rows: readonly Row[] = [
     name: "OpenShift's own namespaces",
     source:
       "https://docs.redhat.com/en/documentation/openshift_container_platform/4.16/html/architecture/control-plane",
+    isUnchecked: true,
     example: "/kubepods.slice/kubepods-pod1d9a4f2e_63c7_4b1a_9f0e_5f2f6f0c8a11.slice",
     exampleNames: { pod: "prometheus-k8s-0", namespace: "openshift-monitoring" },
     fits: ({ owner }) => owner.podUid !== null && (owner.namespace ?? "").startsWith("openshift-"),
@@ -244,6 +248,7 @@ const rows: readonly Row[] = [
     name: "Kubernetes pod",
     source:
       "https://kubernetes.io/docs/concepts/workloads/pods/#resource-sharing-and-communication",
+    isUnchecked: true,
     example:
       "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1d9a4f2e_63c7_4b1a_9f0e_5f2f6f0c8a11.slice",
     exampleNames: { pod: "api-5f6c9d-x7k2p", namespace: "shop" },
@@ -259,6 +264,7 @@ const rows: readonly Row[] = [
   {
     name: "Kubernetes node (QoS class, node allocatable)",
     source: "https://kubernetes.io/docs/tasks/administer-cluster/reserve-compute-resources/",
+    isUnchecked: true,
     example: "/kubepods.slice/kubepods-burstable.slice",
     fits: ({ leaf }) => /^(?:kubelet-)?kubepods(?:-burstable|-besteffort)?(?:\.slice)?$/.test(leaf),
     raise: () => [
@@ -274,6 +280,7 @@ const rows: readonly Row[] = [
   {
     name: "Kubernetes QoS class (cgroupfs driver)",
     source: "https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/",
+    isUnchecked: true,
     example: "/kubepods/besteffort",
     fits: ({ leaf, parent }) => parent === "kubepods" && /^(?:burstable|besteffort)$/.test(leaf),
     raise: ({ leaf }) => [
@@ -312,6 +319,7 @@ const rows: readonly Row[] = [
     name: "Amazon ECS, whole task",
     source:
       "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html",
+    isUnchecked: true,
     example: "/ecs/0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e",
     fits: ({ owner }) => owner.platform === "ecs" && owner.containerId === null,
     raise: ({ mib }) => [
@@ -326,6 +334,7 @@ const rows: readonly Row[] = [
     name: "Amazon ECS container",
     source:
       "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html",
+    isUnchecked: true,
     example: `/ecs/0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e/${"0123456789ab".padEnd(64, "c")}`,
     fits: ({ owner }) => owner.platform === "ecs",
     raise: ({ mib }) => [
@@ -356,6 +365,7 @@ const rows: readonly Row[] = [
     name: "YARN container",
     source:
       "https://hadoop.apache.org/docs/stable/hadoop-yarn/hadoop-yarn-site/NodeManagerCGroupsMemory.html",
+    isUnchecked: true,
     example: "/hadoop-yarn/container_1410901177871_0001_01_000005",
     fits: ({ owner }) => (owner.task ?? "").startsWith("container_"),
     raise: ({ mib, owner }) => {
@@ -374,6 +384,7 @@ const rows: readonly Row[] = [
   {
     name: "Mesos",
     source: "https://mesos.apache.org/documentation/latest/isolators/cgroups-memory/",
+    isUnchecked: true,
     example: "/mesos/5a0ea0f4-5d71-4b1e-9a1c-9b5c6b9f7d21",
     fits: ({ parent }) => parent === "mesos",
     raise: ({ mib }) => [
@@ -397,6 +408,7 @@ const rows: readonly Row[] = [
   {
     name: "GitLab runner, Docker executor",
     source: "https://docs.gitlab.com/runner/configuration/advanced-configuration/",
+    isUnchecked: true,
     example: `/docker/${"0123456789ab".padEnd(64, "c")}`,
     exampleNames: { container: "runner-ab12cd-project-7-concurrent-0-9f8e7d-build" },
     fits: (at) =>
@@ -522,6 +534,7 @@ const rows: readonly Row[] = [
   {
     name: "LXD, Incus, LXC",
     source: "https://linuxcontainers.org/incus/docs/main/reference/instance_options/",
+    isUnchecked: true,
     example: "/lxc.payload.web",
     fits: ({ leaf, parent }) =>
       leaf.startsWith("lxc.payload.") || parent === "lxc.payload" || parent === "lxc",
@@ -564,6 +577,7 @@ const rows: readonly Row[] = [
   {
     name: "systemd-nspawn machine",
     source: "https://www.freedesktop.org/software/systemd/man/latest/systemd-nspawn.html",
+    isUnchecked: true,
     example: "/machine.slice/machine-build\\x2dbox.scope",
     fits: ({ leaf }) => /^machine-.+\.scope$/.test(leaf),
     raise: (at) => [
@@ -697,8 +711,10 @@ function userProperty(at: Site): string {
 }
 
 /** Every platform that has a row, for docs/platforms.md. */
-export const platformRows: readonly Pick<Row, "name" | "source" | "example" | "exampleNames">[] =
-  rows;
+export const platformRows: readonly Pick<
+  Row,
+  "name" | "source" | "isUnchecked" | "example" | "exampleNames"
+>[] = rows;
 
 /** Name of the row that applies to a limit's cgroup; `undefined` for the root. */
 export function platformRow(place: LimitPlace): string | undefined {

@@ -209,9 +209,9 @@ describe("a limit's advice", () => {
 
   it("names a unit as systemd has it, escapes and all", () => {
     const part = fc.stringMatching(/^[a-z][a-z0-9.]{0,12}$/);
-    const escape = fc.constantFrom("\\x2d", "\\x20", "\\x5c", "\\xc3\\xa4");
+    const escapes = fc.constantFrom("\\x2d", "\\x20", "\\x5c", "\\xc3\\xa4");
     fc.assert(
-      fc.property(part, escape, part, fc.boolean(), (first, escaped, last, isUsers) => {
+      fc.property(part, escapes, part, fc.boolean(), (first, escaped, last, isUsers) => {
         const unit = `${first}${escaped}${last}.service`;
         const parent = isUsers ? `${manager}/app.slice` : "/system.slice";
         const [command = ""] = commands(`${parent}/${unit}`);
