@@ -130,7 +130,8 @@ describe("the tarball", () => {
 describe("the Debian package", () => {
   it("is what lintian wants, but for what the overrides give a reason for", async () => {
     const { env } = await debianPrograms(["lintian"]);
-    const options = ["--allow-root", "--fail-on", "error,warning", "--show-overrides"];
+    // Its exit status counts what is overridden too.
+    const options = ["--allow-root", "--fail-on", "none", "--show-overrides"];
     const said = await run("lintian", [...options, artefact(/\.deb$/)], { env });
     console.log(said);
     expect(said.split("\n").filter((line) => /^[EW]:/.test(line))).toEqual([]);
@@ -170,7 +171,7 @@ describe("the RPM package", () => {
 describe("the completions", () => {
   it("are read by zsh and offered by fish", async () => {
     const [zsh, fish] = [
-      await debianTool("zsh", "usr/bin/zsh"),
+      await debianTool("zsh", "bin/zsh"),
       await debianTool("fish", "usr/bin/fish"),
     ];
     expect([zsh.obstacle, fish.obstacle]).toEqual([undefined, undefined]);
