@@ -1,6 +1,6 @@
 import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
 import { board } from "./board.ts";
-import { hostLink, killTable, ownerColumns } from "./kill-table.ts";
+import { hostLink, killTable, ownerColumns, userspaceKillTable } from "./kill-table.ts";
 import { availableRatio, headroomRatio, hostTimeLeft, ownLimitRatio } from "./memory.ts";
 import { answer, graph, noColours, orangeThenRed, redAbove, redBelow, table } from "./panel.ts";
 import { increase, increaseOverRange, orZero, rate, series, targetsUp } from "./selector.ts";
@@ -141,6 +141,12 @@ export function fleet(): Dashboard {
             empty: "No hosts are scraped",
           }),
           killTable({ of: series, title: "Latest kills", width: 15, height: 9, short: true }),
+          userspaceKillTable({
+            of: series,
+            title: "Killed by other programs",
+            width: 24,
+            height: 6,
+          }),
         ],
       },
       {

@@ -1,6 +1,6 @@
 import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
 import { board } from "./board.ts";
-import { killAnnotations, killTable, ownerColumns, userspaceKillTable } from "./kill-table.ts";
+import { killAnnotations, killTable, ownerColumns } from "./kill-table.ts";
 import { availableRatio, hostTimeLeft, ownLimitRatio, swapFreeRatio } from "./memory.ts";
 import { answer, graph, noColours, orangeThenRed, redAbove, redBelow, table } from "./panel.ts";
 import { increaseOverRange, orZero, rate, series } from "./selector.ts";
@@ -83,12 +83,6 @@ export function host(): Dashboard {
             empty: "unknown",
           }),
           killTable({ of: series, title: "Latest kills", width: 24, height: 9 }),
-          userspaceKillTable({
-            of: series,
-            title: "Killed by other programs",
-            width: 24,
-            height: 6,
-          }),
         ],
       },
       {

@@ -79,11 +79,14 @@ export function userspaceKillTable({
     height,
     unit: "none",
     queries: [
-      `topk(50, last_over_time(${of("oom_userspace_kill_timestamp_seconds")}[$__range])) * 1000`,
+      withStory(
+        `topk(50, last_over_time(${of("oom_userspace_kill_timestamp_seconds")}[$__range])) * 1000`,
+        (info) => `last_over_time(${series(info)}[$__range])`,
+      ),
     ],
     columns: [
       { field: "A", title: "When", unit: "dateTimeFromNow", width: 110 },
-      { field: "incident", title: "Why", width: 80, link: storyLink },
+      { field: "story", title: "Why", width: 80, link: storyLink },
       { field: "killer", title: "Killer", width: 120 },
       { field: "comm", title: "Killed", width: 110 },
       { field: "reason", title: "Reason", width: 150 },
