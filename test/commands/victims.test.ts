@@ -236,6 +236,7 @@ describe("oom-exporter victims --json", () => {
     expect(stdout.endsWith("}\n")).toBe(true);
     expect(JSON.parse(stdout)).toEqual({
       scope: "host",
+      killers: [],
       victims: [
         {
           rank: 1,
