@@ -53,7 +53,7 @@ const bareTexts: [RegExp, UserspaceKiller][] = [
   [/^(?:[IW]\/)?lowmemorykiller(?:\( *\d+\))?: /, "lmkd"],
 ];
 const nohangTexts =
-  /^(?:>>=== STARTING |<<=== FINISHING |Process with highest badness |New victim is cached |Implementing a corrective action:|OK; total response time: |Selected process died before |Cannot send a signal: | {2}\S)/;
+  /^(?:>>=== STARTING |<<=== FINISHING |(?:TOP printed|Process with highest badness) |New victim is cached |Implementing a corrective action:|OK; total response time: |Selected process died before |Cannot send a signal: | {2}\S)/;
 const nohangStamp = /^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}): /;
 
 /**

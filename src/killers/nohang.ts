@@ -6,7 +6,8 @@
  *
  *   action   = ">>=== STARTING implement_corrective_action() ====>>"
  *              { "Memory status that requires corrective actions:" {reading} } {anything}
- *              "Process with highest badness (found in " N "ms):" "  PID: " PID ", Name: " COMM ", badness: " N
+ *              ("TOP printed in " N "ms; process with highest badness:"
+ *              | "Process with highest badness (found in " N "ms):") "  PID: " PID ", name: " COMM ", badness: " N
  *              | "New victim is cached victim " PID " (" COMM ")"
  *              {anything} ["Victim status (found in " N "ms):" {detail}] {anything}
  *              "Implementing a corrective action:" "  Sending " SIGNAL " to the victim"
@@ -21,8 +22,8 @@
  *            | "  cgroup_v1: " PATH | "  cgroup_v2: " PATH
  *   no kill  = "Selected process died before corrective action" | "Cannot send a signal: PermissionError"
  *
- *   Process with highest badness (found in 5ms):
- *     PID: 402, Name: hog, badness: 930
+ *   TOP printed in 0ms; process with highest badness:
+ *     PID: 402, name: hog, badness: 930
  *   Implementing a corrective action:
  *     Sending SIGTERM to the victim
  *   OK; total response time: 8ms
@@ -44,7 +45,7 @@ import type { KillReason } from "./killer.ts";
 
 const begins = /^>>=== STARTING implement_corrective_action\(\)/;
 const ends = /^<<=== FINISHING implement_corrective_action\(\)/;
-const chosen = /^ {2}PID: (\d{1,10}), Name: (.{0,15}), badness: (-?\d{1,10})$/s;
+const chosen = /^ {2}PID: (\d{1,10}), [Nn]ame: (.{0,15}), badness: (-?\d{1,10})$/s;
 const cached = /^New victim is cached victim (\d{1,10}) \((.{0,15})\)$/s;
 const sends = /^ {2}Sending (SIGTERM|SIGKILL) to the victim$/;
 const sent = /^OK; total response time: \d+ms$/;
@@ -173,6 +174,7 @@ export class NohangGrammar implements DaemonGrammar {
       details.swapBytes ??= bytesOfMebibytes(size[2]);
     }
     const path = group.exec(text)?.[1];
-    if (path !== undefined) details.cgroup ??= decodeUtf8(path);
+    // A process of a container or of cgroup v1 has nothing but the root in one of the two.
+    if (path !== undefined && path !== "/") details.cgroup ??= decodeUtf8(path);
   }
 }

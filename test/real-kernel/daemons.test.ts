@@ -1,0 +1,125 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { appendFileSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import type { UserspaceKill } from "../../src/killers/userspace-kill.ts";
+import { debianTool } from "../setup/debian-tools.ts";
+import {
+  eventually,
+  sampleOf,
+  startExporter,
+  temporaryDirectory,
+} from "../setup/exporter-process.ts";
+import { needs } from "../setup/needs.ts";
+
+const script = fileURLToPath(new URL("daemons.sh", import.meta.url));
+const trials = 10;
+const earlyoom = await debianTool("earlyoom", "usr/bin/earlyoom");
+
+/** A pid namespace with its own /proc needs root. */
+function namespaceObstacle(): string | undefined {
+  try {
+    execFileSync("unshare", ["--pid", "--fork", "--mount", "--mount-proc", "true"], {
+      stdio: "ignore",
+    });
+    return undefined;
+  } catch {
+    return "needs a pid namespace: root, and unshare of util-linux";
+  }
+}
+
+/** Debian's own daemon, which really signals processes. */
+needs(describe, earlyoom.obstacle ?? namespaceObstacle())("earlyoom of Debian", () => {
+  it(`is counted as wait() saw its victims end, ${trials} of ${trials}, over a restart of the exporter`, async () => {
+    const { path: root, remove } = temporaryDirectory();
+    const log = join(root, "var/log/syslog");
+    mkdirSync(join(root, "var/log"), { recursive: true });
+    mkdirSync(join(root, "usr/bin"), { recursive: true });
+    writeFileSync(join(root, "usr/bin/earlyoom"), "");
+    writeFileSync(log, "");
+    writeFileSync(join(root, "meminfo"), nearlyOut());
+    for (let i = 1; i <= trials; i++) copyFileSync("/bin/sleep", join(root, `hog${i}`));
+    const flags = [
+      `--path.rootfs=${root}`,
+      `--state.directory=${join(root, "state")}`,
+      "--daemon-log.source=file",
+      "--kernel-log.source=none",
+    ];
+    let exporter = await startExporter(flags);
+    const counted = async () =>
+      sampleOf(await exporter.metrics(), 'oom_userspace_kills_total{killer="earlyoom"}');
+    await eventually("the counter is shown", async () => (await counted()) === 0);
+
+    const ended = await runDaemon(root, [earlyoom.path as string, "-r", "0"], (line) =>
+      appendFileSync(log, `${new Date().toISOString()} host earlyoom[2]: ${line}\n`),
+    );
+    const dead = ended.filter(({ status }) => status === 128 + 15);
+    await eventually("all kills are counted", async () => (await counted()) === dead.length);
+    await exporter.end("SIGKILL");
+    exporter = await startExporter(flags);
+    await eventually("the counter is shown again", async () => (await counted()) !== undefined);
+
+    expect(dead).toHaveLength(trials);
+    expect(await counted()).toBe(trials);
+    const kills = (await exporter.kills()) as unknown as UserspaceKill[];
+    // A name may still be the shell's: it is taken before or after exec.
+    const shown = kills.map(({ killer, pid, signal }) => `${killer} ${pid} ${signal}`);
+    expect(shown.sort()).toEqual(dead.map(({ pid }) => `earlyoom ${pid} SIGTERM`).sort());
+    await exporter.end();
+    remove();
+  });
+});
+
+/** What this machine's /proc/meminfo says, with 8 % of memory available and no swap: below SIGTERM's limit, above SIGKILL's. */
+function nearlyOut(): string {
+  const text = readFileSync("/proc/meminfo", "utf8");
+  const total = Number(/^MemTotal: +(\d+)/m.exec(text)?.[1]);
+  return text
+    .replace(/^(MemAvailable: +)\d+/m, `$1${Math.round(total * 0.08)}`)
+    .replace(/^(Swap(?:Total|Free): +)\d+/gm, "$10");
+}
+
+interface Ended {
+  pid: number;
+  status: number;
+}
+
+async function runDaemon(
+  root: string,
+  command: readonly string[],
+  told: (line: string) => void,
+): Promise<Ended[]> {
+  const child = spawn(
+    "unshare",
+    [
+      "--pid",
+      "--fork",
+      "--kill-child",
+      "--mount",
+      "--mount-proc",
+      "sh",
+      script,
+      root,
+      `${trials}`,
+      ...command,
+    ],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  let statuses = "";
+  let begun = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    statuses += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    const lines = (begun + text).split("\n");
+    begun = lines.pop() ?? "";
+    for (const line of lines) told(line);
+  });
+  await once(child, "close");
+  return [...statuses.matchAll(/^(\S+) (\d+) (\d+)$/gm)].map(([, , pid, status]) => ({
+    pid: Number(pid),
+    status: Number(status),
+  }));
+}
