@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { Spec, Validation } from "@cyclonedx/cyclonedx-library";
 import { hashSync } from "bcryptjs";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
@@ -176,8 +176,11 @@ describe("the completions", () => {
     ];
     expect([zsh.obstacle, fish.obstacle]).toEqual([undefined, undefined]);
     execFileSync(zsh.path as string, ["-n", "packaging/completions/_oom-exporter"]);
+    // Unpacked, it does not find its own functions.
+    const functions = join(dirname(fish.path as string), "root/usr/share/fish/functions");
     const offered = (line: string) => {
-      const script = `source packaging/completions/oom-exporter.fish; complete -C '${line}'`;
+      const found = `test -d ${functions}; and set -g fish_function_path ${functions}`;
+      const script = `${found}; source packaging/completions/oom-exporter.fish; complete -C '${line}'`;
       const env = { ...process.env, HOME: directory.path, XDG_CONFIG_HOME: directory.path };
       return execFileSync(fish.path as string, ["--no-config", "-c", script], {
         encoding: "utf8",
