@@ -168,7 +168,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
       const { incident } = request.params;
       const page = pageOfKill(incident, options.kills(), site, options.now());
       return page === undefined
-        ? sendLine(reply, 404, "no kill with this incident is known")
+        ? sendLine(reply, 404, "there is no kill with this incident")
         : sendPage(reply, page.text);
     });
     const runbooks = options.runbooks ?? (() => []);

@@ -2,20 +2,20 @@ import { isWithin } from "../kernel/cgroup-path.ts";
 
 /** How long a kill without a known cgroup is held back. */
 export const heldAtMostMs = 500;
-/** Lines and counter rises weighed against each other; older ones are given up. */
+/** Maximum number of lines and counter increases that are matched; older ones are dropped. */
 const lineLimit = 2048;
 const riseLimit = 256;
-/** Rises are weighed while one of this many last lines may still be attributed by them. */
+/** Increases are kept while one of this many last lines may still be attributed by them. */
 const openLineLimit = 1024;
 
-/** A process as it was seen alive, or as /proc still shows it. */
+/** A process as last seen alive, or as /proc still shows it. */
 export interface SeenProcess {
   comm: string;
   uid?: number;
   cgroup: string;
 }
 
-/** What is known of a kill when its line is read. */
+/** What is known about a kill when its line is read. */
 export interface VictimFacts {
   pid: number;
   comm: string;
@@ -26,21 +26,21 @@ export interface VictimFacts {
   within?: string;
   /** The prefix says `Memory cgroup out of memory`. */
   isMemcgKill: boolean;
-  /** /proc/PID of the victim, if it is still there. */
+  /** /proc/PID of the victim, if it still exists. */
   stillThere?: SeenProcess;
-  /** What was remembered of the pid. */
+  /** The last reading of the process with this pid. */
   remembered?: SeenProcess;
 }
 
 export interface Attributed {
-  /** What `take` was given to know the kill by. */
+  /** The identifier passed to `take`. */
   key: string;
-  /** The victim's own cgroup; absent where nothing proves one. */
+  /** The victim's own cgroup; absent if nothing proves one. */
   cgroup?: string;
 }
 
 interface Line {
-  /** Absent for a line that is lost. */
+  /** Absent for a lost line. */
   key?: string;
   index: number;
   within?: string;
@@ -48,45 +48,44 @@ interface Line {
   cgroup?: string;
 }
 
-/** `oom_kill` of a cgroup went up between two readings. */
+/** An increase of a cgroup's `oom_kill` between two readings. */
 interface Rise {
   cgroup: string;
   by: number;
-  /** Lines read before the first of the two readings: their kills were in it. */
+  /** Lines read before the first of the two readings: that reading included their kills. */
   after: number;
   /** Lines read when all lines of kills up to the second reading had been read. */
   through?: number;
 }
 
 /**
- * Finds the cgroup a victim was in. In this order: its constraint line, /proc/PID/cgroup if the pid
- * still has the same comm, what was remembered of the pid with the same comm and uid, the counters.
+ * Finds the victim's cgroup. In this order: its constraint line; /proc/PID/cgroup if the pid still has the same comm;
+ * the last reading of the pid with the same comm and uid; the counters.
  *
- * The counters: the kernel raises `oom_kill` of the victim's own cgroup (`memory.events.local`, v1
- * `memory.oom_control`), then that of /proc/vmstat, then prints the line; once per line, a group's
- * repeated line included. So a rise between two readings of a cgroup belongs to lines that were read
- * after the first reading, and once as many lines have been read as /proc/vmstat counted after the
- * second, to lines read by then. No clock is compared. A line without a rise is possible (its cgroup
- * may be gone), a rise without a line is not.
+ * The counters: the kernel increments `oom_kill` of the victim's own cgroup (`memory.events.local`, v1
+ * `memory.oom_control`), then that of /proc/vmstat, then prints the line; once per line, including a group's repeated
+ * line. So an increase between two readings of a cgroup belongs to lines read after the first reading and, once as
+ * many lines have been read as /proc/vmstat counted after the second, to lines read by then. No clocks are compared.
+ * A line without an increase is possible (its cgroup may be gone), an increase without a line is not.
  *
- * Invariant: attribution by counters never names a cgroup that the facts do not force: the line has
- * this cgroup in every assignment of rises to lines that is possible at all.
+ * Invariant: attribution by counters never names a cgroup unless it is the only possibility: the line has this cgroup
+ * in every possible assignment of increases to lines.
  */
 export class Attribution {
   /** The last lines, attributed or not, in the order of reading. */
   #lines: Line[] = [];
   #rises: Rise[] = [];
   #lineCount = 0;
-  /** Lines up to here are forgotten: a rise that may be theirs proves nothing. */
+  /** Lines up to here are forgotten: an increase that may belong to them proves nothing. */
   #forgotten = 0;
   #lostLines = 0;
   readonly #readAt = new Map<string, number>();
-  /** Since when kills are held back, in the order of reading. */
+  /** When each kill was held back, in the order of reading. */
   readonly #heldSince = new Map<string, number>();
 
   /**
-   * Takes a new kill. Every kill read while this process follows the log must come here, in order.
-   * Returns its cgroup, or `undefined`: then `allLinesRead` or `due` will.
+   * Takes a new kill. Every kill read while this process follows the log must come here, in order. Returns its cgroup;
+   * or `undefined`, and then `allLinesRead` or `due` returns it later.
    */
   take(key: string, facts: VictimFacts, nowMs: number): Attributed | undefined {
     const cgroup = directEvidence(facts);
@@ -96,14 +95,14 @@ export class Attribution {
     return undefined;
   }
 
-  /** Takes a further line of a kill (a group's first victim is named, and counted, twice). */
+  /** Takes another line of a known kill (the first victim of a group is named, and counted, twice). */
   takeFurtherLine({ within }: Pick<VictimFacts, "within">): void {
     this.#addLine({ within });
   }
 
   /**
-   * The own `oom_kill` counter of a cgroup was read and is higher by `rise` than when it was last
-   * read; 0 where it did not change and where it was never read before.
+   * Takes a reading of a cgroup's own `oom_kill` counter: the increase since the last reading, or 0 if it is unchanged or
+   * was never read before.
    */
   counterRead(cgroup: string, rise: number): void {
     const after = this.#readAt.get(cgroup) ?? 0;
@@ -118,8 +117,8 @@ export class Attribution {
   }
 
   /**
-   * /proc/vmstat, read after the counters, counts no kill whose line has not been read, but for
-   * `lostLines` of which the line will never come. Returns the kills that this settles.
+   * /proc/vmstat, read after the counters, counts no kill whose line has not been read, except `lostLines` whose lines
+   * will never come. Returns the kills that this resolves.
    */
   allLinesRead(lostLines: number): Attributed[] {
     for (let lost = this.#lostLines; lost < lostLines; lost++) this.#addLine({});
@@ -147,7 +146,7 @@ export class Attribution {
     return settled;
   }
 
-  /** Kills that have been held back as long as may be. Their cgroup stays unknown. */
+  /** Kills held back for the maximum time. Their cgroup stays unknown. */
   due(nowMs: number): Attributed[] {
     const due: Attributed[] = [];
     for (const [key, sinceMs] of this.#heldSince) {
@@ -158,7 +157,7 @@ export class Attribution {
     return due;
   }
 
-  /** Index of the first of the last lines whose cgroup is still to be found. */
+  /** Index of the first of the last lines whose cgroup is not resolved. */
   #firstOpenLine(): number {
     const last = this.#lines.slice(-openLineLimit);
     const open = last.find(({ key, cgroup }) => key !== undefined && cgroup === undefined);
@@ -179,7 +178,7 @@ function directEvidence(facts: VictimFacts): string | undefined {
   if (victimCgroup !== undefined) return victimCgroup;
   if (stillThere?.comm === comm) {
     const cgroup = stillThere.cgroup.replace(/ \(deleted\)$/, "");
-    // On v1 the kernel shows `/` for a task that is exiting; a victim in `/` has no other trace.
+    // On v1 the kernel shows `/` for an exiting task; a victim that really is in `/` leaves no other trace.
     if (cgroup !== "/" && mayHaveDiedIn(cgroup, facts)) return cgroup;
   }
   if (remembered?.comm === comm && (uid ?? remembered.uid) === remembered.uid) {
@@ -188,15 +187,15 @@ function directEvidence(facts: VictimFacts): string | undefined {
   return undefined;
 }
 
-/** The root has no limit: no memory cgroup kill has its victim there. */
+/** The root has no limit, so no victim of a memory cgroup kill is in it. */
 function mayHaveDiedIn(cgroup: string, { within, isMemcgKill }: VictimFacts): boolean {
   return isWithin(cgroup, within ?? "/") && !(isMemcgKill && cgroup === "/");
 }
 
-/** Lines that could be exchanged for each other: the same rises may be theirs. */
+/** Interchangeable lines: the same increases may belong to them. */
 interface LineClass {
   lines: Line[];
-  /** Indexes of rises. */
+  /** Indexes of increases. */
   rises: Set<number>;
 }
 
@@ -205,7 +204,7 @@ interface Forced {
   cgroup: string;
 }
 
-/** The lines without a cgroup that have one and the same in every possible assignment. */
+/** The lines without a cgroup that have the same one in every possible assignment. */
 function forced(lines: readonly Line[], rises: readonly Rise[]): Forced[] {
   const assignment = new Assignment(rises, classesOf(lines, rises));
   if (!assignment.isPossible) return [];
@@ -242,12 +241,12 @@ function mayBeOf(line: Line, rise: Rise): boolean {
   return isWithin(rise.cgroup, line.within ?? "/");
 }
 
-/** Every unit of every rise given to a line: a flow from rises to classes of lines. */
+/** Assigns every unit of every increase to a line: a flow from increases to classes of lines. */
 class Assignment {
   readonly classes: readonly LineClass[];
   readonly isPossible: boolean;
   readonly #rises: readonly Rise[];
-  /** Units of a rise in a class: `given[class].get(rise)`. */
+  /** Units of an increase in a class: `given[class].get(rise)`. */
   readonly #given: Map<number, number>[];
   readonly #spare: number[];
 
@@ -271,7 +270,7 @@ class Assignment {
     for (const other of given.keys()) {
       if ((this.#rises[other] as Rise).cgroup !== cgroup) return undefined;
     }
-    // Could the class do with one unit less of this cgroup?
+    // Would the class also work with one unit less of this cgroup?
     for (const unit of [...given.keys()]) {
       this.#move(unit, index, -1);
       if (this.#place(unit, new Set(), { class: index, cgroup })) return undefined;
@@ -280,11 +279,11 @@ class Assignment {
     return cgroup;
   }
 
-  /** Finds a place for one unit of a rise, moving others if need be. */
+  /** Finds a place for one unit of an increase, moving others if needed. */
   #place(rise: number, tried: Set<number>, barred?: { class: number; cgroup: string }): boolean {
     for (const [index, lineClass] of this.classes.entries()) {
       if (tried.has(index) || !lineClass.rises.has(rise)) continue;
-      // Not tried by that: a rise of another cgroup may still go there.
+      // This search does not rule out that an increase of another cgroup can still go there.
       if (barred?.class === index && this.#rises[rise]?.cgroup === barred.cgroup) continue;
       tried.add(index);
       if ((this.#spare[index] as number) > 0) {

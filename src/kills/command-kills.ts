@@ -1,6 +1,6 @@
 import { killedStaysMs, overflow } from "./workload-series.ts";
 
-/** At most this many command names have a series of their own. */
+/** Maximum number of command names with their own series. */
 export const commandLimit = 200;
 
 export interface CommandCount {
@@ -12,14 +12,14 @@ export interface CommandCount {
 /**
  * The series of `oom_command_kills_total`, one per comm.
  *
- * Invariant: the sum of all series, `other` among them, grows by one per kill; it falls only when a
- * name that was not killed for 24 h makes room for a new one.
+ * Invariant: the sum of all series, including `other`, grows by one per kill. It falls only when a name without a kill
+ * in the last 24 h makes room for a new one.
  */
 export class CommandKills {
   readonly #byComm = new Map<string, CommandCount>();
   #other: CommandCount = { comm: overflow.cgroup, kills: 0, lastKillMs: 0 };
 
-  /** The name under which a kill of this comm is to be counted. */
+  /** The name under which a kill of this comm is counted. */
   nameFor(comm: string, nowMs: number): string {
     if (this.#byComm.has(comm) || this.#byComm.size < commandLimit) return comm;
     const [oldest] = [...this.#byComm.values()].sort((a, b) => a.lastKillMs - b.lastKillMs);
@@ -28,14 +28,14 @@ export class CommandKills {
     return comm;
   }
 
-  /** Counts a kill under a name that `nameFor` gave, now or before a restart. */
+  /** Counts a kill under a name returned by `nameFor`, now or before a restart. */
   count(comm: string, atMs: number): void {
     const series = this.#seriesOf(comm);
     series.kills++;
     series.lastKillMs = Math.max(series.lastKillMs, atMs);
   }
 
-  /** All series; `other` is among them from the start. */
+  /** All series, always including `other`. */
   list(): CommandCount[] {
     return [this.#other, ...this.#byComm.values()];
   }

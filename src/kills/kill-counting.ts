@@ -10,60 +10,60 @@ import { hasOwner, type Owner, ownerLabels } from "./owner.ts";
 export interface KillCountingOptions {
   log: KillLog;
   lookup: VictimLookup;
-  /** Absent where nobody watches the host. */
+  /** Absent if nothing watches the host. */
   witness?: KillWitness;
-  /** Absent where nothing is kept over a restart. */
+  /** Absent if nothing is kept across restarts. */
   store?: LedgerStore;
-  /** What an earlier process kept; absent on the first start. */
+  /** State of an earlier process; absent on the first start. */
   saved?: SavedLedger;
   /** Boot id of the running kernel, 32 hex digits. */
   boot: string;
   ownerOf: (cgroup: string | null | undefined) => Owner;
   /** Wall clock, milliseconds since the epoch. */
   nowMs: () => number;
-  /** A clock that never goes back, milliseconds. */
+  /** A monotonic clock, milliseconds. */
   monotonicMs: () => number;
-  /** The clock of the kernel's own stamps, milliseconds since boot. */
+  /** The clock of the kernel's timestamps, milliseconds since boot. */
   printkMs: () => number;
   logger: { warn(fields: object, message: string): void };
-  /** Makes a kill of a report; default `killOfReport`. */
+  /** Converts a report to a kill; default `killOfReport`. */
   describe?: typeof killOfReport;
 }
 
-/** The cgroups that one look found. */
+/** The cgroups found in one reading. */
 export interface CgroupsSeen {
   readings: readonly { readonly path: string }[];
-  /** How many were left out for lack of time or room: what was not seen need not be gone. */
+  /** Number left out for lack of time or room; a cgroup that was not seen may still exist. */
   beyondLimit: number;
 }
 
-/** Log files in which kills of a boot were missing. */
+/** Log files that lacked kills of a boot. */
 interface BlindFiles {
   boot: string;
   paths: readonly string[];
 }
 
-/** Facts that the ledger keeps beside the kills, by key. */
+/** Facts that the ledger stores in addition to kills, by key. */
 const noteKeys = {
   baseline: "kernelCount",
   firstStartMs: "firstStartMs",
   blindFiles: "blindFiles",
 } as const;
 
-/** Positions alone are saved this seldom: what is read again holds no kill that was counted. */
+/** Interval for saving positions alone: reading again from an older one finds no uncounted kill. */
 const positionsEveryTicks = 5;
 
 /**
- * Counts kills: from the lines of the kernel log to what is shown of them.
+ * Counts kills: from the lines of the kernel log to the published counters.
  *
  * How counting begins:
- * 1. The log is read from the saved positions on, or from its beginning where there are none. On the
- *    first start all that it holds is history: shown, never counted.
- * 2. Until every source has been read to its end no count is shown.
- * 3. Then, on the first start, the moment is saved from which kills count. A process that dies before
- *    leaves the first start to the next one.
- * 4. The log is reconciled with the kernel's own count from this moment on, or from the baseline saved
- *    earlier in this boot.
+ * 1. The log is read from the saved positions, or from its beginning if there are none. On the first start
+ *    everything in it is history: shown, never counted.
+ * 2. Counters are published only after every source has been read to its end.
+ * 3. Then, on the first start, the moment from which kills count is saved. If the process dies before that, the next
+ *    start is the first start again.
+ * 4. The log is reconciled with the kernel's own count from this moment on, or from the baseline saved earlier in
+ *    this boot.
  *
  * For the invariants see `KillLedger`, `KillRecorder` and `KillReconciler`.
  */
@@ -91,13 +91,13 @@ export class KillCounting {
     });
   }
 
-  /** Begins to follow the log. Processes and cgroups should have been read once before. */
+  /** Starts following the log. Processes and cgroups should have been read once before. */
   start(): void {
     this.#options.log.start(this.#listener, this.#savedFollowing);
     this.#reconcile();
   }
 
-  /** About once a second. */
+  /** Called about once a second. */
   tick(): void {
     if (this.#hasCaughtUp) {
       this.#reconcile();
@@ -114,7 +114,7 @@ export class KillCounting {
     this.#recorder.stop();
   }
 
-  /** Whether counts are shown: everything after the saved positions has been read. */
+  /** Whether counters are published: everything after the saved positions has been read. */
   get hasCaughtUp(): boolean {
     return this.#hasCaughtUp;
   }
@@ -124,7 +124,7 @@ export class KillCounting {
     return this.#ledger.counts(this.#options.nowMs());
   }
 
-  /** Kills that the kernel counted and the log did not show; absent where the two cannot be compared. */
+  /** Kills that the kernel counted but that are not in the log; absent if the two cannot be compared. */
   get unaccounted(): number | undefined {
     return this.#options.log.isOn ? this.#reconciler.unaccounted : undefined;
   }
@@ -134,7 +134,7 @@ export class KillCounting {
     return this.#noVictims;
   }
 
-  /** All kills whose story is kept, newest first. */
+  /** All kills whose details are kept, newest first. */
   kills(): Kill[] {
     return this.#ledger.kills();
   }
@@ -166,7 +166,7 @@ export class KillCounting {
     return this.#ledger.lastKills();
   }
 
-  /** Each live cgroup that has an owner gets its series, born at 0, before its first kill. */
+  /** Gives each live cgroup with an owner its series, starting at 0, before its first kill. */
   noteCgroups({ readings, beyondLimit }: CgroupsSeen): void {
     const { ownerOf, nowMs } = this.#options;
     const live = readings.flatMap(({ path }) => {
@@ -199,8 +199,8 @@ export class KillCounting {
   };
 
   /**
-   * Older than the first start: on the first start all that stood in the log; later, in a source that
-   * is new to this state, what is older than that start.
+   * Older than the first start: on the first start everything already in the log; later, in a source that is new to
+   * this state, everything older than that start.
    */
   #isHistory({ report, isLive, isReread }: KillLineRead): boolean {
     if (isLive) return false;
@@ -233,7 +233,7 @@ export class KillCounting {
     this.#reconciler.read(this.#reading());
   }
 
-  /** The lines before the kernel's count: see `KillCountReading`. */
+  /** Lines are counted before the kernel's count is read: see `KillCountReading`. */
   #reading() {
     const { boot, lookup, monotonicMs } = this.#options;
     const { rawLines } = this.#recorder;

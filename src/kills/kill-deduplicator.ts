@@ -2,17 +2,17 @@ import { createHash } from "node:crypto";
 import { BoundedMap } from "../collections/bounded-map.ts";
 import type { OomKillReport } from "../kernel-log/oom-report.ts";
 
-/** Kills remembered one by one; of older ones only the newest printk time per boot is kept. */
+/** Number of kills remembered individually; of older ones only the newest printk time per boot is kept. */
 export const identityLimit = 10_000;
-/** A group event names its first victim again within this time. */
+/** A group event repeats its first victim within this time. */
 const groupEventMs = 60_000;
-/** Where the boot is not known, equal text means the same kill only if the clocks agree so far. */
+/** If the boot is unknown, equal text means the same kill only if the clocks differ by at most this. */
 const unknownBootMs = 60_000;
 const bootLimit = 16;
 
 /** What identifies the kill of one `Killed process` line. */
 export interface KillSighting {
-  /** Boot id, 32 hex digits without dashes; absent where the boot of the line is unknown. */
+  /** Boot id, 32 hex digits without dashes; absent if the boot of the line is unknown. */
   boot?: string;
   pid: number;
   comm: string;
@@ -20,22 +20,22 @@ export interface KillSighting {
   printkMicros?: number;
   /** Wall clock, milliseconds since the epoch. */
   timeMs?: number;
-  /** The kernel's message, envelope off. */
+  /** The kernel's message without its envelope. */
   text: string;
-  /** The scanner saw this victim before in the same group event. */
+  /** The scanner has seen this victim before in the same group event. */
   repeatsVictim: boolean;
-  /** The line is one of a group event, as the group line before it said. */
+  /** The line belongs to a group event, according to the group line before it. */
   inGroup: boolean;
   /**
-   * The reader cannot prove that this line is new to it: it goes over a log again (kmsg's ring after
-   * a switch, a log none of whose files fits the saved position).
+   * The reader cannot prove that this line is new: it is reading a log again (kmsg's ring buffer after a switch, a log
+   * without a file that matches the saved position).
    */
   reread: boolean;
 }
 
-/** A kill that has been seen, as the state keeps it. */
+/** A known kill, as saved in the state. */
 export interface KillIdentity {
-  /** Kills are numbered without a gap, in the order of first sight. */
+  /** Kills are numbered without gaps, in the order of first sighting. */
   serial: number;
   boot?: string;
   pid: number;
@@ -43,13 +43,13 @@ export interface KillIdentity {
   timeMs?: number;
   /** Digest of the message text. */
   digest: string;
-  /** Killed in a group event, so that it may be named again. */
+  /** Killed in a group event, so its line may be repeated. */
   inGroup?: boolean;
   /** printk times of its lines; more than one after a group event. */
   printks: number[];
-  /** Lines that the kernel printed for it and that are known: 1, after a group event 2. */
+  /** Number of lines that the kernel printed for it and that are known: 1, after a group event 2. */
   lines: number;
-  /** Lines without printk time among them. */
+  /** Those of its lines without printk time. */
   bareLines?: number;
 }
 
@@ -64,10 +64,10 @@ export type Classified =
   | { as: "new" }
   /** A line that the kernel printed once and that has been read before. */
   | { as: "copy"; identity: KillIdentity }
-  /** A further line of a known kill: the group event's second naming of its victim. */
+  /** Another line of a known kill: the group event's repetition of its victim. */
   | { as: "further_line"; identity: KillIdentity };
 
-/** What a copy or a further line adds to a known kill. */
+/** What a copy or another line adds to a known kill. */
 export interface IdentityUpdate {
   serial: number;
   printkMicros?: number;
@@ -76,19 +76,19 @@ export interface IdentityUpdate {
 }
 
 /**
- * Decides whether a line belongs to a kill already seen.
+ * Decides whether a line belongs to a known kill.
  *
- * Invariant: two lines are of the same kill if and only if they have the same boot and pid and
- * equal printk time; or, where either lacks it, equal text; or the later one repeats the earlier
- * one's comm within 60 s in one group event.
+ * Invariant: two lines belong to the same kill if and only if they have the same boot and pid and equal printk time;
+ * or, if either lacks the time, equal text; or the later one repeats the earlier one's comm within 60 s in one group
+ * event.
  *
- * The group event must be in evidence: a storm of 5,000 kills a second uses up the 32,768 pids of a
- * small machine in seconds, and its victims have one name. After a restart in the middle of the
- * event the evidence is with the first line, not with the repeated one.
+ * The group event must be in evidence: a storm of 5,000 kills a second uses up the 32,768 pids of a small machine in
+ * seconds, and its victims have the same name. After a restart in the middle of the event the evidence is with the
+ * first line, not with the repeated one.
  *
- * Where the boot of either is not known, more is required: equal text besides the equal printk
- * time, wall clocks that agree besides the equal text, and the scanner's mark for a repeat. A second
- * boot gives the same pids at nearly the same times to the same programs.
+ * If the boot of either line is unknown, more is required: equal text in addition to equal printk time, clocks that
+ * agree in addition to equal text, and the scanner's mark for a repetition. A second boot gives the same pids at nearly
+ * the same times to the same programs.
  */
 export class KillDeduplicator {
   #serial = 0;
@@ -106,23 +106,23 @@ export class KillDeduplicator {
     }
     const first = candidates.findLast((known) => isGroupRepeat(known, sighting));
     if (first === undefined) return { as: "new" };
-    // The other source may have brought this line already, without its printk time.
+    // The other source may already have brought this line, without its printk time.
     const brought = sighting.printkMicros !== undefined && first.lines > first.printks.length;
     return { as: brought ? "copy" : "further_line", identity: first };
   }
 
   /**
-   * Whether a line that is read again is older than the kills still remembered one by one. Lines
-   * after a saved position are never judged so: they count whatever their time stamps say.
+   * Whether a line that is read again is older than the kills still remembered individually. Never applied to lines
+   * after a saved position: those count whatever their timestamps are.
    */
   isBelowWatermark({ reread, boot, printkMicros }: KillSighting): boolean {
     if (!reread || boot === undefined || printkMicros === undefined) return false;
     return printkMicros <= (this.#watermarks.get(boot) ?? -1);
   }
 
-  /** Remembers a new kill; the oldest is forgotten, but for its boot's watermark. */
+  /** Remembers a new kill; forgets the oldest one except for its boot's watermark. */
   add(identity: KillIdentity): void {
-    // The group line follows its first victim, which may have been remembered before it was read.
+    // The group line follows its first victim, which may have been remembered before the group line was read.
     const before = this.#known.get(identity.serial - 1);
     if (identity.inGroup && before?.boot === identity.boot && before) before.inGroup = true;
     this.#serial = identity.serial;
@@ -151,7 +151,7 @@ export class KillDeduplicator {
     };
   }
 
-  /** What a line that is no new kill adds to its identity; `undefined` where it adds nothing. */
+  /** What another line of a known kill adds to its identity; `undefined` if nothing. */
   updateFor(classified: Classified, sighting: KillSighting): IdentityUpdate | undefined {
     if (classified.as === "new") return undefined;
     const { serial, printks, lines, bareLines } = classified.identity;
@@ -216,15 +216,15 @@ function isCopy(known: KillIdentity, sighting: KillSighting, digest: string): bo
   return Math.abs(known.timeMs - timeMs) <= unknownBootMs;
 }
 
-/** In a log without printk times the group's second line is a copy of the first, letter by letter. */
+/** In a log without printk times the group's second line is an exact copy of the first. */
 function isBareRepeat({ bareLines, lines }: KillIdentity, sighting: KillSighting): boolean {
   if (sighting.printkMicros !== undefined || sighting.reread) return false;
   return isSecondNaming(sighting) && bareLines !== undefined && bareLines + 1 > lines;
 }
 
 /**
- * The log has announced a group event before this line. Its own likeness to the first would not do: a
- * logger that is restarted may write a line twice, with the same time stamp.
+ * Whether the log has announced a group event before this line. Similarity to the first line is not enough: a
+ * restarted logger may write a line twice with the same timestamp.
  */
 function isSecondNaming({ repeatsVictim, inGroup }: KillSighting): boolean {
   return repeatsVictim && inGroup;
@@ -252,7 +252,7 @@ function digestOf(text: string): string {
   return createHash("sha1").update(text.trimEnd(), "latin1").digest("base64url").slice(0, 12);
 }
 
-/** The identity that a report's kill line carries. `boot`: what the source knows of it. */
+/** The identity in a report's kill line. `boot`: the source's information about the boot. */
 export function sightingOf(
   report: OomKillReport,
   { boot, reread }: { boot?: string; reread: boolean },

@@ -4,14 +4,14 @@ import { type KillLoop, loopOf } from "./kill-loop.ts";
 import type { Outcome } from "./outcome.ts";
 import type { OwnerLabels } from "./owner.ts";
 
-/** Kills that keep their whole story; of older ones only each workload's newest does. */
+/** Number of kills with full details; of older ones only each workload's newest is kept. */
 export const storyLimit = 1000;
-/** Eviction goes by this many at a time: it has to look at every story. */
+/** Number of kills evicted at once, because each eviction scans all of them. */
 const evictionBatch = 100;
 export const recentLimit = 100;
 const recentMs = 3_600_000;
 const minuteMs = 60_000;
-/** Attribution holds kills back for half a second at most, so that they change places by no more. */
+/** Attribution holds kills back for at most half a second, so their order changes by no more than that. */
 const clockStepMs = 1_000;
 
 /** The labels of `oom_kill_timestamp_seconds`. */
@@ -33,9 +33,9 @@ const labelsOfOldState: Pick<KillLabels, "program" | "grower"> = { program: "", 
 
 export interface Story {
   kill: Kill;
-  /** As they were first shown; they never change. */
+  /** As first published; never changed. */
   labels: KillLabels;
-  /** When it was first read. */
+  /** Time of first reading. */
   atMs: number;
   timeMs?: number;
   /** Older than the first start: never counted. */
@@ -62,7 +62,7 @@ export interface SavedHistory {
   evictedByMinute: [minute: number, kills: number][];
 }
 
-/** The stories of past kills: what page, API and `oom_kill_timestamp_seconds` show. Bounded. */
+/** Details of past kills, for page, API and `oom_kill_timestamp_seconds`. Bounded. */
 export class KillHistory {
   /** By incident, in the order of first reading. */
   readonly #stories = new Map<string, Story>();
@@ -70,7 +70,7 @@ export class KillHistory {
   readonly #withBefore = new Set<string>();
   readonly #evictedByMinute = new Map<number, number>();
 
-  /** Where the log gives no boot or no printk time, two kills can share an incident: the first stays. */
+  /** If the log has no boot or no printk time, two kills can share an incident: the first one stays. */
   add(story: Story): void {
     if (this.#stories.has(story.kill.incident)) return;
     this.#keep(story);
@@ -112,14 +112,14 @@ export class KillHistory {
     return this.#stories.get(incident)?.kill;
   }
 
-  /** All stories, newest first. */
+  /** All details, newest first. */
   kills(): Kill[] {
     return this.#newestFirst().map(({ kill }) => kill);
   }
 
   /**
-   * Kills of the last hour, and those first read in it after down time: at most 100, each
-   * workload's newest before any other, newest first. `leftOut` is how many more there were.
+   * Kills of the last hour, and those first read in it after down time: at most 100, each workload's newest before any
+   * other, newest first. `leftOut` is the number of the rest.
    */
   recent(nowMs: number): { kills: RecentKill[]; leftOut: number } {
     const all = this.#newestFirst().filter((story) => nowMs - recentUntilMs(story) <= recentMs);
@@ -157,7 +157,7 @@ export class KillHistory {
     for (const [minute, kills] of evictedByMinute) this.#evictedByMinute.set(minute, kills);
   }
 
-  /** One that was saved may be an older version's. */
+  /** A saved one may come from an older version. */
   #keep(story: Story): void {
     const labels = { ...labelsOfOldState, ...story.labels };
     const kill = completed(story.kill);
@@ -202,8 +202,8 @@ export class KillHistory {
   }
 
   /**
-   * By time, as far as the clock was not set back: a kill that was read when it happened came after all
-   * that had been read before it.
+   * By time, unless the clock was set back: a kill that was read when it happened came after all that had been read
+   * before it.
    */
   #newestFirst(): Story[] {
     let laterMs = Number.POSITIVE_INFINITY;
@@ -225,7 +225,7 @@ function wasReadLive({ timeMs, atMs, history }: Story): boolean {
   return !history && Math.abs(atMs - (timeMs ?? atMs)) <= minuteMs;
 }
 
-/** The moment from which the hour of `recent` runs. */
+/** The start of `recent`'s hour. */
 function recentUntilMs({ timeMs, atMs, history }: Story): number {
   if (history) return timeMs ?? 0;
   return Math.max(timeMs ?? 0, atMs);

@@ -23,28 +23,28 @@ import { type SavedWorkload, type WorkloadCount, WorkloadSeries } from "./worklo
 
 const bootLimit = 16;
 
-/** One `Killed process` line and its kill, as far as that is known. */
+/** One `Killed process` line and what is known about its kill. */
 export interface KillEntry {
   sighting: KillSighting;
   kill: Kill;
-  /** Found in the log on the first start: shown on page and API, never counted. */
+  /** In the log before the first start: shown on page and API, never counted. */
   history: boolean;
   /** When it was killed, in seconds from boot; absent where its outcome is not watched. */
   killedSeconds?: number;
 }
 
-/** What enters the ledger in one step and is saved in one step. */
+/** A change that is applied and saved in one step. */
 export interface LedgerBatch {
   atMs: number;
   /** In the order of the log. */
   entries?: readonly KillEntry[];
-  /** How far each source has been read: after the last of `entries` and before the next. */
+  /** Position of each source: after the last of `entries` and before the next. */
   positions?: Readonly<Record<string, unknown>>;
-  /** Further facts to keep, as JSON; `null` forgets one. */
+  /** Further facts to save, as JSON; `null` deletes one. */
   notes?: Readonly<Record<string, unknown>>;
-  /** Stories about which more is known now. Their labels stay as they were shown. */
+  /** Kills with new details. Their labels stay as published. */
   amended?: readonly Kill[];
-  /** On the first start: where in this boot following began. */
+  /** On the first start: the position in this boot where following began. */
   began?: Began;
 }
 
@@ -53,7 +53,7 @@ export interface Began {
   printkMicros: number;
 }
 
-/** A batch as it was decided: taken again after a restart, it has the same effect. */
+/** A batch with its decisions: applied again after a restart, it has the same effect. */
 export interface LedgerChange {
   atMs: number;
   effects: Effect[];
@@ -63,7 +63,7 @@ export interface LedgerChange {
   began?: Began;
 }
 
-/** Positions alone need no sync: should the machine lose them, the log is read again from older ones. */
+/** Positions alone need no sync: if a crash loses them, the log is read again from older ones. */
 function isOnlyPositions({ effects, notes, amended, began }: LedgerChange): boolean {
   return effects.length === 0 && [notes, amended, began].every((part) => part === undefined);
 }
@@ -75,7 +75,7 @@ interface NewKill {
   kill: Kill;
   labels: KillLabels;
   raw: boolean;
-  /** Under which labels it counts; absent for history. */
+  /** Labels under which it counts; absent for history. */
   counted?: { workload: OwnerLabels; comm: string };
   killedSeconds?: number;
 }
@@ -101,29 +101,29 @@ export interface LedgerSnapshot extends SavedHistory {
 
 export interface SavedLedger {
   snapshot?: LedgerSnapshot;
-  /** The changes since, oldest first. */
+  /** The changes since the snapshot, oldest first. */
   changes: readonly LedgerChange[];
 }
 
-/** Keeps the ledger over restarts, as `StateDirectory` does. Nothing in it throws. */
+/** Stores the ledger across restarts, like `StateDirectory`. Never throws. */
 export interface LedgerStore {
   /**
-   * Keeps a change before it returns. `snapshot` gives the whole ledger with that change in it;
-   * `sync` false: the change may be lost with the machine.
+   * Saves a change before it returns. `snapshot` returns the whole ledger including that change; `sync` false: a machine
+   * crash may lose the change.
    */
   append(change: LedgerChange, snapshot: () => LedgerSnapshot, options: { sync: boolean }): unknown;
-  /** False while what is shown would not survive a restart. */
+  /** False while the published values would not survive a restart. */
   readonly isSaving: boolean;
-  /** Keeps the whole ledger in place of all former changes. */
+  /** Saves the whole ledger, replacing all previous changes. */
   compact(snapshot: () => LedgerSnapshot): unknown;
-  /** Starts writing to the disk what has been appended. */
+  /** Starts syncing appended changes to disk. */
   flush(): void;
 }
 
 export interface KillLedgerOptions {
-  /** Absent where nothing is kept. */
+  /** Absent if nothing is saved. */
   store?: LedgerStore;
-  /** What an earlier process saved; absent on the first start. */
+  /** State of an earlier process; absent on the first start. */
   saved?: SavedLedger;
   nowMs: number;
 }
@@ -135,22 +135,21 @@ export interface KillCounts {
 }
 
 /**
- * Every kill once: counted, saved, then shown.
+ * Counts, saves and then publishes every kill exactly once.
  *
- * Invariants, in the life of a state, across restarts and reboots:
+ * Invariants, over the lifetime of a state, across restarts and reboots:
  * - the sum of `oom_kills_total` is the number of distinct kills read since the first start;
  * - no count ever decreases;
- * - the labels of a kill never change once shown;
- * - whatever is cut off the end of what was saved, what is left is the ledger as it stood after
- *   some batch, with the positions of that batch.
+ * - the labels of a kill never change once published;
+ * - if the end of the saved state is lost, the rest is the ledger after some batch, with the positions of that batch.
  *
- * `record` changes the ledger and saves the change in one synchronous step: nothing can be shown
- * in between, and what is lost with the process is read again from the saved position.
+ * `record` changes the ledger and saves the change in one synchronous step: nothing is published in between, and what
+ * a crash of the process loses is read again from the saved position.
  */
 export class KillLedger {
   readonly #store: LedgerStore | undefined;
   readonly #recorded = new KillDeduplicator();
-  /** Of lines that have been classified; those recorded since do no harm. */
+  /** Deduplicates classified lines; lines recorded since do no harm. */
   readonly #pending = new KillDeduplicator();
   readonly #workloads = new WorkloadSeries();
   readonly #commands = new CommandKills();
@@ -162,7 +161,7 @@ export class KillLedger {
   readonly #notes = new Map<string, unknown>();
   #began: Began | undefined;
   #caughtUp = false;
-  /** An earlier process showed counts. One that died on the first start, before that, leaves the first start to this one. */
+  /** An earlier process published counters. If it died on the first start before that, this is the first start. */
   readonly isContinued: boolean;
 
   constructor({ store, saved, nowMs }: KillLedgerOptions) {
@@ -173,9 +172,8 @@ export class KillLedger {
   }
 
   /**
-   * Classifies a line as if every line classified before it were recorded: kills wait for their
-   * attribution, and meanwhile the group's second naming comes, or the other source's copy. To be
-   * called once per line, in the order of reading.
+   * Classifies a line as if every line classified before it were recorded: while kills wait for their attribution, the
+   * group's repetition or the other source's copy may arrive. Call it once per line, in the order of reading.
    */
   classify(sighting: KillSighting): Classified["as"] {
     if (this.#recorded.isBelowWatermark(sighting)) return "copy";
@@ -189,8 +187,8 @@ export class KillLedger {
   }
 
   /**
-   * Takes a batch in and saves it. Lines already known make no kill; further lines of a known kill
-   * are noted for the check against the kernel's own count.
+   * Applies and saves a batch. Known lines create no kill; additional lines of a known kill are counted for the comparison
+   * with the kernel's own count.
    */
   record(batch: LedgerBatch): void {
     const { atMs, entries = [], ...rest } = batch;
@@ -206,13 +204,13 @@ export class KillLedger {
     this.#store?.append(change, () => this.snapshot(), { sync: !isOnlyPositions(change) });
   }
 
-  /** Saves what could not be saved before, and starts the disk's part. About once a second. */
+  /** Saves what could not be saved before, and starts a sync. Called about once a second. */
   flush(): void {
     if (this.#store?.isSaving === false) this.#store.compact(() => this.snapshot());
     this.#store?.flush();
   }
 
-  /** From here on counts are shown: everything after the saved position has been read. */
+  /** Publishes counters from now on: everything after the saved position has been read. */
   showCounts(): void {
     this.#caughtUp = true;
   }
@@ -227,7 +225,7 @@ export class KillLedger {
     };
   }
 
-  /** Unix milliseconds of the newest kill by constraint, history included; 0 where none is known. */
+  /** Unix milliseconds of the newest kill by constraint, history included; 0 if none is known. */
   lastKills(): ReadonlyMap<Constraint, number> {
     return new Map(constraints.map((constraint) => [constraint, this.#lastKillMs[constraint]]));
   }
@@ -237,7 +235,7 @@ export class KillLedger {
     return this.#history.recent(nowMs);
   }
 
-  /** All kills whose story is kept, newest first. */
+  /** All kills whose details are kept, newest first. */
   kills(): Kill[] {
     return this.#history.kills();
   }
@@ -256,7 +254,7 @@ export class KillLedger {
     return this.#history.kill(incident);
   }
 
-  /** Cgroups that live and have an owner: each has a series, born at 0. `isWhole` where none is missing. */
+  /** Live cgroups with an owner: each has a series, starting at 0. `isWhole`: the list is complete. */
   noteWorkloads(
     live: readonly OwnerLabels[],
     { isWhole, nowMs }: { isWhole: boolean; nowMs: number },
@@ -265,7 +263,7 @@ export class KillLedger {
     if (isWhole) this.#workloads.goneBut(live, nowMs);
   }
 
-  /** `Killed process` lines of a boot since following began, repeats in a group included, re-reads not. */
+  /** `Killed process` lines of a boot since following began, including repetitions in a group, excluding re-reads. */
   rawLines(boot: string): number {
     return this.#rawLinesByBoot.get(boot) ?? 0;
   }

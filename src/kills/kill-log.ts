@@ -1,22 +1,22 @@
 /**
- * What counting needs of the kernel log: the lines it brings, and how far it has been read. Counting
- * calls the log; the log calls nobody but the listener it was started with.
+ * What counting needs from the kernel log: its lines, and how far it has been read. Counting calls the log; the log
+ * calls only the listener passed to `start`.
  */
 import type { OomKillReport } from "../kernel-log/oom-report.ts";
 
-/** One `Killed process` line as a source brings it. */
+/** One `Killed process` line from a source. */
 export interface KillLineRead {
   report: OomKillReport;
-  /** Key of the position of its source. */
+  /** Key of its source's position. */
   source: string;
   sourcePath: string;
-  /** Written while the source was followed, as against found in it. */
+  /** Written while the source was being followed, not found in it at the start. */
   isLive: boolean;
-  /** The boot that the line is of, as far as the source knows. */
+  /** The line's boot, if the source knows it. */
   boot?: string;
-  /** The source goes over lines again that it cannot prove to be new. */
+  /** The source is reading lines again that it cannot prove to be new. */
   isReread: boolean;
-  /** Where reading goes on right after this line; absent where the source has no positions. */
+  /** Position right after this line; absent if the source has no positions. */
   position?: unknown;
 }
 
@@ -26,17 +26,17 @@ export interface KillLogListener {
   groupLine(report: OomKillReport): void;
   /** The kernel found no process to kill; only for live lines. */
   noVictim(): void;
-  /** A source has delivered all that it had at hand. */
+  /** A source has delivered everything available. */
   batchEnd(): void;
-  /** Once: every source chosen at the start has been read to its end. */
+  /** Called once: every source chosen at the start has been read to its end. */
   caughtUp(): void;
   /** Kills of this boot are missing in these files. */
   blindFiles(paths: readonly string[]): void;
 }
 
-/** What an earlier following of the log left. */
+/** What an earlier process saved about the log. */
 export interface SavedFollowing {
-  /** By key of the source; absent where it was never read. */
+  /** By source key; absent if that source was never read. */
   position(source: string): unknown;
   /** Files in which kills of this boot are known to be missing. */
   blindFiles(): readonly string[];
@@ -45,16 +45,16 @@ export interface SavedFollowing {
 export interface KillLog {
   start(listener: KillLogListener, saved: SavedFollowing): void;
   stop(): void;
-  /** About once a second. `unaccounted`: kills that the log has not shown for 10 s. */
+  /** Called about once a second. `unaccounted`: kills that the log has not shown for 10 s. */
   tick(unaccounted: number | undefined): void;
-  /** Reads what the sources have at this moment. */
+  /** Reads everything currently available. */
   drain(): Promise<void>;
   /** How far each source has been read, by its key. */
   positions(): Record<string, unknown>;
-  /** This program failed to process a line that the log brought. */
+  /** This program failed to process a line of the log. */
   failed(line: KillLineRead, error: unknown): void;
-  /** Followed on from a saved position: no line since is missing. */
+  /** Followed from a saved position: no line since then is missing. */
   readonly holdsBoot: boolean;
-  /** False where no log is to be read. */
+  /** False if no log is to be read. */
   readonly isOn: boolean;
 }

@@ -1,11 +1,11 @@
-/** How long a gap must stand before it is believed: the log may lag behind the counter. */
+/** How long a gap must last before it is reported: the log may lag behind the counter. */
 const gapStandsMs = 10_000;
 /** How long the log must lead before the baseline counts as too high. */
 const leadStandsMs = 2_000;
-/** One reading is kept per this time. */
+/** At most one reading is kept per this time. */
 const readingEveryMs = 250;
 
-/** Where reconciliation began in a boot; kept with the ledger. */
+/** Where reconciliation began in a boot; saved with the ledger. */
 export interface KillCountBaseline {
   boot: string;
   /** `oom_kill` of /proc/vmstat at that moment. */
@@ -17,12 +17,11 @@ export interface KillCountBaseline {
 /** One reading of both counts. */
 export interface KillCountReading {
   boot: string;
-  /** `oom_kill` of /proc/vmstat; absent on kernels before 4.13 and in another kernel's view. */
+  /** `oom_kill` of /proc/vmstat; absent before Linux 4.13 and if the counter belongs to another kernel. */
   oomKill?: number;
   /**
-   * `Killed process` lines of this boot known so far, a group's repeats included, re-reads not.
-   * Taken in the same turn of the event loop, before `oomKill`: the kernel counts before it prints,
-   * so that a known line is always in the count.
+   * `Killed process` lines of this boot known so far, including a group's repetitions, excluding re-reads. Taken before
+   * `oomKill`, in the same turn of the event loop: the kernel counts before it prints, so a known line is always counted.
    */
   rawLines: number;
   /** Monotonic clock, milliseconds. */
@@ -32,39 +31,38 @@ export interface KillCountReading {
 interface PastReading {
   atMs: number;
   oomKill: number;
-  /** Kills counted since the baseline less lines read since. */
+  /** Kills counted since the baseline minus lines read since. */
   gap: number;
 }
 
 /**
- * Reconciles the log with the kernel's own count of kills.
+ * Compares the log with the kernel's own count of kills.
  *
  * Invariants:
- * - a kill whose line comes within 10 s is never unaccounted, whatever else is killed meanwhile;
- * - once the kernel has been silent for 10 s, `unaccounted` is the number of kills since the
- *   baseline without a line;
- * - a lead of the log (a baseline taken while lines were under way) hides no later gap.
+ * - a kill whose line arrives within 10 s is never unaccounted, whatever else is killed in between;
+ * - once the kernel has been silent for 10 s, `unaccounted` is the number of kills since the baseline without a line;
+ * - a lead of the log (a baseline taken while lines were in transit) hides no later gap.
  */
 export class KillReconciler {
   #current: KillCountBaseline | undefined;
   #past: PastReading[] = [];
   #lost = 0;
   #gap: number | undefined;
-  /** The baseline has stood long enough for a lead of the log to show. */
+  /** The baseline is old enough for a lead of the log to show. */
   #isTried = false;
 
   constructor(saved?: KillCountBaseline) {
     this.#current = saved;
   }
 
-  /** To be saved whenever it has changed. */
+  /** Must be saved whenever it has changed. */
   get baseline(): KillCountBaseline | undefined {
     return this.#current;
   }
 
   /**
-   * Following begins, or goes on after a restart. A baseline saved in this boot stays; after a
-   * reboot the counter started at 0, which helps only if the log holds this boot from its start.
+   * Following starts, or continues after a restart. A baseline saved in this boot stays. After a reboot the counter
+   * started at 0, which helps only if the log covers this boot from its start.
    */
   begin(reading: KillCountReading, { logHoldsBoot }: { logHoldsBoot: boolean }): void {
     const { boot, oomKill, rawLines } = reading;
@@ -77,7 +75,7 @@ export class KillReconciler {
     this.read(reading);
   }
 
-  /** Takes a reading; about once a second, more often while kills wait for an attribution. */
+  /** Takes a reading; called about once a second, more often while kills wait for attribution. */
   read(reading: KillCountReading): void {
     const { boot, oomKill, rawLines, nowMs } = reading;
     if (this.#current === undefined || oomKill === undefined || this.#current.boot !== boot) {
@@ -85,7 +83,7 @@ export class KillReconciler {
       return;
     }
     if (oomKill < this.#current.oomKill || oomKill < (this.#past.at(-1)?.oomKill ?? 0)) {
-      // Another kernel's counter now, such as a container's that was moved.
+      // The counter now belongs to another kernel, for example after a container was migrated.
       this.#current = { boot, oomKill, rawLines };
       this.#forgetReadings();
     }
@@ -100,28 +98,28 @@ export class KillReconciler {
     this.#settle(rawLines, nowMs);
   }
 
-  /** `oom_kills_unaccounted`; absent where the two counts cannot be compared. */
+  /** `oom_kills_unaccounted`; absent if the two counts cannot be compared. */
   get unaccounted(): number | undefined {
     return this.#gap === undefined ? undefined : this.#lost;
   }
 
   /**
-   * Kills counted by the kernel whose lines are still expected. 0 proves that every line up to the
-   * reading has been read, but for the `unaccounted`; absent where nothing proves it, and in the
-   * first two seconds, in which the baseline may turn out to have been too high.
+   * Kills counted by the kernel whose lines are still expected. 0 proves that every line up to the reading has been read,
+   * except the `unaccounted` ones. Absent if there is no proof, and in the first two seconds, when the baseline may turn
+   * out to be too high.
    */
   get outstanding(): number | undefined {
     return this.#gap === undefined || !this.#isTried ? undefined : this.#gap - this.#lost;
   }
 
-  /** Kills counted 10 s ago must have their lines by now; what is lost stays so until lines come. */
+  /** Kills counted 10 s ago must have their lines by now; the missing ones stay unaccounted until lines arrive. */
   #settle(rawLines: number, nowMs: number): void {
     const baseline = this.#current as KillCountBaseline;
     let old: PastReading | undefined;
     while (this.#past[0] !== undefined && nowMs - this.#past[0].atMs >= gapStandsMs) {
       old = this.#past.shift();
     }
-    // Kept as the newest of the old ones, so that the next reading has one.
+    // Kept as the newest of the old readings, so that the next reading has one.
     if (old !== undefined) this.#past.unshift(old);
     const lines = rawLines - baseline.rawLines;
     const overdue = old === undefined ? 0 : old.oomKill - baseline.oomKill - lines;

@@ -9,21 +9,21 @@ import type { KillLineRead, KillLog } from "./kill-log.ts";
 import type { KillReconciler } from "./kill-reconciler.ts";
 import type { Owner } from "./owner.ts";
 
-/** What the host knows of its processes and cgroups: all there is where the log names no cgroup. */
+/** The host's processes and cgroups: the only information if the log names no cgroup. */
 export interface VictimLookup {
-  /** The process as it is now, if it is still there. */
+  /** The current state of a process, if it still exists. */
   lookUp(pid: number): Partial<SeenProcess> | undefined;
-  /** The process as it was last seen. */
+  /** The last reading of a process. */
   remembered(pid: number): Partial<SeenProcess> | undefined;
-  /** Reads the processes that are new. */
+  /** Reads new processes. */
   readYoung(): void;
-  /** Kills counted at each cgroup itself. */
+  /** Kills counted by each cgroup itself. */
   killCounts(): Map<string, number>;
   /** `oom_kill` of /proc/vmstat. */
   kernelKills(): number | undefined;
 }
 
-/** Whoever watched the host before and while a kill happened. */
+/** Watches the host before and during a kill. */
 export interface KillWitness {
   /** A kill has begun, and memory is short. */
   killBegan(): void;
@@ -42,30 +42,30 @@ export interface KillRecorderOptions {
   reconciler: KillReconciler;
   log: Pick<KillLog, "positions" | "drain" | "failed">;
   lookup: VictimLookup;
-  /** Asked only about kills whose line was written while the log was followed. */
+  /** Asked only about kills whose line was written while the log was being followed. */
   witness?: KillWitness;
   /** Boot id of the running kernel. */
   boot: string;
   ownerOf: (cgroup: string | null | undefined) => Owner;
-  /** Makes a kill of a report. */
+  /** Converts a report to a kill. */
   describe: (report: OomKillReport, context: KillContext) => Kill;
   nowMs: () => number;
   monotonicMs: () => number;
   logger: { warn(fields: object, message: string): void };
 }
 
-/** While kills come in, processes and counters are read this often, and for so long after the last. */
+/** How often processes and counters are read during kills, and for how long after the last one. */
 const lookEveryMs = 10;
 const lookForMs = 10_000;
-/** A look that takes long, on a host with many cgroups, is followed by as long a rest, at most this. */
+/** A slow reading, on a host with many cgroups, is followed by a pause of the same length, at most this. */
 const longestRestMs = 50;
-/** From then on after the last kill, looking takes a tenth of the time at most. */
+/** After this long without a kill, readings take at most a tenth of the time. */
 const stormMs = 1000;
 const quietRestShare = 9;
 const longestQuietRestMs = 500;
 const publishedLimit = 1024;
 const lookupFailed =
-  "failed to look up a victim (bug, please report). Kills count all the same, some without their cgroup or what led to them; further failures are not logged";
+  "failed to look up a victim (bug, please report). Kills are still counted, some without their cgroup or history; further failures are not logged";
 
 interface Held {
   key: string;
@@ -78,19 +78,18 @@ interface Held {
 }
 
 /**
- * Records kill lines in the ledger, in the order of the log, each held back at most 500 ms until the
- * victim's cgroup is known.
+ * Records kill lines in the ledger, in the order of the log, each held back for at most 500 ms until the victim's
+ * cgroup is known.
  *
  * Invariants:
- * - a position is never saved that lies after a line which the ledger does not have, but for one
- *   that was reported to the log as failed;
- * - nothing that the host answers, or fails to, keeps a kill from being counted.
+ * - a saved position never lies after a line that is missing in the ledger, except a line reported to the log as failed;
+ * - whatever the host answers or fails to answer, every kill is counted.
  */
 export class KillRecorder {
   readonly #options: KillRecorderOptions;
   readonly #attribution = new Attribution();
   readonly #held: Held[] = [];
-  /** The last kills published, by key: more may yet be found out about them. */
+  /** The last published kills, by key: more details may still arrive. */
   readonly #published = new BoundedMap<string, { killLine: KernelMessage; incident: string }>(
     publishedLimit,
   );
@@ -108,8 +107,8 @@ export class KillRecorder {
   }
 
   /**
-   * Takes one line; `commit` is to be called when the source has no more at hand.
-   * `isHistory`: older than the first start, so shown but never counted.
+   * Takes one line; call `commit` when the source has no more available. `isHistory`: older than the first start, so
+   * shown but never counted.
    */
   take(read: KillLineRead, isHistory: boolean): void {
     const { ledger, monotonicMs } = this.#options;
@@ -131,7 +130,7 @@ export class KillRecorder {
     this.#lookSoon();
   }
 
-  /** The group line came after its first victim: adds the group to the story. */
+  /** The group line came after its first victim: adds the group to that kill. */
   amend(report: OomKillReport): void {
     const held = this.#held.find((candidate) => candidate.read.report === report);
     if (held !== undefined) held.report = { ...held.report, groupCgroup: report.groupCgroup };
@@ -139,8 +138,8 @@ export class KillRecorder {
   }
 
   /**
-   * Saves and shows what is settled, up to the first kill that is still held back. Positions alone
-   * are saved by `savePositions`.
+   * Saves and publishes resolved kills, up to the first one that is still held back. `savePositions` saves positions
+   * alone.
    */
   commit(): void {
     const firstHeld = this.#held.findIndex(({ isSettled }) => !isSettled);
@@ -160,7 +159,7 @@ export class KillRecorder {
   #record(ready: readonly Held[]): void {
     const positions = this.#options.log.positions();
     for (const source of new Set(this.#held.map(({ read }) => read.source))) {
-      // It has been read further than may be saved.
+      // The source has been read further than may be saved.
       const last = ready.findLast(({ read }) => read.source === source);
       if (last?.read.position === undefined) delete positions[source];
       else positions[source] = last.read.position;
@@ -169,7 +168,7 @@ export class KillRecorder {
     this.#options.ledger.record({ atMs: this.#options.nowMs(), entries, positions });
   }
 
-  /** Saves how far the sources have been read; nothing while a kill is held back. */
+  /** Saves how far the sources have been read; does nothing while a kill is held back. */
   savePositions(): void {
     if (this.#held.length > 0) return;
     const { ledger, nowMs } = this.#options;
@@ -180,7 +179,7 @@ export class KillRecorder {
     ledger.record({ atMs: nowMs(), positions: Object.fromEntries(positions) });
   }
 
-  /** `Killed process` lines of this boot read so far, those still held back included. */
+  /** `Killed process` lines of this boot read so far, including those still held back. */
   get rawLines(): number {
     const { ledger, boot } = this.#options;
     const waiting = this.#held.filter(
@@ -189,7 +188,7 @@ export class KillRecorder {
     return ledger.rawLines(boot) + waiting.length;
   }
 
-  /** Publishes what is held back, as it is, and saves everything. */
+  /** Publishes held-back kills as they are, and saves everything. */
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
@@ -198,13 +197,13 @@ export class KillRecorder {
     this.savePositions();
   }
 
-  /** Reads the counters once, so that the first rise of a storm has something to rise from. */
+  /** Reads the counters once, so that the first increase of a storm has a base. */
   readCounters(): void {
     const { lookup } = this.#options;
     const counts = this.#ask(() => lookup.killCounts());
     if (counts === undefined) return;
     for (const [cgroup, count] of counts) {
-      // A cgroup that was not there at the last look was made since, with its counter at 0.
+      // A cgroup missing in the last reading was created since then, with its counter at 0.
       const before = this.#counts.get(cgroup) ?? (this.#countsKnown ? 0 : count);
       this.#attribution.counterRead(cgroup, count - before);
     }
@@ -257,8 +256,8 @@ export class KillRecorder {
   }
 
   /**
-   * Lines, then counters, then lines again, then the kernel's own count: the closer together, the
-   * fewer lines a rise may belong to.
+   * Reads lines, then counters, then lines again, then the kernel's own count: the closer together, the fewer lines an
+   * increase may belong to.
    */
   async #gatherEvidence(nowMs: number): Promise<void> {
     const { lookup, log } = this.#options;
@@ -324,7 +323,7 @@ export class KillRecorder {
     if (cgroup !== undefined) held.report = { ...held.report, victimCgroup: cgroup };
   }
 
-  /** The labels are published; page and API may still learn whose it was. */
+  /** The labels are published, but page and API may still add the owner. */
   #settleLate({ key, cgroup }: Attributed): void {
     const published = this.#published.get(key);
     if (published === undefined || cgroup === undefined) return;
@@ -338,7 +337,7 @@ export class KillRecorder {
     if (kill !== undefined) ledger.record({ atMs: nowMs(), amended: [{ ...kill, ...changes }] });
   }
 
-  /** None where this program fails to describe it: the kills around it are not to be lost with it. */
+  /** `undefined` if this program fails to describe the kill, so that the kills around it are not lost with it. */
   #entryOf({ report, sighting, read, isHistory }: Held): KillEntry[] {
     const { describe, ownerOf, log, witness } = this.#options;
     const context = { incident: incidentOf(sighting), sourceName: read.sourcePath, ownerOf };
@@ -361,7 +360,7 @@ export class KillRecorder {
   }
 }
 
-/** The victim was in this cgroup or below it. */
+/** Whether the victim was in this cgroup or below it. */
 function scopeOf({ groupCgroup, limitCgroup }: OomKillReport): string | undefined {
   return groupCgroup ?? limitCgroup;
 }

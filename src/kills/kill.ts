@@ -8,7 +8,7 @@ import type { KillLoop } from "./kill-loop.ts";
 import type { Outcome } from "./outcome.ts";
 import { type Owner, unknownOwner } from "./owner.ts";
 
-/** Why the kernel chose this pool of victims; `unknown` where the log does not say. */
+/** Where the kernel looked for a victim; `unknown` if the log does not say. */
 export type Constraint = "none" | "memcg" | "cpuset" | "memory_policy" | "unknown";
 
 export const constraints: readonly Constraint[] = [
@@ -45,22 +45,22 @@ export interface KillTask {
 }
 
 /**
- * One kill as the API and `explain --json` show it. Unknown is `null`, never 0.
+ * One kill as in the API and `explain --json`. An unknown value is `null`, never 0.
  *
- * Invariant: one `Kill` per victim per event - a group kill's repeated line, an announce line or
- * the reaper's line makes none.
+ * Invariant: one `Kill` per victim and event. The repeated line of a group kill, an announce line and the reaper's line
+ * do not create another.
  */
 export interface Kill {
   /** `<boot id, 8 hex, or 0>-<printk µs or epoch s>-<pid>` of the first sighting. */
   incident: string;
-  /** Who killed; see `killers/` for the others. */
+  /** The killer; see `killers/` for the others. */
   killer: "kernel";
   /** RFC 3339, UTC. */
   time: string | null;
   uptimeSeconds: number | null;
   pid: number;
   comm: string;
-  /** What an interpreter ran, or the whole name where comm is cut; known only of what was seen alive. */
+  /** What an interpreter ran, or the full name if comm is truncated; known only for processes seen alive. */
   program: string | null;
   uid: number | null;
   /** How long it had run; known only of what was seen alive. */
@@ -78,16 +78,16 @@ export interface Kill {
   usageBytes: number | null;
   swapFreeBytes: number | null;
   cause: Cause;
-  /** `null` where the cause is unknown. */
+  /** `null` if the cause is unknown. */
   causeBasis: CauseBasis | null;
-  /** One sentence of evidence with numbers. */
+  /** The evidence in one sentence, with numbers. */
   summary: string;
-  /** Each a text, and behind a newline the command that goes with it (`advice.ts`). */
+  /** Each item is a text and, after a newline, the command that belongs to it (`advice.ts`). */
   advice: string[];
   tasks: KillTask[];
   /** The cgroup that `memory.oom.group` killed as a whole. */
   group: string | null;
-  /** True where the kernel printed no dump for this kill. */
+  /** True if the kernel printed no dump for this kill. */
   suppressed: boolean;
   /** What the host used before; `null` where nobody watched, and for all but the newest hundred. */
   before: Before | null;
@@ -99,7 +99,7 @@ export interface Kill {
   loop: KillLoop | null;
   /** `secondHand`: somebody else's report that quotes the kernel's line; only `explain` reads such. */
   source: { name: string; line: number | null; secondHand?: true };
-  /** Of the kill by another killer that took the same process within a minute. */
+  /** Incident of the kill by another killer that killed the same process within a minute. */
   linkedIncident: string | null;
 }
 
@@ -123,7 +123,7 @@ export interface KillContext {
   ownerOf: (cgroup: string | null | undefined) => Owner;
 }
 
-/** A kill out of a state that an older version saved: what was added since is unknown, not absent. */
+/** A kill from a state saved by an older version: fields added since are unknown, not absent. */
 export function completed(kill: Kill): Kill {
   return {
     ...notWitnessed,
@@ -138,7 +138,7 @@ export function completed(kill: Kill): Kill {
 
 const tasksTold = 10;
 
-/** Tells a report as a kill: owner and cause added, the ten largest tasks kept. */
+/** Converts a report to a kill: adds owner and cause, keeps the ten largest tasks. */
 export function killOfReport(report: OomKillReport, context: KillContext): Kill {
   const { killLine, dump } = report;
   const isMemcg = report.constraint === "memcg";
@@ -184,7 +184,7 @@ export function killOfReport(report: OomKillReport, context: KillContext): Kill 
   };
 }
 
-/** OpenVZ names the container in the kill line, and knows no cgroups. */
+/** OpenVZ names the container in the kill line, and has no cgroups. */
 function ownerOfReport(report: OomKillReport, { ownerOf }: KillContext): Owner {
   const { veId, victimCgroup, groupCgroup, limitCgroup } = report;
   const owner = ownerOf(victimCgroup ?? groupCgroup ?? limitCgroup);

@@ -1,9 +1,9 @@
 /*
- * Whose cgroup is it? Read from the path alone, as the kernel log and /proc/PID/cgroup print it.
+ * The owner of a cgroup, from the path alone, as the kernel log and /proc/PID/cgroup print it.
  *
- * The kernel knows no containers, pods or units: the path is the only trace that systemd and the
- * container runtimes leave. Each writes its own dialect, and they nest: a unit in an LXC container,
- * a pod in a "node" that is itself a Docker container.
+ * The kernel knows no containers, pods or units: the path is the only trace that systemd and the container runtimes
+ * leave. Each has its own conventions, and they nest: a unit in an LXC container, a pod in a "node" that is itself a
+ * Docker container.
  *
  *   /system.slice/nginx.service
  *   /system.slice/docker-<64 hex>.scope
@@ -11,7 +11,7 @@
  *   /docker/<64 hex>/kubelet/kubepods/besteffort/pod<uid>/<64 hex>
  */
 
-/** What runs the work and sets its limits. Of nested ones the orchestrator counts: a container of a pod is Kubernetes'. */
+/** The platform that runs the workload and sets its limits. If nested, the orchestrator: a pod's container is Kubernetes'. */
 export type Platform =
   | "systemd"
   | "systemd_user"
@@ -28,7 +28,7 @@ export type Platform =
   | "talos"
   | "other";
 
-/** Whom a cgroup belongs to. `null` = not known; never an empty string. */
+/** The owner of a cgroup. `null` = unknown; never an empty string. */
 export interface Owner {
   unit: string | null;
   container: string | null;
@@ -39,8 +39,8 @@ export interface Owner {
   namespace: string | null;
   platform: Platform | null;
   /**
-   * The orchestrator's own name for the work: Nomad's allocation, the ECS task, the Slurm job, the
-   * YARN container, a Swarm service, `project/service` of Compose.
+   * The orchestrator's name for the workload: the Nomad allocation, ECS task, Slurm job, YARN container or Swarm
+   * service, or `project/service` for Compose.
    */
   task: string | null;
 }
@@ -65,7 +65,7 @@ export const unknownOwner: Owner = Object.freeze({
   task: null,
 });
 
-/** The part of an owner that one path component gives away. */
+/** The part of an owner that one path component reveals. */
 type Container = Pick<Owner, "unit" | "runtime" | "container" | "containerId">;
 
 const platformOfRuntime = new Map<string | null, Platform>([
@@ -78,7 +78,7 @@ const platformOfRuntime = new Map<string | null, Platform>([
   ["slurm", "slurm"],
 ]);
 
-/** Who makes the `<prefix>-<64 hex>.scope` of that name. nerdctl is containerd's command line. */
+/** The runtime that creates `<prefix>-<64 hex>.scope`. nerdctl is containerd's command line. */
 const runtimeOfPrefix = new Map([
   ["docker", "docker"],
   ["cri-containerd", "containerd"],
@@ -89,7 +89,7 @@ const runtimeOfPrefix = new Map([
   ["kata", "kata"],
 ]);
 
-/** Who names a container `<64 hex>` below a directory of that name. */
+/** The runtime that creates `<64 hex>` below a directory of that name. */
 const runtimeOfParent = new Map([
   ["docker", "docker"],
   // Builders of docker buildx, below /docker/buildx.
@@ -101,23 +101,20 @@ const runtimeOfParent = new Map([
 ]);
 
 /**
- * Owner of a cgroup as far as its path tells: `runtime`, `containerId`, `podUid`, `unit`, and
- * `container` where the path carries a name (LXC, nspawn, Slurm, Garden). Names that stand
- * elsewhere (`pod`, `namespace`, a Docker container's name) are for `sources/owner-names.ts`.
+ * The owner of a cgroup according to its path: `runtime`, `containerId`, `podUid`, `unit`, and `container` if the path
+ * has a name (LXC, nspawn, Slurm, Garden). Names from elsewhere (`pod`, `namespace`, the name of a Docker container)
+ * come from `sources/owner-names.ts`.
  *
- * Invariants, whatever the path holds: never throws; a field is `null` or a string that is not
- * empty; and
- * - the innermost container, pod and unit win, but what is nested in a pod's container belongs to
- *   that container, by which Kubernetes knows it;
- * - `unit` is the nearest unit that has processes of its own (`.service`, `.scope`, `.mount`,
- *   `.socket`, `.swap`; a slice is no unit of a kill), with systemd's escapes decoded. It is null
- *   for a container's own scope: that name changes with each restart, the container's does not.
- *   It is set inside a container (`nginx.service` in an LXC container), and around one only where
- *   the container is the service's payload (Podman under systemd);
+ * Invariants, whatever the path contains: never throws; a field is `null` or a non-empty string; and
+ * - the innermost container, pod and unit win, but anything nested in a pod's container belongs to that container, by
+ *   which Kubernetes knows it;
+ * - `unit` is the nearest unit that has its own processes (`.service`, `.scope`, `.mount`, `.socket`, `.swap`; slices do
+ *   not count), with systemd's escapes decoded. It is null for a container's own scope: that name changes with each
+ *   restart, the container's does not. It is set inside a container (`nginx.service` in an LXC container), and around
+ *   one only if the container is the service's payload (Podman under systemd);
  * - a container's monitor (`crio-conmon-`, `libpod-conmon-`, `lxc.monitor`) is not the container.
  *
- * @param path as in `task_memcg=` or the last field of a /proc/PID/cgroup line; a trailing
- *   ` (deleted)` is ignored.
+ * @param path as in `task_memcg=` or the last field of a /proc/PID/cgroup line; a trailing ` (deleted)` is ignored.
  */
 export function ownerOfCgroup(path: string | null | undefined): Owner {
   if (!path) return unknownOwner;
@@ -134,7 +131,7 @@ export function ownerOfCgroup(path: string | null | undefined): Owner {
     const container = containerIn(name, parent, grandparent);
     if (container) {
       if (owner.podUid && owner.containerId) continue;
-      // Podman's split cgroups: this container is what the service around it exists for.
+      // Podman's split cgroups: this container is the payload of the service around it.
       const payload = name.startsWith("libpod-payload-") && parent.endsWith(".service");
       Object.assign(owner, container, payload ? { unit: owner.unit } : undefined);
       if (!isOrchestrated(owner)) owner.platform = platformOfContainer(container);
@@ -144,7 +141,7 @@ export function ownerOfCgroup(path: string | null | undefined): Owner {
     const scheduler = schedulerIn(name, parent, grandparent);
     if (scheduler && owner.podUid === null) Object.assign(owner, scheduler);
     if (unitName.test(name)) {
-      // A user manager's own processes: "init.scope" alone would say the machine's init.
+      // A user manager's own processes: "init.scope" alone would suggest the machine's init.
       if (name === "init.scope" && parent.startsWith("user@")) continue;
       if (!name.includes("conmon-")) owner.unit = unitOf(name);
     }
@@ -157,7 +154,7 @@ export function ownerOfCgroup(path: string | null | undefined): Owner {
   return owner;
 }
 
-/** The platforms that start containers of others: what they start stays theirs. */
+/** The platforms that start containers through another runtime: those containers keep the platform. */
 function isOrchestrated({ platform }: Owner): boolean {
   return platform === "kubernetes" || platform === "nomad" || platform === "ecs";
 }
@@ -171,7 +168,7 @@ const allocation = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.(.+?))?(?
 const talosServices = new Set(["apid", "dashboard", "runtime", "trustd", "udevd"]);
 
 /**
- * What a scheduler's own cgroup gives away.
+ * The owner fields that a scheduler's own cgroup reveals.
  *
  *   /nomad.slice/share.slice/<allocation>.<task>.scope   Nomad >= 1.7; 1.3 without share.slice
  *   /nomad/<uuid>                                        Nomad < 1.3, cgroup v1: an id of the executor
@@ -206,10 +203,10 @@ function schedulerIn(
 
 const yarnContainer = /^container_(?:e[0-9]+_)?[0-9]+_[0-9]+_[0-9]+_[0-9]+$/;
 
-/** The task of a container that its own path component or the one above it names. */
+/** The task of a container, named by its path component or the one above. */
 function orchestratedTask(name: string, parent: string, grandparent: string): string | undefined {
   if (slurmJob.test(name)) return name.slice("job_".length);
-  return grandparent === "ecs" ? parent : undefined;
+  return grandparent === "ecs" && parent !== "" ? parent : undefined;
 }
 
 /** Id of the innermost container in a cgroup path, usually 64 hex digits; null if there is none. */
@@ -222,14 +219,14 @@ export function podUidOf(path: string | null | undefined): string | null {
   return ownerOfCgroup(path).podUid;
 }
 
-/** Whether anybody is named: a unit, a container or a pod, be it by id only. */
+/** Whether a unit, a container or a pod is known, even if only by id. */
 export function hasOwner(owner: Owner): boolean {
   return (owner.unit ?? owner.container ?? owner.containerId ?? owner.podUid) !== null;
 }
 
 /**
- * A unit as people must be told it: one of a user's own service manager is not the system's of that
- * name, and `systemctl` without `--user` does not know it.
+ * A unit's name for people: a unit of a user's service manager is not the system unit of that name, and `systemctl`
+ * without `--user` does not know it.
  */
 export function unitForPeople(owner: Owner, cgroup: string | null | undefined): string | null {
   const uid = /\/user@([0-9]+)\.service\//.exec(cgroup ?? "")?.[1];
@@ -249,7 +246,7 @@ export function ownerLabels(cgroup: string | null | undefined, owner: Owner): Ow
 }
 
 const podDirectory = /^pod([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32})$/;
-// The second end is runc's "slice:prefix:id" notation, taken for a name by its cgroupfs driver.
+// The second form is runc's "slice:prefix:id" notation, which its cgroupfs driver uses as a name.
 const podSlice =
   /(?:^|-)pod([0-9a-f]{8}(?:_[0-9a-f]{4}){3}_[0-9a-f]{12}|[0-9a-f]{32})\.slice(?:$|:)/;
 
@@ -263,7 +260,7 @@ const hexName = /^(?:([a-z][a-z-]*)[-_])?([0-9a-f]{64})(?:\.scope)?$/;
 const colonName = /^[^:]*:([a-z][a-z-]*):([0-9a-f]{64})$/;
 const fargateName = /^([0-9a-f]{32})-[0-9]+$/;
 const slurmJob = /^job_[0-9]+$/;
-/** Garden sorts its containers by how much processor time they took. */
+/** Garden groups its containers by how much processor time they use. */
 const gardenPool = /^(?:good|bad)$/;
 
 function containerIn(name: string, parent: string, grandparent: string): Container | undefined {
@@ -282,7 +279,7 @@ function containerIn(name: string, parent: string, grandparent: string): Contain
   if (name.startsWith("machine-") && name.endsWith(".scope")) {
     const machine = unescapeUnit(name.slice(8, -6));
     if (machine.startsWith("qemu-")) return virtualMachine(name);
-    // libvirt counts its containers in front of the name.
+    // libvirt puts a counter in front of its containers' names.
     return named(
       machine.startsWith("lxc-") ? "lxc" : "nspawn",
       machine.replace(/^lxc-[0-9]+-/, ""),
@@ -312,21 +309,21 @@ function named(runtime: string, container: string): Container | undefined {
   return container === "" ? undefined : { unit: null, runtime, container, containerId: null };
 }
 
-/** No container: its scope is the only name that it has here. */
+/** Not a container: its scope is its only name here. */
 function virtualMachine(scope: string): Container {
   return { unit: unitOf(scope), runtime: "qemu", container: null, containerId: null };
 }
 
 const unitName = /^.+\.(?:service|scope|mount|socket|swap)$/s;
 
-/** systemd puts one "_" before a name that would look like a cgroup file ("_memory.service"). */
+/** systemd prefixes "_" to a name that looks like a cgroup file ("_memory.service"). */
 function unitOf(name: string): string {
   return unescapeUnit(name.startsWith("_") ? name.slice(1) : name);
 }
 
 /**
- * `\x2d` as systemd writes it, undone: `postgresql@15\x2dmain.service` is `...@15-main.service`.
- * Control characters and what is not UTF-8 stay escaped: they would only spoil a label.
+ * Decodes systemd's `\x2d`: `postgresql@15\x2dmain.service` is `...@15-main.service`. Control characters and bytes that
+ * are not UTF-8 stay escaped, because they would break a label.
  */
 function unescapeUnit(name: string): string {
   if (!name.includes("\\x")) return name;

@@ -1,9 +1,9 @@
-/** The kernel cuts comm to so many bytes. */
+/** The kernel truncates comm to this many bytes. */
 const commBytes = 15;
 
 /**
- * What people call a process: its comm and, where that is known, what it runs. `java billing.jar`;
- * `gnome-shell-calendar-server` for a comm that the kernel cut.
+ * The name of a process for people: its comm and, if known, what it runs. `java billing.jar`;
+ * `gnome-shell-calendar-server` for a truncated comm.
  */
 export function processName({ comm, program }: { comm: string; program?: string | null }): string {
   if (comm === "") return "(no name)";

@@ -1,6 +1,6 @@
 import { type Owner, unitForPeople } from "./owner.ts";
 
-/** What people call the owner of a cgroup: container and pod, container, unit, or the path itself. */
+/** The name of a cgroup's owner for people: container and pod, container, unit, or the path itself. */
 export function workloadName(owner: Owner, cgroup: string | null): string | undefined {
   if (owner.pod !== null) {
     const pod = owner.namespace === null ? owner.pod : `${owner.namespace}/${owner.pod}`;

@@ -1,15 +1,15 @@
 import type { OwnerLabels } from "./owner.ts";
 
-/** At most this many workloads have a series of their own. */
+/** Maximum number of workloads with their own series. */
 export const workloadLimit = 2000;
-/** A series with a kill stays this long after its last kill, and as long as its cgroup lives. */
+/** A series with a kill stays this long after its last kill, and as long as its cgroup exists. */
 export const killedStaysMs = 24 * 3_600_000;
-/** Any series stays this long after its cgroup is gone, for the last scrapes to see it. */
+/** Any series stays this long after its cgroup is gone, so that the last scrapes see it. */
 export const goneStaysMs = 600_000;
 
-/** Where kills of an unknown cgroup count. */
+/** Where kills with an unknown cgroup count. */
 export const unattributed: OwnerLabels = Object.freeze(labelled(""));
-/** Where kills count when there is no room for another series. Every cgroup path has a `/`. */
+/** Where kills count if there is no room for another series. Every cgroup path contains `/`, so this name is free. */
 export const overflow: OwnerLabels = Object.freeze(labelled("other"));
 
 export interface WorkloadCount {
@@ -17,14 +17,14 @@ export interface WorkloadCount {
   kills: number;
 }
 
-/** A series as the state keeps it; those without a kill are born again and need not be kept. */
+/** A series as saved in the state; series without a kill start at 0 again and are not saved. */
 export interface SavedWorkload extends WorkloadCount {
   lastKillMs: number;
 }
 
 interface Series extends WorkloadCount {
   lastKillMs: number;
-  /** When its cgroup was last known to be gone; absent while it lives. */
+  /** When its cgroup was found to be gone; absent while it exists. */
   goneMs?: number;
 }
 
@@ -32,18 +32,18 @@ interface Series extends WorkloadCount {
  * The series of `oom_workload_kills_total`, one per cgroup.
  *
  * Invariants:
- * - the sum of all series, `other` and the unattributed among them, grows by one per kill and
- *   falls only when a series leaves after its time;
- * - the labels of a series with a kill never change: a kill of the same cgroup counts under the
- *   labels first shown. Only a series that is still 0 may learn its names.
+ * - the sum of all series, including `other` and the unattributed one, grows by one per kill and falls only when a
+ *   series expires;
+ * - the labels of a series with a kill never change: another kill in the same cgroup counts under the labels first
+ *   published. Only a series that is still 0 may get names later.
  */
 export class WorkloadSeries {
-  /** By cgroup; a kill whose cgroup is not known may still have an owner, and is kept by that. */
+  /** By cgroup; a kill with an unknown cgroup may still have an owner, and is keyed by that. */
   readonly #byKey = new Map<string, Series>();
   readonly #unattributed: Series = { labels: unattributed, kills: 0, lastKillMs: 0 };
   readonly #overflow: Series = { labels: overflow, kills: 0, lastKillMs: 0 };
 
-  /** A live cgroup that has an owner: from now on it has a series, born at 0 if there is room. */
+  /** Notes a live cgroup with an owner: from now on it has a series, starting at 0 if there is room. */
   note(labels: OwnerLabels, nowMs: number): void {
     const known = this.#byKey.get(keyOf(labels));
     if (known !== undefined) {
@@ -54,13 +54,13 @@ export class WorkloadSeries {
     if (this.#makeRoom(nowMs, false)) this.#add(labels);
   }
 
-  /** All workloads that live are these: the cgroups of the others are gone. */
+  /** Notes that these are all live workloads: the cgroups of the others are gone. */
   goneBut(live: readonly OwnerLabels[], nowMs: number): void {
     const keys = new Set(live.map(keyOf));
     for (const [key, series] of this.#byKey) if (!keys.has(key)) series.goneMs ??= nowMs;
   }
 
-  /** The labels under which a kill of this workload is to be counted. */
+  /** The labels under which a kill of this workload is counted. */
   labelsFor(labels: OwnerLabels, nowMs: number): OwnerLabels {
     if (keyOf(labels) === keyOf(unattributed)) return unattributed;
     const known = this.#byKey.get(keyOf(labels));
@@ -68,7 +68,7 @@ export class WorkloadSeries {
     return this.#makeRoom(nowMs, true) ? labels : overflow;
   }
 
-  /** Counts a kill under labels that `labelsFor` gave, now or before a restart. */
+  /** Counts a kill under labels returned by `labelsFor`, now or before a restart. */
   count(labels: OwnerLabels, atMs: number): void {
     const series = this.#seriesOf(labels, atMs);
     if (series.kills === 0) series.labels = labels;
@@ -76,7 +76,7 @@ export class WorkloadSeries {
     series.lastKillMs = Math.max(series.lastKillMs, atMs);
   }
 
-  /** All series. Those whose time is over leave now. */
+  /** All series. Removes expired ones. */
   list(nowMs: number): WorkloadCount[] {
     this.#expire(nowMs);
     return [this.#unattributed, this.#overflow, ...this.#byKey.values()];
@@ -88,7 +88,7 @@ export class WorkloadSeries {
       .map(({ labels, kills, lastKillMs }) => ({ labels, kills, lastKillMs }));
   }
 
-  /** Whether the cgroups of restored series still live is not known: they count as gone from now. */
+  /** Whether the cgroups of restored series still exist is unknown: they count as gone from now. */
   restore(saved: readonly SavedWorkload[], nowMs: number): void {
     for (const { labels, kills, lastKillMs } of saved) {
       const series = this.#seriesOf(labels, nowMs);
@@ -115,7 +115,7 @@ export class WorkloadSeries {
     if (this.#byKey.size < workloadLimit) return true;
     this.#expire(nowMs);
     if (this.#byKey.size < workloadLimit) return true;
-    // A kill is worth more than the 0 of a cgroup that is gone; that of a live one is not given up.
+    // A kill is worth more than the 0 of a cgroup that is gone; a live cgroup's 0 is kept.
     const [longestGone] = [...this.#byKey.values()]
       .filter(({ kills, goneMs }) => kills === 0 && goneMs !== undefined)
       .sort((a, b) => (a.goneMs as number) - (b.goneMs as number));

@@ -291,6 +291,10 @@ describe("the owner of a cgroup", () => {
     expect(ownerLabels("/a.service", ownerOfCgroup("/a.service")).unit).toBe("a.service");
   });
 
+  it("has no task where a path has an empty component", () => {
+    expect(ownerOfCgroup(`/ecs//${id}`).task).toBeNull();
+  });
+
   it("never throws; a field is null or a string that is not empty", () => {
     const piece = fc.oneof(
       fc.string({ unit: "binary" }),
