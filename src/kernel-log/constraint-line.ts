@@ -1,18 +1,18 @@
 /**
- * The lines that say which limit was hit and where the victim lived.
+ * The lines that name the limit that was hit and the victim's cgroup.
  *
  * Source: mm/oom_kill.c, `dump_oom_victim()` (>= 5.0); before that mm/memcontrol.c,
- * `mem_cgroup_print_oom_info()`, for cgroups alone.
+ * `mem_cgroup_print_oom_info()`, for cgroups only.
  *
  *     oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=b,mems_allowed=0,oom_memcg=/job,task_memcg=/job/b,task=greedy,pid=226,uid=0
  *     Task in /job/b killed as a result of limit of /job
  */
 import { decodeUtf8 } from "./kernel-text.ts";
 
-/** The pool of tasks from which the kernel chose, in the words of the metric label. */
+/** Where the kernel looked for a victim, as in the metric label. */
 export type OomConstraint = "none" | "memcg" | "cpuset" | "memory_policy" | "unknown";
 
-/** The `oom-kill:constraint=...` line (>= 5.0), its fields unquoted and some of them chosen by users. */
+/** The `oom-kill:constraint=...` line (>= 5.0). Its fields are unquoted, and users choose some of them. */
 export interface ConstraintLine {
   constraint: OomConstraint;
   limitCgroup?: string;
@@ -30,9 +30,9 @@ const constraintNames: Record<string, OomConstraint> = {
 };
 
 /**
- * Reads a constraint line from both ends. `cpuset=` holds one component of a path, which has no `/`,
- * so the first `,oom_memcg=/` is the real one; the task's fields are the last three. A tail that the
- * record's length cut off is no error, but a path that may be cut is left out.
+ * Parses a constraint line from both ends. `cpuset=` holds one component of a path, which has no `/`, so the first
+ * `,oom_memcg=/` is the real one; the task's fields are the last three. A tail cut off by the record's maximum length is
+ * no error, but a path that may be cut is left out.
  */
 export function parseConstraintLine(text: string): ConstraintLine | undefined {
   const name = /^oom-kill:constraint=(\w+)/.exec(text);
@@ -67,7 +67,7 @@ export function parseConstraintLine(text: string): ConstraintLine | undefined {
   return line;
 }
 
-/** Where `,task_memcg=` begins: of several, the one that leaves the victim at or below the limit. */
+/** Where `,task_memcg=` begins: if there are several, the one that puts the victim at or below the limit. */
 function splitLimitAndVictim(paths: string, start: number): number {
   const mark = ",task_memcg=/";
   const first = paths.indexOf(mark, start);

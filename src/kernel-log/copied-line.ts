@@ -1,13 +1,13 @@
 /**
- * What gets in front of a log line when people copy it: quote marks and indentation, the file and line
- * number of grep, the name of a host or container, the colours of a terminal.
+ * Prefixes that log lines get when people copy them: quote marks and indentation, file and line number from grep,
+ * the name of a host or container, terminal colours.
  *
  *     /var/log/kern.log.1:Nov 20 13:23:50 web1 kernel: [    8.640407] Out of memory: ...
  *     > [    8.640407] Out of memory: ...
  *     machine # [    8.640407] Out of memory: ...
  *     2026-11-20T13:23:51.1234567Z [    8.640407] Out of memory: ...
  *
- * Nothing here is tried on a log that is followed: whoever writes into that wants to be believed.
+ * Not used for a log that is being followed, where a process could use such prefixes to forge lines.
  */
 import { envelopeStart } from "./envelope-start.ts";
 
@@ -26,21 +26,21 @@ const mark = anyOf([
 ]);
 const marks = new RegExp(`^${mark}{1,2}?(?=${envelopeStart})`);
 
-/** The labels that logcli and Promtail's output put before a line: `{host="web1", job="journal"} `. */
+/** The labels that logcli and Promtail print before a line: `{host="web1", job="journal"} `. */
 const labels = /\{(?:[\w.]{1,80}="(?:[^"\\]|\\.){0,200}"(?:, ?)?){1,40}\}[ \t]+/;
 const leadingLabels = new RegExp(`^${labels.source}`);
 
-/** What a virtual machine's log, a relay or a log store puts between its stamp and the line. */
+/** What the log of a virtual machine, a relay or a log store puts between its timestamp and the line. */
 const carriers = anyOf([labels, /In\(\d+\) \S+ - Guest: /, /\| \S+\| \S+ Guest: /, /\S*[^\s:] /]);
 const carrier = new RegExp(`^${carriers}??(?=${envelopeStart})`);
 
 const indentation = /^(?:\xef\xbb\xbf)?[\s>|*]+/;
-/** A terminal's colours, as dmesg and journalctl set them. */
+/** Terminal colours, as dmesg and journalctl use them. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what is meant
 const colours = /\x1b\[[\d;]*[mK]/g;
 const lostBracket = /^ *\d+\.\d{6}\] /;
 
-/** The line without such marks; `undefined` where there are none. */
+/** The line without these prefixes; `undefined` if it has none. */
 export function withoutCopyMarks(line: string): string | undefined {
   if (line.charCodeAt(0) === 0x1b) return withoutColours(line);
   const match = marks.exec(line);
@@ -48,17 +48,17 @@ export function withoutCopyMarks(line: string): string | undefined {
   return lostBracket.test(line) ? `[${line}` : undefined;
 }
 
-/** The line without the indentation or quote marks that a whole text was given. */
+/** The line without indentation or quote marks that apply to a whole text. */
 export function withoutIndentation(line: string): string {
   return line.replace(indentation, "");
 }
 
-/** The rest of a record without the marks of the mail that quotes it. */
+/** The rest of a record without the quote marks of a mail. */
 export function withoutQuoteMarks(line: string): string {
   return line.startsWith(">") ? line.replace(/^[>\s]*> ?/, "") : line;
 }
 
-/** The text without what makes it bold or code at its end, in Markdown. */
+/** The text without Markdown for bold or code at its end. */
 export function withoutEmphasis(text: string): string {
   const last = text.charCodeAt(text.length - 1);
   return last === 0x2a || last === 0x60 ? text.replace(/(?:\*{1,3}|`{1,3})$/, "") : text;
@@ -68,7 +68,7 @@ export function withoutColours(text: string): string {
   return text.replace(colours, "");
 }
 
-/** The labels of a log store before a line, and what stands behind them; `undefined` where there are none. */
+/** The labels of a log store before a line, and the rest; `undefined` if there are none. */
 export function takeLabels(
   text: string,
 ): { labels: Record<string, string>; rest: string } | undefined {
@@ -80,8 +80,8 @@ export function takeLabels(
 }
 
 /**
- * The object of a line that a log shipper prints behind its time and its tag, as JSON;
- * `undefined` for any other line. `time` is what stands before it.
+ * The object in a line that a log shipper prints after time and tag, as JSON; `undefined` for any other line. `time` is
+ * the text before it.
  *
  *     [0] kmsg.0: [[1795181030.671745000, {}], {"priority"=>3, "sequence"=>9, "msg"=>"Out of ..."}]
  *     2026-11-20 13:23:50.671745000 +0000 kernel.info: {"message":"Out of memory: ..."}
@@ -108,7 +108,7 @@ function jsonOfRuby(text: string): string {
   );
 }
 
-/** What stands behind a stamp where that is another stamp and its line; `undefined` for anything else. */
+/** The text after a timestamp if that is another timestamp and its line; `undefined` for anything else. */
 export function carriedLine(rest: string): string | undefined {
   const match = carrier.exec(rest);
   return match === null ? undefined : rest.slice(match[0].length);

@@ -1,5 +1,5 @@
 /**
- * Logs whose entries take many lines, as lines of JSON: one entry each, its fields as they were.
+ * Logs with multi-line entries, converted to lines of JSON: one line per entry, with unchanged fields.
  *
  *     journalctl -o export                journalctl -o json-pretty       journalctl -o verbose
  *     __CURSOR=s=1f0c...                  {                               Fri 2026-11-20 13:23:50.671745 UTC [s=1f0c...]
@@ -18,7 +18,7 @@ export type EntryForm = "export" | "json" | "verbose";
 
 const verboseHead = /^\S+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}(?: \S+)?) \[s=/;
 
-/** How the entries at the beginning of a log are written; `undefined` where each is one line. */
+/** How the first entries of a log are written; `undefined` if each is one line. */
 export function entryFormOf(head: Uint8Array): EntryForm | undefined {
   const text = Buffer.from(head)
     .toString("latin1")
@@ -36,28 +36,28 @@ export function entryFormOf(head: Uint8Array): EntryForm | undefined {
   return lines.some((line) => verboseHead.test(line)) ? "verbose" : undefined;
 }
 
-/** An entry without end must not be waited for. */
+/** Maximum length of an entry, so that one without an end is not waited for. */
 const maxHeldLength = 4 * 1024 * 1024;
 
 /**
- * Turns the bytes of such a log into lines, in pieces as they come.
+ * Converts the bytes of such a log to lines, in pieces as they arrive.
  *
- * Invariant: the lines are the same however the bytes are cut into pieces.
+ * Invariant: the lines do not depend on how the bytes are cut into pieces.
  */
 export class EntryLines {
   readonly #form: EntryForm;
   readonly #records = new JsonRecords();
   #held = "";
-  /** Lines of the log before what is held. */
+  /** Number of lines of the log before the held bytes. */
   #linesBefore = 0;
-  /** Where in the log each line's message stands. */
+  /** Line number of each message in the log. */
   readonly #numbers: number[] = [];
 
   constructor(form: EntryForm) {
     this.#form = form;
   }
 
-  /** Takes bytes of the log. Gives the lines of the entries that have come whole. */
+  /** Takes bytes of the log. Returns the lines of complete entries. */
   push(bytes: Uint8Array): Buffer {
     if (this.#form === "json") return this.#takeRecords(Buffer.from(bytes).toString("latin1"));
     this.#held += Buffer.from(bytes).toString("latin1");
@@ -66,12 +66,12 @@ export class EntryLines {
     return this.#take(end);
   }
 
-  /** The log ends here: gives the line of the last entry. */
+  /** End of the log: returns the line of the last entry. */
   end(): Buffer {
     return this.#form === "json" ? this.#takeRecords("\n\n") : this.#take(this.#held.length);
   }
 
-  /** In which line of the log the message of a line (both 1-based) stands. */
+  /** Line number in the log (1-based) of the message of a returned line (1-based). */
   lineNumber(line: number): number {
     return this.#numbers[line - 1] ?? line;
   }
@@ -101,13 +101,13 @@ export class EntryLines {
   }
 }
 
-/** An entry on one line, and where its message (or what there is of it) begins in the text. */
+/** An entry on one line, and the position of its message (or what there is of it) in the text. */
 interface Entry {
   json: string;
   at: number;
 }
 
-/** Behind the last entry that is whole: where the next begins. */
+/** The end of the last complete entry, where the next one begins. */
 function endOfEntries(form: EntryForm, text: string): number {
   if (form === "export") return Math.max(0, text.lastIndexOf("\n__CURSOR=") + 1);
   let end = 0;
@@ -147,7 +147,7 @@ function* exportEntries(text: string): Generator<Entry> {
   }
 }
 
-/** A stamp, then the fields, four blanks before each; the lines of one value stand below each other. */
+/** A timestamp, then the fields, each indented by four blanks; a value may span several lines. */
 function* verboseEntries(text: string): Generator<Entry> {
   let fields: EntryFields | undefined;
   let message = 0;

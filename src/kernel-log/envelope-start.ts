@@ -1,11 +1,11 @@
 /**
- * How envelopes begin: the one list of it. `log-line.ts` takes an envelope off; a copy is searched
- * for its beginning behind the marks of copying, and a line with a kill for a second one in it.
+ * The list of how envelopes begin. `log-line.ts` strips an envelope; a copied line is searched for its envelope behind
+ * the prefixes, and a line with a kill for a second envelope.
  */
 
 interface EnvelopeStart {
   pattern: RegExp;
-  /** How it looks in the middle of a line, where the newline before it was lost; absent: nobody's does. */
+  /** How it looks in the middle of a line whose newline was lost; absent if that does not happen. */
   glued?: RegExp;
 }
 
@@ -32,17 +32,17 @@ const starts: readonly EnvelopeStart[] = [
 const anyOf = (patterns: readonly RegExp[]): string =>
   `(?:${patterns.map(({ source }) => source).join("|")})`;
 
-/** The beginning of any envelope that says for itself that it is one, as the source of a pattern. */
+/** Pattern source: the beginning of any envelope that is recognisable on its own. */
 export const envelopeStart = anyOf(starts.map(({ pattern }) => pattern));
 
 const glued = anyOf(starts.flatMap((start) => start.glued ?? []));
 const gluedEnvelope = new RegExp(`(?<=[^\\s"'([<>])(?=${glued})`);
 const anyEnvelope = /\[ *\d+\.\d{6}\]|\bkernel: /;
 
-/** The records of one line: two where the newline between them was lost. */
+/** The records in one line: two if the newline between them was lost. */
 export function splitGlued(line: string): string[] {
   const parts = line.split(gluedEnvelope);
-  // Before the first envelope stands no record, only what came of copying.
+  // Text before the first envelope is no record but a prefix from copying.
   return anyEnvelope.test(parts[0] ?? "") ? parts : [parts.slice(0, 2).join(""), ...parts.slice(2)];
 }
 

@@ -1,6 +1,6 @@
 /**
- * The records in JSON of any layout: an object on many lines, an array or an object of records,
- * lists in lists. A record is the innermost object (or list that stands for one) that holds a message.
+ * Records in JSON of any layout: an object on many lines, an array or an object of records, nested lists. A record is
+ * the innermost object (or list that represents one) with a message.
  *
  *     {"events":[{"timestamp":1795181030671,"message":"..."}, ...]}          CloudWatch
  *     {"data":{"result":[{"values":[["1795181030671745000","..."]]}]}}       Loki
@@ -8,35 +8,35 @@
  */
 import { messageOfObject, parseJson, recordOf } from "./log-object.ts";
 
-/** A record on one line of JSON, and where it stands. */
+/** A record on one line of JSON, and its place. */
 export interface JsonRecord {
   json: string;
-  /** 1-based line of the log on which its message (or what there is of it) begins. */
+  /** 1-based line of the log where its message (or what there is of it) begins. */
   line: number;
 }
 
 interface Container {
   isArray: boolean;
-  /** Position in the text held. */
+  /** Position in the held text. */
   start: number;
   line: number;
-  /** A record has been found in it: it is none itself. */
+  /** It contains a record, so it is not a record itself. */
   hasRecord: boolean;
 }
 
-/** A larger one is no record of a log. */
+/** Maximum size of a record; anything larger is not a log record. */
 const maxRecordLength = 1024 * 1024;
 const maxDepth = 64;
 const clock = { nowMs: () => 0, zone: { offsetSeconds: () => 0 } };
 
-/** The value as a record, in the shape that a line of the log would have; `undefined` where it is none. */
+/** The value in the form of a line of the log; `undefined` if it is not a record. */
 function asRecord(value: unknown): Record<string, unknown> | undefined {
   const record = recordOf(value);
   if (record === undefined) return undefined;
   return messageOfObject(record, clock, { anyDepth: true }) === undefined ? undefined : record;
 }
 
-/** Whether a line of JSON is one record, and not many. */
+/** Whether a line of JSON is a single record. */
 export function isOneRecord(line: string): boolean {
   const found = new JsonRecords();
   const records = [...found.push(`${line}\n`)];
@@ -44,10 +44,10 @@ export function isOneRecord(line: string): boolean {
 }
 
 /**
- * Finds records in a text that comes in pieces, one character per byte.
+ * Finds records in a text that arrives in pieces, one character per byte.
  *
- * Invariant: the records are the same however the text is cut. What is broken costs its own record:
- * a line that begins with `{` begins anew.
+ * Invariant: the records do not depend on how the text is cut. Damage loses only the affected record: a line that
+ * begins with `{` starts a new one.
  */
 export class JsonRecords {
   /** A record was found in another object or list. */
@@ -73,7 +73,7 @@ export class JsonRecords {
         break;
       }
       const at = hit.index;
-      // What follows a backslash or a newline decides, and may not have come.
+      // The character after a backslash or a newline decides, and may not have arrived yet.
       if ((hit[0] === "\\" || hit[0] === "\n") && at + 1 === text.length) {
         this.#at = at;
         break;
@@ -128,7 +128,7 @@ export class JsonRecords {
     return { json, line: line + countNewlines(slice, message) };
   }
 
-  /** Lets go of the text that no record can begin in any more. */
+  /** Drops text in which no record can begin any more. */
   #forget(): void {
     const isNeeded = (open: Container): boolean =>
       !open.hasRecord && this.#at - open.start <= maxRecordLength;

@@ -8,37 +8,37 @@
  */
 import { unescapeHex } from "./kernel-text.ts";
 
-/** Who wrote a message, as far as its envelope can prove it. */
+/** Who wrote a message, as far as its envelope proves it. */
 export type MessageOrigin =
   /** The envelope proves the kernel: kmsg facility 0, journald `_TRANSPORT=kernel`, kern facility shown. */
   | "kernel"
-  /** Looks like the kernel's, and nothing in the envelope can prove or refute it. */
+  /** Looks like a kernel message, and nothing in the envelope can prove or refute it. */
   | "unverified"
   /** The envelope proves that user space wrote it. */
   | "user";
 
-/** One message of the kernel log with its envelope taken off. */
+/** One kernel log message without its envelope. */
 export interface KernelMessage {
-  /** The kernel's own text, one character per byte (latin1), escapes of the envelope undone. */
+  /** The kernel's own text, one character per byte (latin1), with the envelope's escapes decoded. */
   text: string;
   origin: MessageOrigin;
   /** printk clock: microseconds since boot. */
   printkMicros?: number;
   /** Wall clock: milliseconds since the epoch. */
   timeMs?: number;
-  /** Boot id, 32 hex digits without dashes, where the envelope carries one (journald). */
+  /** Boot id, 32 hex digits without dashes, if the envelope has one (journald). */
   bootId?: string;
   /** kmsg sequence number. */
   sequence?: number;
   /** `CONFIG_PRINTK_CALLER`: `T123` for a task, `C0` for a processor. */
   callerId?: string;
-  /** True for a line without an envelope of its own: the rest of the record before it (embedded newline). */
+  /** True for a line without an envelope: the rest of the record before it (embedded newline). */
   continues?: boolean;
-  /** Not the kernel's log itself: somebody else's report that quotes it (an event of Kubernetes). */
+  /** Not from the kernel log itself: another program's report that quotes it (a Kubernetes event). */
   isQuoted?: boolean;
 }
 
-/** All fields at once and in one order: engines are slow with objects that grow each in its own way. */
+/** Sets all fields at once, in one order: engines are slow with objects of varying shape. */
 export function messageOf(text: string, origin: MessageOrigin): KernelMessage {
   return {
     text,
@@ -55,12 +55,12 @@ export function messageOf(text: string, origin: MessageOrigin): KernelMessage {
 
 const levelName = /^(?:emerg|panic|alert|crit|err|warn|notice|info|debug)/;
 
-/** Whether a word names a level, as dmesg -x, busybox and others write it. */
+/** Whether a word is a level, as dmesg -x, busybox and others write it. */
 export function isLevelName(name: string): boolean {
   return levelName.test(name);
 }
 
-/** A facility other than 0 was written by user space: no writer but the kernel can use 0 on /dev/kmsg. */
+/** User space wrote any record with a facility other than 0: only the kernel can use 0 on /dev/kmsg. */
 export function originOfPriority(priority: number): MessageOrigin {
   return priority >> 3 === 0 ? "kernel" : "user";
 }
@@ -68,8 +68,8 @@ export function originOfPriority(priority: number): MessageOrigin {
 const kmsgRecord = /^(\d{1,4}),(\d+),(\d+),([^;]*);(.*)$/s;
 
 /**
- * One record of /dev/kmsg: `prio,seq,usec,flags[,caller=T123];text`, the `KEY=value` lines after it
- * left out, `\xHH` undone. `undefined` for text that is no such record.
+ * Parses one record of /dev/kmsg: `prio,seq,usec,flags[,caller=T123];text`, without the `KEY=value` lines after it and
+ * with `\xHH` decoded. `undefined` if the text is no such record.
  */
 export function parseKmsgRecord(record: string): KernelMessage | undefined {
   const newline = record.indexOf("\n");
@@ -84,10 +84,10 @@ export function parseKmsgRecord(record: string): KernelMessage | undefined {
   return message;
 }
 
-/** A process maps whole pages: these sizes were typed, not measured. */
+/** Processes map whole pages, so sizes that are not multiples of a page were forged. */
 const lessThanAPage = /Killed process (?:(?!Killed process ).)* total-vm:[1-3]kB/s;
 
-/** Root may write into the ring, and plain dmesg output does not tell its lines from the kernel's. */
+/** Root may write to the ring buffer, and plain dmesg output does not distinguish those lines from the kernel's. */
 export function plausible(text: string): MessageOrigin {
   return lessThanAPage.test(text) ? "user" : "unverified";
 }

@@ -1,10 +1,10 @@
 /**
- * The bytes of kernel text and how each writer of logs escapes them.
+ * The bytes of kernel text, and how log writers escape them.
  *
- * Text is held with one character per byte (latin1) until it is shown: a name may be any bytes.
+ * Text is held with one character per byte (latin1) until it is shown, because a name may contain any bytes.
  */
 
-/** Text of bytes (one character per byte) as people read it: UTF-8, invalid bytes as U+FFFD. */
+/** Decodes text of bytes (one character per byte) for people: UTF-8, invalid bytes as U+FFFD. */
 export function decodeUtf8(bytes: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the ASCII range, which is the same in both
   return /^[\x00-\x7f]*$/.test(bytes) ? bytes : Buffer.from(bytes, "latin1").toString("utf8");
@@ -24,7 +24,7 @@ export function unescapeHex(text: string): string {
   );
 }
 
-/** dmesg(1) writes only unprintable bytes as `\xHH`; a backslash that a name really has stays bare. */
+/** dmesg(1) writes only unprintable bytes as `\xHH`; a real backslash in a name stays unescaped. */
 export function unescapeDmesg(text: string): string {
   if (!text.includes("\\x")) return text;
   return text.replace(/\\x([01][0-9a-f]|7f|[89a-f][0-9a-f])/g, (_, hex: string) =>
@@ -33,9 +33,8 @@ export function unescapeDmesg(text: string): string {
 }
 
 /**
- * rsyslog writes a control character as `#ooo`. Bytes above 0x7f only with
- * `$Escape8BitCharactersOnReceive`, and then always several in a row (UTF-8): a thread may be called
- * `pool#200`.
+ * rsyslog writes a control character as `#ooo`. It does so for bytes above 0x7f only with
+ * `$Escape8BitCharactersOnReceive`, and then always several in a row (UTF-8), so a thread name like `pool#200` is safe.
  */
 export function unescapeSyslog(text: string): string {
   if (!text.includes("#")) return text;

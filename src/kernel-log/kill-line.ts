@@ -1,8 +1,8 @@
 /**
- * The line that says who died: `Killed process PID (COMM) ...`, of every kernel since 2.4.
+ * The line that names the victim: `Killed process PID (COMM) ...`, in every kernel since 2.4.
  *
- * Source: mm/oom_kill.c, `__oom_kill_process()`, before 5.0 `oom_kill_process()`. Every victim has
- * one, and nothing else says that somebody died.
+ * Source: mm/oom_kill.c, `__oom_kill_process()`, before 5.0 `oom_kill_process()`. It is printed for every victim, and no
+ * other line means that a process was killed.
  *
  *     Out of Memory: Killed process 2592 (mysql).                                          (2.4)
  *     Killed process 13 (a) total-vm:50304kB, anon-rss:48516kB, file-rss:4kB               (2.6.36)
@@ -15,19 +15,19 @@ import { decodeUtf8 } from "./kernel-text.ts";
 
 const raw = String.raw;
 const prefixes = raw`Memory cgroup out of memory(?: \([a-z_]+\))?|Out of [mM]emory(?: in UB \w{1,12}| \([a-z_]+\))?|No available memory (?:\(MPOL_BIND\)|in cpuset)`;
-/** How such a line begins. A mail may break it at a blank. */
+/** The beginning of such a line. A mail may break it at a blank. */
 export const killHead = new RegExp(
   raw`^\s*(?:(${prefixes}):\s{1,4})?(?:OOM\s{1,4}k|K)illed\s{1,4}process\s{1,4}(\d+)\b`,
 );
-/** What vendors' kernels put between the name and the sizes: `, UID 27,`, ` score 0`, ` in VE "7"`. */
+/** What vendors' kernels put between name and sizes: `, UID 27,`, ` score 0`, ` in VE "7"`. */
 const extras = raw`((?:,? (?:UID|adj|score|prio) -?\d{1,10},?| in VE "?[\w-]{1,64}"?)*)`;
 const sizes = raw`(\.|(?:,?\s+(?:[A-Za-z][A-Za-z_-]*:\d+kB|(?:UID|oom_[a-z_]+):-?\d+))+|)`;
-// Fluent Bit may leave a control character behind the end.
+// Fluent Bit may leave a control character at the end.
 const killGrammar = new RegExp(
   raw`${killHead.source}(?:, UID (\d+),)?\s\((.*)\)${extras}${sizes}[\s\x00-\x1f]*$`,
   "s",
 );
-/** The line before it until 5.0: whom the kernel chose, who may live on while a child dies. */
+/** The line before it until 5.0: the task the kernel chose, which may survive if a child dies instead. */
 export const announcement = new RegExp(raw`^(${prefixes}): [Kk]ill process (\d+) \((.*)\)`, "s");
 
 /** A kill line that a mail broke before its pid. */
@@ -40,14 +40,14 @@ export function beginsKill(text: string): boolean {
   if (text.length > 100) return false;
   let end = text.length;
   while (end > 0 && text.charCodeAt(end - 1) <= 0x20) end -= 1;
-  // Every line of a dump comes here: the last letters of `OOM`, `Killed` and `process`, and a colon.
+  // Every line of a dump gets here: check for the last letters of `OOM`, `Killed` and `process`, and a colon.
   return end > 0 && ":Mds".includes(text.charAt(end - 1)) && brokenHead.test(text);
 }
 
-/** A line of a kernel that says in words of its own that it killed; the console's secure attention key kills too. */
+/** A kill line in a kernel's own wording; the console's secure attention key kills too. */
 const likeKill = /^(?!SAK\b)[\w .()[\]:-]{0,60}?\b[Kk]illed process \d+,? ?(?:UID \d+,? ?)?\(/;
 
-/** Whether a kernel's text looks like a kill, in a form that may be no kernel's known one. */
+/** Whether a kernel message looks like a kill, even if no known kernel writes it that way. */
 export function looksLikeKill(text: string): boolean {
   return text.includes("illed process ") && likeKill.test(text);
 }
@@ -65,7 +65,7 @@ const quotedAnnouncement = new RegExp(
   raw`(?:${prefixes}): [Kk]ill process \d{1,10} \([^)]{0,15}\) score \d{1,5}\b`,
 );
 
-/** The kill line that a text quotes, by itself; `undefined` where it quotes none. */
+/** The kill line quoted in a text; `undefined` if there is none. */
 export function quotedKill(text: string): string | undefined {
   const kill = anyKill.exec(text.slice(0, 4096))?.[0];
   const whole =
@@ -75,7 +75,7 @@ export function quotedKill(text: string): string | undefined {
   return prefix === undefined ? whole : `${prefix}: ${whole}`;
 }
 
-/** The same, or the line before it where the quotation ends there: whom the kernel chose. */
+/** The same, or the line before it if the quotation ends there: the task the kernel chose. */
 export function quotedText(text: string): string | undefined {
   return quotedKill(text) ?? quotedAnnouncement.exec(text.slice(0, 4096))?.[0];
 }
@@ -107,8 +107,8 @@ export interface KillLine {
 }
 
 /**
- * The pool of tasks that the prefix names: `Memory cgroup...` and OpenVZ's `in UB 7` a cgroup,
- * `Out of memory` the host. `unknown` without a prefix.
+ * Where the kernel looked for a victim, according to the prefix: `Memory cgroup...` and OpenVZ's `in UB 7` mean a
+ * cgroup, `Out of memory` the host. `unknown` without a prefix.
  */
 export function constraintOfPrefix(prefix: string | undefined): OomConstraint {
   if (prefix === undefined) return "unknown";
@@ -118,9 +118,8 @@ export function constraintOfPrefix(prefix: string | undefined): OomConstraint {
 }
 
 /**
- * Reads the text of a `Killed process` line of any kernel, the whole of it: a name may hold `)` and
- * even ` total-vm:9kB`, so the sizes are those behind the last parenthesis. `undefined` for anything
- * else, a line cut short among them.
+ * Parses the complete text of a `Killed process` line of any kernel. A name may contain `)` and even ` total-vm:9kB`, so
+ * the sizes are those after the last parenthesis. `undefined` for anything else, including a truncated line.
  */
 export function parseKillLine(text: string): KillLine | undefined {
   const match = killGrammar.exec(text);
@@ -161,7 +160,7 @@ export function parseCutKillLine(text: string): KillLine | undefined {
 
 function killSizes(tail: string): Partial<KillLine> {
   const values = new Map<string, number>();
-  // Without the look behind, every letter of a long word would be tried as the first of a key.
+  // Without the lookbehind, every letter of a long word would be tried as the first of a key.
   for (const [, key = "", value] of tail.matchAll(/(?<![\w-])([A-Za-z][A-Za-z_-]*):(\d+)kB/g)) {
     values.set(key, Number(value));
   }
@@ -185,8 +184,8 @@ function killSizes(tail: string): Partial<KillLine> {
 }
 
 /**
- * 5.4.0 to 5.4.11 print bytes and call them kB: a number of whole pages, far more than tables of that
- * much memory need (1/512 of what they map, when it is densely used).
+ * 5.4.0 to 5.4.11 print bytes and call them kB. This is one if it is a number of whole pages, and far more than page
+ * tables for that much memory need (1/512 of what they map, when densely used).
  */
 function pageTables(printed: number | undefined, totalVm: number | undefined): number | undefined {
   if (printed === undefined) return undefined;

@@ -22,19 +22,19 @@ import { foundNobody, OomReportAssembler } from "./oom-report.ts";
 const kilobyte = 1024;
 /** How far before a kill its dump may begin. */
 const lookBackBytes = 1024 * kilobyte;
-/** A line that is longer is read as if it ended here: no line of the kernel is. */
+/** A longer line is read as if it ended here: no kernel line is that long. */
 const maxLineBytes = 64 * kilobyte;
-/** How far behind a kill its `memory.oom.group` line may stand. */
+/** How far after a kill its `memory.oom.group` line may be. */
 const groupLineBytes = 8 * kilobyte;
-/** How far back to look for the envelope that a line without one belongs to. */
+/** How far back to look for the envelope of a line without one. */
 const contextBytes = 4 * kilobyte;
-/** Dumps are looked for backwards in blocks of this size. */
+/** Dumps are searched backwards in blocks of this size. */
 const blockBytes = 32 * kilobyte;
 const windowBytes = 4 * lookBackBytes;
 const keptBytes = lookBackBytes + 2 * maxLineBytes;
 
 const killNeedle = Buffer.from("Killed ");
-/** A mail may break the line behind the word. */
+/** A mail may break the line after this word. */
 const killNeedleOfCopies = Buffer.from("Killed");
 const killInCopy = /^Killed(?: |\s{1,4}[>|\s]{0,8})process\s/;
 /** OpenVZ. */
@@ -52,7 +52,7 @@ const headerNeedlesWithArrays = [
   ...headerNeedles,
   Buffer.from("111,111,109,45,107,105,108,108,101,114,58,32,"),
 ];
-/** What a dump without its header may begin with. */
+/** How a dump without its header may begin. */
 const partNeedles = [
   ...["Mem-Info", "active_anon:", "Free swap", ": usage ", "Memory cgroup stats ", " total_vm "],
   ...["Task in ", "oom-kill:c", "ill process ", "llocation failure"],
@@ -75,7 +75,7 @@ export interface KillScannerOptions extends ReaderOptions {
 
 interface ReadRecord {
   message: KernelMessage;
-  /** Position in the text read where its line begins and ends. */
+  /** Start and end of its line in the text. */
   start: number;
   end: number;
 }
@@ -88,11 +88,11 @@ export class KillScanner {
   readonly #assembler: OomReportAssembler;
   #window = Buffer.allocUnsafeSlow(256 * kilobyte);
   #length = 0;
-  /** Bytes of the stream before the window. */
+  /** Number of bytes of the stream before the window. */
   #base = 0;
-  /** Of the stream: where the current file's offset 0 lies. */
+  /** Position in the stream of the current file's offset 0. */
   #origin = 0;
-  /** Window positions: up to where kills, group lines and lines without a kill have been searched and lines read. */
+  /** Positions in the window up to which kills, group lines and no-victim lines were searched and lines read. */
   #searched = 0;
   #asideSearched = 0;
   #read = 0;
@@ -118,7 +118,7 @@ export class KillScanner {
     this.#firstLine = options.firstLine;
     this.#tell = tell;
     this.#assembler = new OomReportAssembler((event) => {
-      // What has no kill is searched for everywhere, not only in the lines around a kill.
+      // Events without a kill are searched for everywhere, not only around a kill.
       const isAside = event.kind === "loss" || event.kind === "no_victim";
       if (isAside && this.#isReading) return;
       if (event.kind === "kill" || event.kind === "unparsed") this.#toldKill = true;
@@ -127,9 +127,9 @@ export class KillScanner {
   }
 
   /**
-   * Takes the next bytes of the log. They are copied; the caller may reuse the buffer. Where `tell`
-   * throws, so does this: `offset` then says how much was taken, and pushing the rest, were it empty,
-   * goes on behind the record in question.
+   * Takes the next bytes of the log. They are copied, so the caller may reuse the buffer. If `tell` throws, so does this:
+   * `offset` then shows how much was taken, and pushing the rest, even if it is empty, continues after the record that
+   * failed.
    */
   push(chunk: Uint8Array): void {
     let taken = 0;
@@ -140,20 +140,20 @@ export class KillScanner {
       this.#length += size;
       taken += size;
       this.#scan(false);
-      // While the bytes are in the processor's cache; any later it costs as much as reading them.
+      // While the bytes are in the processor's cache; later it would cost as much as reading them again.
       this.#countLines(this.#length);
     } while (taken < chunk.length);
   }
 
   /**
-   * Takes a message that some source has read by itself (/dev/kmsg). `lineNumber` is what the report
-   * will say of its place.
+   * Takes a message that another source has already parsed (/dev/kmsg). `lineNumber` is the place that the report will
+   * show.
    */
   pushMessage(message: KernelMessage, lineNumber?: number): void {
     this.#assembler.push(message, lineNumber);
   }
 
-  /** The log ends here: reads a last line without newline, and what still waited for its rest. */
+  /** End of the log: reads a last line without newline, and whatever was waiting for more. */
   endOfInput(): void {
     this.#scan(true);
     this.#assembler.end();
@@ -169,7 +169,7 @@ export class KillScanner {
     if (hidden.length > 0) this.#tell({ kind: "hidden", count: hidden.length });
   }
 
-  /** A text that was filtered is short: what is still at hand of the log is all of it, or its end. */
+  /** A filtered text is short, so the bytes at hand are all of it, or its end. */
   #tellFragments(): void {
     const window = this.#bytes();
     if (!["oom", "ut of memory", " killed as a result of "].some((words) => window.includes(words)))
@@ -186,8 +186,8 @@ export class KillScanner {
   }
 
   /**
-   * The log goes on in another file, read from `offset`: offsets count there from now on. The end of
-   * the old one stays at hand for a dump that was cut by the rotation.
+   * The log continues in another file, read from `offset`: offsets refer to it from now on. The end of the old file stays
+   * available for a dump that the rotation split.
    */
   nextFile(offset = 0): void {
     if (this.#length > 0 && this.#window[this.#length - 1] !== newline)
@@ -195,19 +195,19 @@ export class KillScanner {
     this.#origin = this.#base + this.#length - offset;
   }
 
-  /** How many lines have ended in the bytes taken; 0 where lines are not counted. */
+  /** Number of complete lines taken; 0 if lines are not counted. */
   get linesTaken(): number {
     return (this.#line ?? 0) - (this.#firstLine ?? 0);
   }
 
-  /** Offset, in the current file, behind the last byte taken. */
+  /** Offset in the current file after the last byte taken. */
   get offset(): number {
     return this.#base + this.#length - this.#origin;
   }
 
   /**
-   * Offset in the current file from which reading on would lose nothing and repeat no kill already
-   * told: the start of a dump whose victim is still to come, of an unfinished line, or the end.
+   * Offset in the current file from which reading can continue without losing anything or repeating a reported kill: the
+   * start of a dump whose victim is still to come, the start of an incomplete line, or the end.
    */
   get resumeOffset(): number {
     const window = this.#bytes();
@@ -229,7 +229,7 @@ export class KillScanner {
     return this.#window.subarray(0, this.#length);
   }
 
-  /** The window is full: lets go of what lies too far back, or grows. */
+  /** The window is full: drops what is too far back, or grows. */
   #makeRoom(): void {
     if (this.#window.length < windowBytes) {
       const larger = Buffer.allocUnsafeSlow(windowBytes);
@@ -273,7 +273,7 @@ export class KillScanner {
     if (this.#losses) this.#readAside(final);
   }
 
-  /** Position of the next kill line's words that has not been looked at; -1 if there is none yet. */
+  /** Position of the next kill line's words that was not examined; -1 if there is none yet. */
   #nextKill(final: boolean): number {
     const window = this.#bytes();
     const needle = this.#copied ? killNeedleOfCopies : killNeedle;
@@ -290,7 +290,7 @@ export class KillScanner {
       const needed = at === array ? arrayHeadBytes : longestHeadBytes;
       const head = window.toString("latin1", at, at + needed);
       if (this.#headAt(at === array, at === vendor).test(head)) return at;
-      // A newline ends the words, but for a copy in which a mail may have put it there.
+      // A newline ends the words, except in a copy, where a mail may have inserted it.
       const mayGoOn = at + needed > this.#length && (this.#copied || !head.includes("\n"));
       if (mayGoOn && !final) return -1;
       if (at === first) first = window.indexOf(needle, at + 1);
@@ -315,7 +315,7 @@ export class KillScanner {
     return lineStart === 0 ? 0 : this.#lineStart(lineStart - 1);
   }
 
-  /** Behind the newline that ends the line at `position`; -1 while that has not come. */
+  /** Position after the newline of the line at `position`; -1 if the newline has not arrived. */
   #lineEnd(position: number, final: boolean): number {
     const limit = Math.min(this.#length, position + maxLineBytes);
     const end = this.#window.subarray(position, limit).indexOf(newline);
@@ -329,12 +329,12 @@ export class KillScanner {
     this.#readGroupLine(killStart, false);
     const from = Math.max(this.#read, killStart - lookBackBytes);
     const dump = this.#dumpStart(from, killStart);
-    // The line before tells the reader whether a line without an envelope continues it.
+    // The reader needs the previous line to decide whether a line without an envelope continues it.
     const start = this.#previousLine(dump === killStart ? killStart : this.#lineStart(dump));
     this.#feed(Math.max(from, start), end);
   }
 
-  /** Where the dump before `killStart` begins: its header, or the first part of it that is left. */
+  /** Where the dump before `killStart` begins: its header, or its first remaining part. */
   #dumpStart(from: number, killStart: number): number {
     const needles = this.#mayHaveArrays ? headerNeedlesWithArrays : headerNeedles;
     let found = -1;
@@ -397,7 +397,7 @@ export class KillScanner {
     return new KernelMessageReader(this.#clock, { copied: this.#copied });
   }
 
-  /** A reader that knows the envelope before `start`, where the line there has none of its own. */
+  /** A reader that knows the envelope before `start`, if the line there has none. */
   #readerAt(start: number, end: number): KernelMessageReader {
     const first = this.#newReader();
     const firstEnd = Math.min(end, Math.max(start, this.#lineEnd(start, true) - 1));
@@ -409,7 +409,7 @@ export class KillScanner {
     return reader;
   }
 
-  /** A name with a newline in it splits the kill line. False while the next line has not come. */
+  /** A newline in a name splits the kill line. False while the next line has not arrived. */
   #readRestOfTorn(final: boolean): boolean {
     while (this.#assembler.isTorn) {
       if (this.#read >= this.#length) return false;
@@ -461,7 +461,7 @@ export class KillScanner {
     }
   }
 
-  /** Number of the line at a window position; `undefined` where lines are not counted. */
+  /** Number of the line at a window position; `undefined` if lines are not counted. */
   #lineAt(position: number): number | undefined {
     if (this.#line === undefined) return undefined;
     if (position >= this.#counted) {
@@ -478,7 +478,7 @@ export class KillScanner {
   }
 }
 
-/** The first place of any needle that lies wholly in [from, until). */
+/** The first position of any needle that lies completely in [from, until). */
 function firstOf(bytes: Buffer, needles: readonly Buffer[], from: number, until: number): number {
   let end = until;
   let first = -1;

@@ -1,19 +1,19 @@
 /**
- * Wall-clock stamps without a zone or a year, as syslog writes them.
+ * Wall-clock timestamps without zone or year, as syslog writes them.
  *
- * Path: <rootfs>/etc/localtime; format: RFC 9636 (TZif), with the POSIX TZ rule in the footer that
- * tells what holds after the last transition in the file (all of today's zones need it).
+ * Path: <rootfs>/etc/localtime; format: RFC 9636 (TZif), with the POSIX TZ rule in the footer that applies after the
+ * last transition in the file (all current zones need it).
  *
  *     TZif2 ... \nCET-1CEST,M3.5.0,M10.5.0/3\n
  */
 
-/** How far local time is ahead of UTC. */
+/** Offset of local time from UTC. */
 export interface TimeZone {
   /** Seconds east of UTC at a moment given in seconds since the epoch. */
   offsetSeconds(utcSeconds: number): number;
 }
 
-/** What a stamp needs to become a moment: today's date, and the zone of the machine that wrote it. */
+/** What is needed to resolve a timestamp: the current time, and the time zone of the machine that wrote it. */
 export interface LogClock {
   /** Milliseconds since the epoch. */
   nowMs(): number;
@@ -22,7 +22,7 @@ export interface LogClock {
 
 export const utcZone: TimeZone = { offsetSeconds: () => 0 };
 
-/** The moment, in milliseconds since the epoch, that a clock on the wall in `zone` showed. */
+/** The moment, in milliseconds since the epoch, at which a wall clock in `zone` showed this time. */
 export function localToEpochMs(
   zone: TimeZone,
   year: number,
@@ -41,8 +41,8 @@ export function localToEpochMs(
 const dayMs = 86_400_000;
 
 /**
- * The same for a stamp without a year: the latest year in which it is not more than a day ahead of
- * the clock (a log is not from the future; a day is left for a clock that was set back).
+ * The same for a timestamp without a year: the latest year in which it is at most a day ahead of the clock (a log is
+ * not from the future; the day allows for a clock that was set back).
  */
 export function yearlessToEpochMs(
   clock: LogClock,
@@ -63,7 +63,7 @@ export function yearlessToEpochMs(
   return localToEpochMs(clock.zone, thisYear, month, day, hour, minute, second, millis);
 }
 
-/** Reads a TZif file. `undefined` where the bytes are not one. */
+/** Parses a TZif file. `undefined` if the bytes are not one. */
 export function parseTzif(bytes: Uint8Array): TimeZone | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const isHeader = (at: number): boolean =>
@@ -130,7 +130,7 @@ const posixZone = new RegExp(
   `^${zoneName}${zoneTime}(?:${zoneName}${zoneTime}?,([^,/]+)(?:/${zoneTime})?,([^,/]+)(?:/${zoneTime})?)?$`,
 );
 
-/** Reads a POSIX TZ string (`CET-1CEST,M3.5.0,M10.5.0/3`). `undefined` where it is none. */
+/** Parses a POSIX TZ string (`CET-1CEST,M3.5.0,M10.5.0/3`). `undefined` if it is invalid. */
 export function parsePosixZone(text: string): TimeZone | undefined {
   const match = posixZone.exec(text);
   if (match === null) return undefined;
@@ -160,7 +160,7 @@ function clockSeconds(text: string): number {
   return text.startsWith("-") ? -total : total;
 }
 
-/** Midnight, in seconds since the epoch as if in UTC, of the day a rule means: `M3.5.0`, `J60`, `59`. */
+/** Midnight, in seconds since the epoch as if in UTC, of the day that a rule specifies: `M3.5.0`, `J60`, `59`. */
 function ruleDay(rule: string, year: number): number {
   const [month = 1, week = 1, weekday = 0] = rule.slice(1).split(".").map(Number);
   if (rule.startsWith("M")) {

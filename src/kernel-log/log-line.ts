@@ -1,9 +1,9 @@
 /**
- * Takes the envelope off one line of a kernel log.
+ * Strips the envelope from one line of a kernel log.
  *
- * Paths: /var/log/kern.log, syslog and messages (RFC 3164, RFC 3339 and RFC 5424 stamps), and the
- * output of dmesg(1) and journalctl(1), a line a message. Every line is recognised by itself, so a
- * file may change its format in the middle.
+ * Paths: /var/log/kern.log, syslog and messages (RFC 3164, RFC 3339 and RFC 5424 timestamps), and the output of dmesg(1)
+ * and journalctl(1), one line per message. Every line is recognised on its own, so a file may change its format in the
+ * middle.
  *
  *     Nov 20 13:23:50 web1 kernel: [    8.640407] Out of memory: Killed process 226 (greedy) total-vm:...
  *     2026-11-20T13:23:50.671745+00:00 web1 kernel: Out of memory: Killed process ...
@@ -46,12 +46,12 @@ import {
 const maxLineLength = 16 * 1024;
 
 const printkStamp = /^\[ *(\d+)\.(\d{3,6})(?: < *[\d.]+ ?>)?\](?: ?\[ *([TC]\d+)\])? ?/;
-/** dmesg -H: seconds since the line before. */
+/** dmesg -H: seconds since the previous line. */
 const deltaStamp = /^\[(?:[<+ ]*[<+] *\d+\.\d+>?|<? *\d+\.\d+>)\] ?/;
-/** Some phones' kernels add the processor and the task: `(0)[226:greedy]`, `[3:  greedy:  226] `. */
+/** Kernels of some phones add the processor and the task: `(0)[226:greedy]`, `[3:  greedy:  226] `. */
 const taskStamp = /^ ?(?:\(\d+\))?\[\d+:[^\]]{1,32}\] ?/;
 
-/** Takes `[    8.640407]` and `[ T226]` off the text of `message`. */
+/** Strips `[    8.640407]` and `[ T226]` from the text of `message`. */
 function takePrintkStamp(message: KernelMessage): void {
   const match = printkStamp.exec(message.text);
   if (match === null) return;
@@ -67,8 +67,8 @@ const rfc5424Head =
 const priorityName =
   "([a-z0-9]+)\\.(emerg|panic|alert|crit|err(?:or)?|warn(?:ing)?|notice|info|debug) ";
 /**
- * Tag `kernel:`, before it a host (web.lan, which is no facility.level), and what busybox calls its
- * priority or a template its level (`!INFO |`).
+ * Tag `kernel:`, preceded by a host (web.lan, which is no facility.level), and by busybox's priority or a template's
+ * level (`!INFO |`).
  */
 const kernelTag = new RegExp(
   `^(?:(?!kernel:|${priorityName}kernel:)\\S*[^\\s:] +)?(?:${priorityName}|! *[A-Z]+ +\\| )?kernel(?::(?: :(?= \\[ *\\d+\\.\\d{6}\\]))?| - - -| (?=\\[ *\\d+\\.\\d{6}\\])) ?`,
@@ -77,21 +77,21 @@ const untagged = /^\S+ (?=\[ *\d+\.\d{6}\])/;
 const monotonicTag = /^[A-Za-z0-9][\w.-]* kernel: /;
 const kmsgProperty = /^ [A-Z][A-Z0-9_]*=/;
 
-/** A task may be called ` `. */
+/** A task may be named ` `. */
 const strayBlanks = /^ +(?!invoked oom-killer)/;
 const zoneStepMs = 1_800_000;
 const stampWithZone =
   /^\S{0,40}[T ]?\d\d:\d\d:\d\d(?:[.,]\d{1,9})? ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d)\b/;
 
 export interface ReaderOptions {
-  /** The log may be a copy that people made: quoted, indented, from grep or a terminal. */
+  /** The log may be a copy made by people: quoted, indented, from grep or a terminal. */
   copied?: boolean;
 }
 
 /**
- * Reads lines one after the other; keeps the little that a line may need of the one before it.
+ * Parses lines in order; remembers what a line may need from the one before it.
  *
- * Lines are given with one character per byte (latin1) and without their newline.
+ * Lines are passed with one character per byte (latin1) and without their newline.
  */
 export class KernelMessageReader {
   readonly #clock: LogClock;
@@ -101,12 +101,12 @@ export class KernelMessageReader {
   #previousIsKmsg = false;
   #needsContext = false;
   #previousIsCopy = false;
-  /** The last line stood for itself: an event that quotes a kill, or a stamp and nothing else. */
+  /** The last line was complete in itself: an event that quotes a kill, or only a timestamp. */
   #quotes = false;
   #headingMs: number | undefined;
-  /** The minute that dmesg -H has printed last. */
+  /** The minute last printed by dmesg -H. */
   #minuteMs: number | undefined;
-  /** The stamp, host and tag of the last syslog line and what they mean: the lines of a dump share them. */
+  /** Timestamp, host and tag of the last syslog line and their meaning: the lines of a dump share them. */
   #prefix: { text: string; message: KernelMessage } | undefined;
 
   constructor(clock: LogClock, { copied = false }: ReaderOptions = {}) {
@@ -119,15 +119,15 @@ export class KernelMessageReader {
     return this.#previous !== undefined;
   }
 
-  /** True where what has been read may mean something else in the light of the lines before it. */
+  /** True if earlier lines might change the meaning of what was read. */
   get needsContext(): boolean {
     return this.#previous === undefined || this.#needsContext;
   }
 
-  /** The message of a line; `undefined` for a line that holds none (blank, a kmsg property). */
+  /** The message of a line; `undefined` for a line without one (blank, a kmsg property). */
   read(rawLine: string): KernelMessage | undefined {
     let line = rawLine.endsWith("\r") ? rawLine.slice(0, -1) : rawLine;
-    // After a crash a log may hold a run of NULs where the last blocks were never written.
+    // After a crash a log may contain a run of NULs where the last blocks were never written.
     // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is what is meant
     if (line.charCodeAt(0) === 0) line = line.replace(/^\x00+/, "");
     if (line === "") return undefined;
@@ -163,7 +163,7 @@ export class KernelMessageReader {
     return { ...this.#previous, text: unescapeDmesg(text), continues: true };
   }
 
-  /** What a log shipper prints behind its own stamp and tag, and events of Kubernetes. */
+  /** A line that a log shipper prints after its own timestamp and tag, or a Kubernetes event. */
   #readShipped(line: string): KernelMessage | undefined {
     const first = line.charCodeAt(0);
     const mayBeShipped = first === 0x5b /* [ */ || (first >= 0x30 && first <= 0x39);
@@ -205,7 +205,7 @@ export class KernelMessageReader {
     return message;
   }
 
-  /** A line that a person or a tool copied. Behind a program's line it is what that program quotes. */
+  /** A line copied by a person or a tool. After a program's line, it is text quoted by that program. */
   #readCopy(line: string): KernelMessage | undefined {
     if (this.#previous?.origin === "user" && !this.#previousIsCopy) return undefined;
     const rest = withoutCopyMarks(line);
@@ -337,7 +337,7 @@ export class KernelMessageReader {
     return rest === undefined ? undefined : this.#finish(message, line, rest, unescapeDmesg);
   }
 
-  /** Takes a relative stamp: the time is known to the minute that dmesg -H printed before it. */
+  /** Handles a relative timestamp: the time is known to the minute last printed by dmesg -H. */
   #takeDelta(message: KernelMessage, text: string): string | undefined {
     const minute = takeMinuteStamp(text, this.#clock);
     const length = minute?.length ?? deltaStamp.exec(text)?.[0].length;
@@ -354,7 +354,7 @@ export class KernelMessageReader {
     const facility = tag[3];
     if (facility !== undefined) message.origin = facility === "kern" ? "kernel" : "user";
     let text = rest.slice(tag[0].length);
-    // An empty message leaves the tag without the blank that the next ones have.
+    // An empty message has a tag without the blank that follows it elsewhere.
     if (text !== "") {
       this.#prefix = { text: line.slice(0, line.length - text.length), message: { ...message } };
     }
@@ -362,7 +362,7 @@ export class KernelMessageReader {
     return this.#finish(message, line, text, unescapeSyslog);
   }
 
-  /** A line with another tag than the kernel's, or in a copy the line that something else stamped again. */
+  /** A line with a tag other than the kernel's or, in a copy, a line with a second timestamp. */
   #readCarried(message: KernelMessage, line: string, rest: string): KernelMessage {
     const inner = this.#copied ? this.#readInner(rest, message.timeMs) : undefined;
     if (inner !== undefined) {
@@ -386,7 +386,7 @@ export class KernelMessageReader {
     return carried === undefined ? undefined : this.#readEnvelope(carried);
   }
 
-  /** The message of a record that is an object; `time` is what its writer put before it. */
+  /** The message of a record that is an object; `time` is the text before it. */
   #readObject(value: unknown, time = ""): KernelMessage | undefined {
     const object = messageOfObject(value, this.#clock, { anyDepth: this.#copied });
     if (object === undefined) return undefined;
@@ -403,15 +403,14 @@ export class KernelMessageReader {
     message.printkMicros ??= object.printkMicros;
     message.bootId ??= object.bootId;
     message.callerId ??= object.callerId;
-    // In a log that is followed a quotation is a program's line.
+    // In a log that is being followed, a quotation is a program's line.
     if (object.isQuoted && this.#copied) message.isQuoted = true;
     else if (object.isQuoted) message.origin = "user";
     return message;
   }
 
   /**
-   * A line that an object carries. The object's time says in which year and zone the line's own stamp
-   * is, where that lacks them.
+   * A line inside an object. The object's time supplies year and zone if the line's own timestamp lacks them.
    */
   #readCarriedByObject(line: string, timeMs: number | undefined): KernelMessage | undefined {
     const { zone, nowMs } = this.#clock;

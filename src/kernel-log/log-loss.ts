@@ -1,5 +1,5 @@
 /**
- * What the log says it does not hold.
+ * Messages about lost messages.
  *
  *     oom_kill_process: 50 callbacks suppressed
  *     ** 23 printk messages dropped **
@@ -7,7 +7,7 @@
  */
 import type { KernelMessage } from "./kernel-message.ts";
 
-/** Something the log says it does not hold. */
+/** Messages that the log says are missing. */
 export interface LogLoss {
   what: "callbacks_suppressed" | "printk_dropped" | "journal_missed" | "syslog_lost";
   count: number;
@@ -18,7 +18,7 @@ const losses: readonly [RegExp, LogLoss["what"]][] = [
   [/^(?:\*\* )?(?:printk: )?(\d+)(?: printk)? messages dropped(?: \*\*)?\s*/, "printk_dropped"],
 ];
 
-/** The same of the daemons that carry the log, in lines of their own. */
+/** The same from daemons that transport the log, on lines of their own. */
 const daemonLosses: readonly [RegExp, LogLoss["what"]][] = [
   [/\bsystemd-journald(?:\[\d+\])?: Missed (\d+) kernel messages/, "journal_missed"],
   [/\brsyslogd: im[a-z]+\b.* lost (\d+) messages/, "syslog_lost"],

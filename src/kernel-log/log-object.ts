@@ -1,14 +1,13 @@
 /**
- * A record that is an object: an entry of journald or of dmesg --json, or what shippers and stores of
- * logs make of a line. One rule for objects of any shape finds the message, the time and the writer
- * by the names that the field uses, at whatever depth they stand.
+ * A record that is an object: an entry of journald or dmesg --json, or what shippers and log stores make of a line. One
+ * rule for objects of any shape finds message, time and writer by common field names, at any depth.
  *
  *     {"MESSAGE":"Out of memory: ...","_TRANSPORT":"kernel","_SOURCE_MONOTONIC_TIMESTAMP":"8640407"}
  *     {"pri":3,"time":8.640407,"msg":"Out of memory: ..."}
  *     {"@timestamp":"2026-11-20T13:23:50.671Z","log":{"offset":7},"message":"Nov 20 13:23:50 web1 kernel: ..."}
  *     {"timeUnixNano":"1795181030671745000","body":{"stringValue":"Out of memory: ..."}}
  *
- * Fields with a leading underscore are journald's own word and cannot be forged.
+ * Fields with a leading underscore are set by journald itself and cannot be forged.
  */
 import type { MessageOrigin } from "./kernel-message.ts";
 import { isLevelName, plausible } from "./kernel-message.ts";
@@ -16,35 +15,35 @@ import { bytesOfString, unescapeDmesg, unescapeHex } from "./kernel-text.ts";
 import type { LogClock } from "./local-time.ts";
 import { takeCtimeStamp, takeFullStamp, takeIsoStamp, takeKibanaStamp } from "./log-stamp.ts";
 
-/** What an object says of one message. */
+/** What an object says about one message. */
 export interface ObjectMessage {
   /** One character per byte. */
   text: string;
-  /** The text is the kernel's own; else it may be a line with an envelope. */
+  /** The text is the kernel's own; otherwise it may be a line with an envelope. */
   isKernelText: boolean;
   origin: MessageOrigin;
   timeMs?: number;
   printkMicros?: number;
   bootId?: string;
   callerId?: string;
-  /** The object is a report of somebody else that quotes the kernel: an event of Kubernetes. */
+  /** The object is another program's report that quotes the kernel: a Kubernetes event. */
   isQuoted: boolean;
 }
 
-/** Names that a message goes by, the surest first; in lower case, without leading `_` and `@`. */
+/** Names of the message, most specific first; in lower case, without leading `_` and `@`. */
 const messageNames = [
   ...["message", "msg", "log", "line", "textpayload", "raw", "body", "original", "short_message"],
   ...["full_message", "syslogmessage", "logmessage", "renderedmessage", "rawmessage", "rawdata"],
   ...["text", "content", "event", "note", "logline", "entry"],
 ];
-/** Names of the time at which something was written, then of that at which it was noticed or stored. */
+/** Names of the time of writing, then of the time of reception or storage. */
 const timeNames = [
   ...["realtime_timestamp", "source_realtime_timestamp", "timestamp", "time", "timeunixnano"],
   ...["eventtime", "timegenerated", "timereported", "isodate", "ts", "date", "datetime", "created"],
   ...["lasttimestamp", "firsttimestamp", "observedtimeunixnano", "receivetimestamp"],
   ...["ingestiontime", "creationtimestamp"],
 ];
-/** Names of the program that wrote, which is the kernel or anybody else. */
+/** Names of the program that wrote the message: the kernel or any other. */
 const writerNames = [
   ...["syslog_identifier", "ident", "program", "programname", "appname", "app_name", "app-name"],
   ...["procname", "processname", "process.name", "syslogtag", "identifier"],
@@ -65,19 +64,18 @@ const kernelLike = /[Kk]illed\s+process|oom-kill/;
 interface Field {
   /** Lower case, without leading `_` and `@`. */
   name: string;
-  /** As it stands in the object. */
+  /** As in the object. */
   key: string;
   depth: number;
   value: string | number;
-  /** The text is one character per byte already: journald writes an array for what is not UTF-8. */
+  /** The text already has one character per byte: journald writes an array for bytes that are not UTF-8. */
   isBytes?: boolean;
 }
 
 /**
- * The message of a parsed JSON value; `undefined` where there is none, or only a program's echo.
- * `anyDepth`: objects in it are looked into; else only its own members and those of `jsonPayload` and
- * `process`,
- * which is enough for a log that is followed and gives whoever writes into it less to play with.
+ * The message of a parsed JSON value; `undefined` if there is none, or only a program's echo.
+ * `anyDepth`: search nested objects; otherwise only its own members and those of `jsonPayload` and `process`, which is
+ * enough for a log that is being followed and leaves less room for forgery.
  */
 export function messageOfObject(
   value: unknown,
@@ -90,7 +88,7 @@ export function messageOfObject(
   return messageOfFields(fieldsOf(object, anyDepth), clock, anyDepth ? maxJsonInText : 0);
 }
 
-/** The value of a JSON text in bytes; `undefined` for text that is none. */
+/** Parses a JSON text in bytes; `undefined` if it is invalid. */
 export function parseJson(bytes: string): unknown {
   try {
     return JSON.parse(
@@ -104,8 +102,8 @@ export function parseJson(bytes: string): unknown {
 }
 
 /**
- * A value as an object that may be a record: itself, `[{"field":"@message","value":"..."}, ...]`,
- * `["1795181030671745000","line"]` of Loki, or `[time, {...}]` of Fluent Bit.
+ * A value as an object that may be a record: an object itself, `[{"field":"@message","value":"..."}, ...]`,
+ * `["1795181030671745000","line"]` from Loki, or `[time, {...}]` from Fluent Bit.
  */
 export function recordOf(value: unknown): Record<string, unknown> | undefined {
   if (typeof value !== "object" || value === null) return undefined;
@@ -129,7 +127,7 @@ export function recordOf(value: unknown): Record<string, unknown> | undefined {
 
 const pairKeys = ["key", "field", "name"];
 
-/** `{"key":"MESSAGE","value":...}`: one member of an object that is written as a list. */
+/** `{"key":"MESSAGE","value":...}`: one member of an object written as a list. */
 function isPair(object: Record<string, unknown>): boolean {
   return keyOfPair(object) !== undefined;
 }
@@ -152,7 +150,7 @@ function objectOfPairs(list: readonly unknown[]): Record<string, unknown> | unde
   return Object.fromEntries(entries);
 }
 
-/** All texts and numbers in an object, with the names that they go by; nearer ones first. */
+/** All texts and numbers in an object with their names; least nested first. */
 function fieldsOf(object: Record<string, unknown>, anyDepth: boolean): Field[] {
   const fields: Field[] = [];
   const visit = (value: unknown, key: string, depth: number): void => {
@@ -183,7 +181,7 @@ function fieldsOf(object: Record<string, unknown>, anyDepth: boolean): Field[] {
   return fields.sort((a, b) => a.depth - b.depth);
 }
 
-/** `log.syslog.appname` goes by its last part. */
+/** `log.syslog.appname` counts as its last part. */
 function nameOf(key: string): string {
   const name = key.toLowerCase();
   if (name.endsWith("process.name")) return "process.name";
@@ -209,12 +207,12 @@ function messageOfFields(
   const timeMs = timeOfFields(fields, clock);
   const bytes = message.isBytes === true ? `${message.value}` : bytesOfString(`${message.value}`);
   const text = bytes.replace(/\n$/, "");
-  // An object in a text: what ships the output of containers does not look into their lines.
+  // An object in a text: shippers of container output do not parse their lines.
   if (/^\s*\{/.test(text)) {
     const object = jsonInText > 0 ? recordOf(parseJson(text)) : undefined;
     if (object === undefined) return undefined;
     const inner = messageOfFields(fieldsOf(object, true), clock, jsonInText - 1);
-    // What a container writes to its own output is an echo, whatever it says.
+    // A container's own output is an echo, whatever it says.
     if (inner === undefined || (stream !== undefined && !inner.isQuoted)) return undefined;
     return { ...inner, timeMs: inner.timeMs ?? timeMs };
   }
@@ -233,7 +231,7 @@ function messageOfFields(
   };
 }
 
-/** The field that holds the message: by its name; where it may be anywhere, also by what it says. */
+/** The field with the message: by its name or, at any depth, also by its content. */
 function messageField(fields: readonly Field[], anyDepth: boolean): Field | undefined {
   let best: Field | undefined;
   let bestRank = Number.POSITIVE_INFINITY;
@@ -249,7 +247,7 @@ function messageField(fields: readonly Field[], anyDepth: boolean): Field | unde
   return best;
 }
 
-/** The text of the nearest field of a name, without what stands around it by mistake. */
+/** The text of the least nested field with this name, without stray characters around it. */
 function textOf(fields: readonly Field[], name: string): string | undefined {
   const value = fields.find((field) => field.name === name)?.value;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: Fluent Bit leaves them behind
@@ -259,7 +257,7 @@ function textOf(fields: readonly Field[], name: string): string | undefined {
 function originOf(fields: readonly Field[]): MessageOrigin {
   const trusted = fields.find(({ key }) => key === "_TRANSPORT")?.value;
   const transport = trusted ?? textOf(fields, "transport");
-  // journald passes on what root wrote to /dev/kmsg with the facility it came with.
+  // journald forwards what root wrote to /dev/kmsg with its original facility.
   if ((textOf(fields, "syslog_facility") ?? "0") !== "0") return "user";
   if (transport !== undefined && transport !== "kernel") return "user";
   if (trusted === "kernel") return "kernel";
@@ -289,7 +287,7 @@ function timeOfValue(value: string | number, clock: LogClock): number | undefine
     return (stamp ?? takeIsoStamp(value, clock))?.timeMs;
   }
   const number = Number(value);
-  // Between 1973 and 5138 the number of digits says which unit it is.
+  // For times between 1973 and 5138 the number of digits determines the unit.
   if (number < 1e8 || !(number < 1e20)) return undefined;
   if (number < 1e11) return Math.floor(number * 1000);
   if (number < 1e14) return Math.floor(number);
@@ -298,7 +296,7 @@ function timeOfValue(value: string | number, clock: LogClock): number | undefine
 
 function printkMicrosOf(fields: readonly Field[], isKmsg: boolean): number | undefined {
   const micros = textOf(fields, "source_monotonic_timestamp");
-  // More digits are no time that a date could tell.
+  // A number with more digits is not a valid time.
   if (micros !== undefined && /^\d{1,18}$/.test(micros)) return Number(micros);
   if (!isKmsg) return undefined;
   const [seconds, rest] = [Number(textOf(fields, "sec")), Number(textOf(fields, "usec") ?? 0)];

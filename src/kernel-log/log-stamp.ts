@@ -1,5 +1,5 @@
 /**
- * Wall-clock stamps as the writers of logs put them at the beginning of a line.
+ * Wall-clock timestamps at the beginning of a line.
  *
  *     Nov 20 13:23:50                     RFC 3164; journalctl in the words of a locale
  *     2026-11-20T13:23:50.671745+01:00    RFC 3339; dmesg(1) with a comma
@@ -56,11 +56,11 @@ function millisOfFraction(fraction: string | undefined): number {
 const isoStamp =
   /^(\d{4})[-/](\d\d)[-/](\d\d)[T ](\d\d):(\d\d):(\d\d)(?:([.,])(\d{1,9}))? ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?(?=$|[ \t\]|])/;
 
-/** A stamp taken off the beginning of a text. */
+/** A timestamp stripped from the beginning of a text. */
 export interface Stamp {
-  /** So many characters of the text belong to it. */
+  /** Number of characters that belong to it. */
   length: number;
-  /** Milliseconds since the epoch; absent where it names a month that nobody knows. */
+  /** Milliseconds since the epoch; absent if the name of the month is unknown. */
   timeMs?: number;
   /** dmesg(1) separates the fraction with a comma and writes neither host nor tag. */
   fromDmesg: boolean;
@@ -93,7 +93,7 @@ export function takeIsoStamp(text: string, clock: LogClock): Stamp | undefined {
   };
 }
 
-/** Names that mean one offset everywhere (`CST` is of America and of China), in hours. */
+/** Abbreviations with one offset everywhere (`CST` is ambiguous: America or China), in hours. */
 const zoneNames: Record<string, number> = {
   ...{ WET: 0, WEST: 1, CET: 1, CEST: 2, EET: 2, EEST: 3, MSK: 3, SAST: 2 },
   ...{

@@ -1,6 +1,6 @@
 export const newline = 0x0a;
 
-/** Newlines in a part of `bytes`. `indexOf` of one byte is memchr: faster than any loop over the bytes. */
+/** Number of newlines in a part of `bytes`. `indexOf` of one byte is memchr, faster than any loop over the bytes. */
 export function newlinesIn(bytes: Buffer, from = 0, until = bytes.length): number {
   const part = bytes.subarray(from, until);
   let count = 0;

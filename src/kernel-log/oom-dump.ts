@@ -1,5 +1,5 @@
 /**
- * The dump that the kernel prints before a kill: who asked for memory, what was used, which tasks ran.
+ * The dump that the kernel prints before a kill: the triggering task, memory usage, and the running tasks.
  *
  * Source: mm/oom_kill.c `dump_header()`, mm/show_mem.c (before 6.3 mm/page_alloc.c) `show_mem()`,
  * mm/memcontrol.c `mem_cgroup_print_oom_meminfo()`. At most 10 dumps in 5 s are printed.
@@ -65,7 +65,7 @@ export interface ZoneInfo {
 
 /** The host part of a dump (`Mem-Info:`). Everything in bytes. */
 export interface MemInfoDump {
-  /** `N pages RAM` less `N pages reserved`. */
+  /** `N pages RAM` minus `N pages reserved`. */
   totalBytes?: number;
   anonBytes?: number;
   fileBytes?: number;
@@ -74,19 +74,19 @@ export interface MemInfoDump {
   slabUnreclaimableBytes?: number;
   pageTablesBytes?: number;
   kernelStackBytes?: number;
-  /** Pages that cannot be reclaimed, on a list of their own (mlock, ramfs). */
+  /** Unreclaimable pages on the unevictable list (mlock, ramfs). */
   unevictableBytes?: number;
   /** `sec_pagetables` (>= 6.0): page tables of virtual machines and IOMMUs. */
   secondaryPageTablesBytes?: number;
   bounceBytes?: number;
   /** `kernel_misc_reclaimable` (>= 4.20). */
   miscReclaimableBytes?: number;
-  /** Huge pages set aside, on all nodes and of all sizes. */
+  /** Reserved huge pages, on all nodes and of all sizes. */
   hugetlbBytes?: number;
   freeBytes?: number;
-  /** Free pages in the processors' own lists; not part of `freeBytes`. */
+  /** Free pages in per-processor lists; not part of `freeBytes`. */
   freePerCpuBytes?: number;
-  /** Part of `freeBytes` that lies in CMA, where only movable allocations may go. */
+  /** Part of `freeBytes` in CMA, which only movable allocations may use. */
   freeCmaBytes?: number;
   swapTotalBytes?: number;
   swapFreeBytes?: number;
@@ -138,7 +138,7 @@ export function parseHeader(text: string): OomTrigger | undefined {
 const memInfoLine =
   /^(?:Mem-[Ii]nfo|\s*active_anon:\d+ inactive_anon:\d|(?:Node \d+ )?[A-Z][A-Za-z0-9]* free:\d+kB|(?:Free|Total) swap )/;
 
-/** Whether a text is of Mem-Info, be it that its beginning is lost. */
+/** Whether a text belongs to Mem-Info, even if its beginning is lost. */
 export function isOfMemInfo(text: string): boolean {
   return memInfoLine.test(text);
 }
@@ -146,12 +146,12 @@ export function isOfMemInfo(text: string): boolean {
 const cgroupOrTableLine =
   /^(?:(?:memory(?:\+swap)?|kmem|swap): usage \d+kB, limit \d|Memory cgroup stats for \/|\[ *pid *\] +uid +tgid |\[ *\d+\](?: +-?\d+){7,10} \S)/;
 
-/** Whether nothing but a dump before a kill has such a line: a cgroup's counters, or the task table. */
+/** Whether only a dump before a kill has such a line: a cgroup's counters, or the task table. */
 export function isOfDump(text: string): boolean {
   return cgroupOrTableLine.test(text);
 }
 
-/** The numeric columns of a task table's header, in order; the name is what remains of a row. */
+/** The numeric columns of a task table's header, in order; the rest of a row is the name. */
 type TaskColumns = readonly string[];
 
 interface TaskRow {
@@ -160,7 +160,7 @@ interface TaskRow {
   comm: string;
 }
 
-/** Mem-Info as printed; pages become bytes when the page size is known. */
+/** Mem-Info as printed; pages are converted to bytes once the page size is known. */
 interface MemInfoLines {
   pages: Map<string, number>;
   kernelStackBytes?: number;
@@ -172,10 +172,10 @@ interface MemInfoLines {
 }
 
 const maxTaskRows = 65_536;
-/** The widest table has ten; a header from who knows where must not grow the pattern of its rows. */
+/** The widest table has ten columns; a forged header must not grow the pattern of its rows. */
 const maxTaskColumns = 20;
 
-/** Reads the lines of one dump, in any order and with any of them missing. */
+/** Parses the lines of one dump, in any order and with any of them missing. */
 export class OomDumpReader {
   readonly #trigger: OomTrigger | undefined;
   #memory: MemcgUsage | undefined;
@@ -203,24 +203,24 @@ export class OomDumpReader {
     );
   }
 
-  /** The cgroup's part has been read, which a kill on the whole host does not have. */
+  /** Whether the cgroup's part has been read; a kill on the whole host has none. */
   get isOfCgroup(): boolean {
     return [this.#memory, this.#memorySwap, this.#kernelMemory, this.#swap, this.#stat].some(
       (part) => part !== undefined,
     );
   }
 
-  /** Mem-Info has been read, which a cgroup's kill does not have. */
+  /** Whether Mem-Info has been read; a cgroup's kill has none. */
   get isOfHost(): boolean {
     return this.#memInfo !== undefined;
   }
 
-  /** Whether the task table names a process. */
+  /** Whether the task table contains a process. */
   names(pid: number): boolean {
     return this.#rows.some((row) => row.pid === pid);
   }
 
-  /** Takes one line. True where it begins a memory.stat, whose lines are for `readStat`. */
+  /** Takes one line. True if it begins a memory.stat, whose lines go to `readStat`. */
   read(text: string): boolean {
     const first = text.trimStart();
     if (first.startsWith("[")) {
@@ -238,7 +238,7 @@ export class OomDumpReader {
     return false;
   }
 
-  /** True where the text is part of memory.stat: `anon 50176000`, one or many lines of it. */
+  /** True if the text is part of memory.stat: `anon 50176000`, one or many such lines. */
   readStat(text: string): boolean {
     const stat = this.#stat;
     if (stat === undefined) return false;
@@ -250,7 +250,7 @@ export class OomDumpReader {
     return true;
   }
 
-  /** What has been read, for the kill of a victim: its line holds what the dump may lack. */
+  /** The result for the kill of a victim: its line has what the dump may lack. */
   dumpFor(kill: KillLine): OomDump {
     const pageSizeBytes = this.#pageSize(kill);
     const dump: OomDump = { tasks: this.#tasks(kill, pageSizeBytes), pageSizeBytes };
@@ -321,7 +321,7 @@ export class OomDumpReader {
     if (row !== undefined) this.#rows.push(row);
   }
 
-  /** Rows count pages, the kill line kB: the victim has both. Else the smallest block of the buddy lists. */
+  /** The task row counts pages, the kill line kB: the victim has both. Otherwise the buddy lists' smallest block. */
   #pageSize(kill: KillLine): number {
     const totalVm = this.#columns?.indexOf("total_vm") ?? -1;
     const row = this.#rows.find((candidate) => candidate.pid === kill.pid);
@@ -355,7 +355,7 @@ export class OomDumpReader {
         pid,
         tgid: values[tgid],
         uid: values[uid],
-        // A newline in the name cuts the row; the kill line holds the whole name.
+        // A newline in the name splits the row; the kill line has the full name.
         comm: pid === kill.pid ? kill.comm : decodeUtf8(comm),
         totalVmBytes: pages(totalVm),
         rssBytes: pages(rss) ?? 0,
@@ -368,15 +368,15 @@ export class OomDumpReader {
   }
 }
 
-/** Page counters' "no limit" differs by kernel and page size, and is always beyond an exbibyte. */
+/** "No limit" differs by kernel and page size, but is always beyond an exbibyte. */
 const unlimitedKilobytes = 2 ** 50;
 
 const memInfoCounters = /\b([a-z_]+):(\d+)(?=\s|$)/g;
-/** A kernel without NUMA names no node. */
+/** A kernel without NUMA prints no node. */
 const zoneLine =
   /^(?:Node (\d+) )?([A-Z][A-Za-z0-9]*) free:(\d+)kB (?:boost:\d+kB )?min:(\d+)kB low:(\d+)kB/;
 
-/** One line of Mem-Info. Page counts (`active_anon:2005`) come without unit, sizes with one. */
+/** One line of Mem-Info. Page counts (`active_anon:2005`) have no unit, sizes have one. */
 function readMemInfo(info: MemInfoLines, text: string): void {
   if (/^\s*[a-z_]+:\d+(\s|$)/.test(text)) {
     for (const [, key = "", pages] of text.matchAll(memInfoCounters)) {
@@ -447,12 +447,12 @@ function taskRow(columns: TaskColumns, text: string): TaskRow | undefined {
   return {
     pid: Number(match[1]),
     values: match.slice(2, 2 + columns.length).map(Number),
-    // A terminal pads what is copied from it; a name of blanks is kept.
+    // Text copied from a terminal is padded; a name made of blanks is kept.
     comm: match.at(-1)?.replace(/(?<=\S)\s+$/, "") ?? "",
   };
 }
 
-/** A newline in a name cuts the header's line; where the victim itself asked, its name is whole. */
+/** A newline in a name splits the header's line; if the victim itself was the trigger, its name is complete. */
 function triggerComm(trigger: OomTrigger, kill: KillLine): string {
   return trigger.pid === kill.pid && kill.comm.endsWith(`\n${trigger.comm}`)
     ? kill.comm

@@ -1,7 +1,6 @@
 /**
- * What is left of an out-of-memory report whose kill line is missing: a text that somebody filtered
- * (`grep oom-kill`), or a log that lost it. It says that the kernel chose a victim, and counts as no
- * kill.
+ * What remains of an out-of-memory report without its kill line: a filtered text (`grep oom-kill`), or a log that lost
+ * the line. It shows that the kernel chose a victim, but does not count as a kill.
  *
  *     oom-kill:constraint=CONSTRAINT_MEMCG,...,oom_memcg=/docker/0074,task_memcg=/docker/0074,task=java,pid=7134,uid=0
  *     oom_reaper: reaped process 7134 (java), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB
@@ -13,14 +12,14 @@ import { decodeUtf8 } from "./kernel-text.ts";
 import { announcement } from "./kill-line.ts";
 import { parseHeader } from "./oom-dump.ts";
 
-/** Absent = the text does not say. */
+/** Absent if the text does not say. */
 export interface OomFragment {
   /** The victim. */
   pid?: number;
   comm?: string;
   cgroup?: string;
   limitCgroup?: string;
-  /** Who asked for memory. */
+  /** The task that asked for memory. */
   trigger?: string;
   timeMs?: number;
   lineNumber?: number;
@@ -29,7 +28,7 @@ export interface OomFragment {
 const maxFragments = 1000;
 const reaped = /^oom_reaper: reaped process (\d+) \((.*)\), now /s;
 
-/** Collects the fragments of a text in which no kill line was found. */
+/** Collects the fragments of a text without any kill line. */
 export class FragmentFinder {
   #found: OomFragment[] = [];
   /** A report that has begun, and whose victim is still to come. */

@@ -1,9 +1,9 @@
 /**
- * One out-of-memory event as the kernel log tells it, put together from its messages.
+ * One out-of-memory event, assembled from its kernel log messages.
  *
- * Source: mm/oom_kill.c and mm/memcontrol.c; the shapes of every kernel since 2.4. Only the
- * `Killed process` line says that somebody died: it is printed for every victim, while the dump
- * before it (everything from `invoked oom-killer` to `oom-kill:constraint=`) is limited to 10 in 5 s.
+ * Source: mm/oom_kill.c and mm/memcontrol.c; the forms of every kernel since 2.4. Only the `Killed process` line means
+ * that a process was killed: it is printed for every victim, while the dump before it (everything from
+ * `invoked oom-killer` to `oom-kill:constraint=`) is limited to 10 in 5 s.
  *
  *     greedy invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0
  *     CPU: 0 PID: 226 Comm: greedy Not tainted 6.1.0-56-cloud-amd64 #1  Debian 6.1.192-2
@@ -37,7 +37,7 @@ import { isOfDump, isOfMemInfo, OomDumpReader, parseHeader } from "./oom-dump.ts
 import type { OomFragment } from "./oom-fragment.ts";
 
 /**
- * What the kernel says of one kill, in the kernel's own terms. Absent = the log does not say.
+ * The kernel's information about one kill, in the kernel's own terms. Absent = the log does not say.
  * All strings are decoded (UTF-8, invalid bytes as U+FFFD).
  *
  * Invariant: one report per `Killed process` line that the kernel wrote, and none for any other line.
@@ -47,7 +47,7 @@ export interface OomKillReport extends KillLine {
   killLine: KernelMessage;
   /** 1-based line number in the source; for kmsg the sequence number. */
   lineNumber?: number;
-  /** Byte offset just behind the `Killed process` line, where the source has offsets. */
+  /** Byte offset right after the `Killed process` line, if the source has offsets. */
   endOffset?: number;
   constraint: OomConstraint;
   /** `task_memcg=`: the victim's own cgroup. */
@@ -56,25 +56,25 @@ export interface OomKillReport extends KillLine {
   limitCgroup?: string;
   /** Cgroup named by the `memory.oom.group` line of this event. */
   groupCgroup?: string;
-  /** True when this line repeats a victim that this group event has already named: a raw line, not a kill. */
+  /** True if this line repeats a victim already named in this group event: another line, not another kill. */
   repeatsVictim: boolean;
-  /** True where the kernel printed no dump for this event (rate limit) or the log lost it. */
+  /** True if the kernel printed no dump for this event (rate limit) or the log lost it. */
   suppressed: boolean;
-  /** Ten dumps stand in the 5 s before this kill, so the kernel's rate limit is why it has none. */
+  /** There are ten dumps in the 5 s before this kill, so the kernel's rate limit is the reason that it has none. */
   isRateLimited?: boolean;
-  /** The dump of the event; absent where `suppressed`. */
+  /** The dump of the event; absent if `suppressed`. */
   dump?: OomDump;
 }
 
-/** What the kernel log tells, in the order in which it tells it. */
+/** Events in a kernel log, in its order. */
 export type KernelLogEvent =
   | { kind: "kill"; report: OomKillReport }
   /** The group line comes after its first victim: `report` is that victim's, `groupCgroup` now filled in. */
   | { kind: "group"; report: OomKillReport; cgroup: string }
   | { kind: "loss"; loss: LogLoss }
-  /** A line that looks like a kill and fits no grammar of any kernel. */
+  /** A line that looks like a kill but matches no kernel's grammar. */
   | { kind: "unparsed"; message: KernelMessage; lineNumber?: number }
-  /** A report of which the kill line is missing, in a text that holds no kill line. */
+  /** A report without its kill line, in a text without any kill line. */
   | { kind: "fragment"; fragment: OomFragment }
   /** Messages of the kernel that journalctl did not print, in a text that holds no kill line. */
   | { kind: "hidden"; count: number }
@@ -88,7 +88,7 @@ interface OpenEvent {
   constraint?: ConstraintLine;
   /** `Task in A killed as a result of limit of B` (<= 4.20). */
   taskIn?: { victim?: string; limit?: string };
-  /** Text of a `Task in` line that other output tore apart. */
+  /** Text of a `Task in` line that was split by other output. */
   tornTaskIn?: string;
   announcedPrefix?: string;
 }
@@ -112,24 +112,23 @@ export function foundNobody({ text, origin }: KernelMessage): boolean {
 const isBehindStat = /^(?:Tasks state|\[ *pid|oom-kill:)|[Kk]illed process |invoked oom-killer:/;
 
 const maxOpenEvents = 8;
-/** A dump goes out over the slowest console in less than this. */
+/** Printing a dump on the slowest console takes less than this. */
 const dumpMaxMicros = 120_000_000;
 const groupMaxMicros = 60_000_000;
-/** Where the group line is missing (filtered by level): sooner than a storm can use up all pids. */
+/** If the group line is missing (filtered by level): shorter than a storm needs to use up all pids. */
 const bareGroupMaxMicros = 2_000_000;
-/** Victims of one event, or of a storm whose dumps are suppressed. */
+/** Maximum number of victims of one event, or of a storm whose dumps are suppressed. */
 const maxVictims = 4096;
 const dumpBurst = 10;
 const dumpIntervalMicros = 5_000_000;
-/** A name of 15 bytes can split its line at most this often. */
+/** Maximum number of times that a name of 15 bytes can split its line. */
 const maxTornLines = 16;
 
 /**
- * Puts reports together from messages in the order of the log. Cheap for messages that have nothing
- * to do with memory.
+ * Assembles reports from messages in the order of the log. Cheap for unrelated messages.
  *
- * Invariant: exactly one `kill` event per `Killed process` line that the kernel wrote; each dump is
- * used by one event; a dump never serves a kill that stands before it.
+ * Invariant: exactly one `kill` event per `Killed process` line that the kernel wrote; each dump is used by one event; a
+ * dump is never used for a kill before it.
  */
 export class OomReportAssembler {
   readonly #tell: (event: KernelLogEvent) => void;
@@ -141,11 +140,11 @@ export class OomReportAssembler {
   #groupSeen = false;
   /** The dump whose memory.stat is being read. */
   #stat: OomDumpReader | undefined;
-  /** What a line without an envelope would continue; `undefined` once the record has been understood. */
+  /** What a line without an envelope would continue; `undefined` once the record is complete. */
   #previousText: string | undefined;
   #torn: Torn | undefined;
   #previous: KernelMessage | undefined;
-  /** Announces a Mem-Info that no kill follows. */
+  /** Reports a Mem-Info that is not followed by a kill. */
   #otherMemInfo: KernelMessage | undefined;
 
   constructor(tell: (event: KernelLogEvent) => void) {
@@ -153,8 +152,7 @@ export class OomReportAssembler {
   }
 
   /**
-   * Takes the next message. `lineNumber` is where a kill in it is said to stand, `endOffset` the byte
-   * behind it.
+   * Takes the next message. `lineNumber` is its place for reports, `endOffset` the byte after it.
    */
   push(message: KernelMessage, lineNumber?: number, endOffset?: number): void {
     if (message.isQuoted) {
@@ -186,7 +184,7 @@ export class OomReportAssembler {
     this.#read(message, lineNumber, endOffset);
   }
 
-  /** What somebody else tells of a kill stands for itself, whatever event the log is in. */
+  /** Another program's report of a kill is complete in itself, whatever event the log is in. */
   #readQuoted(message: KernelMessage, lineNumber: number | undefined): void {
     const kill = parseKillLine(message.text);
     if (kill === undefined) return;
@@ -195,12 +193,12 @@ export class OomReportAssembler {
     this.#tell({ kind: "kill", report });
   }
 
-  /** The log ends here (or is cut): a line still waiting for its rest is told as what it is. */
+  /** End of the log (or a gap): a line that was waiting for its rest is reported as it is. */
   end(): void {
     if (this.#torn !== undefined) this.#giveUpTorn(this.#torn);
   }
 
-  /** True while a dump has been read whose victim has not. */
+  /** True while a dump has been read but not its victim. */
   get isOpen(): boolean {
     return this.#open.length > 0 || this.isTorn;
   }
@@ -215,7 +213,7 @@ export class OomReportAssembler {
     const start = text.charCodeAt(0) <= 0x20 ? text.trimStart() : text;
     const mayKill = text.includes("illed");
     if (this.#stat?.readStat(text)) return;
-    // Other messages may come between the lines of memory.stat (a record each since 6.5).
+    // Other messages may come between the lines of memory.stat (separate records since 6.5).
     if (this.#stat !== undefined && isBehindStat.test(text)) this.#stat = undefined;
 
     if (mayKill && killHead.test(text)) {
@@ -250,7 +248,7 @@ export class OomReportAssembler {
     if (event !== undefined) this.#readDumpLine(event, text);
   }
 
-  /** The event of a dump whose header is lost. A failed allocation prints Mem-Info as well. */
+  /** The event of a dump whose header is lost. A failed allocation prints Mem-Info too. */
   #headless(text: string, message: KernelMessage): OpenEvent | undefined {
     if (text.includes("allocation failure") || text.includes("Show Memory")) {
       this.#otherMemInfo = message;
@@ -276,7 +274,7 @@ export class OomReportAssembler {
     return event;
   }
 
-  /** The open event a line belongs to: the same thread's, else the latest. */
+  /** The open event that a line belongs to: the same thread's, else the latest. */
   #eventOf(message: KernelMessage): OpenEvent | undefined {
     if (message.callerId !== undefined) {
       const own = this.#open.findLast((event) => event.startedAt.callerId === message.callerId);
@@ -359,7 +357,7 @@ export class OomReportAssembler {
     if (event.dump.read(text)) this.#stat = event.dump;
   }
 
-  /** A new dump begins: whoever dies from now on belongs to another event. */
+  /** A new dump begins: later kills belong to another event. */
   #endPastEvent(message: KernelMessage): void {
     this.#victims.clear();
     this.#past = undefined;
@@ -428,7 +426,7 @@ export class OomReportAssembler {
     );
   }
 
-  /** The open event of a kill, taken out of the list. */
+  /** The open event of a kill, removed from the list. */
   #takeEvent(kill: KillLine, message: KernelMessage): OpenEvent | undefined {
     const fits = (event: OpenEvent): boolean => {
       const caller = event.startedAt.callerId;
@@ -447,8 +445,8 @@ export class OomReportAssembler {
       candidates.findLast((candidate) => candidate.announcedPrefix !== undefined) ??
       candidates.at(-1);
     if (event === undefined) return undefined;
-    // From 5.1 on (prefix on the kill line) one event runs at a time, so what is older had no victim.
-    // Before that several may run at once.
+    // From 5.1 on (prefix on the kill line) events do not overlap, so an older one had no victim.
+    // Before that several may overlap.
     const index = this.#open.indexOf(event);
     this.#open =
       kill.prefix === undefined || message.callerId !== undefined
@@ -457,7 +455,7 @@ export class OomReportAssembler {
     return event;
   }
 
-  /** The event a kill without a dump of its own goes on: its group's, where that is certain. */
+  /** The event that a kill without its own dump belongs to: its group's, if that is certain. */
   #pastEventOf(
     kill: KillLine,
     message: KernelMessage,
@@ -466,7 +464,7 @@ export class OomReportAssembler {
     const past = this.#past;
     if (past === undefined) return undefined;
     if (repeatsVictim) return past;
-    // 4.19 and 5.0 put the prefix into the announcement, which the others of a group do not have.
+    // 4.19 and 5.0 put the prefix into the announcement, which later victims of a group do not have.
     const isOther = kill.prefix !== undefined && past.first.prefix !== kill.prefix;
     if (past.groupCgroup === undefined || isOther) return undefined;
     const { killLine } = past.first;
@@ -477,7 +475,7 @@ export class OomReportAssembler {
     return past.nextPrintsDump ? past : undefined;
   }
 
-  /** Takes `message` as the rest of a torn line. False where it is not: it stands for itself. */
+  /** Takes `message` as the rest of a split line. False if it is a separate message. */
   #joinTorn(torn: Torn, message: KernelMessage, endOffset: number | undefined): boolean {
     const sameRecord =
       message.continues === true ||
@@ -503,7 +501,7 @@ export class OomReportAssembler {
       }
       return true;
     }
-    // A name may hold a newline; a pager breaks anywhere, a mail at a blank.
+    // A name may contain a newline; a pager breaks anywhere, a mail at a blank.
     const kill =
       parseKillLine(text) ??
       parseKillLine(text.replaceAll("\n", "")) ??
@@ -517,7 +515,7 @@ export class OomReportAssembler {
     return true;
   }
 
-  /** A cut kill line counts where its first size is whole, or its event's other lines name the victim. */
+  /** A truncated kill line counts if its first size is complete, or other lines of its event name the victim. */
   #giveUpTorn(torn: Torn): void {
     this.#torn = undefined;
     if (torn.constraintOf !== undefined || beginsKill(torn.text.split("\n", 1)[0] ?? "")) return;
@@ -549,8 +547,8 @@ interface Torn {
 }
 
 /**
- * Where two rules of a syslog write to one file, each line stands there twice. A kill line may repeat
- * in earnest: a group's first victim is named again.
+ * If two syslog rules write to one file, each line appears twice. A kill line may also be repeated for real: the first
+ * victim of a group is named twice.
  */
 function isCopy(before: KernelMessage, message: KernelMessage): boolean {
   return (
@@ -570,7 +568,7 @@ function sharesClock(a: KernelMessage, b: KernelMessage): boolean {
   );
 }
 
-/** Time from one message to a later one, by whichever clock both carry; 0 where they share none. */
+/** Time from one message to a later one, by a clock that both have; 0 if they share none. */
 function microsBetween(from: KernelMessage, to: KernelMessage): number {
   if (from.printkMicros !== undefined && to.printkMicros !== undefined) {
     return Math.abs(to.printkMicros - from.printkMicros);
@@ -590,7 +588,7 @@ function reportOf(
   const line = event?.constraint;
   const row = dump?.tasks.find((task) => task.pid === kill.pid);
   const prefix = kill.prefix ?? event?.announcedPrefix;
-  // The line may name the leader and the kill a thread of it; the group's others may live elsewhere.
+  // The line may name the thread group leader and the kill one of its threads; group members may live elsewhere.
   const isNamed = isFirst || line?.pid === kill.pid;
   return {
     ...kill,
@@ -600,7 +598,7 @@ function reportOf(
     oomScoreAdj: kill.oomScoreAdj ?? row?.oomScoreAdj,
     constraint: constraintOf(event, prefix),
     victimCgroup: isNamed ? (line?.victimCgroup ?? event?.taskIn?.victim) : undefined,
-    // The statistics of a cgroup's report begin with the cgroup whose limit was hit.
+    // The statistics in a cgroup's report begin with the cgroup whose limit was hit.
     limitCgroup: line?.limitCgroup ?? event?.taskIn?.limit ?? dump?.memcg?.cgroup,
     repeatsVictim: false,
     suppressed: dump === undefined,
@@ -608,7 +606,7 @@ function reportOf(
   };
 }
 
-/** The dump of an event that has one. `undefined` where not a line of it was printed. */
+/** The dump of an event. `undefined` if no line of it was printed. */
 function dumpOf(event: OpenEvent, kill: KillLine): OomDump | undefined {
   const { dump, constraint } = event;
   if (dump.isEmpty && constraint === undefined && event.taskIn === undefined) return undefined;
@@ -617,7 +615,7 @@ function dumpOf(event: OpenEvent, kill: KillLine): OomDump | undefined {
 
 function constraintOf(event: OpenEvent | undefined, prefix: string | undefined): OomConstraint {
   const line = event?.constraint;
-  // 5.0 to 5.2 print CONSTRAINT_NONE whatever it was; only a cgroup's limit shows all the same.
+  // 5.0 to 5.2 always print CONSTRAINT_NONE; the cgroup's limit in the dump still shows the constraint.
   const ofPrefix = constraintOfPrefix(prefix);
   const isMemcg = line?.limitCgroup !== undefined || ofPrefix === "memcg";
   if (line !== undefined) return line.constraint === "none" && isMemcg ? "memcg" : line.constraint;

@@ -1,9 +1,8 @@
 /**
- * A log written newest first (`journalctl -k -r`), turned round so that each dump stands before its
- * kill again.
+ * A log in newest-first order (`journalctl -k -r`), reversed so that each dump comes before its kill again.
  *
- * Cut into pieces just behind a dump's header (the last line of its event in this order), so that
- * no event is torn; each piece comes out in the order of time, the pieces newest first.
+ * Pieces end right after a dump's header (the last line of its event in this order), so that no event is split; each
+ * piece comes out in chronological order, newest piece first.
  */
 import type { LogClock } from "./local-time.ts";
 import { KernelMessageReader } from "./log-line.ts";
@@ -11,24 +10,24 @@ import { KernelMessageReader } from "./log-line.ts";
 const pieceBytes = 8 * 1024 * 1024;
 const header = Buffer.from("oom-killer: ");
 
-/** A piece of a log in the order of time. */
+/** A piece of a log in chronological order. */
 export interface TurnedPiece {
   bytes: Buffer;
-  /** The number, in the file as it is, of a 1-based line of the piece. */
+  /** Line number in the original file of a 1-based line of the piece. */
   lineNumber(line: number): number;
 }
 
-/** When an entry was written: by the wall clock, and within one second of it by printk's. */
+/** Time of an entry: by the wall clock, and within one second of it by printk's clock. */
 interface Stamp {
   timeMs: number;
   printkMicros: number;
   isUsers: boolean;
 }
 
-/** Steps that other programs' lines must go back by: a daemon's line may be late. */
+/** Steps backwards that other programs' lines must show: a daemon's line may be late. */
 const fewestSteps = 3;
 
-/** Whether the stamps at the beginning of a log run backwards. */
+/** Whether the timestamps at the beginning of a log run backwards. */
 export function isReversed(head: Uint8Array, clock: LogClock): boolean {
   const stamps = stampsOfLines(Buffer.from(head).toString("latin1"), clock);
   const ofKernel = stepsOf(stamps.filter(({ isUsers }) => !isUsers));
@@ -42,7 +41,7 @@ function stepsOf(stamps: readonly Stamp[]): { forward: number; backward: number 
   for (const [index, stamp] of stamps.entries()) {
     const before = stamps[index - 1];
     if (before === undefined) continue;
-    // printk's clock starts again with each boot: it decides only where the wall clock does not.
+    // printk's clock restarts with each boot: it decides only if the wall clock does not.
     const step = stamp.timeMs - before.timeMs || stamp.printkMicros - before.printkMicros;
     if (step > 0) forward += 1;
     if (step < 0) backward += 1;
@@ -62,7 +61,7 @@ function stampsOfLines(text: string, clock: LogClock): Stamp[] {
   });
 }
 
-/** Turns a whole log round, piece by piece. */
+/** Reverses a whole log, piece by piece. */
 export async function* turned(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 ): AsyncGenerator<TurnedPiece> {
@@ -79,7 +78,7 @@ export async function* turned(
   if (held.length > 0) yield turn(held, firstLine);
 }
 
-/** Behind the last header's line, or behind the last line where there is none. */
+/** After the line of the last header, or after the last line if there is none. */
 function endOfLastEvent(bytes: Buffer): number {
   const last = bytes.lastIndexOf(header);
   const end = last < 0 ? bytes.lastIndexOf(0x0a) : bytes.indexOf(0x0a, last);
@@ -92,7 +91,7 @@ function countNewlines(bytes: Buffer): number {
   return count;
 }
 
-/** Where each record has such a stamp, a line without one is the rest of the record before it. */
+/** If each record has such a timestamp, a line without one is the rest of the record before it. */
 const stamped = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/;
 const isIndented = (line: string): boolean => /^\s{4}/.test(line);
 

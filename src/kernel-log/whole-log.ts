@@ -1,7 +1,6 @@
 /**
- * Reads a log that is there as a whole, in whatever form: its bytes become lines in the order of
- * time, the scanner finds the reports in them. What follows a log (`log-sources`) knows its form and
- * uses the scanner itself.
+ * Reads a complete log in any form: its bytes become lines in chronological order, and the scanner finds the reports in
+ * them. Code that follows a log (`log-sources`) knows its form and uses the scanner directly.
  *
  *     form (by the head) -> lines -> scanner -> reports, numbered as in the log
  */
@@ -17,35 +16,34 @@ import { WrappedLines, wrapWidthOf } from "./wrapped-lines.ts";
 
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
-/** Makes of a log one line of each message, in pieces as its bytes come. */
+/** Converts a log to one line per message, in pieces as its bytes arrive. */
 interface LineMaker {
   push(bytes: Uint8Array): Buffer;
   end(): Buffer;
-  /** In which line of the log a line (both 1-based) begins. */
+  /** Line of the log where a returned line begins (both 1-based). */
   lineNumber?(line: number): number;
 }
 
 export interface WholeLog {
-  /** The first bytes, which tell the form: 64 KiB if there are as many. */
+  /** The first bytes, which determine the form: 64 KiB if available. */
   head: Uint8Array;
-  /** All bytes, the head's too. */
+  /** All bytes, including the head. */
   chunks: Chunks;
 }
 
-/** Reads the same lines for something else. `end` is called once, also after a failure. */
+/** Reads the same lines for another purpose. `end` is called once, also after a failure. */
 export interface LineReader {
-  /** `linesBefore`: how many lines have ended before these bytes. */
+  /** `linesBefore`: number of lines that ended before these bytes. */
   push(bytes: Uint8Array, linesBefore: number): void;
   end(): void;
 }
 
-/** `lineNumber`: in which line of the log a line pushed (both 1-based) begins. */
+/** `lineNumber`: line of the log where a pushed line begins (both 1-based). */
 export type MakeLineReader = (lineNumber: (line: number) => number) => LineReader;
 
 /**
- * Tells what a log holds. Reports carry their line in the log. Rejects with what `chunks` throws,
- * after everything before that has been told. `makeOther` gives a reader that gets every piece of the log
- * before its reports are told.
+ * Reports the contents of a log. Reports carry their line in the log. Rejects with the error of `chunks`, after reporting
+ * everything before it. `makeOther` creates a reader that gets every piece of the log before its reports are passed on.
  */
 export async function readWholeLog(
   { head, chunks }: WholeLog,
@@ -80,7 +78,7 @@ export async function readWholeLog(
     scanner.push(chunk);
   };
   try {
-    // A file's chunks are there at once: waiting for each would cost a tenth of the time.
+    // A file's chunks are available at once: awaiting each would cost a tenth of the time.
     if (Symbol.iterator in lines) for (const chunk of lines) push(chunk);
     else for await (const chunk of lines) push(chunk);
   } finally {
@@ -89,7 +87,7 @@ export async function readWholeLog(
   }
 }
 
-/** What has to be done to a log, by how it begins. */
+/** The conversion that a log needs, by its beginning. */
 function lineMakers(head: Uint8Array, clock: LogClock): LineMaker[] {
   const makers: LineMaker[] = [];
   let first = head;

@@ -1,21 +1,21 @@
 /**
- * Text that was copied from a page or a chat, where blanks had become blanks of other kinds (UTF-8):
- * no-break, narrow, full-width, and some without any width.
+ * Text copied from a page or a chat, with other kinds of blanks (UTF-8): no-break, narrow, full-width, and some of zero
+ * width.
  */
 
 const wide = /\xc2\xa0|\xe2\x80[\x80-\x8a\xaf]|\xe3\x80\x80/g;
 const zeroWidth = /\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0/g;
-/** Where the kernel writes a blank; a task's name may hold whatever it likes. */
+/** Places where the kernel writes a blank; a task's name may contain anything. */
 const inKernelText =
   /(?:illed|invoked|oom-killer:|Out|kernel:|\])(?:\xc2\xa0|\xe2\x80[\x80-\x8f\xaf]|\xe3\x80\x80)/;
 
-/** Whether such blanks stand where the kernel writes its own. */
+/** Whether there are such blanks where the kernel writes its own. */
 export function hasWideBlanks(head: Uint8Array): boolean {
   if (!head.includes(0xc2) && !head.includes(0xe2) && !head.includes(0xe3)) return false;
   return inKernelText.test(Buffer.from(head).toString("latin1"));
 }
 
-/** Puts plain blanks in their place, in pieces as the bytes come. */
+/** Replaces them by plain blanks, in pieces as the bytes arrive. */
 export class PlainBlanks {
   #rest = "";
 

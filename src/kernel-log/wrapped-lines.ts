@@ -1,5 +1,5 @@
 /**
- * A log that was copied from a terminal or a pager, which broke its long lines at the right margin.
+ * A log copied from a terminal or a pager that broke long lines at the right margin.
  *
  *     Mar 26 12:32:37 pi kernel: [126764.421946] python3 invoked oom-killer: gfp_mask=0x15080c0(GFP_KE
  *     RNEL_ACCOUNT|__GFP_ZERO), nodemask=(null),  order=1, oom_score_adj=0
@@ -9,18 +9,18 @@ import { KernelMessageReader } from "./log-line.ts";
 
 const [narrowest, widest] = [60, 400];
 
-/** The margin at which the lines of a log were broken; `undefined` where they were not. */
+/** The margin at which the lines of a log were broken; `undefined` if they were not. */
 export function wrapWidthOf(head: Uint8Array, clock: LogClock): number | undefined {
   const lines = Buffer.from(head).toString("latin1").split(/\r?\n/);
   const width = lines.reduce((longest, line) => Math.max(longest, line.length), 0);
   if (width < narrowest || width > widest) return undefined;
-  // Lines of one and the same length that go on in the next are no chance.
+  // Several continued lines of exactly the same length are no coincidence.
   const full = lines.flatMap((line, index) => (line.length === width ? [index] : []));
   const goOn = full.filter((index) => goesOn(lines[index + 1], clock));
   return full.length > 1 && goOn.length * 10 >= full.length * 9 ? width : undefined;
 }
 
-/** Whether a line is the rest of the one before it: it has no envelope of its own. */
+/** Whether a line is the rest of the one before it: it has no envelope. */
 function goesOn(next: string | undefined, clock: LogClock): boolean {
   if (next === undefined || next.trim() === "") return false;
   const reader = new KernelMessageReader(clock, { copied: true });
@@ -31,9 +31,9 @@ function goesOn(next: string | undefined, clock: LogClock): boolean {
 const quoteMarks = /^[\s>]*/;
 
 /**
- * Joins the lines again, in pieces as they come.
+ * Joins the lines again, in pieces as they arrive.
  *
- * Invariant: the lines are the same however the bytes are cut into pieces.
+ * Invariant: the lines do not depend on how the bytes are cut into pieces.
  */
 export class WrappedLines {
   readonly #width: number;
@@ -49,14 +49,14 @@ export class WrappedLines {
     this.#clock = clock;
   }
 
-  /** Takes bytes of the log. Gives the lines that have come whole. */
+  /** Takes bytes of the log. Returns complete lines. */
   push(bytes: Uint8Array): Buffer {
     const lines = (this.#rest + Buffer.from(bytes).toString("latin1")).split("\n");
     this.#rest = lines.pop() ?? "";
     return this.#take(lines);
   }
 
-  /** The log ends here: gives the last line. */
+  /** End of the log: returns the last line. */
   end(): Buffer {
     const last = this.#rest === "" ? [] : [this.#rest];
     this.#rest = "";
@@ -65,7 +65,7 @@ export class WrappedLines {
     return Buffer.from(whole + joined, "latin1");
   }
 
-  /** In which line of the log a line (both 1-based) begins. */
+  /** Line of the log where a returned line begins (both 1-based). */
   lineNumber(line: number): number {
     return this.#numbers[line - 1] ?? line;
   }
@@ -75,7 +75,7 @@ export class WrappedLines {
     for (const raw of lines) {
       const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
       this.#read += 1;
-      // Where the margin took a blank away, the line is one shorter.
+      // If the margin swallowed a blank, the line is one character shorter.
       const missing = this.#width - this.#broken;
       const isBroken = missing === 0 || missing === 1;
       if (this.#joined !== undefined && isBroken && goesOn(line, this.#clock)) {
