@@ -1,4 +1,4 @@
-/** `oom-exporter --check`: asks the exporter that runs with the same flags whether it is healthy. */
+/** `oom-exporter --check`: asks the running exporter with the same flags whether it is healthy. */
 import { readFileSync } from "node:fs";
 import { get as getPlain } from "node:http";
 import { get as getSecure } from "node:https";
@@ -11,7 +11,7 @@ import { WebConfigError } from "../web-config/web-config-error.ts";
 export interface CheckIo {
   stderr: { write(text: string): unknown };
   env: Readonly<Record<string, string | undefined>>;
-  /** A clock that never goes back, milliseconds. */
+  /** A monotonic clock, milliseconds. */
   monotonicMs(): number;
 }
 
@@ -19,11 +19,11 @@ const answerWithinMs = 5000;
 const retryAfterMs = 200;
 
 /**
- * Any answer below 500 is a healthy exporter's: one that asks for a password answers 401. So is the demand for a
- * client certificate. The server's certificate is not verified, since it is not issued for loopback.
+ * Any answer below 500 means healthy: an exporter that needs a password answers 401. So does a request for a client
+ * certificate. The server's certificate is not verified, since it is not issued for loopback.
  *
- * With `--check.wait` it asks until the exporter is ready, the time is over or the service's main process, which
- * systemd names in `$MAINPID`, has ended.
+ * With `--check.wait` it asks until the exporter is ready, the time is over, or the service's main process, which systemd
+ * names in `$MAINPID`, has ended.
  *
  * @returns the exit code: 0 healthy, 1 not
  * @throws {UsageError | WebConfigError} as `serve` does
@@ -60,7 +60,7 @@ interface Target {
   path: string;
 }
 
-/** Where the exporter is reached from its own machine. */
+/** The exporter's address from its own machine. */
 function target({ host, port }: ListenAddress): Omit<Target, "path"> {
   if (!isEveryInterface(host)) return { host: host as string, port };
   return { host: host === "::" ? "::1" : "127.0.0.1", port };
@@ -77,7 +77,7 @@ async function schemeOf(webConfigFile: string | undefined): Promise<Scheme> {
   }
 }
 
-/** What keeps the exporter from being healthy; nothing where it is. */
+/** Why the exporter is not healthy; `undefined` if it is. */
 function ask(scheme: Scheme, { host, port, path }: Target): Promise<string | undefined> {
   const url = `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}${path}`;
   const options = { rejectUnauthorized: false, timeout: answerWithinMs, agent: false as const };
@@ -99,7 +99,7 @@ function ask(scheme: Scheme, { host, port, path }: Target): Promise<string | und
   });
 }
 
-/** The server speaks TLS and refuses a client that has no certificate. */
+/** The server uses TLS and rejects clients without a certificate. */
 function isTlsAlert({ code = "", message }: NodeJS.ErrnoException): boolean {
   return /^ERR_SSL_\w*ALERT/.test(code) || /SSL alert number \d/.test(message);
 }

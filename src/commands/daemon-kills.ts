@@ -10,7 +10,7 @@ import { killOfDaemon, type UserspaceKill } from "../killers/userspace-kill.ts";
 import type { Kill } from "../kills/kill.ts";
 import { ownerOfCgroup } from "../kills/owner.ts";
 
-/** The kills of daemons that the logs hold, each once, kept until their turn among the kernel's comes. */
+/** Kills by daemons found in the logs, each once, kept until their turn among the kernel's kills comes. */
 export class DaemonKills {
   readonly #identities = new UserspaceIdentities();
   #waiting: UserspaceKill[] = [];
@@ -26,7 +26,7 @@ export class DaemonKills {
     this.#waiting.push(killOfDaemon(kill, { incident, sourceName, ownerOf: ownerOfCgroup }));
   }
 
-  /** The kill, still waiting, of the process that the kernel killed as well; from now on it says so. */
+  /** The waiting daemon kill of a process that the kernel also killed; the two are linked from now on. */
   link(kernelKill: Kill): UserspaceKill | undefined {
     const linked = linkedTo(kernelKill, this.#waiting);
     if (linked !== undefined) linked.linkedIncident = kernelKill.incident;
@@ -34,8 +34,8 @@ export class DaemonKills {
   }
 
   /**
-   * Those that have waited long enough: more than a minute older than `untilMs`, so that no kill of the
-   * kernel can be of the same process. All of them where it is absent.
+   * Those that have waited long enough: more than a minute older than `untilMs`, so that no kernel kill can be of the same
+   * process. All of them if it is absent.
    */
   drain(untilMs = Number.POSITIVE_INFINITY): UserspaceKill[] {
     const isDue = ({ time }: UserspaceKill): boolean =>

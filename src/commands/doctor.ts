@@ -25,9 +25,9 @@ export interface DoctorIo {
   /** Name of the user that this runs as. */
   user: string;
   place: Place;
-  /** The kernel's log ring; never under --path.rootfs. Default /dev/kmsg. */
+  /** The kernel's ring buffer; never under --path.rootfs. Default /dev/kmsg. */
   kmsgPath?: string;
-  /** By default this process's own. */
+  /** Default: this process's own. */
   ownScoreAdj?: OwnScoreAdj;
 }
 
@@ -124,7 +124,7 @@ export function userName(uid: number): string {
   }
 }
 
-/** Where this process runs, by the marks that runtimes leave. */
+/** Where this process runs, according to the markers of container runtimes. */
 export function placeOf(env: DoctorIo["env"]): Place {
   if (env.KUBERNETES_SERVICE_HOST !== undefined) return "pod";
   const marks = ["/.dockerenv", "/run/.containerenv"];

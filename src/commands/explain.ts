@@ -1,4 +1,4 @@
-/** `oom-exporter explain [FILE... or -] [--json] [--since T]`: tells the kills that a log holds. */
+/** `oom-exporter explain [FILE... or -] [--json] [--since T]`: explains the kills in a log. */
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
@@ -161,7 +161,7 @@ function sinceOf(text: string, nowMs: number): number {
   return timeMs;
 }
 
-/** This machine's kernel log, chosen as the exporter chooses it. */
+/** This machine's kernel log, chosen like the exporter does. */
 function ownSource({ rootfs, clock, kmsgPath = "/dev/kmsg" }: ExplainIo): string | undefined {
   const files = new HostFiles({
     procfs: join(rootfs, "proc"),
@@ -195,7 +195,7 @@ async function explainOne(
   }
 }
 
-/** Finds the kills that programs outside the kernel announced. */
+/** Finds kills announced by programs outside the kernel. */
 function daemonReader(clock: LogClock, tell: (kill: DaemonKill) => void): MakeLineReader {
   return (lineNumber) => {
     const scanner = new DaemonScanner({ clock, copied: true }, (kill) =>
@@ -208,7 +208,7 @@ function daemonReader(clock: LogClock, tell: (kill: DaemonKill) => void): MakeLi
   };
 }
 
-/** Reads what the ring holds now. Its stamps count from boot: the wall clock is worked out from uptime. */
+/** Reads the ring buffer. Its timestamps count from boot; uptime converts them to wall-clock time. */
 function explainRing(path: string, io: ExplainIo, clock: LogClock, teller: Teller): void {
   const scanner = new KillScanner({ clock, losses: true }, (event) => teller.take(event, path));
   const procfs = (name: string): string | undefined => {
@@ -252,7 +252,7 @@ function* fileChunks(path: string): Generator<Uint8Array> {
   }
 }
 
-/** Opens a log, compressed or not: told by its first bytes, not by its name. `undefined` where it is empty. */
+/** Opens a log, compressed or not, according to its first bytes, not its name. `undefined` if it is empty. */
 async function openInput(source: Chunks): Promise<WholeLog | undefined> {
   const iterator: AsyncIterator<Uint8Array> | Iterator<Uint8Array> =
     Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
@@ -278,7 +278,7 @@ async function openInput(source: Chunks): Promise<WholeLog | undefined> {
   return { head, chunks: Symbol.iterator in source ? withFirst(first.value, source) : chunks() };
 }
 
-/** What Windows tools write where output is sent to a file. */
+/** The encoding that Windows tools use when output is redirected to a file. */
 async function* utf8Of(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const decoder = new TextDecoder("utf-16le");
   for await (const chunk of chunks) yield Buffer.from(decoder.decode(chunk, { stream: true }));
@@ -307,7 +307,7 @@ interface Fragment {
   name: string;
 }
 
-/** Prints each kill once, however often and in however many files its line stands. */
+/** Prints each kill once, even if its line occurs several times or in several files. */
 class Teller {
   readonly #stdout: ExplainIo["stdout"];
   readonly #stderr: ExplainIo["stderr"];
@@ -315,7 +315,7 @@ class Teller {
   readonly #known = new KillDeduplicator();
   readonly #names = new Map<string, number>();
   #waiting: Waiting | undefined;
-  /** The kill told last. */
+  /** The last kill printed. */
   #before: OomKillReport | undefined;
   #told = 0;
   #unparsed: string[] = [];
@@ -334,7 +334,7 @@ class Teller {
   }
 
   take(event: KernelLogEvent, name: string): void {
-    // A report waits for the next event: the line that names its group comes after it.
+    // A report waits for the next event, because the line that names its group comes after it.
     if (event.kind === "kill") {
       if (event.report.repeatsVictim) return;
       this.#tellWaiting();
@@ -358,7 +358,7 @@ class Teller {
     this.#tellDaemonKills();
   }
 
-  /** The last words for people: what there was in all, and what could not be read. */
+  /** The closing lines for people: totals, and what could not be read. */
   end(names: readonly string[]): void {
     for (const quoted of this.#secondHand) {
       const key = quotedKey(quoted.report);
@@ -447,7 +447,7 @@ class Teller {
         this.#stdout.write(`${jsonText(kill)}\n`);
         continue;
       }
-      // The kernel's story tells what the daemon had done.
+      // The kernel kill's explanation mentions what the daemon did.
       if (kill.linkedIncident !== null) continue;
       this.#stdout.write(
         `${this.#told > 0 ? "\n" : ""}${userspaceStory(this.#withPlaces(kill), style)}`,
@@ -460,7 +460,7 @@ class Teller {
   }
 }
 
-/** Whether a kill belongs to the group whose story has just been told. */
+/** Whether a kill belongs to the group that was just printed. */
 function isOfSameGroup(before: OomKillReport | undefined, report: OomKillReport): boolean {
   return (
     before !== undefined &&
@@ -476,7 +476,7 @@ function quotedKey({ pid, comm, ...kill }: OomKillReport): string {
   return JSON.stringify([pid, comm, totalVmBytes, anonRssBytes, fileRssBytes, shmemRssBytes]);
 }
 
-/** What is left of a report whose kill line is missing. */
+/** The remains of a report whose kill line is missing. */
 function fragmentStory({ pid, comm, ...rest }: OomFragment, name: string): string {
   const victim = comm === undefined ? "a process" : printable(comm);
   const who = pid === undefined ? "" : `: ${victim} (pid ${pid})`;

@@ -1,4 +1,4 @@
-/** The story of a kill for a terminal: the answer first, the numbers after. */
+/** The explanation of a kill for a terminal: the answer first, the numbers after. */
 import { readAdvice } from "../kills/advice.ts";
 import type { Kill, KillTask } from "../kills/kill.ts";
 import { unitForPeople } from "../kills/owner.ts";
@@ -10,8 +10,8 @@ import { type Style, width } from "./terminal.ts";
 const labelWidth = 9;
 
 /**
- * One kill, several lines, each at most 100 columns wide. `linked`: what another killer had done to the same
- * process, in a sentence.
+ * One kill on several lines of at most 100 columns. `linked`: what another killer did to the same process, in one
+ * sentence.
  */
 export function killStory(kill: Kill, style: Style, linked?: string): string {
   const lines = [
@@ -26,15 +26,15 @@ export function killStory(kill: Kill, style: Style, linked?: string): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Another victim of a group whose story stands just above. */
+/** Another victim of the group that was printed right above. */
 export function memberLine(kill: Kill, style: Style): string {
-  const said = `${headline(kill, style).join(" ")} with the rest of its group`;
+  const said = `${headline(kill, style).join(" ")} together with its group`;
   return `${wrap(said, width - 2, 2)
     .map((line) => `  ${line}`)
     .join("\n")}\n`;
 }
 
-/** What a log holds in all: whom the kernel killed how often. */
+/** The totals of a log: which names the kernel killed how often. */
 export function tally(kills: ReadonlyMap<string, number>, style: Style): string {
   const total = [...kills.values()].reduce((sum, count) => sum + count, 0);
   const most = [...kills].sort((a, b) => b[1] - a[1]).slice(0, 5);
@@ -82,7 +82,7 @@ export function advice(kill: Pick<Kill, "advice">, style: Style): string[] {
   return kill.advice.flatMap((line, index) => {
     const { text, command } = readAdvice(line);
     const said = field(index === 0 ? "Do" : "", `- ${printable(text)}`, style, 2);
-    // Never wrapped: it is there to be copied.
+    // Never wrapped, so that it can be copied.
     if (command !== undefined) said.push(`${" ".repeat(2 + labelWidth)}    ${printable(command)}`);
     return said;
   });
@@ -124,7 +124,7 @@ function numbers(kill: Kill, style: Style): string[] {
     );
   }
   if (kill.suppressed) {
-    lines.push(...field("Missing", "the log holds no report of this kill", style));
+    lines.push(...field("Missing", "the log has no report of this kill", style));
   }
   return lines;
 }

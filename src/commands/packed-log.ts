@@ -1,10 +1,10 @@
-/** Compressed logs, told by their first bytes: what Node.js unpacks itself, else the system's program. */
+/** Compressed logs, recognised by their first bytes: decompressed by Node.js itself, else by the system's program. */
 // biome-ignore lint/style/noRestrictedImports: explain unpacks what Node.js cannot; the exporter never does
 import { spawn } from "node:child_process";
 import { pipeline, Readable, type Transform } from "node:stream";
 import * as zlib from "node:zlib";
 
-/** A log cannot be unpacked: the message says why and what to do. */
+/** A log cannot be decompressed; the message says why and what to do. */
 export class UnpackError extends Error {}
 
 export type Compression = "gzip" | "zstd" | "xz" | "bzip2" | "lz4";
@@ -17,7 +17,7 @@ const magics: readonly [Compression, readonly number[]][] = [
   ["lz4", [0x04, 0x22, 0x4d, 0x18]],
 ];
 
-/** How a file is compressed; `undefined` where it is not, or in a way that nobody rotates logs with. */
+/** How a file is compressed; `undefined` if it is not, or not in a way used for rotated logs. */
 export function compressionOf(head: Uint8Array): Compression | undefined {
   return magics.find(([, magic]) => magic.every((byte, at) => head[at] === byte))?.[0];
 }
@@ -62,7 +62,7 @@ async function* unpackedByProgram(
     child.on("error", resolve);
     child.on("close", (code) => resolve(code ?? 1));
   });
-  // It may stop reading before the end: what it says then counts, not EPIPE.
+  // It may stop reading before the end: its own message matters then, not EPIPE.
   pipeline(packed, child.stdin, () => {});
   try {
     yield* child.stdout;

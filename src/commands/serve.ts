@@ -25,7 +25,7 @@ export const serveHelp: CommandHelp = {
     2: "wrong usage",
   },
 };
-/** Never prefixed by --path.rootfs: a container gets it as a device of its own. */
+/** `--path.rootfs` never applies: a container gets the device itself. */
 const kmsgPath = "/dev/kmsg";
 
 /**
@@ -48,7 +48,7 @@ export async function serve(argv: string[]): Promise<number | undefined> {
   const onLost = () => {
     lostLogLines++;
   };
-  // From here on a line that cannot be printed is lost and no more.
+  // From here on a line that cannot be printed is only lost.
   process.stdout.removeAllListeners("error");
   const errors = new LineOutput(process.stderr, onLost);
   const log = createLog({
@@ -61,7 +61,7 @@ export async function serve(argv: string[]): Promise<number | undefined> {
   const exporter = new Exporter({
     flags,
     state,
-    // A state of its own: kills of daemons are saved when their lines are read, not when the kernel kills.
+    // Separate state: kills by daemons are saved when their lines are read, not when the kernel kills.
     userspaceState: state && openState(join(state.directory.path, "killers"), log),
     kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
     hostName: hostname(),
@@ -88,7 +88,7 @@ export async function serve(argv: string[]): Promise<number | undefined> {
   return undefined;
 }
 
-/** Node.js waits for reads on its thread pool before it exits; a signal that nobody handles does not. */
+/** Node.js waits for reads on its thread pool before it exits; an unhandled signal does not. */
 function end(signal: NodeJS.Signals, isReading: boolean): void {
   if (isReading) {
     process.removeAllListeners(signal);
@@ -105,10 +105,10 @@ function protectionText(scoreAdj: number | undefined): string {
     : `not protected from the OOM killer: oom_score_adj ${scoreAdj}, see oom-exporter doctor`;
 }
 
-/** The first descriptor that systemd hands over, SD_LISTEN_FDS_START of sd_listen_fds(3). */
+/** The first descriptor passed by systemd, SD_LISTEN_FDS_START of sd_listen_fds(3). */
 const firstInherited = 3;
 
-/** The sockets of a .socket unit: meant for this process only where LISTEN_PID says so. */
+/** The sockets of a .socket unit: meant for this process only if LISTEN_PID says so. */
 function inheritedSockets(): number[] {
   const { LISTEN_PID, LISTEN_FDS } = process.env;
   const count = LISTEN_PID === String(process.pid) ? Number(LISTEN_FDS) : 0;
@@ -126,7 +126,7 @@ function openState(given: string | undefined, log: Logger): OpenedState | undefi
   });
 }
 
-/** The directory, or where it would be made. */
+/** The directory, or its nearest existing parent. */
 function isWritable(path: string): boolean {
   for (const candidate of [path, path.slice(0, path.lastIndexOf("/"))]) {
     try {

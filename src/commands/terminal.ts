@@ -1,4 +1,4 @@
-/** How the commands write to a terminal. */
+/** Terminal output of the commands. */
 
 /** Fits every terminal, pager and e-mail. */
 export const width = 100;
@@ -15,7 +15,7 @@ const paint = (code: string) => (text: string) => `${csi}${code}m${text}${csi}0m
 const colours: Style = { bold: paint("1"), alarm: paint("1;31"), quiet: paint("2") };
 const plain: Style = { bold: (text) => text, alarm: (text) => text, quiet: (text) => text };
 
-/** Colours where somebody looks who has not refused them. */
+/** Colours if the output is a terminal and colours are not disabled. */
 export function styleFor(
   stdout: { isTTY?: boolean },
   env: Readonly<Record<string, string | undefined>>,

@@ -1,4 +1,4 @@
-/** The story of a kill that a daemon made, for a terminal. */
+/** The explanation of a kill by a daemon, for a terminal. */
 import { type UserspaceKill, victimName } from "../killers/userspace-kill.ts";
 import type { Kill } from "../kills/kill.ts";
 import { printable } from "../text/printable.ts";
@@ -7,7 +7,7 @@ import { wrap } from "../text/wrapping.ts";
 import { advice, field, whenOf, where } from "./kill-story.ts";
 import { type Style, width } from "./terminal.ts";
 
-/** One kill, several lines, each at most 100 columns wide. */
+/** One kill on several lines of at most 100 columns. */
 export function userspaceStory(kill: UserspaceKill, style: Style): string {
   const lines = [
     ...headline(kill, style),
@@ -19,7 +19,7 @@ export function userspaceStory(kill: UserspaceKill, style: Style): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** What a daemon had done to a process that the kernel killed, in a sentence. */
+/** What a daemon did to a process that the kernel killed, in one sentence. */
 export function linkedSentence(kill: UserspaceKill, kernelKill: Kill): string {
   const apartMs =
     kill.time === null || kernelKill.time === null

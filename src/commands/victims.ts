@@ -1,4 +1,4 @@
-/** `oom-exporter victims [--json] [--cgroup PATH] [--top N]`: who dies next on this machine. */
+/** `oom-exporter victims [--json] [--cgroup PATH] [--top N]`: which process dies next on this machine. */
 import { readlinkSync } from "node:fs";
 import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import {
@@ -35,7 +35,7 @@ export interface VictimsIo {
   stdout: { write(text: string): unknown; isTTY?: boolean };
   stderr: { write(text: string): unknown };
   env: Readonly<Record<string, string | undefined>>;
-  /** A clock that never goes back, milliseconds. */
+  /** A monotonic clock, milliseconds. */
   monotonicMs: () => number;
 }
 
@@ -120,10 +120,10 @@ function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonic
   const { meminfo, totals } = snapshot;
   if (host.view.hidesProcesses) {
     throw new Failure(
-      "other users' processes are hidden (hidepid), so that it is not known who dies next; run as root",
+      "other users' processes are hidden (hidepid), so the next victim is unknown; run as root",
     );
   }
-  // Gone before anybody reads the answer, and on a small machine it would be high up in it.
+  // It ends before anybody reads the answer, and on a small machine it would be ranked high.
   const own = ownPid(files);
   const processes = snapshot.processes.processes.filter(({ pid }) => pid !== own);
   const cgroup = cgroupAt(flags.cgroup, tree, snapshot);
@@ -149,7 +149,7 @@ function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonic
   return textOf(seen, styleFor(stdout, env));
 }
 
-/** This process, as the procfs that is read counts it. */
+/** This process, as numbered in the procfs being read. */
 function ownPid(files: HostFiles): number | undefined {
   try {
     return Number(readlinkSync(files.procfs("self")));
@@ -158,7 +158,7 @@ function ownPid(files: HostFiles): number | undefined {
   }
 }
 
-/** The cgroup asked for; `undefined` for the host, which is what the true root has. */
+/** The requested cgroup; `undefined` for the host, which the true root stands for. */
 function cgroupAt(
   asked: string | undefined,
   tree: CgroupTree | undefined,
@@ -232,7 +232,7 @@ function condition(cgroup: CgroupReading | undefined): string {
   const path = printable(cgroup.path);
   const { effectiveMaxBytes, limitingCgroup, currentBytes } = cgroup;
   if (effectiveMaxBytes === Number.POSITIVE_INFINITY) {
-    return `${path} has no limit and runs out only with the host; of its own tasks`;
+    return `${path} has no limit and runs out only with the host; among its own tasks`;
   }
   const limit = bytes(effectiveMaxBytes);
   const use = `${percent(currentBytes, effectiveMaxBytes)} in use`;
@@ -245,7 +245,7 @@ function limitOwner(limitingCgroup: string | undefined): string {
   return limitingCgroup === undefined ? "a cgroup above it" : printable(limitingCgroup);
 }
 
-/** What would make the first sentence untrue, or is missing in what follows. */
+/** Conditions under which the first sentence is wrong, and notes on missing data. */
 function notes(seen: Seen): string[] {
   const { cgroup, panicOnOom, killAllocatingTask, denied, seesHostInit, answer } = seen;
   const notes: string[] = [];
@@ -289,7 +289,7 @@ function notes(seen: Seen): string[] {
 
 const commColumns = 16;
 const ownerColumns = 28;
-/** `#`, pid, comm, owner, memory, adj, score, frees; together with what follows under 100. */
+/** `#`, pid, comm, owner, memory, adj, score, frees; together with the rest under 100 columns. */
 const columnWidths = [3, 7, commColumns, ownerColumns, 9, 5, 5, 9];
 
 function tableOf(victims: readonly Victim[], style: Style): string[] {
@@ -317,7 +317,7 @@ function tableOf(victims: readonly Victim[], style: Style): string[] {
   ];
 }
 
-/** Exactly `length` columns: filled up, or cut in the middle, for paths tell most at their end. */
+/** Exactly `length` columns: padded, or shortened in the middle, because the end of a path matters most. */
 function fitted(text: string, length: number): string {
   const characters = [...text];
   if (characters.length <= length) return text + " ".repeat(length - characters.length);
@@ -326,7 +326,7 @@ function fitted(text: string, length: number): string {
   return `${characters.slice(0, head).join("")}…${characters.slice(-tail).join("")}`;
 }
 
-/** The unit, container or pod by the shortest name that says who it is; else the cgroup. */
+/** The unit, container or pod by its shortest clear name; else the cgroup. */
 function ownerName({ owner, cgroup }: { owner: Owner; cgroup: string | null }): string | undefined {
   const { namespace, pod, container, containerId } = owner;
   const inner = container ?? containerId?.slice(0, 12);
@@ -340,7 +340,7 @@ function nameOf(comm: string): string {
 
 const namedAtMost = 6;
 
-/** Who dies together, once for each group. */
+/** Which processes die together, once for each group. */
 function together({ answer, names }: Seen): string[] {
   const listed = new Set<number>();
   return answer.victims.flatMap(({ pid, comm, diesWith }) => {
@@ -351,13 +351,13 @@ function together({ answer, names }: Seen): string[] {
       .map((member) => `${nameOf(names.get(member) ?? "")} (pid ${member})`);
     const rest = diesWith.length > namedAtMost ? [`${diesWith.length - namedAtMost} more`] : [];
     return wrap(
-      `With ${nameOf(comm)} (pid ${pid}) die, by memory.oom.group or for sharing its memory: ${[...named, ...rest].join(", ")}.`,
+      `With ${nameOf(comm)} (pid ${pid}) die, because of memory.oom.group or shared memory: ${[...named, ...rest].join(", ")}.`,
       width,
     );
   });
 }
 
-/** Processes that the kernel never kills, and what they hold of the memory. */
+/** Processes that the kernel never kills, and their memory. */
 function exempt({ answer, ranking, meminfo, cgroup }: Seen): string {
   const { count, residentBytes } = answer.unkillable;
   const where = cgroup === undefined ? "" : " here";
@@ -372,7 +372,7 @@ function exempt({ answer, ranking, meminfo, cgroup }: Seen): string {
   const share = `${bytes(residentBytes)}, ${percent(residentBytes, meminfo.memTotalBytes)} of the host's memory`;
   const who =
     count === 1
-      ? `${largest[0]?.name} holds ${share}`
-      : `${count} processes hold ${share}; the largest: ${largest.map(({ name, held }) => `${name} ${held}`).join(", ")}`;
+      ? `${largest[0]?.name} uses ${share}`
+      : `${count} processes use ${share}; the largest: ${largest.map(({ name, held }) => `${name} ${held}`).join(", ")}`;
   return `Exempt${where} (oom_score_adj -1000): ${who}.`;
 }

@@ -1,10 +1,10 @@
-/** One thing that the exporter needs, or that decides how the kernel kills, as found on this machine. */
+/** One requirement of the exporter, or one setting that affects kills, as found on this machine. */
 export interface Check {
   name: string;
-  /** `partial`: it works, and something is lost; `missing`: it does not. */
+  /** `partial`: it works with a loss; `missing`: it does not work. */
   state: "ok" | "partial" | "missing";
   found: string;
-  /** What is lost; `null` where nothing is. */
+  /** What is lost; `null` if nothing is. */
   impact: string | null;
   /** The command that fixes it. */
   fix: string | null;
@@ -33,7 +33,7 @@ export function checksAnswer(checks: readonly Check[]): ChecksAnswer {
   };
 }
 
-/** Where the exporter runs, which decides how something is permitted to it. */
+/** Where the exporter runs, which decides how to grant it permissions. */
 export type Place = "host" | "container" | "pod";
 
 export function ok(name: string, found: string): Check {

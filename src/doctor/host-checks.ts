@@ -75,8 +75,8 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
 const viewCheckName = "view of the host";
 
 /**
- * The check that says why kills would go unseen: no source of the kernel log is read, no procfs is
- * there to say whose they were, or the exporter would not start.
+ * The check that explains why kills would go unseen: no source of the kernel log is read, there is no procfs to identify
+ * victims, or the exporter would not start.
  */
 export function blindness(checks: readonly Check[]): Check | undefined {
   const decisive = [logCheckName, viewCheckName];
@@ -125,7 +125,7 @@ function checkKillCounter(files: HostFiles): Check {
       name,
       state: "partial",
       found: `oom_kill ${kills} in /proc/vmstat counts the whole host's kills, and this is a container`,
-      impact: "kills that the log lost stay unnoticed",
+      impact: "kills missing from the log are not detected",
       fix: "run oom-exporter on the host",
     };
   }
@@ -148,7 +148,7 @@ function checkCgroupsAndView(options: DoctorOptions): Check[] {
 
 function checkCgroups({ files, tree }: Host, pass: CgroupReadings | undefined): Check {
   const name = "memory cgroups";
-  const unknown = "limits, usage and kills are not known by unit, container or pod";
+  const unknown = "limits, usage and kills by unit, container or pod are unknown";
   if (tree === undefined || pass === undefined) {
     const isMounted = existsSync(files.sysfs("fs/cgroup/cgroup.controllers"));
     return {
@@ -192,7 +192,7 @@ function checkCgroups({ files, tree }: Host, pass: CgroupReadings | undefined): 
   };
 }
 
-/** Whose processes are seen: the host's, or a container's own. */
+/** Whose processes are visible: the host's, or only a container's. */
 function checkView(
   { files, place }: DoctorOptions,
   { table, tree, view }: Host,
@@ -208,7 +208,7 @@ function checkView(
       name,
       state: "missing",
       found: error.message,
-      impact: "the owner of a kill and the next victim are not known",
+      impact: "the owners of kills and the next victim are unknown",
       fix: "pass the mount point of procfs with --path.procfs",
     };
   }
@@ -244,7 +244,7 @@ function checkView(
       name,
       state: "partial",
       found: `the host's ${processes.length} processes, ${adrift} of them in cgroups that are not visible`,
-      impact: "their owners are not known",
+      impact: "their owners are unknown",
       fix: ways[place],
     };
   }
@@ -266,7 +266,7 @@ function checkPressure(files: HostFiles): Check {
   return {
     name,
     state: "missing",
-    found: cause === "EOPNOTSUPP" ? "switched off at boot (psi=0)" : "no /proc/pressure/memory",
+    found: cause === "EOPNOTSUPP" ? "disabled at boot (psi=0)" : "no /proc/pressure/memory",
     impact: "no warning from memory stalls before a kill",
     fix: isOld ? `boot Linux 4.20 or newer; this is ${kernel(files)}` : bootWith(files, "psi=1"),
   };
@@ -295,7 +295,7 @@ function checkSwap(meminfo: Meminfo | undefined): Check {
     state: "partial",
     found: `${bytes(swapTotalBytes)}, ${free}`,
     impact: "no swap is left for the next peak, which may cause a kill",
-    fix: "oom-exporter victims, to see which processes hold it",
+    fix: "oom-exporter victims, to see which processes use it",
   };
 }
 
@@ -307,7 +307,7 @@ function checkOvercommit(files: HostFiles, meminfo: Meminfo | undefined): Check 
       name,
       state: "partial",
       found: "1: always overcommit",
-      impact: "a program that asks for too much is not refused; a process is killed later",
+      impact: "allocations that are too large do not fail; a process is killed later instead",
       fix: "sysctl -w vm.overcommit_memory=0, unless a program (Redis) wants 1",
     };
   }
@@ -320,7 +320,7 @@ function checkPanic(files: HostFiles): Check {
   const name = "vm.panic_on_oom";
   const value = textOf(files, "sys/vm/panic_on_oom");
   if (value === undefined || value === "0") {
-    return ok(name, value === undefined ? "not known" : "0: OOM killer, no panic");
+    return ok(name, value === undefined ? "unknown" : "0: OOM killer, no panic");
   }
   return {
     name,
@@ -335,12 +335,12 @@ function checkAllocatingTask(files: HostFiles): Check {
   const name = "vm.oom_kill_allocating_task";
   const value = textOf(files, "sys/vm/oom_kill_allocating_task");
   if (value === undefined || value === "0") {
-    return ok(name, value === undefined ? "not known" : "0: the process with the highest score");
+    return ok(name, value === undefined ? "unknown" : "0: the process with the highest score");
   }
   return {
     name,
     state: "partial",
-    found: `${value}: the task that asks for memory at that moment is killed`,
+    found: `${value}: the kernel kills the task that asks for memory at that moment`,
     impact:
       "the next victim of the host cannot be predicted; oom-exporter itself is killed if it is the task that asks, even at oom_score_adj -900",
     fix: "sysctl -w vm.oom_kill_allocating_task=0, and remove it from /etc/sysctl.d",
@@ -362,7 +362,7 @@ function checkState({ stateDirectory: path, user, place }: DoctorOptions): Check
       name,
       state: "missing",
       found: `${path}: ${obstacle}`,
-      impact: "counts start at 0 at each start, and kills during down time are not counted",
+      impact: "counts restart from 0 at each start, and kills during down time are not counted",
       fix: ways[place],
     };
   }
@@ -371,7 +371,7 @@ function checkState({ stateDirectory: path, user, place }: DoctorOptions): Check
       name,
       state: "partial",
       found: `${path}: in the container's writable layer`,
-      impact: "a new container starts at 0",
+      impact: "counts restart from 0 in a new container",
       fix: ways[place],
     };
   }
@@ -392,7 +392,7 @@ function writeObstacle(directory: string, user: string): string | undefined {
 /** Under memory pressure an exporter answers late. */
 const askMs = 10_000;
 
-/** Whether the address is free, or taken by an exporter like this. */
+/** Whether the address is free, or in use by another oom-exporter. */
 async function checkAddress(address: ListenAddress): Promise<Check> {
   const name = `port ${address.port}`;
   try {

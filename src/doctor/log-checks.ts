@@ -22,7 +22,7 @@ export interface LogCheckOptions {
   files: HostFiles;
   kmsg: { path: string; open: () => KmsgReader };
   mode: "auto" | "file" | "kmsg" | "none";
-  /** `--kernel-log.file`, absent where it was not given. */
+  /** `--kernel-log.file`, absent if not given. */
   filePath?: string;
   bootTimeMs: number;
   clock: LogClock;
@@ -31,19 +31,19 @@ export interface LogCheckOptions {
   place: Place;
 }
 
-/** How the kernel's ring was found. */
+/** The state of the kernel's ring buffer. */
 export interface Ring {
   records: number;
-  /** When the kernel last wrote to it; absent where it is empty. */
+  /** When the kernel last wrote to it; absent if it is empty. */
   lastMs?: number;
-  /** The system's word where it cannot be read. */
+  /** The system's error if it cannot be read. */
   error?: string;
 }
 
 const ringName = "/dev/kmsg";
 export const logCheckName = "kernel log";
 const tailBytes = 64 * 1024;
-/** The ring and the file may be so far apart: syslogd takes its time, and clocks are set. */
+/** Tolerated difference between ring buffer and file: syslogd is delayed, and clocks are set. */
 const stalledMs = 60_000;
 
 export function lookAtRing({ kmsg, bootTimeMs }: LogCheckOptions): Ring {
@@ -64,7 +64,7 @@ export function lookAtRing({ kmsg, bootTimeMs }: LogCheckOptions): Ring {
   }
 }
 
-/** Whether the ring can be read: what `auto` falls back on, and what fills the gaps of a file. */
+/** Whether the ring buffer can be read: `auto` falls back to it, and it fills the gaps of a file. */
 export function checkRing(ring: Ring, options: LogCheckOptions): Check {
   if (ring.error === undefined) return ok(ringName, ringFound(ring, options));
   return {
@@ -76,7 +76,7 @@ export function checkRing(ring: Ring, options: LogCheckOptions): Check {
   };
 }
 
-/** Which source of kills would be read, and whether it is alive. */
+/** Which source of kills would be read, and whether it is being written. */
 export function checkKernelLog(ring: Ring, options: LogCheckOptions): Check {
   const { mode } = options;
   if (mode === "none") {
@@ -119,13 +119,13 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
   }
   const lastMs = lastStampMs(path, clock);
   const restart = "systemctl restart rsyslog";
-  // Rotation leaves an empty file, and the kernel may be silent for days: no proof of the contrary.
+  // Rotation leaves an empty file, and the kernel may be silent for days, so this proves nothing.
   if (lastMs === undefined) {
     return {
       name: logCheckName,
       state: "partial",
       found: `${path}: no line with a timestamp`,
-      impact: "it is not certain that the log is being written",
+      impact: "the log may not be written to",
       fix: restart,
     };
   }
@@ -135,7 +135,7 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
       name: logCheckName,
       state: mode === "auto" ? "partial" : "missing",
       found: `${found}, none since boot`,
-      impact: mode === "auto" ? "nothing of this boot has been written to it yet" : unseen,
+      impact: mode === "auto" ? "nothing has been written to it since boot" : unseen,
       fix: restart,
     };
   }
@@ -146,7 +146,7 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
       found: `${found}, but the kernel last wrote ${ago(ring.lastMs, clock.nowMs())}`,
       impact:
         mode === "auto"
-          ? "a kill shows only when the kernel's count has been ahead for 10 s"
+          ? "a kill appears only after the kernel's count has been ahead for 10 s"
           : unseen,
       fix: restart,
     };
@@ -195,7 +195,7 @@ function ringFound({ records, lastMs }: Ring, { clock }: LogCheckOptions): strin
     : `${records} records, the kernel's last ${ago(lastMs, clock.nowMs())}`;
 }
 
-/** The newest wall clock stamp in the last lines of a log. */
+/** The newest wall-clock timestamp in the last lines of a log. */
 function lastStampMs(path: string, clock: LogClock): number | undefined {
   const log = openLog(path);
   try {
@@ -212,7 +212,7 @@ function lastStampMs(path: string, clock: LogClock): number | undefined {
   }
 }
 
-/** A file that is there only needs its group; else the ring needs no daemon. */
+/** An existing file only needs its group; otherwise the ring buffer needs no daemon. */
 function sourceFix(options: LogCheckOptions, passedOver: LogChoice["passedOver"]): string {
   const denied = passedOver.find(
     ({ source }) => source.kind === "file" && /^E(ACCES|PERM)$/.test(readError(source.path) ?? ""),

@@ -8,19 +8,19 @@ const ways: Record<Place, string> = {
   pod: "priorityClassName: system-node-critical in the pod",
 };
 
-/** Whether an exporter that is started like this process outlives a host that runs out of memory. */
+/** Whether an exporter started like this process survives when the host runs out of memory. */
 export function checkProtection({ value, mayLower }: OwnScoreAdj, place: Place): Check {
   const name = "own oom_score_adj";
   if (value === undefined) return ok(name, "not known");
   if (value < 0) return ok(name, `${value}: killed late`);
-  if (value === 0 && mayLower) return ok(name, `0: serve lowers its own to ${protectedScoreAdj}`);
+  if (value === 0 && mayLower) return ok(name, `0: serve lowers it to ${protectedScoreAdj}`);
   return {
     name,
     state: "partial",
     found:
       value === 0
         ? "0, and this user may not lower it"
-        : `${value}: set by what started it, and left alone`,
+        : `${value}: set by the process that started it, not changed`,
     impact: "on a full host oom-exporter can be killed before the process that fills it",
     fix: ways[place],
   };

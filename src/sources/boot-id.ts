@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * The id of the running boot, 32 hex digits, from sys/kernel/random/boot_id below `procfs`;
- * `undefined` where it cannot be read.
+ * The id of the running boot, 32 hex digits, from sys/kernel/random/boot_id below `procfs`; `undefined` if it cannot be
+ * read.
  */
 export function bootIdIn(procfs: string): string | undefined {
   try {

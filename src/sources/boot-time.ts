@@ -1,8 +1,8 @@
 import type { HostFiles } from "./host-files.ts";
 
 /**
- * When this boot began, in milliseconds since the epoch: now less /proc/uptime, or now where that
- * cannot be read. A time that is no number would make every kill of the ring's backlog throw.
+ * When this boot began, in milliseconds since the epoch: now minus /proc/uptime, or now if that cannot be read. A NaN
+ * would make every kill in the ring buffer's backlog throw.
  */
 export function bootTimeMs(files: HostFiles, nowMs: number): number {
   return nowMs - uptimeSeconds(files) * 1000;

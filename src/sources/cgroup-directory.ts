@@ -21,7 +21,7 @@ import {
   textOf,
 } from "./host-files.ts";
 
-/** The tightest limit on the way down to a cgroup. */
+/** The smallest limit on the path from the root to a cgroup. */
 export interface Limit {
   bytes: number;
   cgroup?: string;
@@ -33,7 +33,7 @@ export interface CgroupDirectoryOptions {
   descriptors: DescriptorBudget;
 }
 
-/** Each version's files by what they hold; a file's place here is its place among those kept open. */
+/** The files of each version; their index here is their index among the open files. */
 const fileNames = {
   v2: [
     "memory.current",
@@ -58,7 +58,7 @@ const fileNames = {
   ],
 } as const;
 
-/** Places in `fileNames`: those that both versions have, then each version's own. */
+/** Indexes in `fileNames`: files of both versions first, then those of each version. */
 const current = 0;
 const max = 1;
 const peak = 2;
@@ -67,29 +67,29 @@ const events = 4;
 const v2 = { high: 5, swapCurrent: 6, swapMax: 7, hierarchicalEvents: 8, pressure: 9 } as const;
 const v1 = { memoryAndSwapMax: 5, failures: 6 } as const;
 
-/** Limits change seldom: they, and the peak, are read in every fourth pass, each cgroup in its turn... */
+/** Limits rarely change: they and the peak are read in every fourth pass, staggered across cgroups... */
 const limitPasses = 4;
-/** ...and in each pass where the limit is this near or has been met since. */
+/** ...and in each pass if the limit is this near or has been reached since. */
 const nearLimitShare = 0.8;
 
 let nextTurn = 0;
 
-/** What is known of the whole host while its cgroups are read. */
+/** What is known about the whole host while its cgroups are read. */
 export interface HostFacts {
-  /** No kill has been counted since the pass before, nor was one right before that. */
+  /** No kill has been counted since the previous pass, nor right before that. */
   hasNoKills?: boolean;
   hasNoSwap?: boolean;
 }
 
 /**
- * One cgroup's directory: its kept files and the cgroups right below it. Methods that read throw
- * `FileUnavailable` where the cgroup is gone, or is another one than before: `reset` it then.
+ * One cgroup's directory: its open files and its child cgroups. Methods that read throw `FileUnavailable` if the cgroup
+ * is gone or was replaced by another: then call `reset`.
  */
 export class CgroupDirectory {
   readonly path: string;
   readonly #options: CgroupDirectoryOptions;
   readonly #directory: FilePath;
-  /** By the place in `fileNames`. `null`: this cgroup has no such file. */
+  /** By index in `fileNames`. `null`: this cgroup has no such file. */
   readonly #kept: (KeptFile | null | undefined)[] = [];
   #children: CgroupDirectory[] = [];
   #listedWithLinks: number | undefined;
@@ -110,24 +110,24 @@ export class CgroupDirectory {
     this.#directory = directory;
   }
 
-  /** How many cgroups right below are left out for having another one's name. */
+  /** Number of child cgroups left out because their name collides with another one's. */
   get unnamed(): number {
     return this.#unnamed;
   }
 
-  /** True where a file of the last reading was there and could not be read. */
+  /** True if a file of the last reading existed but could not be read. */
   get isUnreadable(): boolean {
     return this.#isUnreadable;
   }
 
-  /** False at v2's true root, which accounts nothing, and where the memory controller is off. */
+  /** False for v2's true root, which accounts nothing, and if the memory controller is off. */
   isAccounted(): boolean {
     this.#isAccounted ||=
       linksOf(pathBelow(this.#directory, fileNames[this.#options.version][current])) !== undefined;
     return this.#isAccounted;
   }
 
-  /** False where the directory is gone; one that this user may not look at is there. */
+  /** False if the directory is gone; one that this user may not read still exists. */
   exists(): boolean {
     try {
       return linksOf(this.#directory) !== undefined;
@@ -136,22 +136,21 @@ export class CgroupDirectory {
     }
   }
 
-  /** The tightest of this cgroup's own limit and the one above, where nothing else is wanted of it. */
+  /** The smaller of this cgroup's own limit and its parent's, if nothing else is needed. */
   readLimit(above: Limit): Limit {
     this.#isUnreadable = false;
     return this.#tightest(this.#value(max, parseLimit), above);
   }
 
   /**
-   * Reads all that the metrics want.
-   * @returns the tightest limit, and what was read: `undefined` where there is nothing to tell, unreadable
-   *   or v1's true root
+   * Reads everything that the metrics need.
+   * @returns the smallest limit, and the reading: `undefined` if there is none, because it is unreadable or v1's true root
    */
   read(above: Limit, host: HostFacts = {}): { limit: Limit; reading: CgroupReading | undefined } {
     this.#isUnreadable = false;
     const isV2 = this.#options.version === "v2";
     this.#currentBytes = this.#value(current, parseValue);
-    // Every accounted cgroup has this file: without it the controller has been switched off.
+    // Every accounted cgroup has this file; without it the controller has been disabled.
     if (this.#kept[current] === null) {
       this.reset();
       return { limit: above, reading: undefined };
@@ -176,7 +175,7 @@ export class CgroupDirectory {
   }
 
   #readLimits(): void {
-    // The first time the cgroups part ways, so that each pass has its share of them.
+    // The first time, cgroups are spread across passes, so that each pass has its share.
     const isFirst = this.#limits.maxBytes === undefined;
     this.#passesUntilLimits = isFirst ? nextTurn++ % limitPasses : limitPasses - 1;
     const maxBytes = this.#value(max, parseLimit);
@@ -201,7 +200,7 @@ export class CgroupDirectory {
     );
   }
 
-  /** Without a limit no charge fails; where the host counts no kill, no cgroup does. */
+  /** Without a limit no charge fails; if the host counts no kill, no cgroup does. */
   #eventsV1(isTurn: boolean, { hasNoKills }: HostFacts): MemoryEvents {
     const { max: failures, oom_kill: kills } = this.#events;
     const isLimited = this.#limits.maxBytes !== Number.POSITIVE_INFINITY;
@@ -212,14 +211,14 @@ export class CgroupDirectory {
     };
   }
 
-  /** Kills of this cgroup's own processes; `undefined` where the kernel counts only whole subtrees. */
+  /** Kills of this cgroup's own processes; `undefined` if the kernel counts only whole subtrees. */
   readKillCount(): number | undefined {
     return this.#options.version === "v2"
       ? this.#value(events, parseMemoryEvents)?.oom_kill
       : this.#value(events, parseOomControlKills);
   }
 
-  /** Pids of the processes right here. */
+  /** Pids of the processes directly in this cgroup. */
   pids(): number[] {
     const { files } = this.#options;
     const text = files.textIfReadable(pathBelow(this.#directory, "cgroup.procs")) ?? "";
@@ -227,9 +226,9 @@ export class CgroupDirectory {
   }
 
   /**
-   * The cgroups right below. kernfs counts a directory's subdirectories in its link count, so a look
-   * at that spares listing some 60 files a cgroup; one that went while another came shows when the
-   * first is found gone. Other file systems say 1, and are listed each time.
+   * The child cgroups. kernfs counts subdirectories in a directory's link count, so checking it avoids listing some 60 files
+   * per cgroup. If one was removed and another added, this shows when the removed one is found to be gone. Other file
+   * systems return 1, and are listed each time.
    */
   children(): readonly CgroupDirectory[] {
     const links = linksOf(this.#directory);
@@ -245,7 +244,7 @@ export class CgroupDirectory {
     return this.#children;
   }
 
-  /** As `children` gave them last, where it is known that no cgroup has come or gone since. */
+  /** The last result of `children`, if it is known that no cgroup has come or gone since. */
   knownChildren(): readonly CgroupDirectory[] {
     return this.#listedWithLinks === undefined || this.#hasLostChild()
       ? this.children()
@@ -257,7 +256,7 @@ export class CgroupDirectory {
     return false;
   }
 
-  /** Closes and forgets all that was known, so that the next look is the first. */
+  /** Closes and forgets everything, so that the next reading is like the first. */
   reset(): void {
     for (const file of this.#kept) file?.close();
     this.#kept.length = 0;
@@ -273,7 +272,7 @@ export class CgroupDirectory {
     this.#isAccounted = false;
   }
 
-  /** The cgroup is gone: closes its files, and its parent lists its children again. */
+  /** The cgroup is gone: closes its files, and makes its parent list its children again. */
   remove(): void {
     this.reset();
     this.#isGone = true;
@@ -285,7 +284,7 @@ export class CgroupDirectory {
     this.#unnamed = 0;
     for (const name of directoriesIn(this.#directory)) {
       const text = typeof name === "string" ? name : textOf(name);
-      // One that is called `\xff` and one whose name is that byte cannot be told apart.
+      // A cgroup named `\xff` and one whose name is that byte cannot be distinguished.
       if (named.has(text)) this.#unnamed++;
       else named.set(text, name);
     }
@@ -339,7 +338,7 @@ export class CgroupDirectory {
       maxBytes,
       highBytes: undefined,
       peakBytes: this.#peakBytes,
-      // Without swap accounting (swapaccount=0) the line is there and says nothing.
+      // Without swap accounting (swapaccount=0) the line exists but means nothing.
       swapCurrentBytes: swapMaxBytes === undefined ? undefined : memory?.swapBytes,
       swapMaxBytes,
       anonBytes: memory?.anonBytes,
@@ -353,14 +352,14 @@ export class CgroupDirectory {
     };
   }
 
-  /** Only the hierarchy's true root has release_agent: what it counts is the host, not a cgroup. */
+  /** Only the hierarchy's true root has release_agent; its counters describe the host, not a cgroup. */
   #isTrueRootV1(): boolean {
     return this.path === "/" && linksOf(pathBelow(this.#directory, "release_agent")) !== undefined;
   }
 
   /**
-   * hierarchical_memory_limit is the kernel's word: wider than the walk's where memory.use_hierarchy
-   * is off and ancestors do not count, tighter where an ancestor is out of the reader's sight.
+   * hierarchical_memory_limit is the kernel's own value: larger than the walk's if memory.use_hierarchy is off and ancestors
+   * do not count, smaller if the reader cannot see an ancestor.
    */
   #effectiveV1(walked: Limit, hierarchicalLimitBytes: number | undefined): Limit {
     if (hierarchicalLimitBytes === undefined || hierarchicalLimitBytes === walked.bytes) {
@@ -387,7 +386,7 @@ export class CgroupDirectory {
       if (!(error instanceof FileUnavailable)) throw error;
       if (error.reason === "vanished") throw error;
       if (error.reason !== "missing") this.#isUnreadable = true;
-      // A missing file may mean a missing cgroup: only a directory that is there lacks the file.
+      // A missing file may mean a missing cgroup: the file is missing only if the directory exists.
       else if (!this.exists()) throw error;
       else this.#kept[place] = null;
       return undefined;
@@ -395,7 +394,7 @@ export class CgroupDirectory {
   }
 }
 
-/** v1 limits memory and swap together: what swap alone may take is the difference. */
+/** v1 limits memory and swap together; the difference is the limit on swap alone. */
 function swapMaxOf(
   maxBytes: number | undefined,
   memoryAndSwapMaxBytes: number | undefined,
@@ -405,7 +404,7 @@ function swapMaxOf(
   return maxBytes === undefined ? undefined : Math.max(0, memoryAndSwapMaxBytes - maxBytes);
 }
 
-/** Link count of what stands at a path; `undefined` where nothing does. @throws {FileUnavailable} */
+/** Link count of a path; `undefined` if it does not exist. @throws {FileUnavailable} */
 export function linksOf(path: FilePath): number | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false })?.nlink;
@@ -415,7 +414,7 @@ export function linksOf(path: FilePath): number | undefined {
 }
 
 /**
- * Names of the directories in a directory, as bytes where they are not UTF-8; none where it is gone.
+ * Names of the subdirectories, as bytes if they are not UTF-8; none if the directory is gone.
  * @throws {FileUnavailable}
  */
 export function directoriesIn(path: FilePath): FilePath[] {
@@ -423,7 +422,7 @@ export function directoriesIn(path: FilePath): FilePath[] {
     const names = readdirSync(path, { withFileTypes: true })
       .filter((entry) => entry.isDirectory())
       .map((entry) => entry.name);
-    // What is not UTF-8 reads as U+FFFD, which leads nowhere.
+    // Bytes that are not UTF-8 are decoded as U+FFFD, which leads nowhere.
     if (!names.some((name) => name.includes("\ufffd"))) return names;
     return readdirSync(path, { withFileTypes: true, encoding: "buffer" })
       .filter((entry) => entry.isDirectory())

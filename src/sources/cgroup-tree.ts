@@ -10,16 +10,16 @@ import {
 import type { CgroupReading, CgroupVersion } from "./cgroup-reading.ts";
 import { type DescriptorBudget, FileUnavailable, type HostFiles } from "./host-files.ts";
 
-/** Where the hierarchy that accounts memory stands. */
+/** Location of the hierarchy that accounts memory. */
 export interface CgroupHierarchy {
   version: CgroupVersion;
   directory: string;
 }
 
 /**
- * Finds the memory controller's hierarchy under `<sysfs>/fs/cgroup`: the unified one, else v1's
- * `memory` (also where it is mounted together with others), else v2 beside v1 (`unified`).
- * `undefined` where there is none, or none that this user may look at.
+ * Finds the memory controller's hierarchy under `<sysfs>/fs/cgroup`: the unified one, else v1's `memory` (also if it is
+ * mounted together with others), else v2 next to v1 (`unified`). `undefined` if there is none, or none that this user may
+ * read.
  */
 export function findMemoryHierarchy(files: HostFiles): CgroupHierarchy | undefined {
   const root = files.sysfs("fs/cgroup");
@@ -58,11 +58,11 @@ export interface CgroupTreeOptions {
 
 export interface CgroupReadings {
   readings: CgroupReading[];
-  /** Cgroups that `include` and `exclude` leave out. */
+  /** Cgroups excluded by `include` and `exclude`. */
   filtered: number;
-  /** Cgroups seen and not read, for lack of room or time; those below them are not known. */
+  /** Cgroups found but not read, for lack of room or time; those below them are unknown. */
   beyondLimit: number;
-  /** Cgroups whose files, or whose children, cannot be read. */
+  /** Cgroups whose files or children cannot be read. */
   unreadable: number;
 }
 
@@ -70,23 +70,23 @@ export interface CgroupReadings {
 interface Visit {
   directory: CgroupDirectory;
   above: Limit;
-  /** It failed once in this walk: what answers now may be another cgroup of the same name. */
+  /** It failed once in this walk, so a later answer may come from another cgroup with the same name. */
   again?: boolean;
 }
 
-/** Filters may leave out most of what is walked, but a walk must end. */
+/** Filters may exclude most of the walked cgroups, but a walk must end. */
 const walkedPerRead = 10;
-/** Of some 50 µs each. */
+/** About 50 µs each. */
 const cgroupsPerStep = 64;
 
-/** v1 counts a cgroup that was removed until its last page is gone: a new one may hide behind it for this long. */
+/** v1 counts a removed cgroup until its last page is gone: a new one may be hidden behind it for this long. */
 const passesPerWalkV1 = 4;
 
 /**
- * The memory cgroups of a host, read again and again.
+ * The memory cgroups of a host, read repeatedly.
  *
- * Invariant: a cgroup that appears, vanishes or is recreated under the same name between two reads
- * costs its own reading at most, never the pass.
+ * Invariant: a cgroup that appears, vanishes or is recreated under the same name between two reads loses at most its own
+ * reading, never the pass.
  */
 export class CgroupTree {
   readonly hierarchy: CgroupHierarchy;
@@ -105,29 +105,28 @@ export class CgroupTree {
   }
 
   /**
-   * Walks the tree breadth first, so that where room or time runs out it is the deepest that are left
-   * out, and reads each cgroup.
-   * @param outOfTime asked now and then; once true, the walk ends
-   * @param host spares reading what cannot have changed
+   * Walks the tree breadth first, so that the deepest are left out if room or time runs out, and reads each cgroup.
+   * @param outOfTime checked now and then; once true, the walk ends
+   * @param host allows skipping files that cannot have changed
    */
   read(outOfTime: () => boolean = () => false, host: HostFacts = {}): CgroupReadings {
     return finished(this.readInSteps(outOfTime, host));
   }
 
-  /** As `read`. Between two steps others may look at the cgroups, or read them all. */
+  /** Like `read`. Between two steps others may read single cgroups, or all of them. */
   *readInSteps(outOfTime: () => boolean, host: HostFacts): Steps<CgroupReadings> {
     const size = this.#size;
     this.#size = this.#countCgroups();
     const isDue = this.hierarchy.version === "v1" && ++this.#passes % passesPerWalkV1 === 0;
     const isKnown = this.#size !== undefined && this.#size === size && !isDue;
-    // Where one has gone though there are as many as before, another has come: anywhere.
+    // If one is gone although the number is unchanged, another was added somewhere.
     const known = isKnown ? yield* this.#pass(true, outOfTime, host) : undefined;
     return known ?? ((yield* this.#pass(false, outOfTime, host)) as CgroupReadings);
   }
 
   /**
-   * @param isKnown no cgroup has come or gone since the last pass, as far as their number tells
-   * @returns `undefined` where that proves wrong, and only then
+   * @param isKnown no cgroup has come or gone since the last pass, judging by their number
+   * @returns `undefined` if that turns out to be wrong, and only then
    */
   *#pass(
     isKnown: boolean,
@@ -150,7 +149,7 @@ export class CgroupTree {
     return pass;
   }
 
-  /** How many cgroups there are; on v1 those that have been removed and still hold memory among them. */
+  /** Number of cgroups; on v1 including removed ones that still hold memory. */
   #countCgroups(): number | undefined {
     const { files } = this.#options;
     const [path, line] =
@@ -162,9 +161,8 @@ export class CgroupTree {
   }
 
   /**
-   * Kills counted at each known cgroup itself since it was made, by path: a quick look between two
-   * passes for telling whose kill one was. Only where the kernel counts them locally (v2 since 5.2,
-   * v1 since 4.13).
+   * Kills counted by each known cgroup itself since its creation, by path: a quick reading between two passes, to attribute
+   * a kill. Only if the kernel counts them locally (v2 since 5.2, v1 since 4.13).
    */
   killCounts(): Map<string, number> {
     const counts = new Map<string, number>();
@@ -189,7 +187,7 @@ export class CgroupTree {
     this.#root.reset();
   }
 
-  /** Reads one cgroup into `pass` and queues those below it; false where it has gone. */
+  /** Reads one cgroup into `pass` and queues its children; false if it is gone. */
   #visit(
     visit: Visit,
     pass: CgroupReadings,
@@ -200,7 +198,7 @@ export class CgroupTree {
     const { directory, above } = visit;
     try {
       const isAccounted = directory.isAccounted();
-      // Where v2 has the controller off, all below have it off; the true root never has it.
+      // If the controller is off for a v2 cgroup, it is off for all below; the true root never has it.
       if (!isAccounted && directory !== this.#root) {
         if (directory.exists()) return true;
         directory.remove();
@@ -213,7 +211,7 @@ export class CgroupTree {
       return true;
     } catch (error) {
       if (!(error instanceof FileUnavailable)) throw error;
-      // `failed`: above all a path of more than 4,096 bytes, which no system call takes.
+      // `failed`: mostly a path of more than 4,096 bytes, which no system call accepts.
       if (error.reason === "denied" || error.reason === "failed") {
         pass.unreadable++;
         return true;
@@ -224,7 +222,7 @@ export class CgroupTree {
     }
   }
 
-  /** Returns the tightest limit from here on down. */
+  /** Returns the smallest limit from here downwards. */
   #read(directory: CgroupDirectory, above: Limit, pass: CgroupReadings, host: HostFacts): Limit {
     const { include, exclude } = this.#options;
     const { path } = directory;

@@ -2,17 +2,17 @@ import { isUtf8 } from "node:buffer";
 import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 
-/** Where the host's file systems stand: `/` on the host, `/host/...` in a container. */
+/** Mount points of the host's file systems: `/` on the host, `/host/...` in a container. */
 export interface HostRoots {
   procfs: string;
   sysfs: string;
   rootfs: string;
 }
 
-/** As bytes where a name on the way is not UTF-8: only they lead there. */
+/** As bytes if a name in the path is not UTF-8, because only bytes lead there. */
 export type FilePath = string | Buffer;
 
-/** What stands right below a directory. */
+/** The entries of a directory. */
 export function pathBelow(directory: FilePath, name: FilePath): FilePath {
   if (typeof directory === "string" && typeof name === "string") return `${directory}/${name}`;
   return Buffer.concat([Buffer.from(directory), Buffer.from("/"), Buffer.from(name)]);
@@ -35,13 +35,13 @@ export function textOf(bytes: Buffer): string {
 
 /** Why a kernel file could not be read. */
 export type Unavailable =
-  /** No such file: this kernel, or this configuration, does not have it. */
+  /** No such file: this kernel or configuration does not have it. */
   | "missing"
   /** This user may not read it. */
   | "denied"
-  /** The process or cgroup behind it has gone. */
+  /** The process or cgroup behind it is gone. */
   | "vanished"
-  /** Anything else; the message has the kernel's word. */
+  /** Any other error; the message has the system's error. */
   | "failed";
 
 export class FileUnavailable extends Error {
@@ -67,7 +67,7 @@ function reasonOf(error: unknown): Unavailable {
   switch (errnoOf(error)) {
     case "ENOENT":
     case "ENOTDIR":
-    // Pressure files answer so where the kernel was started with psi=0.
+    // Pressure files return this if the kernel was booted with psi=0.
     case "EOPNOTSUPP":
     case "ENOTSUP":
       return "missing";
@@ -83,9 +83,8 @@ function reasonOf(error: unknown): Unavailable {
 }
 
 /**
- * How many descriptors may be kept open at once. A kept procfs or cgroupfs file that has been read
- * holds about 4.4 KiB of kernel slab, charged to the reader's cgroup but shown in no RSS, and each
- * counts against RLIMIT_NOFILE.
+ * Maximum number of open descriptors. An open procfs or cgroupfs file that has been read uses about 4.4 KiB of kernel slab,
+ * charged to the reader's cgroup but not shown in its RSS, and counts against RLIMIT_NOFILE.
  */
 export class DescriptorBudget {
   #left: number;
@@ -94,7 +93,7 @@ export class DescriptorBudget {
     this.#left = Math.max(0, Math.floor(limit));
   }
 
-  /** Takes one descriptor's place; false where none is left: open, read and close instead. */
+  /** Reserves one descriptor; false if none is left: then open, read and close. */
   take(): boolean {
     if (this.#left === 0) return false;
     this.#left--;
@@ -107,12 +106,12 @@ export class DescriptorBudget {
 }
 
 /**
- * Reads the kernel's files synchronously into one reused buffer. The kernel answers from memory, so
- * a thread-pool hop would cost several times what the read does.
+ * Reads the kernel's files synchronously into one reused buffer. The kernel answers from memory, so a thread-pool hop would
+ * cost several times as much as the read.
  */
 export class HostFiles {
   readonly roots: HostRoots;
-  /** What the last `read` gave; the next one overwrites it. */
+  /** The result of the last `read`; the next one overwrites it. */
   bytes: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
 
   constructor(roots: HostRoots) {
@@ -151,11 +150,11 @@ export class HostFiles {
   text(path: FilePath): string {
     const length = this.read(path);
     const text = this.bytes.toString("utf8", 0, length);
-    // A process may be in a cgroup, or have a name, that is not UTF-8.
+    // The name of a process or its cgroup may not be UTF-8.
     return text.includes("\ufffd") ? textOf(this.bytes.subarray(0, length)) : text;
   }
 
-  /** A whole file as text, or `undefined` where it cannot be read for whatever reason. */
+  /** A whole file as text, or `undefined` if it cannot be read for any reason. */
   textIfReadable(path: FilePath): string | undefined {
     try {
       return this.text(path);
@@ -165,7 +164,7 @@ export class HostFiles {
     }
   }
 
-  /** Reads an open file from its start into `bytes` and returns its length. Throws what the kernel says. */
+  /** Reads an open file from its start into `bytes` and returns its length. Throws the system's error. */
   readWhole(descriptor: number): number {
     let length = 0;
     for (;;) {
@@ -174,7 +173,7 @@ export class HostFiles {
       }
       const count = readSync(descriptor, this.bytes, length, this.bytes.length - length, length);
       length += count;
-      // A seq_file hands out a page or more at a time; a short first page is the whole file.
+      // A seq_file returns a page or more at a time; a short first page is the whole file.
       if (count === 0 || (length === count && count < shortestPageBytes)) return length;
     }
   }
@@ -183,11 +182,11 @@ export class HostFiles {
 const shortestPageBytes = 2048;
 
 /**
- * One kernel file that is read again and again. While the budget lasts the descriptor stays open and
- * a read is one system call; else each read opens and closes.
+ * One kernel file that is read repeatedly. Within the budget its descriptor stays open and a read is one system call;
+ * otherwise each read opens and closes it.
  *
- * Invariant: a kept descriptor never answers for another process or cgroup that took over the name -
- * the kernel ties it to the object it was opened on and says ESRCH or ENODEV when that is gone.
+ * Invariant: an open descriptor never answers for another process or cgroup that took over the name, because the kernel ties
+ * it to the original object and returns ESRCH or ENODEV when that is gone.
  */
 export class KeptFile {
   readonly #directory: FilePath;
@@ -203,12 +202,12 @@ export class KeptFile {
     this.#budget = budget;
   }
 
-  /** Put together when asked for: a cgroup's path may have 4 KiB, and a cgroup has ten files. */
+  /** Built on demand: a cgroup's path may have 4 KiB, and a cgroup has ten files. */
   get path(): FilePath {
     return pathBelow(this.#directory, this.#name);
   }
 
-  /** False where each read opens the path again: another process or cgroup may answer then. */
+  /** False if each read opens the path again, so that another process or cgroup may answer. */
   get isKept(): boolean {
     return this.#descriptor !== undefined;
   }

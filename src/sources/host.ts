@@ -13,47 +13,47 @@ import { Snapshot } from "./snapshot.ts";
 
 export interface HostOptions {
   roots: HostRoots;
-  /** A clock that never goes back, milliseconds. */
+  /** A monotonic clock, milliseconds. */
   monotonicMs: () => number;
-  /** How many of the highest ranked processes get fresh details in each snapshot; default all. */
+  /** Number of highest-ranked processes that get fresh details in each snapshot; default all. */
   leaders?: number;
-  /** Which cgroups are read; default all. */
+  /** Cgroups to read; default all. */
   cgroups?: { max?: number; include?: RegExp; exclude?: RegExp };
-  /** True where the same files are read again and again: then they stay open. */
+  /** True if the same files are read repeatedly: then they stay open. */
   keepsDescriptors?: boolean;
-  /** Of how many processes to find out what they run (`ProgramNames`); default of none. */
+  /** Number of processes whose program is looked up (`ProgramNames`); default none. */
   programs?: { top: number; readCommandLine?: ReadCommandLine };
   /** Bytes in a page; default this machine's. */
   pageBytes?: number;
 }
 
 /**
- * How many files of processes, and of cgroups, stay open: a share of RLIMIT_NOFILE, and at most so
- * many. Each holds 4.4 KiB of kernel slab and saves 11 µs a scrape.
+ * Maximum number of open files for processes, and for cgroups: a share of RLIMIT_NOFILE, with an upper bound. Each uses
+ * 4.4 KiB of kernel slab and saves 11 µs per scrape.
  */
 const keptShare = 1 / 4;
 const keptAtMost = 4096;
 const defaultMaxDescriptors = 1024;
 
-/** One look at a host need not keep to what a scrape may cost. */
+/** A single reading of a host need not stay within the cost of a scrape. */
 const cgroupsAtMost = 1_000_000;
 
-/** A host that has been opened: its files, and what is kept from one snapshot to the next. */
+/** An open host: its files, and the state kept between snapshots. */
 export class Host {
   readonly files: HostFiles;
-  /** As it was when the host was opened. */
+  /** As of opening the host. */
   readonly view: HostView;
-  /** Absent where the machine has no memory controller. */
+  /** Absent if the machine has no memory controller. */
   readonly tree: CgroupTree | undefined;
   readonly table: ProcessTable;
   readonly owners: OwnerNames;
-  /** What processes run; absent where that is not wanted. Keeps what it needs of snapshots. */
+  /** What processes run; absent if not needed. Keeps what it needs of snapshots. */
   readonly programs: ProgramNames | undefined;
   readonly pageBytes: number;
   readonly #counter: ProcessCounter | undefined;
-  /** The kernel's own count of kills at the last two passes, the latest last. */
+  /** The kernel's own count of kills at the last two passes, latest last. */
   #kills: readonly (number | undefined)[] = [];
-  /** As of the last look at /proc/meminfo; false where that may be a container's own. */
+  /** As of the last reading of /proc/meminfo; false if that may belong to a container. */
   #hasNoSwap = false;
   readonly #now: () => number;
   readonly #leaders: number;

@@ -1,7 +1,7 @@
 import { parseVmstat } from "../kernel/vmstat.ts";
 import { FileUnavailable, type HostFiles } from "./host-files.ts";
 
-/** `oom_kill` of /proc/vmstat: kills since boot as the kernel counts them; absent before Linux 4.13. */
+/** `oom_kill` of /proc/vmstat: kills since boot as counted by the kernel; absent before Linux 4.13. */
 export function kernelKills(files: HostFiles): number | undefined {
   try {
     const length = files.read(files.procfs("vmstat"));

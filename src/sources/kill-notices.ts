@@ -1,5 +1,5 @@
 /*
- * Notice of a kill at the moment it happens, on cgroup v2.
+ * Notification of a kill at the moment it happens, on cgroup v2.
  *
  * memory.events, https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files: "a value change in this
  * file generates a file modified event", which inotify shows. Since Linux 5.2 a cgroup counts the events of all
@@ -9,10 +9,10 @@
  *   oom 1
  *   oom_kill 5
  *
- * What it does not show: kills of processes in the root cgroup; any kill before 5.2 in a cgroup below the top level,
- * or where cgroup2 is mounted with memory_localevents. v1 has no such events. These kills are found when the kernel
- * log is next looked at. `max` and `high` change the file as well, up to 26 times a second where a cgroup is at its
- * limit, so the count of kills is read before anybody is told.
+ * Not covered: kills of processes in the root cgroup; before 5.2, kills in a cgroup below the top level; and cgroup2
+ * mounted with memory_localevents. v1 has no such events. These kills are found when the kernel log is polled next. `max`
+ * and `high` change the file too, up to 26 times a second for a cgroup at its limit, so the kill counter is read before
+ * the listener is called.
  */
 import { type FSWatcher, statSync, watch } from "node:fs";
 import { join } from "node:path";
@@ -27,33 +27,33 @@ export interface KillNoticesOptions {
   directory: string;
   /** The kernel has counted a kill. Its line is in the kernel log, or will be within milliseconds. */
   onKill: () => void;
-  /** The system has no inotify instance or watch left: from now on there are no notices. Called once. */
+  /** The system has no inotify instances or watches left: there will be no notifications. Called once. */
   onUnavailable: (reason: string) => void;
   /** Default `fs.watch`. */
   watch?: (path: string, onChange: () => void) => Pick<FSWatcher, "close">;
 }
 
-/** Hosts have some five top-level cgroups; a watch takes 2.2 KiB of the kernel's memory. */
+/** Hosts have about five top-level cgroups; a watch uses 2.2 KiB of kernel memory. */
 const watchesAtMost = 64;
-/** Events without a kill that are looked at between two beats, over all cgroups. */
+/** Maximum number of events without a kill handled between two ticks, over all cgroups. */
 const fruitlessAtMost = 4;
-/** A controller may be switched on, which no event tells of. */
+/** A controller may be enabled later, which no event shows. */
 const beatsPerListing = 40;
 
 interface Watched {
   readonly path: string;
-  /** Tells a cgroup from another one that is made later under the same name. */
+  /** Distinguishes a cgroup from a later one with the same name. */
   readonly inode: number;
   kills: number;
-  /** Absent while the cgroup rests until the next beat. */
+  /** Absent while the cgroup is paused until the next tick. */
   watcher?: Pick<FSWatcher, "close">;
 }
 
 /**
  * Watches the top-level cgroups for kills.
  *
- * Invariant: a host whose cgroups are at their limits all the time wakes this process a few times a second at
- * most; where nothing can be watched, nothing is lost but the notice.
+ * Invariant: a host whose cgroups are constantly at their limits wakes this process at most a few times a second; without
+ * watches only the notification is lost, not the kill.
  */
 export class KillNotices {
   readonly #options: KillNoticesOptions;
@@ -79,7 +79,7 @@ export class KillNotices {
     });
   }
 
-  /** A few times a second: takes up the cgroups that rest. */
+  /** Called a few times a second: resumes paused cgroups. */
   beat(): void {
     if (this.#isClosed) return;
     this.#fruitless = 0;
@@ -96,7 +96,7 @@ export class KillNotices {
     this.#watched.clear();
   }
 
-  /** Brings the watches in line with the top-level cgroups. */
+  /** Adjusts the watches to the current top-level cgroups. */
   #list(): void {
     this.#attempt(() => {
       if (this.#isClosed) return;
@@ -105,13 +105,13 @@ export class KillNotices {
       }
       for (const name of directoriesIn(this.#options.directory)) {
         if (this.#watched.size >= watchesAtMost) return;
-        // Nobody names a top-level cgroup in other bytes than UTF-8.
+        // Top-level cgroups have UTF-8 names.
         if (typeof name === "string") this.#add(join(this.#options.directory, name));
       }
     });
   }
 
-  /** False where the directory has no `memory.events`. */
+  /** False if the directory has no `memory.events`. */
   #add(directory: string): boolean {
     const path = join(directory, "memory.events");
     if (this.#watched.has(path)) return true;
@@ -125,19 +125,19 @@ export class KillNotices {
 
   #arm(watched: Watched): void {
     watched.watcher = this.#watch(watched.path, () => this.#changed(watched));
-    // A kill between the last look and the new watch.
+    // Catches a kill between the last reading and the new watch.
     this.#look(watched);
   }
 
   #changed(watched: Watched): void {
-    // An event may come after its watch was closed.
+    // An event may arrive after its watch was closed.
     if (this.#watched.get(watched.path) !== watched || watched.watcher === undefined) return;
     if (this.#look(watched) || ++this.#fruitless <= fruitlessAtMost) return;
     watched.watcher.close();
     watched.watcher = undefined;
   }
 
-  /** True where there was a kill. */
+  /** True if there was a kill. */
   #look(watched: Watched): boolean {
     const kills = this.#kills(watched.path);
     if (kills === undefined) this.#drop(watched.path);
@@ -162,7 +162,7 @@ export class KillNotices {
     this.#watched.delete(path);
   }
 
-  /** A cgroup that has just gone is left out; where the system refuses a watch there will be no others. */
+  /** A cgroup that has just gone is skipped; if the system refuses one watch, it will refuse all. */
   #attempt(step: () => void): void {
     try {
       step();
@@ -178,7 +178,7 @@ export class KillNotices {
 
 function watchQuietly(path: string, onChange: () => void): FSWatcher {
   const watcher = watch(path, { persistent: false }, onChange);
-  // What can still go wrong with it is that the file goes, and that its directory shows.
+  // The only remaining failure is that the file disappears, which its directory shows.
   watcher.on("error", () => watcher.close());
   return watcher;
 }
@@ -192,7 +192,7 @@ function inodeOf(path: string): number | undefined {
 }
 
 function reasonOf({ code }: NodeJS.ErrnoException): string {
-  if (code === "ENOSPC") return "no inotify watch left; raise fs.inotify.max_user_watches";
-  if (code === "EMFILE") return "no inotify instance left; raise fs.inotify.max_user_instances";
+  if (code === "ENOSPC") return "no inotify watches left; raise fs.inotify.max_user_watches";
+  if (code === "EMFILE") return "no inotify instances left; raise fs.inotify.max_user_instances";
   return `inotify: ${code}`;
 }

@@ -3,7 +3,7 @@ import { FileUnavailable, type HostFiles } from "./host-files.ts";
 
 /**
  * The host's /proc/meminfo, parsed.
- * @throws {FileUnavailable} where it cannot be read, or lacks what every kernel writes
+ * @throws {FileUnavailable} if it cannot be read, or lacks fields that every kernel writes
  */
 export function readMeminfo(files: HostFiles): Meminfo {
   const path = files.procfs("meminfo");

@@ -6,12 +6,12 @@ export interface NewProcessesOptions {
   now: () => number;
 }
 
-/** A host that forks without end, or has many processes to list, is looked at less often. */
+/** A host with endless forks, or with many processes to list, is checked less often. */
 const cpuShareAtMost = 1 / 100;
 
 /**
- * Finds out who the new processes are soon after they are made. In a storm of kills most victims are dead
- * before anything else can be asked about them.
+ * Identifies new processes soon after their creation. In a storm of kills most victims are dead before anything else can
+ * be asked about them.
  */
 export class NewProcesses {
   readonly #options: NewProcessesOptions;
@@ -21,7 +21,7 @@ export class NewProcesses {
     this.#options = options;
   }
 
-  /** To be called some times a second. */
+  /** Called several times a second. */
   look(): void {
     const { table, now } = this.#options;
     const startMs = now();

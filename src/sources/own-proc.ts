@@ -1,11 +1,11 @@
 import { HostFiles } from "./host-files.ts";
 
-/** The procfs that this process itself lives in, wherever the host's is mounted. */
+/** The procfs of this process's own pid namespace, wherever the host's is mounted. */
 export function ownProcfs(): HostFiles {
   return new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: "/" });
 }
 
-/** Soft RLIMIT_NOFILE, from /proc/self/limits; `undefined` where it cannot be read. */
+/** Soft RLIMIT_NOFILE, from /proc/self/limits; `undefined` if it cannot be read. */
 export function maxDescriptors(ownProc: HostFiles): number | undefined {
   const limits = ownProc.textIfReadable(ownProc.procfs("self", "limits")) ?? "";
   const soft = /^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1];
@@ -15,7 +15,7 @@ export function maxDescriptors(ownProc: HostFiles): number | undefined {
 
 const pageSizeEntry = 6;
 
-/** Bytes in a page, AT_PAGESZ of /proc/self/auxv; 4,096 where it cannot be read. */
+/** Bytes in a page, AT_PAGESZ of /proc/self/auxv; 4,096 if it cannot be read. */
 export function pageBytesOf(ownProc: HostFiles): number {
   try {
     const length = ownProc.read(ownProc.procfs("self", "auxv"));
@@ -24,7 +24,7 @@ export function pageBytesOf(ownProc: HostFiles): number {
       if (words[i] === BigInt(pageSizeEntry)) return Number(words[i + 1]);
     }
   } catch {
-    // A hardened /proc hides it; every machine but a few arm64 and ppc64 ones has 4 KiB.
+    // A hardened /proc hides it; all machines except a few arm64 and ppc64 ones use 4 KiB.
   }
   return 4096;
 }

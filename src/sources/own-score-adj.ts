@@ -5,11 +5,11 @@
 import { writeFileSync } from "node:fs";
 import type { HostFiles } from "./host-files.ts";
 
-/** The kernel turns to everything else first, and can still get the exporter's memory if that is not enough. */
+/** The kernel kills everything else first, and can still kill the exporter if that is not enough. */
 export const protectedScoreAdj = -900;
 
 export interface OwnScoreAdj {
-  /** `undefined` where it cannot be read. */
+  /** `undefined` if it cannot be read. */
   value: number | undefined;
   /** Whether this process may lower it. */
   mayLower: boolean;
@@ -28,8 +28,8 @@ export function ownScoreAdj(ownProc: HostFiles): OwnScoreAdj {
 }
 
 /**
- * Lowers this process's own value to -900 where nobody has set it and it may.
- * @returns the value from then on; `undefined` where it cannot be read
+ * Lowers this process's own value to -900 if it is not set already and the process may lower it.
+ * @returns the resulting value; `undefined` if it cannot be read
  */
 export function protectOwnProcess(ownProc: HostFiles): number | undefined {
   const { value } = ownScoreAdj(ownProc);
@@ -37,7 +37,7 @@ export function protectOwnProcess(ownProc: HostFiles): number | undefined {
   try {
     writeFileSync(ownProc.procfs("self", "oom_score_adj"), `${protectedScoreAdj}`);
   } catch {
-    // Not permitted: the start line and doctor say so.
+    // Not permitted: the start-up line and doctor report it.
   }
   return ownScoreAdj(ownProc).value;
 }

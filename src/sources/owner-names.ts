@@ -1,6 +1,6 @@
 /*
- * Names of containers and pods, from the files that the kubelet and the runtimes leave on the
- * host's disk: no API, no socket, no credential. All below the root file system:
+ * Names of containers and pods, from files that the kubelet and the runtimes leave on the host's disk: no API, socket or
+ * credentials. All paths are below the root file system:
  *
  *   /var/log/containers/<pod>_<namespace>_<container>-<id>.log         the kubelet; the name says all
  *   /var/log/pods/<namespace>_<pod>_<uid>/                             the kubelet
@@ -35,17 +35,17 @@ import {
 } from "./runtime-files.ts";
 
 export interface OwnerNamesOptions {
-  /** Where the host's `/` stands: `/` on the host, `/host` in a container. */
+  /** The host's `/`: `/` on the host, `/host` in a container. */
   rootfs: string;
-  /** A clock that never goes back, in ms. */
+  /** A monotonic clock, milliseconds. */
   now: () => number;
-  /** How many cgroups, and how many containers and pods, are remembered. */
+  /** Maximum number of cgroups, and of containers and pods, that are remembered. */
   maxEntries?: number;
 }
 
 interface Lookup {
   owner: Owner;
-  /** Nothing is left to find out. */
+  /** All names are known. */
   complete: boolean;
   attempts: number;
   retryAtMs: number;
@@ -58,17 +58,16 @@ const listingAgeMs = 1_000;
 const maxListing = 20_000;
 /** A container's own description; Kubernetes puts whole manifests into annotations. */
 const maxDescriptionBytes = 1 << 20;
-/** `containers.json` has some 700 bytes for each container. */
+/** `containers.json` has some 700 bytes per container. */
 const maxIndexBytes = 8 << 20;
 
 /**
- * Who owns a cgroup, with the names that people use.
+ * The owner of a cgroup, with names for people.
  *
- * Invariants: a container that is known costs no system call; one that stays unknown is looked up
- * five times in all, with growing gaps; a name once found is kept after container and files are gone
- * (the least recently asked is forgotten first); a user's files name only that user's containers.
- * Files are read as hostile: bounded, never followed into a pipe or device, and nothing in them
- * throws or becomes a name unless it looks like one.
+ * Invariants: a known container costs no system call; an unknown one is looked up five times in all, with growing gaps; a
+ * name once found is kept after container and files are gone (the one used least recently is forgotten first); a user's
+ * files name only that user's containers. Files are treated as hostile: bounded, never opened if they are pipes or
+ * devices, and nothing in them throws or becomes a name unless it looks like one.
  */
 export class OwnerNames {
   readonly #rootfs: string;
@@ -86,8 +85,8 @@ export class OwnerNames {
   }
 
   /**
-   * Owner of a cgroup by its path (as `ownerOfCgroup`), with the names found so far. The answer is
-   * frozen, and the same object from one look-up to the next.
+   * Owner of a cgroup by its path (like `ownerOfCgroup`), with the names found so far. The result is frozen, and the same
+   * object until more names are found.
    */
   ownerOf(cgroupPath: string): Owner {
     const known = this.#byCgroup.get(cgroupPath);
@@ -107,7 +106,7 @@ export class OwnerNames {
 
   #advance(lookup: Lookup, cgroupPath: string): void {
     const { containerId, podUid } = lookup.owner;
-    // Anybody may make a cgroup with another's container id in it, in a slice of his own.
+    // Any user can create a cgroup with another container's id in it, in the user's own slice.
     const user = userOf(cgroupPath) ?? "";
     const key = `${user}/${containerId ?? podUid}`;
     let names = this.#found.get(key);
@@ -117,14 +116,14 @@ export class OwnerNames {
     }
     lookup.owner = Object.freeze(named(lookup.owner, names));
     const { pod, namespace } = lookup.owner;
-    // What a container's runtime says of the pod holds for the pod's own cgroup, too.
+    // What a container's runtime says about the pod also applies to the pod's own cgroup.
     if (podUid && pod && namespace) this.#found.set(`${user}/${podUid}`, { pod, namespace });
     const gapMs = retryGapsMs[lookup.attempts++];
     lookup.complete = gapMs === undefined || isComplete(lookup.owner, names);
     lookup.retryAtMs = this.#now() + (gapMs ?? 0);
   }
 
-  /** Asks one kind of file after the other until all names are there; the first answer stands. */
+  /** Tries one kind of file after the other until all names are known; the first answer wins. */
   #find(owner: Owner, cgroupPath: string): Names {
     const names: Names = {};
     for (const found of this.#answers(owner, cgroupPath)) {
@@ -134,7 +133,7 @@ export class OwnerNames {
     return names;
   }
 
-  /** Lazily, so that what is asked last is read only when nothing else knew. */
+  /** Lazy, so that the last sources are read only if the others did not know. */
   *#answers(owner: Owner, cgroupPath: string): Generator<Names | undefined> {
     const { containerId: id, podUid, runtime } = owner;
     if (id) yield this.#containerLogs().get(id);
@@ -168,8 +167,8 @@ export class OwnerNames {
   }
 
   /**
-   * The runtimes' directories that this host has, usually one of the many. For a cgroup in a user's
-   * slice that user's home counts too; Podman keeps rootless containers nowhere else.
+   * The runtime directories that exist on this host, usually one. For a cgroup in a user's slice that user's home counts
+   * too; Podman keeps rootless containers nowhere else.
    */
   #directories(uid: string | undefined) {
     return this.#once(`runtimes of ${uid}`, () => {
@@ -236,8 +235,8 @@ export class OwnerNames {
   }
 
   /**
-   * Homes of a user; no other's may name a rootless container. Users that are not in /etc/passwd
-   * (LDAP) are found by who owns the directory.
+   * Homes of a user; no other user's may name a rootless container. Users missing in /etc/passwd (LDAP) are found by the
+   * owner of the directory.
    */
   #homesOf(uid: string): string[] {
     const home = homeInPasswd(this.#text("/etc/passwd", maxDescriptionBytes) ?? "", uid);
@@ -255,7 +254,7 @@ export class OwnerNames {
     }
   }
 
-  /** Not by access(2): that asks what the user may do and knows nothing of capabilities. */
+  /** Not by access(2), which ignores capabilities. */
   #isThere(path: string): boolean {
     try {
       return statSync(join(this.#rootfs, path), { throwIfNoEntry: false }) !== undefined;
@@ -285,7 +284,7 @@ export class OwnerNames {
         directory.closeSync();
       }
     } catch {
-      // Not this kind of host, or not readable: the names stay unknown.
+      // Another kind of host, or not readable: the names stay unknown.
     }
     return names;
   }
@@ -294,18 +293,18 @@ export class OwnerNames {
     try {
       return JSON.parse(this.#text(path, maxBytes) ?? "null");
     } catch {
-      // Torn while it is being written; the next attempt may find it whole.
+      // Incomplete while it is being written; the next attempt may find it complete.
       return undefined;
     }
   }
 
   #text(path: string, maxBytes: number): string | undefined {
     const file = join(this.#rootfs, path);
-    // Most lookups ask for files that are not there; a thrown ENOENT costs ten times this.
+    // Most lookups are for missing files; a thrown ENOENT costs ten times as much as this.
     if (!this.#isThere(path)) return undefined;
     let descriptor: number | undefined;
     try {
-      // A user may have put a link or a pipe where a file is looked for; opening a pipe would block.
+      // A user may have put a link or a pipe where the file should be; opening a pipe would block.
       const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
       descriptor = openSync(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
       const status = fstatSync(descriptor);
@@ -336,12 +335,12 @@ function userOf(cgroupPath: string): string | undefined {
   return /\/user-([0-9]{1,10})\.slice\//.exec(cgroupPath)?.[1];
 }
 
-/** Garden, Fargate, LXC and machines have no file that would say more than the path. */
+/** Garden, Fargate, LXC and machines have no file with more information than the path. */
 function hasMoreToTell(owner: Owner): boolean {
   return owner.podUid !== null || (owner.containerId !== null && owner.container === null);
 }
 
-/** A pod's sandbox has no name of its own: the pod's is all there is to know. */
+/** A pod's sandbox has no name of its own, so the pod's name is complete. */
 function isComplete(owner: Owner, names: Names): boolean {
   const inPod = owner.podUid !== null || "podUid" in names;
   if (inPod && !(names.pod && names.namespace)) return false;

@@ -1,5 +1,5 @@
 /*
- * Whether a process has been made since the last look, for a few microseconds.
+ * Detects whether a process has been created since the last check, at a cost of a few microseconds.
  *
  * /proc/loadavg, https://docs.kernel.org/filesystems/proc.html#kernel-data. The last field is the pid made last, in
  * the *reader's* pid namespace, whichever procfs it is read from.
@@ -22,9 +22,9 @@ const forks = Buffer.from("\nprocesses ", "latin1");
 /** FUSE_SUPER_MAGIC, statfs(2): not the kernel's own file. */
 const fuse = 0x65735546;
 
-/** Moves with each process that is made on the host. */
+/** Changes with each process created on the host. */
 export class ProcessCounter {
-  /** What it shows is the pid made last; else a number of forks. */
+  /** Its value is the last pid; otherwise a number of forks. */
   readonly isLastPid: boolean;
   readonly #files: HostFiles;
   readonly #file: KeptFile;

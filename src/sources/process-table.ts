@@ -19,21 +19,21 @@ export interface ProcessReading {
   readonly comm: string;
   readonly uid?: number;
   readonly parentPid?: number;
-  /** Memory cgroup; absent where the reader's cgroup namespace hides it. */
+  /** Memory cgroup; absent if the reader's cgroup namespace hides it. */
   readonly cgroup?: string;
   /** The kernel's own /proc/PID/oom_score. */
   readonly score: number;
   readonly scoreAdj: number;
   readonly memory: ProcessMemory;
-  /** Holds CAP_SYS_ADMIN. */
+  /** Has CAP_SYS_ADMIN. */
   readonly isAdmin: boolean;
-  /** Its first thread; another one where that has ended, by which the kernel names it then. */
+  /** Its first thread, or another one if that has exited; the kernel then uses that thread's name. */
   readonly thread: number;
-  /** As of the last `refresh`; absent where it has not been looked at so closely since it was read. */
+  /** As of the last `refresh`; absent if it has not been read in detail since. */
   readonly stat?: ProcessStat;
 }
 
-/** Who a pid is, or was when it was last seen. */
+/** The process with a pid, or its last reading. */
 export interface ProcessIdentity {
   comm: string;
   uid?: number;
@@ -41,7 +41,7 @@ export interface ProcessIdentity {
 }
 
 export interface ProcessReadings {
-  /** Every user process, highest score first, equal scores by size. Kernel threads and zombies are none. */
+  /** Every user process, highest score first, equal scores by size. Excludes kernel threads and zombies. */
   processes: ProcessReading[];
   /** Processes whose files this user may not read. */
   denied: number;
@@ -54,18 +54,18 @@ export interface ProcessTableOptions {
   now: () => number;
   /** Pids to cgroups from the cgroups' own lists, for a reader whose cgroup namespace hides paths. */
   cgroupsByPid: () => Map<number, string>;
-  /** Where it has not moved, procfs is not listed again. Absent: it is listed each time. */
+  /** If it is unchanged, procfs is not listed again. Absent: it is listed each time. */
   counter?: Pick<ProcessCounter, "read" | "isLastPid">;
 }
 
-/** A new process is read whole in its first passes: it may yet exec, or be moved to its own cgroup. */
+/** A new process is read completely in its first passes, because it may still exec or move to its cgroup. */
 const youngPasses = 3;
 const youngMs = 1000;
-/** Of some 10 µs each. */
+/** About 10 µs each. */
 const entriesPerStep = 128;
-/** So many beyond the leaders have their memory read too: sizes among equal scores move unseen. */
+/** Number of processes after the leaders whose memory is read too, because sizes change within one score. */
 const runnersUp = 32;
-/** In each pass this share of all processes is read whole, in turn; at least, and at most, so many. */
+/** Share of all processes read completely in each pass, in turn, with a minimum and a maximum. */
 const turnShare = 1 / 32;
 const turnAtLeast = 16;
 const turnAtMost = 64;
@@ -74,13 +74,11 @@ const findRootEveryMs = 10_000;
 const rememberGoneAtMost = 4096;
 
 /**
- * The host's processes, read again and again: one file of each (`oom_score`), the memory of the highest
- * ranked and the unkillable, and all details only of new ones, of those whose score moved, and of a few
- * others in turn.
+ * The host's processes, read repeatedly: one file of each (`oom_score`), the memory of the highest-ranked and the
+ * unkillable, and all details only for new ones, for those whose score changed, and for a few others in turn.
  *
- * Invariant: a pid that another process has taken over is never taken for the old one - a kept
- * descriptor of a dead process says ESRCH, and where none is kept the inode of `oom_score` tells,
- * which procfs allocates for each process.
+ * Invariant: a reused pid is never mistaken for the old process. An open descriptor of a dead process returns ESRCH, and
+ * without an open descriptor the inode of `oom_score` shows it, which procfs allocates per process.
  */
 export class ProcessTable {
   readonly #options: ProcessTableOptions;
@@ -88,18 +86,18 @@ export class ProcessTable {
   readonly #gone = new BoundedMap<number, ProcessIdentity & { sinceMs: number; untilMs: number }>(
     rememberGoneAtMost,
   );
-  /** As the last pass ranked them; some may be gone since. */
+  /** In the order of the last pass; some may be gone. */
   #ranked: Entry[] = [];
-  /** In their first second when last looked at. */
+  /** Less than a second old at the last check. */
   #young: Entry[] = [];
   #turn = 0;
-  /** Counts the listings of procfs: an entry that the last one did not meet is gone. */
+  /** Number of the procfs listing: an entry missing in the last one is gone. */
   #listings = 0;
   /** As of the last pass. */
   #listingsAtPass = 0;
   /** What the counter of processes showed before the last listing, where that met them all. */
   #listedAt: number | undefined;
-  /** The pid made last, as of the last listing. */
+  /** The last pid as of the last listing. */
   #lastPid: number | undefined;
   #namespaceRoot: string | undefined;
   #findRootAtMs = Number.NEGATIVE_INFINITY;
@@ -110,14 +108,14 @@ export class ProcessTable {
 
   /**
    * Reads every process.
-   * @param leaders how many of the highest ranked get fresh details; `Infinity` for all
-   * @throws {FileUnavailable} where procfs itself cannot be listed
+   * @param leaders number of highest-ranked processes that get fresh details; `Infinity` for all
+   * @throws {FileUnavailable} if procfs itself cannot be listed
    */
   read(leaders: number): ProcessReadings {
     return finished(this.readInSteps(leaders));
   }
 
-  /** As `read`. Between two steps others may look at new processes, or read them all. */
+  /** Like `read`. Between two steps others may check for new processes, or read all of them. */
   *readInSteps(leaders: number): Steps<ProcessReadings> {
     this.#listNew();
     // Where no process was made since the pass before, no pid has changed hands.
@@ -143,8 +141,7 @@ export class ProcessTable {
   }
 
   /**
-   * The same processes with their details and their stat as they are now; those that have gone are
-   * left out.
+   * The same processes with current details and stat, without those that are gone.
    */
   refresh(processes: readonly ProcessReading[]): ProcessReading[] {
     return this.#again(processes, (entry) => {
@@ -168,9 +165,9 @@ export class ProcessTable {
   }
 
   /**
-   * Looks for new pids, and who they and those made within the last second are: such a one may just
-   * have moved to its cgroup and become another program. Cheap enough for many times a second. Where
-   * /proc cannot be listed, as when memory or descriptors are short, nobody new is known.
+   * Identifies new processes, and again those created within the last second, because such a process may just have moved to
+   * its cgroup and called exec. Cheap enough for many times a second. If /proc cannot be listed, for lack of memory or
+   * descriptors, new processes stay unknown.
    */
   readYoung(): void {
     try {
@@ -186,7 +183,7 @@ export class ProcessTable {
     for (const entry of this.#young) this.#guard(entry, () => this.#readDetails(entry));
   }
 
-  /** Who `pid` was when last seen, also up to a minute after it has gone. */
+  /** The last reading of `pid`, up to a minute after its end. */
   remembered(pid: number): ProcessIdentity | undefined {
     return this.#entries.get(pid)?.reading ?? this.#gone.get(pid);
   }
@@ -209,7 +206,7 @@ export class ProcessTable {
     }
   }
 
-  /** True where pid 2 is kthreadd: this procfs is the host's, and pid 1 the init that is never killed. */
+  /** True if pid 2 is kthreadd: this is the host's procfs, and pid 1 is the init that is never killed. */
   seesHostInit(): boolean {
     try {
       const { comm, memory } = this.#status(2);
@@ -227,21 +224,21 @@ export class ProcessTable {
   }
 
   /**
-   * Lists procfs where a process may have been made since it was last listed. Those that have ended
-   * meanwhile show when they are read.
+   * Lists procfs if a process may have been created since the last listing. Processes that have ended are detected when they
+   * are read.
    */
   #listNew(): void {
     const { counter } = this.#options;
     const made = counter?.read();
     if (made !== undefined && made === this.#listedAt) return;
     this.#list();
-    // A pid is given out a moment before procfs shows its process: then the next look lists once more.
+    // A pid is assigned a moment before procfs shows its process, so the next check lists once more.
     const isUnseen = counter?.isLastPid && made !== this.#lastPid && !this.#entries.has(made ?? 0);
     this.#listedAt = isUnseen ? undefined : made;
     this.#lastPid = made;
   }
 
-  /** Brings the entries in line with procfs, in the order of first sight. */
+  /** Updates the entries from procfs, in the order of first sighting. */
   #list(): void {
     const { files, descriptors } = this.#options;
     let names: string[];
@@ -250,7 +247,7 @@ export class ProcessTable {
     } catch (error) {
       throw new FileUnavailable(files.roots.procfs, error);
     }
-    // Who was here before us has found its place.
+    // Processes older than the exporter already have their place.
     const isFirst = this.#entries.size === 0;
     const passes = isFirst ? youngPasses - 1 : 0;
     const sinceMs = isFirst ? Number.NEGATIVE_INFINITY : this.#options.now();
@@ -297,7 +294,7 @@ export class ProcessTable {
     if (entry.isIdle) closeFiles(entry);
   }
 
-  /** The pid of a kernel thread or zombie may have gone to a process since: a new one, then. */
+  /** The pid of a kernel thread or zombie may have been reused by a process. */
   #wake(entry: Entry): void {
     if (this.#status(entry.pid).memory !== undefined) this.#entries.delete(entry.pid);
   }
@@ -312,7 +309,7 @@ export class ProcessTable {
     entry.inode = inode;
   }
 
-  /** Some of all, in the order of first sight: whoever moved or renamed itself is found out in time. */
+  /** Some of all, in the order of first sighting, so that a move or rename is noticed in time. */
   #readInTurn(): void {
     const size = this.#entries.size;
     const count = Math.min(size, turnAtMost, Math.max(turnAtLeast, Math.ceil(size * turnShare)));
@@ -339,7 +336,7 @@ export class ProcessTable {
     }
   }
 
-  /** Sorts what the last pass had sorted: little has moved. */
+  /** Starts from the order of the last pass: little has changed. */
   #rank(): void {
     for (const entry of this.#ranked) entry.isRanked = false;
     const ranked = this.#ranked.filter((entry) => {
@@ -354,7 +351,7 @@ export class ProcessTable {
     this.#ranked = ranked.sort(byRank);
   }
 
-  /** The memory alone, through a descriptor that stays open: leaders are read in each pass. */
+  /** Only the memory, through an open descriptor: leaders are read in each pass. */
   #readMemory(entry: Entry): void {
     const { reading, pid } = entry;
     const { files, descriptors } = this.#options;
@@ -380,7 +377,7 @@ export class ProcessTable {
       comm: first.comm,
       uid: first.uid,
       parentPid: first.parentPid,
-      // A thread that has ended is in no cgroup any more.
+      // A thread that has exited is in no cgroup.
       cgroup: this.#cgroup(pathOf(pid, thread)),
       score,
       scoreAdj: this.#scoreAdj(pid),
@@ -404,8 +401,8 @@ export class ProcessTable {
   }
 
   /**
-   * Which thread shows the memory. A process whose first thread has ended shows none in its own
-   * status, but its other threads hold it, and the kernel counts and kills it (`find_lock_task_mm()`).
+   * The thread that shows the memory. A process whose first thread has exited shows none in its own status, but its other
+   * threads have it, and the kernel counts and kills it (`find_lock_task_mm()`).
    */
   #holder(pid: number, first: ProcessStatus): { thread: number; memory?: ProcessMemory } {
     if (first.memory !== undefined || (first.threads ?? 1) < 2) {
@@ -446,8 +443,7 @@ export class ProcessTable {
   }
 
   /**
-   * The root of the reader's cgroup namespace, from the hierarchy's root; `undefined` where it cannot
-   * be told.
+   * The root of the reader's cgroup namespace, from the hierarchy's root; `undefined` if it cannot be determined.
    */
   #readersRoot(): string | undefined {
     const now = this.#options.now();
@@ -459,8 +455,8 @@ export class ProcessTable {
   }
 
   /**
-   * A container on v2 has a namespace of its own: the path of the host's init leads outside then, and
-   * only the cgroups' own lists of pids tell where the reader stands.
+   * A container on v2 has its own namespace: the path of the host's init then leads outside, and only the cgroups' own pid
+   * lists show where the reader is.
    */
   #findReadersRoot(): string | undefined {
     const initsPath = this.#visibleCgroup("1");
@@ -522,20 +518,20 @@ interface Entry {
   readonly scoreFile: KeptFile;
   /** Of a leader. */
   statusFile?: KeptFile;
-  /** Of `oom_score`; known where its descriptor is not kept. */
+  /** Inode of `oom_score`; known if its descriptor is not open. */
   inode?: number;
   score: number;
   passes: number;
-  /** First seen, by the monotonic clock. */
+  /** First sighting, by the monotonic clock. */
   readonly sinceMs: number;
-  /** The last listing of procfs that met it. */
+  /** Number of the last procfs listing that included it. */
   listing: number;
   isDenied: boolean;
-  /** A kernel thread or a zombie: it has no memory, and is looked at again only in its turn. */
+  /** A kernel thread or a zombie: it has no memory, and is read again only in its turn. */
   isIdle: boolean;
-  /** Stands in the ranking. */
+  /** Part of the ranking. */
   isRanked: boolean;
-  /** Absent where it has no memory. */
+  /** Absent if it has no memory. */
   reading?: ProcessReading;
 }
 
@@ -546,8 +542,8 @@ function closeFiles(entry: Entry): void {
 }
 
 /**
- * The kernel's order as far as these files tell: score, then the memory that a kill would free; of
- * equals the one made last (next-victim.ts).
+ * The kernel's order as far as these files show it: score, then the memory that a kill would free; among equals the one
+ * created last (next-victim.ts).
  */
 function byRank({ reading: a }: Entry, { reading: b }: Entry): number {
   if (a === undefined || b === undefined) return 0;
@@ -563,7 +559,7 @@ function pathOf(pid: number, thread: number): string {
   return thread === pid ? `${pid}` : `${pid}/task/${thread}`;
 }
 
-/** What `oom_badness()` adds up before the adjustment. */
+/** The sum of `oom_badness()` before the adjustment. */
 export function sizeBytes(memory: ProcessMemory): number {
   return memory.residentBytes + memory.swapBytes + memory.pageTablesBytes;
 }

@@ -11,7 +11,7 @@ import { FileUnavailable, type HostFiles } from "./host-files.ts";
 import type { ProcessReading, ProcessReadings } from "./process-table.ts";
 import type { SnapshotKeeper } from "./snapshot.ts";
 
-/** Reads the beginning of a file; `undefined` where it cannot be read. */
+/** Reads the beginning of a file; `undefined` if it cannot be read. */
 export type ReadCommandLine = (
   path: string,
   done: (read: { bytes: Buffer; isWhole: boolean } | undefined) => void,
@@ -19,20 +19,20 @@ export type ReadCommandLine = (
 
 export interface ProgramNamesOptions {
   files: HostFiles;
-  /** How many of the highest ranked processes are read, and for how many limits the first below each. */
+  /** Number of highest-ranked processes to read, and number of limits for which the first below each is read. */
   top: number;
-  /** False where the machine has no limits that could be near. */
+  /** False if the machine has no limits. */
   hasCgroups: boolean;
-  /** A clock that never goes back, milliseconds. */
+  /** A monotonic clock, milliseconds. */
   monotonicMs: () => number;
   /** Default: on the thread pool. */
   readCommandLine?: ReadCommandLine;
 }
 
-/** Long class paths stand in front of the main class. */
+/** Long class paths come before the main class. */
 const readAtMost = 64 * 1024;
 const knownAtMost = 2048;
-/** A look at the cgroups is too old after that. */
+/** A reading of the cgroups expires after this. */
 const limitsKnownForMs = 45_000;
 const hostNearRatio = 0.1;
 const stalledAtMostPercent = 0.1;
@@ -41,9 +41,9 @@ const closesWithinMs = 1000;
 
 interface Known {
   comm: string;
-  /** Clock ticks from boot. */
+  /** Clock ticks since boot. */
   startTicks: number;
-  /** Empty until it has been read, and where nothing may be taken from it. */
+  /** Empty until it has been read, and if nothing may be taken from it. */
   program: string;
 }
 
@@ -52,11 +52,11 @@ interface Candidate {
   known: Known;
 }
 
-/** Limits as the last look at the cgroups saw them. */
+/** Limits as of the last reading of the cgroups. */
 interface Limits {
-  /** Cgroups that are near their own. */
+  /** Cgroups that are near their own limit. */
   near: Set<string>;
-  /** Cgroups that have one, the fullest. */
+  /** Cgroups with a limit, fullest first. */
   fullest: Set<string>;
   untilMs: number;
 }
@@ -64,10 +64,10 @@ interface Limits {
 /**
  * What processes run, for those that the kernel would kill first.
  *
- * Reading /proc/PID/cmdline takes the process's mmap lock, which a process that waits for memory may hold for
- * long. So it is read once for a process, and again when its comm changes, one at a time and on the thread
- * pool; never while the host stalls for memory, while the host or a limit on the process is nearly full, or
- * after a kill. A read that has to wait holds up nothing but the reads after it.
+ * Reading /proc/PID/cmdline takes the process's mmap lock, which a process that waits for memory may hold for long. So it is
+ * read once per process, and again when its comm changes, one at a time and on the thread pool; never while the host stalls
+ * on memory, while the host or a limit on the process is nearly full, or after a kill. A blocked read delays only the
+ * reads after it.
  */
 export class ProgramNames implements SnapshotKeeper {
   readonly #options: ProgramNamesOptions;
@@ -85,13 +85,13 @@ export class ProgramNames implements SnapshotKeeper {
     this.#read = options.readCommandLine ?? readOnPool;
   }
 
-  /** What a process runs, as far as that is known by now; empty where it is not. */
+  /** What a process runs, if already known; otherwise empty. */
   programOf({ pid, comm }: { pid: number; comm: string }): string {
     const known = this.#known.get(pid);
     return known?.comm === comm ? known.program : "";
   }
 
-  /** Begins no further read, and waits a second at most for the one that is under way. */
+  /** Starts no more reads, and waits at most a second for the current one. */
   async close(): Promise<void> {
     this.#quietUntilMs = Number.POSITIVE_INFINITY;
     this.#waiting = [];
@@ -105,7 +105,7 @@ export class ProgramNames implements SnapshotKeeper {
     });
   }
 
-  /** Whether a read has not returned: this process cannot exit before it has. */
+  /** Whether a read has not returned: this process cannot exit before it does. */
   get isReading(): boolean {
     return this.#isReading;
   }
@@ -155,7 +155,7 @@ export class ProgramNames implements SnapshotKeeper {
     this.#next();
   }
 
-  /** `undefined` where limits may be near that have not been looked at. */
+  /** `undefined` if there may be limits nearby that have not been read. */
   #limitsInForce(): Limits | undefined {
     const { hasCgroups, monotonicMs } = this.#options;
     if (!hasCgroups) return { near: new Set(), fullest: new Set(), untilMs: 0 };
@@ -172,7 +172,7 @@ export class ProgramNames implements SnapshotKeeper {
   #next(): void {
     while (!this.#isReading && this.#waiting.length > 0 && this.#isCalm()) {
       const { pid, known } = this.#waiting.shift() as Candidate;
-      // Whatever comes of it, this process is not read again.
+      // Whatever the result, this process is not read again.
       this.#known.set(pid, known);
       this.#isReading = true;
       let isLater = false;
@@ -195,7 +195,7 @@ export class ProgramNames implements SnapshotKeeper {
     return parseProcessStat(files.textIfReadable(files.procfs(`${pid}`, "stat")) ?? "")?.startTicks;
   }
 
-  /** Needs no lock of the process. */
+  /** Does not need the process's lock. */
   #executable(pid: number): string | undefined {
     try {
       return readlinkSync(this.#options.files.procfs(`${pid}`, "exe"));
@@ -219,7 +219,7 @@ function isWithinAny(cgroup: string | undefined, paths: ReadonlySet<string>): bo
 }
 
 /**
- * The first `top` of the ranking, and the first below each limit: those are the victims of its own.
+ * The first `top` of the ranking, and the first below each limit: the victims of that limit.
  * @param processes highest ranked first
  */
 function firstOf(
@@ -238,13 +238,13 @@ function firstOf(
   return found;
 }
 
-/** For a command that reads once and may wait. */
+/** For a command that reads once and may block. */
 export function readingAtOnce(files: () => HostFiles): ReadCommandLine {
   return (path, done) => {
     const host = files();
     try {
       const length = host.read(path);
-      // The next file that is read takes the buffer.
+      // The next file read overwrites the buffer.
       done({ bytes: Buffer.from(host.bytes.subarray(0, length)), isWhole: true });
     } catch (error) {
       if (!(error instanceof FileUnavailable)) throw error;

@@ -1,7 +1,7 @@
 /*
- * What the kubelet and the container runtimes write about a container, parsed; reading it is for
- * owner-names.ts. The documents are none of ours: any of them may be torn, of another version or
- * written by an attacker, so nothing here throws, and nothing becomes a name that cannot be one.
+ * Parsers for what the kubelet and the container runtimes write about a container; owner-names.ts reads the files. Any of
+ * them may be incomplete, of another version or written by an attacker, so nothing here throws, and only valid names become
+ * names.
  *
  *   /var/log/containers/<pod>_<namespace>_<container>-<64 hex>.log
  *   /var/log/pods/<namespace>_<pod>_<uid>/
@@ -16,12 +16,12 @@
  */
 import type { Owner } from "../kills/owner.ts";
 
-/** What a file may add to what the path tells. */
+/** What a file may add to the information in the path. */
 export type Names = Partial<
   Pick<Owner, "container" | "pod" | "namespace" | "podUid" | "runtime" | "platform" | "task">
 >;
 
-/** The kubelet's link to a container's log, by its name. */
+/** Parses the name of the kubelet's link to a container's log. */
 export function containerLogNames(name: string): { containerId: string; names: Names } | undefined {
   const match = /^([^_]+)_([^_]+)_(.+)-([0-9a-f]{64})\.log$/.exec(name);
   if (!match) return undefined;
@@ -34,7 +34,7 @@ export function containerLogNames(name: string): { containerId: string; names: N
   return { containerId: containerId as string, names };
 }
 
-/** The kubelet's directory for a pod's logs, by its name. */
+/** Parses the name of the kubelet's log directory for a pod. */
 export function podLogNames(name: string): { podUid: string; names: Names } | undefined {
   const match = /^([^_]+)_([^_]+)_([0-9a-f-]{32,36})$/.exec(name);
   if (!match) return undefined;
@@ -58,13 +58,13 @@ export function storageNames(containers: unknown): Map<string, Names> {
   return byId;
 }
 
-/** Where Docker keeps its containers by `daemon.json`; `undefined` where that does not say. */
+/** Docker's data directory according to `daemon.json`; `undefined` if that does not say. */
 export function dockerDataRoot(daemon: unknown): string | undefined {
   const configured = field(daemon, "data-root");
   return typeof configured === "string" && configured.startsWith("/") ? configured : undefined;
 }
 
-/** Home of a user by the text of /etc/passwd. */
+/** Home of a user according to the text of /etc/passwd. */
 export function homeInPasswd(passwd: string, uid: string): string | undefined {
   for (const line of passwd.split("\n")) {
     const fields = line.split(":");
@@ -74,8 +74,8 @@ export function homeInPasswd(passwd: string, uid: string): string | undefined {
 }
 
 /**
- * Docker's config.v2.json: `{"Name":"/web","Config":{"Labels":{...}}}`. Under Kubernetes the labels
- * carry the pod, and Name is `/k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
+ * Docker's config.v2.json: `{"Name":"/web","Config":{"Labels":{...}}}`. Under Kubernetes the labels have the pod, and Name
+ * is `/k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
  */
 export function dockerNames(config: unknown): Names | undefined {
   const name = field(config, "Name");
@@ -93,7 +93,7 @@ export function dockerNames(config: unknown): Names | undefined {
   return found && { ...found, ...dockerTask(labels), runtime: "docker" };
 }
 
-/** Who started the container, and what he calls it: Nomad, ECS, Swarm or Compose. */
+/** The platform that started the container, and its name for it: Nomad, ECS, Swarm or Compose. */
 function dockerTask(labels: unknown): Names {
   const label = (key: string): string | null => nameIn(field(labels, key));
   const allocation = label("com.hashicorp.nomad.alloc_id");
@@ -147,7 +147,7 @@ function podNames(
   };
 }
 
-/** `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`; no Kubernetes name holds an underscore. */
+/** `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`; Kubernetes names cannot contain underscores. */
 function kubernetesNames(name: unknown): Names | undefined {
   if (typeof name !== "string") return undefined;
   const match = /^k8s_([^_]+)_([^_]+)_([^_]+)_([0-9a-f-]{32,36})_[0-9]+$/.exec(name);
@@ -164,7 +164,7 @@ function withName(container: string | null): Names | undefined {
   return container === null ? undefined : { container };
 }
 
-/** "POD" is what Docker and CRI-O call the sandbox, which is no container of anybody's. */
+/** Docker and CRI-O call the sandbox "POD"; it is not a user's container. */
 function containerName(value: unknown): string | null {
   return value === "POD" ? null : nameIn(value);
 }

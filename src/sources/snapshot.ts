@@ -6,15 +6,15 @@ import type { ProcessReadings } from "./process-table.ts";
 
 /** How the parts of a snapshot are read. */
 export interface SnapshotReaders {
-  /** @throws {FileUnavailable} where /proc/meminfo cannot be read */
+  /** @throws {FileUnavailable} if /proc/meminfo cannot be read */
   meminfo(): Meminfo;
-  /** `undefined` where the machine has no memory controller. */
+  /** `undefined` if the machine has no memory controller. */
   cgroups(): CgroupReadings | undefined;
-  /** @throws {FileUnavailable} where procfs cannot be listed */
+  /** @throws {FileUnavailable} if procfs cannot be listed */
   processes(): ProcessReadings;
 }
 
-/** The parts that take long on a large host, and how they are read a little at a time. */
+/** Parts that take long on a large host, and how to read them in slices. */
 export interface SnapshotSteps {
   cgroups(): Steps<CgroupReadings | undefined>;
   processes(): Steps<ProcessReadings>;
@@ -22,14 +22,14 @@ export interface SnapshotSteps {
 
 export type LongPart = keyof SnapshotSteps;
 
-/** The memory that processes are measured against; 0 where /proc/meminfo cannot be read. */
+/** The memory that processes are ranked against; 0 if /proc/meminfo cannot be read. */
 export interface HostTotals {
   /** MemTotal plus SwapTotal. */
   totalBytes: number;
   swapTotalBytes: number;
 }
 
-/** Keeps what it needs of the snapshots that others take. */
+/** Keeps what it needs of snapshots taken by others. */
 export interface SnapshotKeeper {
   noteMeminfo?(meminfo: Meminfo): void;
   noteCgroups?(pass: CgroupReadings): void;
@@ -37,10 +37,10 @@ export interface SnapshotKeeper {
 }
 
 /**
- * The host at one moment. A part is read when it is first asked for, and only then.
+ * The host at one moment. A part is read when it is first requested, and only then.
  *
- * Invariant: all who are handed the same snapshot see the same host - a part is never read a second
- * time, and one that failed fails for all with the same error.
+ * Invariant: everyone who gets the same snapshot sees the same host. A part is never read twice, and a part that failed
+ * fails for everyone with the same error.
  */
 export class Snapshot {
   readonly #meminfo: Part<Meminfo>;
@@ -53,22 +53,22 @@ export class Snapshot {
     this.#processes = new Part(processes, steps?.processes);
   }
 
-  /** Reads a part ahead of those who ask for it, so that nothing else is held up by it. */
+  /** Reads a part in advance, so that reading it later delays nothing else. */
   async readAhead(part: LongPart, pace: Pace): Promise<void> {
     await (part === "cgroups" ? this.#cgroups : this.#processes).readAhead(pace);
   }
 
-  /** @throws {FileUnavailable} where /proc/meminfo cannot be read */
+  /** @throws {FileUnavailable} if /proc/meminfo cannot be read */
   get meminfo(): Meminfo {
     return this.#meminfo.reading;
   }
 
-  /** `undefined` where the machine has no memory controller. */
+  /** `undefined` if the machine has no memory controller. */
   get cgroups(): CgroupReadings | undefined {
     return this.#cgroups.reading;
   }
 
-  /** @throws {FileUnavailable} where procfs cannot be listed */
+  /** @throws {FileUnavailable} if procfs cannot be listed */
   get processes(): ProcessReadings {
     return this.#processes.reading;
   }
@@ -83,7 +83,7 @@ export class Snapshot {
     }
   }
 
-  /** Hands each part to the keepers once, as soon as it has been read. */
+  /** Passes each part to the keepers once, as soon as it has been read. */
   handTo(keepers: readonly SnapshotKeeper[]): void {
     const meminfo = this.#meminfo.takeUnkept();
     const cgroups = this.#cgroups.takeUnkept();

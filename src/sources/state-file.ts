@@ -1,8 +1,8 @@
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 
 /**
- * A whole file of the state directory; `undefined` where it is not there. Throws the system's error: ELOOP
- * where it is a symbolic link, for whoever made that decides what it leads to.
+ * A whole file of the state directory; `undefined` if it does not exist. Throws the system's error: ELOOP for a symbolic
+ * link, because its creator would decide where it leads.
  */
 export function readStateFile(path: string): Buffer | undefined {
   let file: number | undefined;

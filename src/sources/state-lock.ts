@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { bootIdIn } from "./boot-id.ts";
 import { readStateFile } from "./state-file.ts";
 
-/** Pid, start time and boot of a process: together they never come twice. */
+/** Pid, start time and boot of a process: this combination never occurs twice. */
 interface Holder {
   pid: number;
   start: string;
@@ -11,24 +11,24 @@ interface Holder {
 }
 
 /**
- * The file `lock` in a directory, which names the process that uses it. A holder that no longer lives
- * holds nothing. Another PID namespace sees other processes: there the lock proves nothing.
+ * The file `lock` in a directory, which names the process that uses it. The lock of a dead process is void. In another PID
+ * namespace the lock proves nothing, because its processes are different.
  */
 export class StateLock {
   readonly #path: string;
   readonly #procfs: string;
   #held: string | undefined;
 
-  /** @param procfs where /proc is: shows whether the holder of a lock still lives */
+  /** @param procfs where /proc is: shows whether the holder of a lock is still alive */
   constructor(directory: string, procfs: string) {
     this.#path = join(directory, "lock");
     this.#procfs = procfs;
   }
 
   /**
-   * Takes the lock. Returns the pid of the live process that holds it, `undefined` where it is ours,
-   * or where this process cannot name itself and goes without.
-   * Throws the system's error where the lock cannot be read or written.
+   * Takes the lock. Returns the pid of the live process that holds it, or `undefined` if it is ours now or this process cannot
+   * identify itself and does without.
+   * Throws the system's error if the lock cannot be read or written.
    */
   take(): number | undefined {
     const own = this.#ownHolder();
@@ -41,18 +41,18 @@ export class StateLock {
     return undefined;
   }
 
-  /** Makes the lock again where it was deleted. Throws the system's error where that fails. */
+  /** Creates the lock again if it was deleted. Throws the system's error on failure. */
   remake(): void {
     if (this.#held !== undefined && !existsSync(this.#path)) this.#write(this.#held);
   }
 
-  /** Gives the lock up, unless another process has taken it meanwhile. */
+  /** Releases the lock, unless another process has taken it in the meantime. */
   release(): void {
     if (this.#held === undefined) return;
     try {
       if (this.#text() === this.#held) rmSync(this.#path, { force: true });
     } catch {
-      // It names a process that has ended: it does no harm.
+      // It names a process that has ended, so it does no harm.
     }
   }
 
@@ -79,7 +79,7 @@ export class StateLock {
     const text = this.#text() ?? "";
     try {
       const { pid, start, boot } = JSON.parse(text);
-      // Earlier versions wrote the boot id with its dashes.
+      // Earlier versions wrote the boot id with dashes.
       const lives =
         boot.replaceAll("-", "") === bootIdIn(this.#procfs) && start === this.#startOf(String(pid));
       return lives ? Number(pid) : undefined;
@@ -92,7 +92,7 @@ export class StateLock {
     try {
       return readStateFile(this.#path)?.toString("utf8");
     } catch (error) {
-      // A symbolic link is no lock of ours, and gives way to one.
+      // A symbolic link is not our lock, and is replaced.
       if ((error as NodeJS.ErrnoException).code === "ELOOP") return undefined;
       throw error;
     }

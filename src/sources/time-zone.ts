@@ -3,8 +3,8 @@ import { join, resolve } from "node:path";
 import { parseTzif, type TimeZone, utcZone } from "../kernel-log/local-time.ts";
 
 /**
- * The zone that a host writes its logs in: `<rootfs>/etc/localtime`, UTC where there is none. A link
- * is followed under `rootfs`, for in a container an absolute one would lead into the container.
+ * The time zone of a host's logs: `<rootfs>/etc/localtime`, or UTC without that file. Links are resolved under `rootfs`,
+ * because in a container an absolute one would lead into the container.
  */
 export function hostTimeZone(rootfs: string): TimeZone {
   const path = join(rootfs, "etc/localtime");

@@ -4,7 +4,7 @@ import { parseVmstat } from "../kernel/vmstat.ts";
 import { parseZram, type ZramUse } from "../kernel/zram.ts";
 import { FileUnavailable, type HostFiles } from "./host-files.ts";
 
-/** Memory that no kind of `oom_host_memory_used_bytes` shows as what it is. Absent = none here. */
+/** Memory that `oom_host_memory_used_bytes` does not show as a kind of its own. Absent = none here. */
 export interface UncountedMemory {
   /** The ZFS cache; part of it is slab, the rest is in `other`. */
   arcBytes?: number;
@@ -14,7 +14,7 @@ export interface UncountedMemory {
   zspagesBytes: number;
 }
 
-/** Reads what there is of it; nothing here fails where a machine has no such thing. */
+/** Reads whatever exists; nothing here fails on a machine without it. */
 export function readUncountedMemory(files: HostFiles, pageBytes: number): UncountedMemory {
   const arc = files.textIfReadable(files.procfs("spl", "kstat", "zfs", "arcstats"));
   return {

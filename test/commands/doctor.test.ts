@@ -396,11 +396,7 @@ describe("what else is looked at", () => {
 
   it.each<[OwnScoreAdj, Place, Partial<ChecksAnswer["checks"][number]>]>([
     [{ value: -900, mayLower: false }, "host", { state: "ok", found: "-900: killed late" }],
-    [
-      { value: 0, mayLower: true },
-      "host",
-      { state: "ok", found: "0: serve lowers its own to -900" },
-    ],
+    [{ value: 0, mayLower: true }, "host", { state: "ok", found: "0: serve lowers it to -900" }],
     [
       { value: 0, mayLower: false },
       "container",

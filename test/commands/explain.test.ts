@@ -315,7 +315,7 @@ describe("explain for people", () => {
   it("tells a group that died together once, and names its other members below", async () => {
     const path = file("group", fixture("global-group.kern.log"));
     const { stdout } = await run([path]);
-    const members = stdout.match(/with the rest of its group/g) ?? [];
+    const members = stdout.match(/together with its group/g) ?? [];
     const stories = stdout.match(/^ {2}Why /gm) ?? [];
     expect(members.length).toBeGreaterThan(0);
     const { stdout: json } = await run(["--json", path]);

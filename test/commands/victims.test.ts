@@ -62,7 +62,7 @@ free 70.7 MiB.
  11     318 systemd-journal  systemd-journald.service      12.5 MiB  -250   502  12.6 MiB
  12     934 postgres         postgresql@15-main.service     210 MiB  -500   362   211 MiB
 
-Exempt (oom_score_adj -1000): sshd (pid 702) holds 1.7 MiB, under 1 % of the host's memory.
+Exempt (oom_score_adj -1000): sshd (pid 702) uses 1.7 MiB, under 1 % of the host's memory.
 `);
   });
 
@@ -72,7 +72,7 @@ Exempt (oom_score_adj -1000): sshd (pid 702) holds 1.7 MiB, under 1 % of the hos
       "\n  4    1244 postgres         shop/db-0/postgres             721 MiB  -997   125   735 MiB +1\n",
     );
     expect(stdout).toContain(
-      "\nWith postgres (pid 1244) die, by memory.oom.group or for sharing its memory: postgres (pid 1290).\n",
+      "\nWith postgres (pid 1244) die, because of memory.oom.group or shared memory: postgres (pid 1290).\n",
     );
   });
 
@@ -118,7 +118,7 @@ Exempt (oom_score_adj -1000): sshd (pid 702) holds 1.7 MiB, under 1 % of the hos
     addProcess(host, 11, { scoreAdj: -1000, residentKb: 1024 });
     expect(run(host.roots).stdout.replaceAll("\n", " ")).toBe(
       "If the host ran out of memory now, the kernel would find no process it may kill and would panic.  " +
-        "Exempt (oom_score_adj -1000): 2 processes hold 3 MiB, under 1 % of the host's memory; " +
+        "Exempt (oom_score_adj -1000): 2 processes use 3 MiB, under 1 % of the host's memory; " +
         "the largest: p10 (pid 10) 2 MiB, p11 (pid 11) 1 MiB. ",
     );
   });
@@ -171,7 +171,7 @@ describe("oom-exporter victims --cgroup", () => {
     expect(stdout.split("\n")[0]).toBe("No process is visible in /free.");
     addProcess(host, 14, { cgroup: "/free" });
     expect(run(host.roots, ["--cgroup=/free"]).stdout).toContain(
-      "/free has no limit and runs out only with the host; of its own tasks, the kernel would kill",
+      "/free has no limit and runs out only with the host; among its own tasks, the kernel would kill",
     );
   });
 

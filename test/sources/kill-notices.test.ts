@@ -140,8 +140,8 @@ describe("notice of a kill", () => {
   });
 
   it.each([
-    ["ENOSPC", "no inotify watch left; raise fs.inotify.max_user_watches"],
-    ["EMFILE", "no inotify instance left; raise fs.inotify.max_user_instances"],
+    ["ENOSPC", "no inotify watches left; raise fs.inotify.max_user_watches"],
+    ["EMFILE", "no inotify instances left; raise fs.inotify.max_user_instances"],
   ])("ends, with the reason and once, where the system says %s", (code, reason) => {
     const host = new TemporaryTree();
     const { notices, watches, seen, events, changeRoot, watched } = noticesOf(host);
