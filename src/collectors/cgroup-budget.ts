@@ -1,25 +1,24 @@
-/** What the series of all cgroups may take of a scrape, uncompressed. */
+/** Maximum size of all cgroup series in a scrape, uncompressed. */
 const budgetBytes = 16_000_000;
-/** A cgroup that is left out comes back when there is this much room, so that it does not come and go. */
+/** A cgroup that was left out returns only with this much room, so that it does not come and go. */
 const returnBytes = 0.9 * budgetBytes;
 
 export interface BudgetCandidate {
   path: string;
-  /** What its series take. */
+  /** Size of its series. */
   bytes: number;
-  /** It has an owner, or there was a kill in it. */
+  /** It has an owner, or a kill happened in it. */
   isWanted: boolean;
 }
 
 /**
- * Keeps the series of cgroups within 16 MB: whoever may make cgroups decides how many there are and how
- * long their names. Whole cgroups are left out: those without owner and kill before the others, and of
- * these the deepest first.
+ * Keeps the series of cgroups within 16 MB, because any user who may create cgroups decides their number and the length
+ * of their names. Whole cgroups are left out: first those without owner and kill, and of these the deepest first.
  */
 export class CgroupBudget {
   #leftOut: ReadonlySet<string> = new Set();
 
-  /** Everything is within the budget. */
+  /** Everything fits in the budget. */
   isMet(bytesAtMost: number): boolean {
     const room = this.#leftOut.size === 0 ? budgetBytes : returnBytes;
     if (bytesAtMost > room) return false;
@@ -28,7 +27,7 @@ export class CgroupBudget {
   }
 
   /**
-   * Paths of those that are left out.
+   * Paths of the cgroups to leave out.
    * @param candidates parents before their children
    */
   leaveOut(candidates: readonly BudgetCandidate[]): ReadonlySet<string> {

@@ -11,7 +11,7 @@ export class CgroupsCollector implements Collector {
   readonly name = "cgroups";
   readonly reads = ["cgroups"] as const;
   readonly #host: Pick<Host, "tree" | "owners">;
-  /** Of each cgroup's owner, which `OwnerNames` keeps while it knows no more of it. */
+  /** By the owner object, which `OwnerNames` keeps until it learns more. */
   readonly #labels = new WeakMap<Owner, CgroupLabels>();
 
   readonly #budget = new CgroupBudget();
@@ -20,7 +20,7 @@ export class CgroupsCollector implements Collector {
     this.#host = host;
   }
 
-  /** @throws {NoData} where there is no memory controller */
+  /** @throws {NoData} if there is no memory controller */
   collect({ sink, snapshot }: CollectorPass): void {
     const pass = snapshot.cgroups;
     if (pass === undefined) throw new NoData("no memory cgroup hierarchy under /sys/fs/cgroup");
@@ -42,7 +42,7 @@ export class CgroupsCollector implements Collector {
     sink.add("oom_cgroups_left_out", unreadable, { reason: "unreadable" });
   }
 
-  /** `undefined` where all have room, which the lengths of their labels tell nearly always. */
+  /** `undefined` if all fit, which the lengths of their labels show in nearly all cases. */
   #leftOut(readings: readonly CgroupReading[], host: HostLimits): ReadonlySet<string> | undefined {
     let bytesAtMost = 0;
     for (const { path } of readings) bytesAtMost += this.#labelsOf(path).bytesAtMost;
@@ -135,33 +135,33 @@ export class CgroupsCollector implements Collector {
   }
 }
 
-/** A limit that is set; of those that are not there is no series. */
+/** A limit that is set; without a limit there is no series. */
 function limit(bytes: number | undefined): number | undefined {
   return bytes === Number.POSITIVE_INFINITY ? undefined : bytes;
 }
 
-/** Without the limit that an event is about, the kernel never counts it: a series of it would stay 0. */
+/** Without the limit that an event is about, the kernel never counts it: its series would stay 0. */
 function canHappen(event: string, { maxBytes, highBytes }: CgroupReading): boolean {
   if (event === "max" || event === "oom") return limit(maxBytes) !== undefined;
   if (event === "high") return limit(highBytes) !== undefined;
   return true;
 }
 
-/** Of one cgroup; and what a line takes besides the owner's labels, the average of all. */
+/** Averages for one cgroup, and for the part of a line besides the owner's labels. */
 const seriesAtMost = 20;
 const lineBytesAtMost = 70;
 
-/** What no cgroup can exceed. */
+/** A maximum that no cgroup can exceed. */
 interface HostLimits {
   hostTotalBytes: number;
   hostHasSwap: boolean;
 }
 
-/** The printed labels of one cgroup: of `oom_cgroup_info`, and of its other metrics. */
+/** The printed labels of one cgroup: for `oom_cgroup_info`, and for its other metrics. */
 interface CgroupLabels {
-  /** Absent where there is no container or pod to join on. */
+  /** Absent if there is no container or pod to join on. */
   info?: PrintedLabels;
   base: PrintedLabels;
-  /** What its series take at most. */
+  /** Maximum size of its series. */
   bytesAtMost: number;
 }

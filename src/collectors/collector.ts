@@ -5,15 +5,15 @@ import type { LongPart, Snapshot } from "../sources/snapshot.ts";
 /** Takes the samples of one pass. */
 export interface SampleSink {
   /**
-   * Adds one sample. Label values are given as they are; the exposition escapes them.
-   * The type ties each metric to the labels its catalog entry names.
+   * Adds one sample. Label values are passed unescaped; the exposition escapes them. The type ties each metric to the
+   * labels of its catalog entry.
    */
   add<Name extends MetricName>(metric: Name, value: number, labels: LabelsOf<Name>): void;
-  /** As `add`, with labels that the collector keeps in their printed form, for bulk. */
+  /** Like `add`, with labels that the collector keeps in printed form, for bulk data. */
   addPrinted(metric: MetricName, value: number, labels: PrintedLabels): void;
 }
 
-/** What one pass hands to each of its collectors. */
+/** What a pass provides to each of its collectors. */
 export interface CollectorPass {
   /** The host as all collectors of the pass see it. */
   snapshot: Snapshot;
@@ -23,14 +23,14 @@ export interface CollectorPass {
 /**
  * One source of samples.
  *
- * Invariant: a collector that fails harms no other - it throws, its samples of that pass are dropped
- * and `oom_scrape_collector_success` says 0.
+ * Invariant: a failing collector does not affect others. It throws, its samples of that pass are dropped and
+ * `oom_scrape_collector_success` is 0.
  */
 export interface Collector {
   readonly name: CollectorName;
-  /** The parts of the snapshot that it wants and that may take long: they are read before `collect`. */
+  /** The parts of the snapshot that it needs and that may take long: they are read before `collect`. */
   readonly reads?: readonly LongPart[];
-  /** Reads and adds samples, synchronously. Throws `NoData` where this kernel has nothing to read. */
+  /** Reads and adds samples, synchronously. Throws `NoData` if this kernel has nothing to read. */
   collect(pass: CollectorPass): void;
 }
 

@@ -4,7 +4,7 @@ import type { Collector } from "./collector.ts";
 import { HostCollector } from "./host.ts";
 import { ProcessesCollector, type ProcessesCollectorOptions } from "./processes.ts";
 
-/** The collectors that read the host and keep nothing else: what test/golden shows of each host. */
+/** The collectors that only read the host and keep no state; test/golden shows their output for each host. */
 export function hostCollectors(host: Host, options: ProcessesCollectorOptions): Collector[] {
   return [
     new HostCollector(host),

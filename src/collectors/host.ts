@@ -16,7 +16,7 @@ export class HostCollector implements Collector {
     this.#host = host;
   }
 
-  /** @throws {FileUnavailable} where /proc/meminfo or /proc/vmstat cannot be read */
+  /** @throws {FileUnavailable} if /proc/meminfo or /proc/vmstat cannot be read */
   collect({ sink, snapshot }: CollectorPass): void {
     const { files } = this.#host;
     const { meminfo } = snapshot;
@@ -41,7 +41,7 @@ export class HostCollector implements Collector {
     ] as const;
     for (const [metric, value] of gauges) if (value !== undefined) sink.add(metric, value, {});
     const use = memoryUse(meminfo, this.#pages(vmstat.zspages));
-    // A kind that this kernel does not tell is part of `other`.
+    // A kind that this kernel does not report is part of `other`.
     const untold = {
       percpu: meminfo.percpuBytes === undefined,
       vmalloc: meminfo.vmallocUsedBytes === undefined,
@@ -62,7 +62,7 @@ export class HostCollector implements Collector {
     for (const [name, value] of this.#sysctls()) sink.add("oom_host_sysctl", value, { name });
   }
 
-  /** By name (`vm.swappiness`); one that this kernel does not have is absent. */
+  /** By name (`vm.swappiness`); a setting that this kernel does not have is absent. */
   #sysctls(): Map<SysctlName, number> {
     const { files } = this.#host;
     const sysctls = new Map<SysctlName, number>();

@@ -4,9 +4,9 @@ import type { Collector, CollectorPass } from "./collector.ts";
 
 export interface KillsCollectorOptions {
   counting: Pick<KillCounting, "counts" | "recent" | "lastKills" | "unaccounted" | "noVictims">;
-  /** The kills of programs outside the kernel. */
+  /** Kills by programs outside the kernel. */
   userspace: Pick<UserspaceCounting, "counts" | "recent">;
-  /** How the counts are kept; absent where they are not. */
+  /** How the counts are saved; absent if they are not. */
   state?: {
     readonly isSaving: boolean;
     readonly saveFailures: number;
@@ -14,7 +14,7 @@ export interface KillsCollectorOptions {
   };
 }
 
-/** The kills, as they have been counted. */
+/** The counted kills. */
 export class KillsCollector implements Collector {
   readonly name = "kills";
   readonly #options: KillsCollectorOptions;

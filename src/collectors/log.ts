@@ -8,7 +8,7 @@ export interface LogCollectorOptions {
   readonly tally: LogTally;
 }
 
-/** The kernel log itself: whether it is read, and what of it was lost. */
+/** The state of the kernel log: whether it is read, and what was lost. */
 export class LogCollector implements Collector {
   readonly name = "log";
   readonly #options: LogCollectorOptions;

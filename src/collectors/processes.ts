@@ -13,13 +13,13 @@ import { VictimRanking } from "../victims/victim-ranking.ts";
 import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
 
 export interface ProcessesCollectorOptions {
-  /** How many of the highest ranked get series; 0 for all. */
+  /** Number of highest-ranked processes with series; 0 for all. */
   top: number;
-  /** False where the cgroups collector is off: then only the host's next victim is shown. */
+  /** False if the cgroups collector is disabled: then only the host's next victim is exported. */
   looksAtCgroups: boolean;
 }
 
-/** A process that would die next in one scope. */
+/** The next victim in one scope. */
 interface NextVictim {
   /** `host`, or the path of the cgroup whose limit would be hit. */
   scope: string;
@@ -28,7 +28,7 @@ interface NextVictim {
 
 const cgroupScopesAtMost = 20;
 
-/** The kernel's ranking of processes, and who would die next. */
+/** The kernel's ranking of processes, and the next victims. */
 export class ProcessesCollector implements Collector {
   readonly name = "processes";
   readonly reads: readonly LongPart[];
@@ -47,7 +47,7 @@ export class ProcessesCollector implements Collector {
     this.#ranking = new VictimRanking(host);
   }
 
-  /** @throws {FileUnavailable} where procfs cannot be listed */
+  /** @throws {FileUnavailable} if procfs cannot be listed */
   collect({ sink, snapshot }: CollectorPass): void {
     const { processes, denied } = snapshot.processes;
     const { top } = this.#options;
@@ -73,7 +73,7 @@ export class ProcessesCollector implements Collector {
       sink.add("oom_processes", counts[protection], { protection });
     }
     sink.add("oom_unkillable_resident_bytes", unkillableBytes, {});
-    // How many are hidden nobody knows.
+    // The number of hidden processes is unknown.
     if (!this.#view.hidesProcesses || denied > 0) sink.add("oom_processes_unreadable", denied, {});
   }
 
@@ -111,7 +111,7 @@ export class ProcessesCollector implements Collector {
   }
 }
 
-/** The cgroups whose own limit is near, those first that hold the largest share of it. */
+/** The cgroups whose own limit is near, fullest first. */
 function nearestTheirLimits(cgroups: readonly CgroupReading[]): CgroupReading[] {
   const share = (cgroup: CgroupReading) => heldBytes(cgroup) / cgroup.effectiveMaxBytes;
   return cgroups

@@ -18,7 +18,7 @@ import { documentAddress, documentName } from "./runbooks.ts";
 /** Each cause in words. */
 export const causeTitles: Record<Cause, string> = {
   manual: "Requested with SysRq f",
-  page_fault: "Memory was not out",
+  page_fault: "Memory had not run out",
   cpuset_or_node: "A memory node ran out",
   fragmentation: "Memory was free but fragmented",
   protected_hog: "Exempt processes held most memory",
@@ -186,7 +186,7 @@ function reasons(kill: Kill): string[] {
 function scopeOf({ cause, constraint }: Kill): string {
   if (cause === "manual") return "Memory need not have been short: the kernel was asked to choose.";
   if (cause === "page_fault") {
-    return "Memory was not out: a page fault asked, and the kernel chose among all processes.";
+    return "Memory had not run out: a page fault triggered the kill, and the kernel chose among all processes.";
   }
   return scopes[constraint];
 }

@@ -5,9 +5,9 @@ import { LogHead, type LogPosition } from "./log-identity.ts";
 import type { OpenLog } from "./open-log.ts";
 
 /**
- * Unpacks a gzip file and delivers what comes after `offset` (of the uncompressed bytes); `at` is the
- * position of the chunk's first byte. Ends early when `deliver` returns false. Rejects with zlib's
- * error where the file is damaged, after everything before the damage has been delivered.
+ * Decompresses a gzip file and delivers everything after `offset` (of the uncompressed bytes); `at` is the position of
+ * the chunk's first byte. Ends early when `deliver` returns false. Rejects with zlib's error if the file is damaged,
+ * after delivering everything before the damage.
  */
 export async function readCompressed(
   log: OpenLog,

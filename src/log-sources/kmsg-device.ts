@@ -1,21 +1,21 @@
 /**
- * /dev/kmsg - the kernel's log ring, one record per read.
+ * /dev/kmsg - the kernel's ring buffer, one record per read.
  * https://www.kernel.org/doc/Documentation/ABI/testing/dev-kmsg, since Linux 3.5.
  *
  *   <priority>,<sequence>,<microseconds since boot>,<flags>[,caller=...];<text>\n[ KEY=value\n]...
  *   3,1234,5140900,-;Out of memory: Killed process 4711 (stress) total-vm:...
  *
- * Opened non-blocking: EAGAIN at the end; EPIPE when records were overwritten before they were read,
- * the next read gives the oldest that is left. Sequence numbers count records from boot without a
- * gap, so with the boot id they are a cursor and show what is missing. A blocking read would hold a
- * thread of the pool until the kernel speaks, and the process could not exit: hence polling.
+ * Opened non-blocking: EAGAIN at the end; EPIPE if records were overwritten before they were read, and then the next
+ * read returns the oldest remaining one. Sequence numbers count records since boot without gaps, so together with the
+ * boot id they form a cursor and show what is missing. A blocking read would occupy a pool thread until the next record,
+ * and the process could not exit; hence polling.
  */
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { isSystemError } from "../sources/system-error.ts";
 import { obstacleOf, obstacleText } from "./log-obstacle.ts";
 import type { ReadState, SourceListener } from "./log-source.ts";
 
-/** The last record that was delivered; a boot counts from 0. Plain JSON. */
+/** The last record delivered; a boot counts from 0. Plain JSON. */
 export interface KmsgPosition {
   bootId: string;
   sequence: number;
@@ -25,13 +25,13 @@ export interface KmsgRecord {
   sequence: number;
   /** The record as read, valid only during the call. */
   raw: Buffer;
-  /** Was in the ring before following began: its time is to be had from its own stamp, not from the clock. */
+  /** Already in the ring buffer before following began: its time comes from its own timestamp, not from the clock. */
   backlog: boolean;
 }
 
 /** Reading one record at a time. */
 export interface KmsgReader {
-  /** Puts the next record into `buffer` and returns its length. Throws the system's error: EAGAIN, EPIPE... */
+  /** Reads the next record into `buffer` and returns its length. Throws the system's error: EAGAIN, EPIPE... */
   read(buffer: Buffer): number;
   close(): void;
 }
@@ -45,19 +45,19 @@ export interface KmsgDeviceOptions {
   open: () => KmsgReader;
   /** The id of the running boot: /proc/sys/kernel/random/boot_id. */
   bootId: string;
-  /** `start`: all that the ring holds, as backlog. A position: what came after it, all where it is of another boot. */
+  /** `start`: everything in the ring buffer, as backlog. A position: what came after it, or everything if it is from another boot. */
   from: KmsgPosition | "start";
   listener: KmsgListener;
   /** False: no timer, `poll()` does everything (tests). Default true. */
   watch?: boolean;
 }
 
-/** Longer than any record (8 KiB, CONSOLE_EXT_LOG_MAX): a shorter buffer would be refused with EINVAL. */
+/** Longer than any record (8 KiB, CONSOLE_EXT_LOG_MAX): a shorter buffer would fail with EINVAL. */
 const recordBytes = 16 * 1024;
-/** While records come: a flood fills a small ring (128 KiB) in some 100 ms. */
+/** Polling interval while records arrive: a flood fills a small ring buffer (128 KiB) in about 100 ms. */
 const busyPollMs = 25;
 const reopenMs = 5000;
-/** A kill has been announced: its records come within 10 ms. */
+/** After a kill notification: its records arrive within 10 ms. */
 const expectedPolls = 4;
 /** Records read before other work gets its turn. */
 const turnRecords = 2000;
@@ -68,10 +68,10 @@ export class KmsgDevice {
   #reader: KmsgReader | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
-  /** How often it is looked soon again although nothing came. */
+  /** Number of further quick polls although nothing arrived. */
   #expectedPolls = 0;
   #caughtUp = false;
-  /** Of the last record read, now or before a restart; -1 = none of this boot; undefined = not known where to begin. */
+  /** Sequence of the last record read, now or before a restart; -1 = none of this boot; undefined = start unknown. */
   #sequence: number | undefined;
   #state: ReadState | undefined;
 
@@ -91,25 +91,25 @@ export class KmsgDevice {
     this.#close();
   }
 
-  /** Undefined before the first record is known. */
+  /** Undefined before the first record. */
   position(): KmsgPosition | undefined {
     const sequence = this.#sequence;
     if (sequence === undefined || sequence < 0) return undefined;
     return { bootId: this.#options.bootId, sequence };
   }
 
-  /** A few times a second: looks whether records have come. While they come it looks by itself, more often. */
+  /** Called a few times a second: polls for records. While records arrive it polls itself, more often. */
   beat(): void {
     if (this.#timer === undefined) this.poll();
   }
 
-  /** Records are about to come: looks now, and again for a moment. */
+  /** Records are about to arrive: polls now, and repeatedly for a moment. */
   expect(): void {
     this.#expectedPolls = expectedPolls;
     this.poll();
   }
 
-  /** Reads what the ring has, 2,000 records at most. */
+  /** Reads the available records, 2,000 at most. */
   poll(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -130,7 +130,7 @@ export class KmsgDevice {
     this.#timer = setTimeout(() => this.poll(), delayMs);
   }
 
-  /** Returns when to look again; `undefined` where nothing came. */
+  /** Returns when to poll again; `undefined` if nothing arrived. */
   #readRecords(): number | undefined {
     let count = 0;
     while (count < turnRecords && !this.#stopped && this.#reader !== undefined) {
@@ -158,7 +158,7 @@ export class KmsgDevice {
     this.#sequence = sequence;
     if (before !== undefined && sequence > before + 1) {
       const records = sequence - before - 1;
-      const reason = `the kernel's log ring was overwritten: ${records} records were not read`;
+      const reason = `the kernel's ring buffer overflowed: ${records} records were overwritten before they were read`;
       listener.lost(reason, records);
     }
     listener.record({ sequence, raw, backlog: !this.#caughtUp });
@@ -176,7 +176,7 @@ export class KmsgDevice {
   }
 }
 
-/** All records that the ring holds now, oldest first. Throws the system's error where it cannot be read. */
+/** All records in the ring buffer, oldest first. Throws the system's error if it cannot be read. */
 export function readRing(open: () => KmsgReader): { sequence: number; raw: Buffer }[] {
   const records: { sequence: number; raw: Buffer }[] = [];
   const buffer = Buffer.allocUnsafe(recordBytes);
@@ -202,7 +202,7 @@ export function openKmsg(path = "/dev/kmsg"): KmsgReader {
   };
 }
 
-/** The next record's length; undefined at the end of the ring. What was overwritten shows in the sequence. */
+/** The next record's length; undefined at the end of the ring buffer. Overwritten records show in the sequence. */
 function readRecord(reader: KmsgReader, buffer: Buffer): number | undefined {
   for (;;) {
     try {

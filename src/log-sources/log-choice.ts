@@ -7,9 +7,9 @@ import { openLog } from "./open-log.ts";
 import { statsOf } from "./rotated-logs.ts";
 
 export interface LogChoice {
-  /** Absent where nothing can be read. */
+  /** Absent if nothing can be read. */
   source?: LogSource;
-  /** The sources that come first in order, and why each was not taken. */
+  /** The preferred sources, and why each was not chosen. */
   passedOver: { source: LogSource; obstacle: string }[];
 }
 
@@ -18,7 +18,7 @@ export interface LogChoiceOptions {
   kmsg: { path: string; open: () => KmsgReader };
   /** When this boot began, milliseconds since the epoch. */
   bootTimeMs: number;
-  /** The log ring shows the host's kills, not this container's. */
+  /** The ring buffer shows the host's kills, not this container's. */
   isContainer: boolean;
 }
 
@@ -26,8 +26,8 @@ export interface LogChoiceOptions {
 export const bootTimeSlackMs = 5_000;
 
 /**
- * What `--kernel-log.source=auto` takes: kern.log where it is there, readable and written to since
- * boot, else /dev/kmsg, else messages, else syslog - the last two mix in lines that users wrote.
+ * The choice of `--kernel-log.source=auto`: kern.log if it exists, is readable and was written to since boot, else
+ * /dev/kmsg, else messages, else syslog. The last two also contain lines written by users.
  */
 export function chooseLogSource(options: LogChoiceOptions): LogChoice {
   const { files, kmsg } = options;
@@ -47,8 +47,8 @@ export function chooseLogSource(options: LogChoiceOptions): LogChoice {
 }
 
 /**
- * The system's code (`EACCES`) where a source cannot be opened for reading; absent where it can.
- * Only opening shows that: access(2) ignores what capabilities permit.
+ * The system's error code (`EACCES`) if a source cannot be opened for reading, otherwise absent. Only opening shows
+ * that: access(2) ignores what capabilities permit.
  */
 export function openError(open: () => { close(): void }): string | undefined {
   try {

@@ -1,13 +1,13 @@
 /**
- * A log file that rotation keeps exchanging, read as one stream: each byte once, in order.
+ * A log file that is rotated repeatedly, read as one stream: each byte once, in order.
  *
- * Bulk (what was there at the start, what rotation left unread) is read straight into one buffer;
- * the live end is followed by `tail`, from the same descriptor and offset. Files are
- * identified by their first bytes, not by their names: after every rotation, and after a restart, the
- * same question is asked - what comes after this position? - and answered from all files that exist.
+ * Bulk data (existing content at the start, and what rotation left unread) is read directly into one buffer; the live
+ * end is followed by `tail`, from the same descriptor and offset. Files are identified by their first bytes, not by
+ * their names: after every rotation and every restart the question is what comes after this position, and all existing
+ * files are examined to answer it.
  *
- * What cannot be had: lines written between the two steps of a `copytruncate` (into the old content
- * after it was copied, before it was cut) and lines cut off without a copy are gone for everybody.
+ * Impossible to recover: lines written between the two steps of a `copytruncate` (to the old content after it was copied
+ * and before it was truncated), and lines truncated without a copy.
  */
 import { type FSWatcher, type Stats, statSync, watch } from "node:fs";
 import { basename, dirname } from "node:path";
@@ -21,19 +21,18 @@ import { LogTail } from "./log-tail.ts";
 import { type ContentGone, OpenLog } from "./open-log.ts";
 import { positionBefore, type UnreadParts, unreadParts } from "./rotated-logs.ts";
 
-/** What a `LogFile` delivers. Everything is called in order, never re-entrantly. */
+/** The events of a `LogFile`. All calls come in order, never re-entrantly. */
 export interface LogFileListener extends SourceListener {
   /**
-   * Bytes of the log in order, each exactly once, split anywhere. `chunk` is valid only during the
-   * call. `at` is the position of its first byte.
+   * Bytes of the log in order, each exactly once, split anywhere. `chunk` is valid only during the call. `at` is the
+   * position of its first byte.
    */
   bytes(chunk: Buffer, at: LogPosition): void;
-  /** This file is finished (rotated away or truncated): an unterminated rest is a line, the next bytes are another file's. */
+  /** This file is finished (rotated away or truncated): an unterminated rest is a line, the next bytes belong to another file. */
   endOfFile(): void;
   /**
-   * Once after `start()`: everything that was in the log at that moment has been delivered, to the
-   * byte; what comes from now on was written since. Waits while the file cannot be read; comes at
-   * once where there is no file yet.
+   * Called once after `start()`: everything in the log at that moment has been delivered, to the byte; later bytes were
+   * written since. Waits while the file cannot be read; called at once if there is no file yet.
    */
   caughtUp(): void;
   rotated(kind: "rename" | "truncate"): void;
@@ -42,16 +41,16 @@ export interface LogFileListener extends SourceListener {
 export interface LogFileOptions {
   path: string;
   /**
-   * `start`: the beginning of the file that is there now. A position: the rest of that file,
-   * wherever rotation has put it, then every newer one.
+   * `start`: the beginning of the current file. A position: the rest of that file, wherever rotation has moved it, then
+   * every newer one.
    */
   from: LogPosition | "start";
   listener: LogFileListener;
-  /** False: neither watches nor timers, `poll()` does everything (tests). Default true. */
+  /** False: no watches or timers, `poll()` does everything (tests). Default true. */
   watch?: boolean;
   /** Monotonic milliseconds. */
   now: () => number;
-  /** Largest chunk handed over, default 128 KiB: it stays in the processor's cache. */
+  /** Maximum chunk size, default 128 KiB: it stays in the processor's cache. */
   maxChunkBytes?: number;
 }
 
@@ -66,18 +65,18 @@ interface Step {
   offset: number;
   /** ...up to here, its size when the steps were planned; more may have come since. */
   end: number;
-  /** Open already and only looked at for late lines. */
+  /** Already open and only checked for late lines. */
   isLeftBehind: boolean;
-  /** Has bytes that are a reason to leave the file that is being followed. */
+  /** Has bytes that are a reason to leave the file being followed. */
   hasUnread: boolean;
 }
 
 const pollMs = 1000;
 /** Bytes read before other work gets its turn: a few milliseconds. */
 const turnBytes = 2 * 1024 * 1024;
-/** How long a file that was left is still checked for lines of a writer that has not moved on. */
+/** How long a file that was left is still checked for lines from a writer that has not switched yet. */
 const lateWriterMs = 30_000;
-/** A rotation that makes the new file late is no failure before this. */
+/** A rotation that creates the new file late is not a failure before this. */
 const missingMs = 10_000;
 const maxLeftBehind = 4;
 
@@ -89,12 +88,12 @@ export class LogFile {
   readonly #now: () => number;
   readonly #buffer: Buffer;
 
-  /** The file that is followed: the one at the path, or the one before it while its writer is still there. */
+  /** The file being followed: the one at the path, or the previous one while its writer is still using it. */
   #current: OpenLog | undefined;
   #tail: LogTail | undefined;
-  /** The file that the last bytes came from, or the position to begin at. */
+  /** The file of the last delivered bytes, or the position to start from. */
   #position: OpenLog | LogPosition | undefined;
-  /** Inside a file that `endOfFile()` has not been called for. */
+  /** Inside a file for which `endOfFile()` has not been called. */
   #insideFile = false;
   #leftBehind: { log: OpenLog; untilMs: number }[] = [];
   /** Compressed files read to their end. */
@@ -120,7 +119,7 @@ export class LogFile {
     this.#buffer = Buffer.allocUnsafeSlow(options.maxChunkBytes ?? 128 * 1024);
   }
 
-  /** Fixes what `start` means before it returns, then reads. */
+  /** Resolves `start` before it returns, then reads. */
   start(): void {
     this.#position = this.#from === "start" ? positionBefore(this.#path) : this.#from;
     if (this.#watching) this.#interval = setInterval(() => void this.poll(), pollMs);
@@ -138,7 +137,7 @@ export class LogFile {
     this.#leftBehind = [];
   }
 
-  /** Where to go on after all that has been delivered; undefined before `start()`. */
+  /** Where to continue after everything that has been delivered; undefined before `start()`. */
   position(): LogPosition | undefined {
     const main = this.#position instanceof OpenLog ? this.#position.position() : this.#position;
     if (main === undefined) return undefined;
@@ -149,7 +148,7 @@ export class LogFile {
     return besides.length === 0 ? main : { ...main, besides };
   }
 
-  /** Reads all there is and looks for rotations; settles when nothing is left to do. Runs every second by itself. */
+  /** Reads everything available and checks for rotations; settles when nothing is left to do. Runs every second by itself. */
   poll(): Promise<void> {
     return this.#wake(true);
   }
@@ -175,7 +174,7 @@ export class LogFile {
     }
   }
 
-  /** One look at everything; returns whether another is needed. */
+  /** One check of everything; returns whether another one is needed. */
   async #takeTurn(thorough: boolean): Promise<boolean> {
     const held = this.#current;
     if (held !== undefined) {
@@ -201,7 +200,7 @@ export class LogFile {
     return this.#advance("rename");
   }
 
-  /** Goes on to what comes after the position; returns whether there was anything. */
+  /** Continues with what comes after the position; returns whether there was anything. */
   async #advance(kind: RotationKind): Promise<boolean> {
     const position = this.position();
     if (position === undefined) return false;
@@ -236,7 +235,7 @@ export class LogFile {
     }
   }
 
-  /** The unread parts as what to do; a file that is open already takes the place of its part. */
+  /** The unread parts as steps; a file that is already open replaces its part. */
   #steps(unread: UnreadParts, kind: RotationKind): Step[] {
     const held = kind === "rename" ? this.#current : undefined;
     const steps = unread.parts
@@ -248,7 +247,7 @@ export class LogFile {
           const { offset, size } = left;
           return { log: left, path, gzip, offset, end: size, isLeftBehind: true, hasUnread: false };
         }
-        // A file that was empty when opened is known by what it was when all the others were looked at.
+        // A file that was empty when opened is identified by the state when all the others were examined.
         const isHeld = held !== undefined && held.offset > 0 && isSameFile(part.log, held);
         if (isHeld) return stepOf(held, path);
         const { size } = part.log;
@@ -256,17 +255,17 @@ export class LogFile {
         const hasUnread = gzip || size > offset;
         return { log: part.log, path, gzip, offset, end: size, isLeftBehind: false, hasUnread };
       });
-    // Deleted, and yet there may be something in it.
+    // Deleted, but it may still contain unread bytes.
     if (held !== undefined && !steps.some(({ log }) => isSameFile(log, held))) {
       steps.unshift(stepOf(held, `${this.#path} (deleted)`));
     }
     return steps;
   }
 
-  /** Delivers the steps; false where one was exchanged meanwhile, so that they no longer hold. */
+  /** Delivers the steps; false if a file was replaced in the meantime, so that the steps are no longer valid. */
   async #goThrough(steps: Step[], kind: RotationKind): Promise<boolean> {
     const toRead = steps.filter((step) => !step.isLeftBehind && (step.gzip || step.end > 0));
-    // The first of them may be the file being read: after a truncation, its copy.
+    // The first one may be the file being read or, after a truncation, its copy.
     const goesOn = this.#insideFile && (toRead[0]?.offset ?? 0) > 0;
     if (kind === "truncate" && !goesOn) this.#finishFile(kind);
     for (const [index, step] of toRead.entries()) {
@@ -275,7 +274,7 @@ export class LogFile {
       if (step.gzip) {
         await this.#deliverCompressed(step);
       } else {
-        // Before catching up ends, only what was there when it began.
+        // Before catching up ends, only what existed when it began.
         const end = this.#caughtUp ? Number.POSITIVE_INFINITY : step.end;
         if ((await this.#drain(step.log, end)) === "replaced") return false;
         if (!this.#stopped) this.#leaveBehind(step.log);
@@ -292,7 +291,7 @@ export class LogFile {
     if (this.#caughtUp) this.#listener.rotated(kind);
   }
 
-  /** The end was cut off: what stood there has been read, so go on from the new end. */
+  /** The end was cut off: everything in it had been read, so continue from the new end. */
   #acceptCut(log: OpenLog): boolean {
     this.#listener.endOfFile();
     this.#listener.rotated("truncate");
@@ -305,7 +304,7 @@ export class LogFile {
     if (this.#leftBehind.length > maxLeftBehind) this.#leftBehind.shift()?.log.close();
   }
 
-  /** Whole lines that came to files already left, put between two lines of the current one. */
+  /** Complete lines added to files already left, inserted between two lines of the current one. */
   #readLateLines(): void {
     for (const left of [...this.#leftBehind]) {
       const expired = this.#now() >= left.untilMs;
@@ -340,7 +339,7 @@ export class LogFile {
     }
   }
 
-  /** Delivers 2 MiB at most; undefined = everything there is up to `end`. */
+  /** Delivers 2 MiB at most; undefined = everything up to `end`. */
   #readOn(log: OpenLog, end: number): ContentGone | "more" | undefined {
     for (let done = 0; done < turnBytes && !this.#stopped; ) {
       const length = log.read(this.#buffer, end);
@@ -370,7 +369,7 @@ export class LogFile {
       await readCompressed(log, offset, deliver);
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      this.#lost(`cannot unpack the rest of ${path}: ${error.message}`);
+      this.#lost(`cannot decompress the rest of ${path}: ${error.message}`);
     }
     if (!this.#stopped) this.#readWhole.add(fileKey(log));
   }
@@ -388,7 +387,7 @@ export class LogFile {
     if (unread.found) return;
     if (!this.#caughtUp && position.headLength > 0) {
       this.#lost(
-        `the file read last is no longer beside ${this.#path}: what was added to it is missing`,
+        `the file read last is no longer next to ${this.#path}: lines added to it are missing`,
       );
     } else if (kind === "truncate" && held !== undefined && held.knownSize > held.offset) {
       const bytes = held.knownSize - held.offset;
@@ -401,7 +400,7 @@ export class LogFile {
     if (log === undefined || this.#tail !== undefined || this.#stopped) return;
     const owner = {
       readUpTo: () => {
-        // The first bytes of a file are the turn's: it looks for what came before them.
+        // The first bytes of a file are handled by the turn, which looks for what came before them.
         if (log.offset > 0) this.#readLive(log);
       },
       inspect: () => void this.#wake(false),
@@ -430,9 +429,8 @@ export class LogFile {
   }
 
   /**
-   * Wakes for the file that is to take over: for its first bytes once it exists, for its creation
-   * before. Never both with the followed one: events of a directory would come between those of a
-   * file in it and keep the kernel from merging them.
+   * Wakes for the file that will take over: for its creation, then for its first bytes. Never combined with watching the
+   * followed file: events of a directory would come between those of a file in it and keep the kernel from merging them.
    */
   #awaitFile(target: string | undefined): void {
     this.#awaiting?.close();
@@ -445,7 +443,7 @@ export class LogFile {
       });
       this.#awaiting.on("error", () => this.#awaitFile(undefined));
     } catch {
-      // Gone again, or no watch to be had: the poll finds the file.
+      // Gone again, or no watch available: the poll finds the file.
     }
   }
 
@@ -460,7 +458,7 @@ export class LogFile {
   }
 
   #failed(error: unknown): void {
-    // A mistake in this program, or in the listener, is not the file's.
+    // A bug in this program or in the listener is not the file's.
     if (!isSystemError(error)) throw error;
     const reason = `cannot read ${this.#path}: ${obstacleText(obstacleOf("file", error))}`;
     this.#setState({ up: false, reason });
@@ -485,8 +483,8 @@ function stepOf(log: OpenLog, path: string): Step {
 }
 
 /**
- * The file at the path; but the one before it while that is empty or missing and the writer may
- * still hold the old one (it was renamed, not copied).
+ * The file at the path; or the previous one while the new one is empty or missing and the writer may still hold the old
+ * one (it was renamed, not copied).
  */
 function fileToFollow(
   steps: Step[],
@@ -504,7 +502,7 @@ function isSameFile(file: Stats | OpenLog, log: OpenLog): boolean {
   return file.dev === log.dev && (file instanceof OpenLog ? file.inode : file.ino) === log.inode;
 }
 
-/** Inodes are reused: the key includes what a compressed file cannot change. */
+/** Inodes are reused, so the key includes attributes that do not change for a compressed file. */
 function fileKey({ dev, inode, size, modifiedMs }: OpenLog): string {
   return `${dev}:${inode}:${size}:${modifiedMs}`;
 }

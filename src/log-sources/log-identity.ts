@@ -3,33 +3,32 @@ import { createHash } from "node:crypto";
 /**
  * How far a rotated log has been read.
  *
- * Invariant: everything before it, in this file and in the files before this one, has been
- * delivered; nothing after it has. Plain JSON: save it as it is. For n bytes further on in the
- * same file, copy it with `offset` raised by n.
+ * Invariant: everything before it, in this file and in the files before this one, has been delivered; nothing after it
+ * has. Plain JSON: save it unchanged. For n bytes further in the same file, copy it with `offset` increased by n.
  */
 export interface LogPosition {
-  /** Hash of the file's first `headLength` bytes, uncompressed: who the file is, whatever its inode. */
+  /** Hash of the file's first `headLength` bytes, uncompressed: identifies the file, whatever its inode. */
   headHash: string;
-  /** How many bytes `headHash` covers; a file younger than 1 KiB has a shorter head. */
+  /** Number of bytes covered by `headHash`; a file shorter than 1 KiB has a shorter head. */
   headLength: number;
-  /** Bytes into the uncompressed content. */
+  /** Offset in the uncompressed content. */
   offset: number;
-  /** Decides between files with the same first bytes. */
+  /** Distinguishes files with the same first bytes. */
   inode?: number;
-  /** When the file was last written to, as of this position: shows which files are newer once it is gone. */
+  /** Time of the file's last write as of this position: shows which files are newer once it is gone. */
   modifiedMs?: number;
-  /** Other files open at this moment and how far each has been read: after a rotation the writer may hold on to the old file for a while. */
+  /** Other files open at this moment and how far each has been read: after a rotation the writer may keep using the old file for a while. */
   besides?: LogPosition[];
 }
 
-/** A syslog line starts with its time, so 1 KiB holds several stamps: no two logs share it. */
+/** A syslog line starts with its time, so 1 KiB contains several timestamps: no two logs share it. */
 export const maxHeadBytes = 1024;
 
 export function hashHead(head: Buffer): string {
   return createHash("sha256").update(head).digest("hex").slice(0, 32);
 }
 
-/** The first bytes of one file, as far as they have been read and at most 1 KiB. */
+/** The first bytes of one file, as far as they have been read, at most 1 KiB. */
 export class LogHead {
   readonly #bytes = Buffer.alloc(maxHeadBytes);
   #length = 0;
@@ -44,7 +43,7 @@ export class LogHead {
     return this.#hash;
   }
 
-  /** Takes what `chunk`, read at `offset`, adds to the head. */
+  /** Adds the part of `chunk`, read at `offset`, that belongs to the head. */
   extend(chunk: Buffer, offset: number): void {
     const from = this.#length - offset;
     if (this.#length === maxHeadBytes || from < 0 || from >= chunk.length) return;
@@ -52,7 +51,7 @@ export class LogHead {
     this.#hash = undefined;
   }
 
-  /** Forgets what a file that was cut to `length` no longer has. */
+  /** Forgets what a file truncated to `length` no longer has. */
   shorten(length: number): void {
     this.#length = Math.min(this.#length, length);
     this.#hash = undefined;

@@ -4,7 +4,7 @@ import type { LogSourceName } from "./log-source.ts";
 export interface LogObstacle {
   /** A few words, such as `not there`. */
   what: string;
-  /** What to do about it, where the exporter's user can do something. */
+  /** What the exporter's user can do about it, if anything. */
   fix?: string;
 }
 
@@ -14,7 +14,7 @@ const permissionFixes: Record<LogSourceName, string> = {
   kmsg: `run as root or with CAP_SYSLOG while kernel.dmesg_restrict=1 (${inDocker})`,
 };
 
-/** The system's error, as somebody who runs the exporter needs it. */
+/** The system's error in terms of the person who runs the exporter. */
 export function obstacleOf(
   kind: LogSourceName,
   { code, message }: Pick<NodeJS.ErrnoException, "code" | "message">,
@@ -33,7 +33,7 @@ export function obstacleOf(
   }
 }
 
-/** In one line, to follow the path of the log. */
+/** On one line, to follow the path of the log. */
 export function obstacleText({ what, fix }: LogObstacle): string {
   return fix === undefined ? what : `${what}, ${fix}`;
 }

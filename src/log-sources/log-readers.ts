@@ -16,11 +16,11 @@ import {
 } from "./log-source.ts";
 
 export interface ReaderListener extends SourceListener {
-  /** `position`: where reading goes on right after the event. */
+  /** `position`: where reading continues right after the event. */
   event(event: KernelLogEvent, position: unknown): void;
-  /** All that was at hand has been delivered. */
+  /** Everything available has been delivered. */
   batchEnd(): void;
-  /** This program failed to process a line; reading goes on after it. */
+  /** This program failed to process a line; reading continues after it. */
   failed(error: unknown): void;
 }
 
@@ -32,10 +32,10 @@ export interface LogReaderOptions {
 }
 
 /**
- * One source of the kernel log, read from bytes to reports.
+ * One source of the kernel log, from bytes to reports.
  *
- * Invariant: whatever a line holds, the lines after it are read. One that makes this program throw
- * is counted as a kill that could not be parsed.
+ * Invariant: whatever a line contains, the lines after it are read. A line that makes this program throw counts as a
+ * kill that could not be parsed.
  */
 export abstract class LogReader {
   abstract readonly name: LogSourceName;
@@ -59,13 +59,13 @@ export abstract class LogReader {
 
   protected abstract begin(): void;
   abstract stop(): void;
-  /** A few times a second, for a source that does not tell when it has more. */
+  /** Called a few times a second, for a source that does not announce new records. */
   beat(): void {}
-  /** The kernel has killed: the report is there, or about to come. */
+  /** The kernel has killed: the report exists, or is about to appear. */
   expectKill(): void {}
-  /** Reads what is there at this moment. */
+  /** Reads everything currently available. */
   abstract drain(): Promise<void>;
-  /** From where reading on loses nothing and repeats no kill; absent while nothing has been read. */
+  /** Where reading can continue without losing anything or repeating a kill; absent before the first read. */
   abstract position(): unknown;
 
   /** Of the followed file or device, the same for both. */
@@ -88,7 +88,7 @@ export abstract class LogReader {
     if (event.kind === "unparsed") this.tally.unparsedKills++;
     if (event.kind === "loss") {
       const { what, count } = event.loss;
-      // A suppressed dump is no lost record: the kill line is there.
+      // A suppressed dump is not a lost record: the kill line is there.
       if (what === "callbacks_suppressed") this.tally.suppressedDumps += count;
       else this.tally.lostRecords += count;
     }
@@ -99,7 +99,7 @@ export abstract class LogReader {
     this.attempt(() => this.#listener?.batchEnd());
   }
 
-  /** False where it threw. */
+  /** False if it threw. */
   protected attempt(read: () => void): boolean {
     try {
       read();
@@ -176,7 +176,7 @@ export class FileReader extends LogReader {
     this.endBatch();
   }
 
-  /** Where the scanner throws it is past the line in question, and goes on from there. */
+  /** If the scanner throws, it is past the line in question, and continues from there. */
   #scan(step: () => void): void {
     while (!this.attempt(step)) {}
   }
@@ -269,7 +269,7 @@ export class KmsgDeviceReader extends LogReader {
     this.#openSince = this.#assembler.isOpen ? (this.#openSince ?? sequence) : undefined;
     if (this.#isDraining) return;
     this.#isDraining = true;
-    // One poll delivers all that is at hand before anything else runs.
+    // One poll delivers everything available before anything else runs.
     queueMicrotask(() => {
       this.#isDraining = false;
       this.#bootMs = undefined;
@@ -296,11 +296,11 @@ export class KmsgDeviceReader extends LogReader {
   }
 }
 
-/** The last whole line of bytes that come in chunks; of an endless one, its beginning. */
+/** The last complete line of bytes that arrive in chunks; of an endless one, its beginning. */
 class LastLine {
   #begun = "";
 
-  /** Absent where no line ends in `chunk`. */
+  /** Absent if no line ends in `chunk`. */
   take(chunk: Buffer): string | undefined {
     const end = chunk.lastIndexOf(newline);
     const before = end < 1 ? -1 : chunk.lastIndexOf(newline, end - 1);
@@ -310,7 +310,7 @@ class LastLine {
     return end < 0 ? undefined : lineStart(begun, chunk, before + 1, end);
   }
 
-  /** What comes next is another line. */
+  /** The next bytes start a new line. */
   end(): void {
     this.#begun = "";
   }
@@ -321,7 +321,7 @@ function lineStart(begun: string, chunk: Buffer, from: number, until: number): s
   return begun + chunk.toString("latin1", from, Math.min(until, from + wanted));
 }
 
-/** No line of the kernel is longer. */
+/** No kernel line is longer. */
 const longestLineBytes = 16 * 1024;
 
 /** A task table has a record for each task. */

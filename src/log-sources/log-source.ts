@@ -1,6 +1,6 @@
 export type LogSourceName = "file" | "kmsg";
 
-/** A kernel log that can be read. `/dev/kmsg` is never prefixed by `--path.rootfs`. */
+/** A kernel log that can be read. `--path.rootfs` never applies to `/dev/kmsg`. */
 export interface LogSource {
   kind: LogSourceName;
   path: string;
@@ -9,7 +9,7 @@ export interface LogSource {
 /** Whether a source is being read. */
 export interface ReadState {
   up: boolean;
-  /** Why it is not up, and what to do; one line. */
+  /** Why it is not being read, and what to do; one line. */
   reason?: string;
 }
 
@@ -19,15 +19,15 @@ export interface LogSourceState extends ReadState {
   path: string;
 }
 
-/** What every follower of a log reports, whatever it follows. */
+/** The events that every follower of a log reports. */
 export interface SourceListener {
-  /** Once: all that was there at the start has been delivered; what comes from now on is new. */
+  /** Called once: everything that existed at the start has been delivered; what follows is new. */
   caughtUp(): void;
-  /** On change only, and once with the first finding. */
+  /** Called on changes only, and once with the first result. */
   stateChanged(state: ReadState): void;
   /**
-   * Part of the log will not be delivered. `reason` is one line for people: what, where and, where
-   * there is something to do, what. `records`: how many, at least.
+   * Part of the log will not be delivered. `reason` is one line for people: what, where and, if possible, what to do.
+   * `records`: how many, at least.
    */
   lost(reason: string, records: number): void;
 }

@@ -1,21 +1,19 @@
 /**
  * The `tail` package, following the live end of one open file.
  *
- * What `tail` does here: it watches the file (`watch`, `unwatch`, `watchEvent`), on a change compares
- * the size with its cursor and queues the block in between (`change`), and starts reading when the
- * queue was empty.
+ * How `tail` works: it watches the file (`watch`, `unwatch`, `watchEvent`), compares the size with its cursor on a
+ * change, queues the block in between (`change`), and starts reading if the queue was empty.
  *
  * What is changed, and why:
- * - It is given `/proc/self/fd/N`, so it stays with one inode, and `rename()` only notifies the owner.
- *   As shipped it re-opens the path a second later with the old file's cursor: lines are lost.
- * - `change()` rests 25 ms after each look and then takes everything at once. Under a steady stream
- *   it lets go of the watch and polls: one wake-up per write costs more than the reading.
- *   A line that comes alone is read at once.
- * - `readBlock()` lets the owner read from the held descriptor, in the same turn. A stream per block
- *   costs twice the CPU even at this rate (3.8 % of a core against 1.7 % at 50,000 lines/s), and what
- *   is still in flight when the file is truncated would arrive afterwards. The bytes go on as they
- *   are, whole lines or not: nothing piles up before a newline (quadratic in `tail`).
- * - A shrinking file is the owner's to judge; `tail` would skip to its new end unread.
+ * - It gets `/proc/self/fd/N`, so it stays with one inode, and `rename()` only notifies the owner. As shipped it reopens
+ *   the path a second later with the old file's cursor, and lines are lost.
+ * - `change()` pauses for 25 ms after each check and then takes everything at once. Under a steady stream it drops the
+ *   watch and polls: one wake-up per write costs more than the reading. A single line is read at once.
+ * - `readBlock()` lets the owner read from the open descriptor, in the same turn. A stream per block costs twice the CPU
+ *   even at this rate (3.8 % of a core instead of 1.7 % at 50,000 lines/s), and data still in flight when the file is
+ *   truncated would arrive afterwards. The bytes are passed on as they are, complete lines or not: nothing accumulates
+ *   before a newline (quadratic in `tail`).
+ * - The owner handles a shrinking file; `tail` would skip to its new end unread.
  */
 import type { EventEmitter } from "node:events";
 import type { FSWatcher } from "node:fs";
@@ -23,13 +21,13 @@ import { Tail } from "tail";
 import type { OpenLog } from "./open-log.ts";
 
 export interface TailOwner {
-  /** Reads and delivers up to `end`; afterwards `log.offset` says how far it got. */
+  /** Reads and delivers up to `end`; afterwards `log.offset` shows how far it got. */
   readUpTo(end: number): void;
-  /** Nothing new, or something other than new bytes: see what became of the file. */
+  /** Nothing new, or something other than new bytes: check what happened to the file. */
   inspect(): void;
 }
 
-/** What tail.js has and @types/tail does not declare. */
+/** Members of tail.js that @types/tail does not declare. */
 interface TailMachinery extends EventEmitter {
   currentCursorPos: number;
   queue: { start: number; end: number }[];
@@ -53,23 +51,23 @@ export class LogTail extends TailClass {
   #isThrottled = false;
   #stopped = false;
 
-  /** Call `begin()` to begin. `watching` false: looks only on `look()`. */
+  /** Call `begin()` to start. `watching` false: checks only in `look()`. */
   constructor(log: OpenLog, owner: TailOwner, watching: boolean) {
-    // From the beginning, in `tail`'s words, means: do not ask for the size. `begin()` sets the cursor.
+    // `fromBeginning` makes `tail` skip asking for the size. `begin()` sets the cursor.
     super(`/proc/self/fd/${log.fd}`, { fromBeginning: true, separator: null });
     this.#log = log;
     this.#owner = owner;
     this.#watching = watching;
   }
 
-  /** From the offset of `log` on. */
+  /** Starts from the offset of `log`. */
   begin(): void {
     this.watch(this.#log.offset, false);
     this.look();
   }
 
   override watch(cursor: number, flush: boolean): void {
-    // The constructor of `tail` would begin before there is anything to begin with.
+    // The constructor of `tail` would start before everything is set up.
     if (!(#log in this)) return;
     this.currentCursorPos = cursor;
     if (!this.#watching) return;
@@ -77,7 +75,7 @@ export class LogTail extends TailClass {
       super.watch(cursor, flush);
       this.watcher?.on("error", () => this.#startPolling());
     } catch {
-      // No inotify watch to be had (max_user_watches): poll instead.
+      // No inotify watch available (max_user_watches): poll instead.
       this.unwatch();
       this.#startPolling();
     }
@@ -104,7 +102,7 @@ export class LogTail extends TailClass {
     }
   }
 
-  /** Looks at the file now. */
+  /** Checks the file now. */
   look(): void {
     const before = this.#log.offset;
     super.change();

@@ -1,5 +1,5 @@
 /**
- * Where logrotate puts what it rotates, if not beside the log: `olddir` of its configuration.
+ * The directory where logrotate moves rotated files, if not next to the log: `olddir` in its configuration.
  *
  * Path: /etc/logrotate.conf and /etc/logrotate.d/* of the host whose /var/log it is; logrotate(8).
  *
@@ -16,7 +16,7 @@ const logDirectory = "/var/log/";
 const maxFiles = 500;
 const maxBytes = 64 * 1024;
 
-/** The directories that `olddir` names for the log at `path`; none where that is not below a /var/log. */
+/** The directories given by `olddir` for the log at `path`; none if that is not below a /var/log. */
 export function oldDirectories(path: string): string[] {
   const at = path.lastIndexOf(logDirectory);
   if (at < 0) return [];
@@ -37,7 +37,7 @@ export function oldDirectories(path: string): string[] {
   return [...found];
 }
 
-/** What `olddir` says outside of all blocks, and in those that name `log`. */
+/** `olddir` outside all blocks, and in blocks that name `log`. */
 function* namedIn(text: string, log: string): Generator<string> {
   let names = "";
   let isInBlock = false;
@@ -57,7 +57,7 @@ function* namedIn(text: string, log: string): Generator<string> {
   }
 }
 
-/** Whether a name of the configuration, which may be a pattern of the shell, means the log. */
+/** Whether a name in the configuration, which may be a shell pattern, matches the log. */
 function fits(name: string, log: string): boolean {
   const pattern = name.replaceAll('"', "").split("*", 8);
   if (pattern.length === 1) return pattern[0] === log;

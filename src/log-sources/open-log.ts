@@ -2,17 +2,17 @@ import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 
 import { constants as systemConstants } from "node:os";
 import { LogHead, type LogPosition, maxHeadBytes } from "./log-identity.ts";
 
-/** Why a read brought nothing although the file is open: its content was exchanged, or only its end cut off. */
+/** Why a read returned nothing although the file is open: its content was replaced, or only its end truncated. */
 export type ContentGone = "replaced" | "cut";
 
 const headNow = Buffer.alloc(maxHeadBytes);
 
 /**
- * One log file, held open: renaming and deleting do not take it away.
+ * One log file, held open, so that renaming and deleting do not remove it.
  *
- * Invariant: bytes are handed out only while the file still begins as it did when it was opened, so
- * what comes after a truncation is never taken for what stood there before. (What was empty then has
- * no beginning: its reader opens it again for its first bytes.)
+ * Invariant: bytes are returned only while the file still begins as it did when it was opened, so content after a
+ * truncation is never confused with earlier content. (A file that was empty then has no beginning: its reader opens it
+ * again for its first bytes.)
  */
 export class OpenLog {
   readonly fd: number;
@@ -20,12 +20,12 @@ export class OpenLog {
   readonly inode: number;
   /** Bytes up to here have been read. */
   offset = 0;
-  /** The size when last looked at. */
+  /** The size at the last check. */
   size: number;
-  /** Size and time of the last write when the content was last seen to be the one being read. */
+  /** Size and time of the last write when the content was last verified to be the one being read. */
   knownSize: number;
   modifiedMs: number;
-  /** Whether what has been read ends with a whole line. */
+  /** Whether the data read so far ends with a complete line. */
   atLineStart = true;
   readonly #head = new LogHead();
   #closed = false;
@@ -40,29 +40,29 @@ export class OpenLog {
     this.#head.extend(headNow.subarray(0, readAt(fd, headNow, maxHeadBytes, 0)), 0);
   }
 
-  /** Stands at `offset` without reading what is before it. */
+  /** Moves to `offset` without reading what is before it. */
   seek(offset: number): void {
     this.offset = offset;
     this.atLineStart =
       offset === 0 || (readAt(this.fd, headNow, 1, offset - 1) === 1 && headNow[0] === 0x0a);
   }
 
-  /** Goes on from the new end of a file that was cut. */
+  /** Continues from the new end of a truncated file. */
   acceptCut(): void {
     const size = this.look();
     this.#head.shorten(size);
     this.seek(size);
   }
 
-  /** The size now. */
+  /** The current size. */
   look(): number {
     this.size = fstatSync(this.fd).size;
     return this.size;
   }
 
   /**
-   * Reads on into `buffer`, not past `end`, without advancing; 0 at the end.
-   * The head is looked at after the read: had the content been exchanged before or during it, it shows.
+   * Reads into `buffer`, not past `end`, without advancing; 0 at the end. The head is checked after the read, so content
+   * replaced before or during it is detected.
    */
   read(buffer: Buffer, end: number): number | ContentGone {
     const wanted = Math.max(0, Math.min(buffer.length, end - this.offset));
@@ -86,7 +86,7 @@ export class OpenLog {
     return undefined;
   }
 
-  /** Counts `chunk`, just read, as delivered. */
+  /** Marks `chunk`, just read, as delivered. */
   advance(chunk: Buffer): void {
     this.offset += chunk.length;
     this.atLineStart = chunk[chunk.length - 1] === 0x0a;
@@ -102,14 +102,14 @@ export class OpenLog {
     };
   }
 
-  /** Twice does no harm: the number may be another file's by then. */
+  /** Calling it twice must do no harm: the descriptor number may belong to another file by then. */
   close(): void {
     if (!this.#closed) closeSync(this.fd);
     this.#closed = true;
   }
 }
 
-/** Opens without ever waiting (a FIFO would). Throws the system's error, or EINVAL where it is no regular file. */
+/** Opens without ever blocking (a FIFO would). Throws the system's error, or EINVAL if it is not a regular file. */
 export function openLog(path: string): OpenLog {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
@@ -127,7 +127,7 @@ function notARegularFile(): NodeJS.ErrnoException {
   return Object.assign(new Error("not a regular file"), { code: "EINVAL", errno: -EINVAL });
 }
 
-/** Reads until `length` bytes or the end of the file; returns how many. */
+/** Reads until `length` bytes or the end of the file; returns the number read. */
 export function readAt(fd: number, buffer: Buffer, length: number, position: number): number {
   let done = 0;
   while (done < length) {

@@ -1,5 +1,5 @@
 /**
- * The files that rotation makes of one log, and which of them a reader has not read.
+ * The files that rotation makes of one log, and which of them have not been read.
  *
  *   kern.log                    the one being written
  *   kern.log.1  kern.log.2.gz   logrotate; a higher number is older
@@ -26,37 +26,37 @@ export interface LogPart {
 }
 
 export interface UnreadParts {
-  /** From old to new, each with the offset (uncompressed) from which it is unread. */
+  /** Oldest first, each with the offset (uncompressed) from which it is unread. */
   parts: { part: LogPart; offset: number }[];
-  /** Whether the file of the position is still there. */
+  /** Whether the position's file still exists. */
   found: boolean;
-  /** What would have to be read and cannot: one line each. */
+  /** What should be read but cannot be: one line each. */
   unreadable: string[];
 }
 
 interface Listing {
-  /** Rotated files from old to new. */
+  /** Rotated files, oldest first. */
   rotated: LogPart[];
-  /** Files of other names, which may be the one of a saved position. */
+  /** Files with other names, which may be the one of a saved position. */
   others: LogPart[];
   current: LogPart | undefined;
-  /** Files that cannot be read, with when they were last written and why not. */
+  /** Files that cannot be read, with the time of the last write and the reason. */
   unreadable: { modifiedMs: number; reason: string }[];
 }
 
 interface RotatedName {
-  /** The name without a suffix of compression. */
+  /** The name without its compression suffix. */
   plainName: string;
   compression: string;
-  /** `logrotate`'s count; undefined where the name has a date or neither. */
+  /** `logrotate`'s number; undefined if the name has a date or neither. */
   count?: number;
   date?: string;
 }
 
 /**
- * What of the log at `path` comes after `position`, opened. The file at `path` is always the last
- * part if it exists, even if nothing in it is unread. The caller closes the parts.
- * Throws the system's error where the file at `path` exists and cannot be opened.
+ * The parts of the log at `path` after `position`, opened. The file at `path` is always the last part if it exists, even
+ * if nothing in it is unread. The caller closes the parts.
+ * Throws the system's error if the file at `path` exists but cannot be opened.
  */
 export function unreadParts(path: string, position: LogPosition): UnreadParts {
   const listing = list(path);
@@ -68,7 +68,7 @@ export function unreadParts(path: string, position: LogPosition): UnreadParts {
   }
 }
 
-/** The position before the file at `path` and after all that has been rotated away by now. */
+/** The position before the file at `path` and after everything that has been rotated away by now. */
 export function positionBefore(path: string): LogPosition {
   const rotated = siblingPaths(path).map((sibling) => statsOf(sibling.path)?.mtimeMs ?? 0);
   return {
@@ -91,7 +91,7 @@ function choose(listing: Listing, position: LogPosition, used: Set<LogPart>): Un
   const newestKnown = inOrder.findLastIndex((part) => offsets.has(part));
   const found = newestKnown !== -1 || aside !== undefined;
   const since = aside?.log.modifiedMs ?? position.modifiedMs ?? Number.POSITIVE_INFINITY;
-  // What lies between known files has been read: files are left in order only.
+  // Everything between known files has been read: files are left in order only.
   const chosen = inOrder.filter(
     (part, index) =>
       offsets.has(part) ||
@@ -115,8 +115,8 @@ function choose(listing: Listing, position: LogPosition, used: Set<LogPart>): Un
 }
 
 /**
- * The file of `position`: the same first bytes. Of several, one that reaches as far; then the same
- * inode, else the newest. A shorter one is a copy that was made before the last lines were read.
+ * The file of `position`: the one with the same first bytes. If there are several, one that is long enough; then the
+ * same inode, else the newest. A shorter one is a copy that was made before the last lines were read.
  */
 function find(position: LogPosition, parts: LogPart[]): LogPart | undefined {
   // Every file begins with an empty head.
@@ -138,7 +138,7 @@ function headOf(part: LogPart, length: number): Buffer {
     const head = Buffer.alloc(length);
     return head.subarray(0, readAt(part.log.fd, head, length, 0));
   }
-  // 4 KiB hold any deflate block header and more than 1 KiB of text, and unpack to 4 MiB at most.
+  // 4 KiB hold any deflate block header and more than 1 KiB of text, and decompress to 4 MiB at most.
   const packed = Buffer.alloc(4096);
   const read = readAt(part.log.fd, packed, packed.length, 0);
   try {
@@ -149,7 +149,7 @@ function headOf(part: LogPart, length: number): Buffer {
   }
 }
 
-/** `copytruncate` between its two steps: the copy's lines all stand in the current file too. */
+/** `copytruncate` between its two steps: all lines of the copy are still in the current file too. */
 function isCopyOf(part: LogPart, current: LogPart | undefined): boolean {
   if (current === undefined || part === current || part.gzip) return false;
   const { size } = part.log;
@@ -158,7 +158,7 @@ function isCopyOf(part: LogPart, current: LogPart | undefined): boolean {
   return headOf(part, length).equals(headOf(current, length));
 }
 
-/** Opens all that there is. Rotation may run meanwhile: tries again until every name stood still. */
+/** Opens all files. Rotation may run at the same time: retries until no name has changed. */
 function list(path: string): Listing {
   for (let attempt = 0; ; attempt++) {
     const before = inodesByName(path);
@@ -173,7 +173,7 @@ function inodesByName(path: string): string {
   return names.map((name) => `${name} ${statsOf(name)?.ino}`).join("\n");
 }
 
-/** Undefined where there is nothing, or nothing that may be looked at. */
+/** Undefined if there is nothing, or nothing accessible. */
 export function statsOf(path: string): Stats | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false });
@@ -207,7 +207,7 @@ function openAll(path: string): Listing {
   const plain = new Set(siblings.map(({ path }) => path));
   for (const { path: sibling, name } of siblings) {
     const gzip = name.compression === ".gz";
-    // While gzip works both stand there, and only the plain one is surely whole.
+    // While gzip is running both files exist, and only the uncompressed one is certainly complete.
     if (gzip && plain.has(join(dirname(sibling), name.plainName))) continue;
     if (name.compression !== "" && !gzip) {
       const reason = `${sibling} is compressed with ${name.compression.slice(1)} and cannot be read; let logrotate use gzip`;
@@ -239,7 +239,7 @@ function noteUnreadable(listing: Listing, path: string, reason: string): void {
   if (stats?.isFile()) listing.unreadable.push({ modifiedMs: stats.mtimeMs, reason });
 }
 
-/** By name where all names are of one kind, else by the time of the last write, which copying and gzip keep. */
+/** By name if all names have the same form, else by the time of the last write, which copying and gzip preserve. */
 function olderFirst(names: Map<LogPart, RotatedName>): (a: LogPart, b: LogPart) => number {
   const kinds = [...names.values()];
   const byCount = kinds.every((name) => name.count !== undefined);
@@ -255,15 +255,14 @@ function olderFirst(names: Map<LogPart, RotatedName>): (a: LogPart, b: LogPart) 
 }
 
 /**
- * Everything that may have been the log: beside it, beside the target of a symbolic link, and where
- * logrotate's `olddir` puts it.
+ * All files that may have been the log: next to it, next to the target of a symbolic link, and in logrotate's `olddir`.
  */
 function siblingPaths(path: string): { path: string; name: RotatedName }[] {
   const places = new Set([path]);
   try {
     places.add(realpathSync(path));
   } catch {
-    // Not there at this moment: its siblings are.
+    // Missing at this moment, but its siblings exist.
   }
   const siblings: { path: string; name: RotatedName }[] = [];
   for (const place of places) {

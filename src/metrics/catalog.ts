@@ -1,15 +1,14 @@
 /**
- * Every metric of the exporter, in one list: the exposition prints `# HELP` and `# TYPE`
- * from here, `docs/metrics.md` is generated from here, and a collector can add no other sample
- * (`SampleSink.add` is typed by this object).
+ * Every metric of the exporter, in one list: the exposition prints `# HELP` and `# TYPE` from it, `docs/metrics.md` is
+ * generated from it, and collectors can add no other sample (`SampleSink.add` is typed by this object).
  *
- * Invariant: a metric's name, type and label names never change while the process lives; every sample
- * carries exactly the labels its entry names, empty where a value is not known.
+ * Invariant: a metric's name, type and label names never change while the process runs; every sample has exactly the
+ * labels of its entry, empty if a value is unknown.
  */
 
 /**
- * Every collector, in the order in which a scrape runs them. `--collector.<name>` and its help, the
- * values of the label `collector` and the sections of docs/metrics.md are made from this.
+ * Every collector, in the order of a scrape. `--collector.<name>` and its help, the values of the label `collector` and
+ * the sections of docs/metrics.md come from this.
  */
 export const collectors = {
   host: {
@@ -34,13 +33,13 @@ interface MetricDefinition {
   /** What adds it: a collector, the scrape itself, or the exporter about its own process. */
   collector: CollectorName | "scrape" | "exporter";
   labels: readonly string[];
-  /** The values of a label that can take no others. */
+  /** For a label with a closed set of values: these values. */
   values?: { readonly [label: string]: readonly string[] };
-  /** One line; names the kernel file and field the number comes from. */
+  /** One line; names the kernel file and field that the number comes from. */
   help: string;
 }
 
-/** The owner of the memory; the same labels on every metric that has one. */
+/** The owner of the memory; the same labels on every metric that has an owner. */
 export const ownerLabels = ["cgroup", "unit", "container", "pod", "namespace"] as const;
 
 const stallKinds = ["some", "full"] as const;
@@ -426,7 +425,7 @@ export const catalog = {
       killer: ["systemd-oomd", "earlyoom", "nohang", "kubelet", "talos", "lmkd"],
       reason: ["memory_pressure", "swap", "memory_available", "eviction", "other"],
     },
-    help: "When a program outside the kernel killed a process, cgroup or pod for memory, Unix time from its log; one series per kill of the last hour, at most 100. pid and comm are empty where a whole cgroup or pod was taken.",
+    help: "When a program outside the kernel killed a process, cgroup or pod for memory, Unix time from its log; one series per kill of the last hour, at most 100. pid and comm are empty if a whole cgroup or pod was killed.",
   },
   oom_state_persistent: {
     type: "gauge",
@@ -466,7 +465,7 @@ export const catalog = {
     collector: "log",
     labels: ["source"],
     values: { source: ["file", "journal"] },
-    help: "1 if the log of the programs that kill for memory outside the kernel is being read, 0 if it cannot be and their kills go unseen; absent where no such program is on this host.",
+    help: "1 if the log of the programs that kill for memory outside the kernel is being read, 0 if it cannot be and their kills go unseen; absent if there is no such program on this host.",
   },
   oom_log_lines_total: {
     type: "counter",

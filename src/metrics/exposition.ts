@@ -10,9 +10,9 @@ export const contentTypes: Record<ExpositionFormat, RegistryContentType> = {
 };
 
 /**
- * Labels as both formats print them, braces included; empty where a metric has none. Made once for what
- * is scraped again and again, such as a cgroup: escaping the labels of 36,000 samples at each scrape
- * would cost more than reading the cgroups.
+ * Labels as both formats print them, including braces; empty if a metric has none. Built once for series that are
+ * scraped repeatedly, such as a cgroup's: escaping the labels of 36,000 samples on each scrape would cost more than
+ * reading the cgroups.
  */
 export type PrintedLabels = string & { readonly printed: unique symbol };
 
@@ -29,18 +29,18 @@ export function printLabels(labels: object): PrintedLabels {
   return (text === "" ? "" : `${text}}`) as PrintedLabels;
 }
 
-/** The same labels and one more, whose value needs no escaping. */
+/** The same labels plus one whose value needs no escaping. */
 export function withLabel(labels: PrintedLabels, label: string, value: string): PrintedLabels {
   return `${labels.slice(0, -1)},${label}="${value}"}` as PrintedLabels;
 }
 
 const valueBytesAtMost = 256;
-/** Two ends, two times three dots and the hash make 256 bytes. */
+/** Two ends, two ellipses of three dots and the hash make 256 bytes. */
 const endBytes = 117;
 
 /**
- * A value of more than 256 bytes keeps both its ends around 16 hex digits of a SHA-256 of the whole.
- * Whoever may make cgroups could otherwise make a scrape hundreds of times as long.
+ * A value of more than 256 bytes keeps both ends around 16 hex digits of its SHA-256. Otherwise any user who may create
+ * cgroups could make a scrape hundreds of times as long.
  */
 function shortened(value: string): string {
   // One UTF-16 unit takes three bytes at most.
@@ -55,7 +55,7 @@ function shortened(value: string): string {
   return `${bytes.toString("utf8", 0, headEnd)}...${hash}...${bytes.toString("utf8", tailStart)}`;
 }
 
-/** Not the first byte of a character in UTF-8. */
+/** Whether this is not the first byte of a UTF-8 character. */
 function isContinuation(byte: number | undefined): boolean {
   return byte !== undefined && (byte & 0xc0) === 0x80;
 }
@@ -80,7 +80,7 @@ export class Samples {
     this.addPrinted(metric, value, printLabels(labels));
   }
 
-  /** As `add`, with labels that are kept in their printed form. */
+  /** Like `add`, with labels in printed form. */
   addPrinted(metric: MetricName, value: number, labels: PrintedLabels): void {
     let family = this.#families.get(metric);
     if (family === undefined) {
@@ -110,7 +110,7 @@ export class Samples {
   }
 }
 
-/** What prom-client's registry has and its types do not name: it prints one metric. */
+/** A member of prom-client's registry that its types do not declare: it prints one metric. */
 interface MetricPrinter {
   getMetricsAsString(metric: FramedMetric): Promise<string>;
 }
@@ -142,9 +142,8 @@ interface FramedMetric {
 /**
  * Prints the samples in the order of the catalog, as UTF-8; a metric without samples is left out.
  *
- * The registry lives for this one call: in OpenMetrics mode prom-client strips `_total` from the
- * name of every counter it has seen, and a registry that lived on would print the wrong names in
- * the next text scrape.
+ * The registry lives for this one call: in OpenMetrics mode prom-client strips `_total` from the name of every counter
+ * it has seen, and a registry that lived longer would print wrong names in the next text scrape.
  */
 export async function renderExposition(
   samples: Samples,

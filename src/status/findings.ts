@@ -57,11 +57,11 @@ const dangersListed = 3;
 /**
  * Findings, most urgent first; never empty.
  *
- * What has a time comes first, the nearest to now before the rest, ahead or back. A limit that is
- * reached in 9 minutes comes before a kill of 50 minutes ago, which can no longer be averted; a kill of
- * 3 minutes ago comes before both, for something is down since. Next to nothing left is now. Then what
- * has no time: hardly any room under a limit, kills that would go unseen, kills that did, limits that
- * are near or hours away, a host that is short. All is well only where there is nothing else to say.
+ * Findings with a time come first, closest to now first, whether ahead or behind. A limit that will be reached in
+ * 9 minutes comes before a kill 50 minutes ago, which nobody can prevent any more; a kill 3 minutes ago comes before
+ * both, because something has been down since. Almost no memory left counts as now. Then come findings without a time:
+ * hardly any room under a limit, kills that would go unseen, kills that went unseen, limits that are near or hours away,
+ * a host that is short of memory. "Healthy" appears only without any other finding.
  */
 export function findings(view: StatusView): [Finding, ...Finding[]] {
   const limits = view.cgroups.flatMap((cgroup) => cgroupFinding(cgroup) ?? []);
@@ -243,7 +243,7 @@ function whatRanOut(kill: AnyKill): string {
   if (!isKernelKill(kill)) return `, by ${kill.killer}`;
   const { constraint, cause, cgroup, limitCgroup, limitBytes } = kill;
   if (cause === "manual") return ", requested with SysRq f";
-  if (cause === "page_fault") return ", for a page fault while memory was not out";
+  if (cause === "page_fault") return ", for a page fault while memory had not run out";
   if (constraint === "none") return ", when the host ran out of memory";
   if (constraint === "cpuset" || constraint === "memory_policy") {
     return ", when its memory node was full";
@@ -340,7 +340,7 @@ const refusals: Record<Refusal, string | undefined> = {
   far_off: "growing slowly",
 };
 
-/** How use moves: its speed, or why no time is given. */
+/** How usage moves: its rate, or why there is no forecast. */
 export function trend(timeLeft: TimeLeft): string | undefined {
   return "refused" in timeLeft
     ? refusals[timeLeft.refused]

@@ -5,7 +5,7 @@ import { LastHour, type Moment } from "./last-hour.ts";
 import { type LimitReading, limitsIn } from "./limits-in-force.ts";
 import type { UsePoint } from "./time-left.ts";
 
-/** The last hour is kept of so many limits, the nearest ones: 2 MiB at most. */
+/** Maximum number of limits with a history, nearest first: 2 MiB at most. */
 const limitsKept = 500;
 
 /** The last hour of the host's memory and of each limit, from the snapshots of scrapes and pages. */
@@ -19,7 +19,7 @@ export class HostHour implements SnapshotKeeper {
   }
 
   noteMeminfo(meminfo: Meminfo): void {
-    // Before 3.14 the kernel does not tell page cache from what is in use for good.
+    // Before 3.14 the kernel does not distinguish reclaimable page cache.
     if (meminfo.memAvailableBytes === undefined) return;
     const { usedBytes, swapUsedBytes } = memoryInUse(meminfo);
     this.#memory.note(this.#monotonicMs(), [
@@ -37,7 +37,7 @@ export class HostHour implements SnapshotKeeper {
     this.#limits.note(this.#monotonicMs(), uses, beyondLimit === 0);
   }
 
-  /** True where the last snapshot is so old that the hour needs one of its own. */
+  /** True if the last snapshot is so old that the history needs a new one. */
   isDue(part: "host" | "cgroups"): boolean {
     return (part === "host" ? this.#memory : this.#limits).isDue(this.#monotonicMs());
   }
@@ -57,7 +57,7 @@ export class HostHour implements SnapshotKeeper {
   }
 }
 
-/** Sizes of the host's memory and swap, and how much of each is in use for good. */
+/** Sizes of the host's memory and swap, and the unreclaimable usage of each. */
 export function memoryInUse(meminfo: Meminfo) {
   const { memTotalBytes: totalBytes, swapTotalBytes = 0, swapFreeBytes = 0 } = meminfo;
   const availableBytes = meminfo.memAvailableBytes ?? meminfo.memFreeBytes;

@@ -36,11 +36,11 @@ import { type TimeLeft, timeLeft } from "./time-left.ts";
 export interface HostStatusOptions {
   host: Host;
   hour: HostHour;
-  /** Keep what they need of the snapshots that are taken here; `hour` among them. */
+  /** Collectors of history, which keep what they need of the snapshots taken here; includes `hour`. */
   keepers: readonly SnapshotKeeper[];
   /** Wall clock, milliseconds since the epoch. */
   nowMs: () => number;
-  /** A clock that never goes back, milliseconds. */
+  /** A monotonic clock, milliseconds. */
   monotonicMs: () => number;
   kills: () => readonly AnyKill[];
   unaccounted: () => number | undefined;
@@ -49,19 +49,19 @@ export interface HostStatusOptions {
   daemonLogs: () => readonly { up: boolean; reason?: string }[];
   /** Collectors that did not work when they last ran, with the reason. */
   troubles: () => readonly { collector: string; reason: string }[];
-  /** False for a collector that is switched off: it is read only for those who ask for the page. */
+  /** False for a disabled collector: then it is read only when the page is requested. */
   watches: (collector: CollectorName) => boolean;
   own: Pick<OwnVersion, "version" | "revision">;
 }
 
-/** Candidates that the page shows. */
+/** Maximum number of candidates on the page. */
 const victimsShown = 20;
 /** How old what is known of the other killers' configuration may be. */
 const killersKeptMs = 60_000;
 /** A snapshot serves all requests within this time. */
 const freshForMs = 1000;
 
-/** A snapshot as far as it can be read. */
+/** The readable parts of a snapshot. */
 interface HostSeen {
   meminfo: Meminfo | undefined;
   cgroups: readonly CgroupReading[];
@@ -69,7 +69,7 @@ interface HostSeen {
   totals: HostTotals;
 }
 
-/** How the host stands now and how its last hour went, for the status page and the API. */
+/** The host's current state and its last hour, for the status page and the API. */
 export class HostStatus {
   readonly #options: HostStatusOptions;
   readonly #victims: ScopeVictims;
@@ -84,8 +84,8 @@ export class HostStatus {
   }
 
   /**
-   * Takes a snapshot where nothing else has for a while, so that the last hour has no gap; drops one
-   * that is too old to serve.
+   * Takes a snapshot if nothing else has done so for a while, so that the last hour has no gap; drops one that is too old
+   * to serve.
    */
   look(): void {
     const { hour, watches, keepers } = this.#options;
@@ -94,7 +94,7 @@ export class HostStatus {
     const [readHost, readCgroups] = [isDue("host"), isDue("cgroups")];
     if (!readHost && !readCgroups) return;
     const snapshot = this.#snapshot();
-    // Whatever fails, the next scrape meets it too, logs it and shows it as trouble.
+    // The next scrape meets the same error, logs it and shows it as trouble.
     if (readHost) attempt(() => snapshot.meminfo, isAnyError);
     if (readCgroups) attempt(() => snapshot.cgroups, isAnyError);
     snapshot.handTo(keepers);
@@ -161,7 +161,7 @@ export class HostStatus {
     const seen = this.#see();
     const processes = this.#rankable(seen, cgroup);
     const reading = seen.cgroups.find(({ path }) => path === cgroup);
-    // The true root has no reading of its own: it is the host.
+    // The root cgroup has no reading: it stands for the host.
     if (reading === undefined && cgroup !== undefined && cgroup !== "/") return undefined;
     const ranking = this.#victims.rank(processes, seen.totals, reading);
     const killers = reading === undefined ? this.#nextOthers(seen) : [];
@@ -175,13 +175,13 @@ export class HostStatus {
     return statusAnswer(this.view(), { ...own, uptimeSeconds });
   }
 
-  /** Without the sizes of memory and swap, or where the first may be out of sight, nobody can be ranked. */
+  /** Without the sizes of memory and swap (the first may be hidden) no ranking is possible. */
   #rankable(seen: HostSeen, cgroup: string | undefined): ProcessReadings["processes"] {
     const isKnown = seen.meminfo !== undefined && this.#knowsProcesses(seen, cgroup);
     return (isKnown && seen.processes?.processes) || [];
   }
 
-  /** Whether all processes of the host, or of one cgroup, are in sight. */
+  /** Whether all processes of the host, or of one cgroup, are visible. */
   #knowsProcesses({ processes }: HostSeen, cgroup: string | undefined): boolean {
     const { hidesProcesses, isContainer } = this.#options.host.view;
     const isHost = cgroup === undefined || cgroup === "/";
@@ -312,17 +312,17 @@ function isFullOfCache({ currentBytes }: CgroupReading, limitBytes: number, left
   return "refused" in left && left.refused === "plenty_left" && currentBytes > limitBytes / 2;
 }
 
-/** Those that run out soon come first, the soonest before the others; then the fullest. */
+/** Limits that will be reached soon come first, soonest first; then the fullest. */
 function byUrgency(a: CgroupView, b: CgroupView): number {
   return dangerIn(a) - dangerIn(b) || heldBytes(b) / b.limitBytes - heldBytes(a) / a.limitBytes;
 }
 
-/** The same for all that are in no danger. */
+/** The same for limits that are not in danger. */
 function dangerIn({ timeLeft }: CgroupView): number {
   return Math.min(secondsLeft(timeLeft) ?? dangerSeconds, dangerSeconds);
 }
 
-/** What stands beside the kinds: part of one of them, or of what is free. */
+/** Memory shown next to the kinds, because it is part of one of them or of free memory. */
 function besideTheKinds({ arcBytes = 0, zram }: UncountedMemory, meminfo: Meminfo) {
   const { cmaFreeBytes = 0 } = meminfo;
   const all = [

@@ -1,34 +1,34 @@
 import type { UsePoint } from "./time-left.ts";
 
 const hourMs = 3_600_000;
-/** Looks closer together show no more, and would push the hour's beginning out of the ring. */
+/** Readings closer together add no detail, and would push the start of the hour out of the ring. */
 const leastApartMs = 9000;
-/** A scraper that comes every 15 seconds is late at times: a look of one's own would double its work. */
+/** A scraper with a 15 s interval is sometimes late; an extra reading then would double its work. */
 const dueAfterMs = 20_000;
-/** Enough for an hour of looks as close together as they may be. */
+/** Enough for an hour of readings at the minimum distance. */
 const slots = Math.ceil(hourMs / leastApartMs) + 1;
 
 /** The same moment on both clocks. */
 export interface Moment {
-  /** A clock that never goes back and is never set, milliseconds. */
+  /** A monotonic clock that is never set, milliseconds. */
   monotonicMs: number;
   /** Wall clock, milliseconds since the epoch. */
   wallMs: number;
 }
 
 /**
- * What was in use during the last hour, look by look, for a bounded number of names.
+ * Usage during the last hour, reading by reading, for a bounded number of names.
  *
- * Times are kept by the monotonic clock and become wall-clock times only when they are asked for, so a
- * clock that is set moves the whole hour and tears no hole into it. While the machine is suspended that
- * clock stands still, as memory does. Without a look there is no point: a gap stays a gap.
+ * Times are kept by the monotonic clock and converted to wall-clock times only on request, so setting the clock moves
+ * the whole hour instead of tearing a hole into it. While the machine is suspended that clock stands still, as memory
+ * does. There is no point without a reading: a gap stays a gap.
  *
- * Memory: 4 KiB a name, whatever is noted (measured; 401 numbers and what V8 keeps with them).
+ * Memory: 4 KiB per name, whatever is recorded (measured; 401 numbers plus V8's overhead).
  */
 export class LastHour {
   readonly #namesAtMost: number;
   readonly #times = new Float64Array(slots).fill(Number.NEGATIVE_INFINITY);
-  /** A name's bytes, `NaN` where a look did not see it; the longest unseen name comes first. */
+  /** A name's bytes, `NaN` for readings without it; the name not seen for the longest time comes first. */
   readonly #columns = new Map<string, Float64Array>();
   #newest = -1;
 
@@ -36,18 +36,18 @@ export class LastHour {
     this.#namesAtMost = namesAtMost;
   }
 
-  /** True where the last look is so old that the hour needs one of its own. */
+  /** True if the last reading is so old that the history needs a new one. */
   isDue(monotonicMs: number): boolean {
     return monotonicMs - this.#newestMs >= dueAfterMs;
   }
 
   /**
-   * Notes one look. One that follows too closely on another is passed over.
+   * Records one reading. A reading that follows too soon after another is ignored.
    *
-   * @param uses bytes in use by name, the most important first: those for which there is no room are
-   *   left out. Names that are not among them are forgotten.
-   * @param isWhole false where the look did not come to every name: then only those are forgotten whose
-   *   room is needed, the longest unseen first.
+   * @param uses bytes in use by name, most important first: names beyond the maximum are left out. Names that are missing
+   *   are forgotten.
+   * @param isWhole false if the reading did not cover every name: then names are forgotten only to make room, the one not
+   *   seen for the longest time first.
    */
   note(
     monotonicMs: number,
@@ -68,14 +68,14 @@ export class LastHour {
       this.#columns.delete(name);
       this.#columns.set(name, column);
     }
-    // Partial looks forget no name, and a host with many cgroups may never give a whole one.
+    // Partial readings forget no name, and a host with many cgroups may never deliver a complete one.
     for (const longestUnseen of this.#columns.keys()) {
       if (this.#columns.size <= this.#namesAtMost) break;
       this.#columns.delete(longestUnseen);
     }
   }
 
-  /** The looks of the last hour in which `name` was seen, the oldest first. */
+  /** The readings of the last hour that include `name`, oldest first. */
   points(name: string, { monotonicMs, wallMs }: Moment): UsePoint[] {
     const column = this.#columns.get(name);
     const points: UsePoint[] = [];

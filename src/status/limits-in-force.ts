@@ -2,18 +2,18 @@ import { ancestorsOf } from "../kernel/cgroup-path.ts";
 import type { CgroupReading } from "../sources/cgroup-reading.ts";
 import { unreclaimableBytes } from "../sources/cgroup-reading.ts";
 
-/** A limit and what counts towards it. */
+/** A limit and the usage that counts towards it. */
 export interface LimitReading {
   reading: CgroupReading;
   limitBytes: number;
-  /** The ancestor whose limit it is, where that was not read itself. */
+  /** The ancestor that sets the limit, if that was not read itself. */
   limitCgroup: string | undefined;
   unreclaimableBytes: number | undefined;
 }
 
 /**
- * Every limit once: at the cgroup that has it, or at the topmost ones below it where that cgroup is
- * filtered out or out of sight. What lies deeper counts towards the same limit and is no further one.
+ * Every limit once: at the cgroup that sets it, or at the topmost cgroups below it if that cgroup is filtered out or
+ * invisible. Deeper cgroups count towards the same limit and are not listed again.
  */
 export function limitsIn(readings: readonly CgroupReading[]): LimitReading[] {
   const known = new Map(readings.map((reading) => [reading.path, reading]));
@@ -38,8 +38,8 @@ export function limitsIn(readings: readonly CgroupReading[]): LimitReading[] {
 }
 
 /**
- * The limits that can be hit first. A cgroup whose ancestor has less left than itself never reaches
- * its own limit: whatever it takes is taken from the ancestor too.
+ * The limits that can be reached first. A cgroup whose ancestor has less left never reaches its own limit, because
+ * everything it allocates counts towards the ancestor too.
  */
 export function limitsInForce(limits: readonly LimitReading[]): LimitReading[] {
   const known = new Map(limits.map((limit) => [limit.reading.path, limit]));
@@ -48,7 +48,7 @@ export function limitsInForce(limits: readonly LimitReading[]): LimitReading[] {
     return !ancestorsOf(path).some((name) => {
       const above = known.get(name);
       if (above === undefined) return false;
-      // With v1's memory.use_hierarchy off an ancestor's limit does not count down here.
+      // With v1's memory.use_hierarchy off an ancestor's limit does not apply here.
       return effectiveMaxBytes <= above.limitBytes && leftBytes(above) <= leftBytes(limit);
     });
   });

@@ -4,26 +4,26 @@ import { type FindingState, findings } from "./findings.ts";
 import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
 import type { Refusal, TimeLeft } from "./time-left.ts";
 
-/** Which exporter answers, and since when. */
+/** Identity and start time of the exporter. */
 export interface OwnVersion {
   version: string;
   revision: string;
   uptimeSeconds: number;
 }
 
-/** When a limit is reached, or why that is not said: one of the two is `null`. */
+/** When a limit will be reached, or why there is no forecast: one of the two is `null`. */
 interface Forecast {
   timeLeftSeconds: number | null;
   refused: Refusal | null;
 }
 
-/** Body of `/api/v1/status`. Unknown is `null`; docs/openapi.yaml says what each field is. */
+/** Body of `/api/v1/status`. An unknown value is `null`; docs/openapi.yaml describes each field. */
 export interface StatusAnswer {
   version: string;
   revision: string;
   uptimeSeconds: number;
   state: FindingState;
-  /** What the page says first. */
+  /** The answer of the page. */
   sentence: string;
   memory:
     | (Forecast & {
@@ -31,7 +31,7 @@ export interface StatusAnswer {
         availableBytes: number;
         swapTotalBytes: number;
         swapFreeBytes: number;
-        /** What is left before the kernel has to kill. */
+        /** Memory left before the kernel has to kill. */
         headroomBytes: number;
       })
     | null;
@@ -54,14 +54,14 @@ export interface NearLimit extends Forecast {
 
 const nearAtMost = 20;
 
-/** Those of `cgroups`, the nearest to its limit first, that are near it or will be within hours. */
+/** Those of `cgroups`, nearest to its limit first, that are near it or will reach it within hours. */
 export function nearLimits<View extends CgroupView>(cgroups: readonly View[]): View[] {
   return cgroups
     .filter((view) => isNearLimit(heldBytes(view), view.limitBytes) || "seconds" in view.timeLeft)
     .slice(0, nearAtMost);
 }
 
-/** Answers `/api/v1/status`: what the page says, for machines. */
+/** The data of the page as JSON for `/api/v1/status`. */
 export function statusAnswer(view: StatusView, own: OwnVersion): StatusAnswer {
   const [{ state, sentence }] = findings(view);
   return {

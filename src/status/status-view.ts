@@ -6,9 +6,9 @@ export interface HostMemoryView {
   totalBytes: number;
   availableBytes: number;
   freeBytes: number;
-  /** As `oom_host_memory_used_bytes`: disjoint, adding up to total minus free. */
+  /** Like `oom_host_memory_used_bytes`: disjoint, adding up to total minus free. */
   used: readonly { kind: string; bytes: number }[];
-  /** What no kind shows as what it is; not to be added to them. */
+  /** Memory that is already part of the kinds or of free memory; do not add it to them. */
   beside: readonly { name: string; bytes: number; detail: string }[];
   swapTotalBytes: number;
   swapFreeBytes: number;

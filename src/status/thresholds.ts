@@ -1,7 +1,7 @@
 /**
- * Where the page draws the line, by the names of the rules that draw it for alerts: group
- * oom-thresholds in prometheus-rules/recording.yml, which says what each is for. The two are equal as
- * shipped; an operator who changes a rule changes the alerts only.
+ * Thresholds of the page, under the names of the corresponding alert rules: group oom-thresholds in
+ * prometheus-rules/recording.yml, which explains each. They are equal as shipped; changing a rule changes the alerts
+ * only.
  */
 export const thresholds = {
   "oom_host_available_low:ratio": 0.1,

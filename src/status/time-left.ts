@@ -1,16 +1,15 @@
 /*
- * When memory runs out at the present trend, by the reasoning of prometheus-rules/recording.yml (group
- * oom-trend): a time is given where use grew on a straight line through a window that was watched from
- * its start, a shorter window says so too and the slower of the two speeds is taken, and only past
- * half of the limit.
+ * Forecasts when memory runs out at the current rate, by the logic of prometheus-rules/recording.yml (group oom-trend):
+ * there is a forecast if usage grew in a straight line through a window that was covered from its start; a shorter
+ * window must agree, and the slower of the two rates applies; and only past half of the limit.
  *
- * The last hour in single looks shows more than the rules can ask for. Two further reasons to refuse:
- * use that fell and has not grown past where it was (the ramps of a sawtooth are straight lines), and
- * growth that slows down so that it would end before the limit (a warm-up).
+ * Individual readings of the last hour show more than the rules can ask for. There are two more reasons for no forecast:
+ * usage that fell and has not exceeded its earlier level (the ramps of a sawtooth are straight lines), and growth that
+ * slows down so that it would end below the limit (a warm-up).
  */
 import { thresholds } from "./thresholds.ts";
 
-/** How much was in use at one time, of what only a kill or swap takes back. */
+/** Memory in use at one time that only a kill or swapping can free. */
 export interface UsePoint {
   /** Wall clock, milliseconds since the epoch. */
   atMs: number;
@@ -18,19 +17,19 @@ export interface UsePoint {
 }
 
 /**
- * Why no time is given.
+ * Why there is no forecast.
  *
- * - `plenty_left`: no more than half of the limit is in use.
- * - `page_cache`: what fills the limit is page cache, which the kernel drops before it kills. Said by
- *   the caller, who knows of the cache.
- * - `watched_too_short`: less than a quarter of an hour was watched without a gap, or less than an hour
- *   of a growth that needs more than half an hour.
- * - `fell_back`: use fell within the hour, as after a restart, a kill or a collection of garbage, and
- *   what came since shows no more than what was before.
- * - `not_growing`: use stands still or shrinks.
- * - `slowing_down`: it grows, but ever slower, and at that would stop before the limit.
- * - `no_line`: it goes up and down, or grew in steps.
- * - `far_off`: it grows, but needs more than four hours.
+ * - `plenty_left`: at most half of the limit is in use.
+ * - `page_cache`: page cache fills the limit; the kernel drops it before it kills. Set by the caller, which knows the
+ *   cache.
+ * - `watched_too_short`: less than a quarter of an hour of readings without a gap, or less than an hour if the limit is
+ *   more than half an hour away.
+ * - `fell_back`: usage fell within the hour, as after a restart, a kill or a garbage collection, and has not exceeded
+ *   its earlier level since.
+ * - `not_growing`: usage is constant or shrinking.
+ * - `slowing_down`: growth is slowing and would stop below the limit.
+ * - `no_line`: usage goes up and down, or grew in steps.
+ * - `far_off`: usage grows, but reaches the limit in more than four hours.
  */
 export type Refusal =
   | "plenty_left"
@@ -42,14 +41,14 @@ export type Refusal =
   | "no_line"
   | "far_off";
 
-/** When a limit is reached if use grows on as it does, or why that is not said. */
+/** When a limit will be reached if usage keeps growing at this rate, or why there is no forecast. */
 export type TimeLeft = { seconds: number; bytesPerSecond: number } | { refused: Refusal };
 
-/** A stretch of time that is judged, and the shorter one at its end that has to agree. */
+/** A window that is evaluated, and the shorter one at its end that must agree. */
 interface Window {
   ms: number;
   checkMs: number;
-  /** How far ahead it tells, and what it says beyond. */
+  /** How far ahead it can forecast, and the result beyond that. */
   horizonMs: number;
   beyond: Refusal;
 }
@@ -68,23 +67,23 @@ const quarter: Window = {
   beyond: "watched_too_short",
 };
 
-/** Of a window, from its start: a scraper's first look may be late. */
+/** Share of a window, from its start: a scraper's first reading may be late. */
 const watchedShare = 0.9;
-/** Two missed looks of a scraper that comes once a minute. */
+/** Two missed readings of a scraper with a one-minute interval. */
 const gapMs = 2.5 * minuteMs;
-/** Of the limit; the host's is the same. */
+/** Share of the limit; the host's is the same. */
 const refusedUpTo = 1 - thresholds["oom_cgroup_forecast_warning:ratio"];
-/** Use that was this near the limit and fell below the other share was ended by the limit: a kill. */
+/** Usage that was this close to the limit and fell below the other share was ended by the limit: a kill. */
 const killed = { from: 0.9, to: 0.75 };
-/** Teeth are not all of one height: what exceeds the last by this share of its depth may be the next. */
+/** Sawteeth vary in height: exceeding the last one by this share of its depth may just be the next one. */
 const unevenness = 0.2;
 
 /**
- * When `limitBytes` is reached, judged by the last hour.
+ * Forecasts when `limitBytes` will be reached, from the last hour.
  *
- * Invariant: noise, a step, and a sawtooth of which a fall was watched never get a time.
+ * Invariant: noise, a step, and a sawtooth with an observed fall never get a forecast.
  *
- * @param points ascending in time; those older than an hour are passed over
+ * @param points ascending in time; those older than an hour are ignored
  * @param limitBytes a cgroup's limit, or the host's memory and swap together
  */
 export function timeLeft(points: readonly UsePoint[], limitBytes: number, nowMs: number): TimeLeft {
@@ -106,7 +105,7 @@ export function timeLeft(points: readonly UsePoint[], limitBytes: number, nowMs:
   return "refused" in soon || later.seconds < soon.seconds ? later : soon;
 }
 
-/** The looks of the last hour after the last gap or step of the clock. */
+/** The readings of the last hour after the last gap or clock step. */
 function withoutGap(points: readonly UsePoint[], nowMs: number): readonly UsePoint[] {
   let nextMs = nowMs;
   let start = points.length;
@@ -119,7 +118,7 @@ function withoutGap(points: readonly UsePoint[], nowMs: number): readonly UsePoi
   return points.slice(start);
 }
 
-/** What came after the limit last ended the growth; all where it did not. */
+/** The readings after the limit last ended the growth; all readings if it did not. */
 function sinceKill(points: readonly UsePoint[], limitBytes: number): readonly UsePoint[] {
   let start = 0;
   let wasNear = false;
@@ -157,7 +156,7 @@ function judge(
   return seconds * 1000 > horizonMs ? { refused: beyond } : { seconds, bytesPerSecond };
 }
 
-/** True where use has been higher since `sinceMs` than before: than each fall began, and then some. */
+/** True if usage since `sinceMs` has clearly exceeded its level before each fall. */
 function isNewHeight(points: readonly UsePoint[], sinceMs: number): boolean {
   let highest = 0;
   let toExceed = 0;
@@ -174,9 +173,9 @@ function isNewHeight(points: readonly UsePoint[], sinceMs: number): boolean {
 }
 
 /**
- * How much more comes if growth goes on slowing down as it did from the first half of `points` to the
- * second: `s * tau` for a speed that is `s` now and decays with the time constant `tau`. Endless
- * unless it slowed down by more than the scatter about the two lines explains (two standard errors).
+ * How much more usage comes if growth keeps slowing down as it did from the first half of `points` to the second:
+ * `s * tau` for a current rate `s` that decays with the time constant `tau`. Infinite unless it slowed down by more than
+ * the scatter around the two lines explains (two standard errors).
  */
 function riseToComeBytes(points: readonly UsePoint[]): number {
   const startMs = (points[0] as UsePoint).atMs;
@@ -192,7 +191,7 @@ function riseToComeBytes(points: readonly UsePoint[]): number {
 }
 
 interface Line {
-  /** Bytes a second. */
+  /** Bytes per second. */
   slope: number;
   /** Standard error of the slope. */
   slopeError: number;
@@ -200,10 +199,10 @@ interface Line {
   fit: number;
 }
 
-/** Least squares. `NaN` where there are too few points for a line. */
+/** Least squares. `NaN` if there are too few points for a line. */
 function lineThrough(points: readonly UsePoint[]): Line {
   const count = points.length;
-  // Sums about the means: the squares of wall-clock milliseconds would leave no digits for the rest.
+  // Uses sums around the means: squares of wall-clock milliseconds would leave no digits for the rest.
   const meanMs = points.reduce((sum, { atMs }) => sum + atMs, 0) / count;
   const meanBytes = points.reduce((sum, { usedBytes }) => sum + usedBytes, 0) / count;
   let tt = 0;

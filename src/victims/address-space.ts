@@ -2,13 +2,13 @@ import { closeSync, openSync, readSync } from "node:fs";
 import type { HostFiles } from "../sources/host-files.ts";
 
 /**
- * Tells of other tasks whether they are known to run in the address space of `task`, as after clone()
- * with CLONE_VM: the kernel kills one with the other, and their memory is the same.
+ * Finds out which other tasks run in the address space of `task`, as after clone() with CLONE_VM: the kernel kills
+ * them together, and they share the same memory.
  *
- * Their equal figures are no proof: idle forks of one process have these too. What tells is the page
- * that a task's stack pointer stands in. A fork gets a page of its own there with the first call that
- * either of the two makes, so that only tasks of one address space have the very same page. Needs
- * CAP_SYS_ADMIN, without which pagemap hides where a page is; else the answer is false.
+ * Equal sizes prove nothing: idle forks of one process have equal sizes too. The page under a task's stack pointer
+ * decides. A fork gets its own copy of that page with the first call that either process makes, so only tasks in one
+ * address space have the very same page. Needs CAP_SYS_ADMIN, without which pagemap hides page frames; otherwise the
+ * answer is false.
  * @param task and the other: directories below procfs, such as `812` or `812/task/815`
  */
 export function addressSpaceOf(
@@ -25,8 +25,8 @@ export function addressSpaceOf(
 }
 
 /**
- * The stack pointer: the last field but one of /proc/PID/syscall, which reads "running" while the task is
- * on a processor. User addresses of 47 bits are exact as numbers; of 57 bits the page still is.
+ * The stack pointer: the second to last field of /proc/PID/syscall, which reads "running" while the task is on a
+ * processor. 47-bit user addresses are exact as numbers; for 57-bit ones the page is still exact.
  */
 function stackPointer(files: HostFiles, task: string): number | undefined {
   const text = files.textIfReadable(files.procfs(task, "syscall"))?.trim() ?? "";
@@ -34,11 +34,11 @@ function stackPointer(files: HostFiles, task: string): number | undefined {
   return pointer > 0 ? pointer : undefined;
 }
 
-/** Bits 0 to 54 of a pagemap entry: the page frame, or where in swap it is. */
+/** Bits 0 to 54 of a pagemap entry: the page frame, or the location in swap. */
 const pageMask = (1n << 55n) - 1n;
 const entryBytes = 8;
 
-/** Where a page of a process is; `undefined` where it has none there, or that is not to be seen. */
+/** The location of a process's page; `undefined` if it is not present or not visible. */
 function pageAt(path: string, pageNumber: number): bigint | undefined {
   let descriptor: number | undefined;
   try {
@@ -50,7 +50,7 @@ function pageAt(path: string, pageNumber: number): bigint | undefined {
     const page = entry.readBigUInt64LE() & pageMask;
     return page === 0n ? undefined : page;
   } catch {
-    // It has gone, or this user may not look.
+    // The process is gone, or this user may not look.
     return undefined;
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);

@@ -5,11 +5,11 @@ import { type ProcessReading, sizeBytes, taskPath } from "../sources/process-tab
 import { addressSpaceOf } from "./address-space.ts";
 import type { VictimRankingOptions } from "./victim-ranking.ts";
 
-/** Two readings of one address space, a second apart, may differ by this share of its size. */
+/** Two readings of one address space, taken up to a second apart, may differ by this share of its size. */
 const alikeWithin = 1 / 16;
-/** At most so many that look alike are compared page by page, the nearest pids first. */
+/** Maximum number of similar processes compared page by page, nearest pids first. */
 const alikeAtMost = 32;
-/** In a whole group each is compared with so many before it: clones have pids close together. */
+/** For a whole group, each process is compared with this many before it: clones have close pids. */
 const neighboursAtMost = 4;
 
 /** Which processes die together, in one scope at one moment. */
@@ -28,7 +28,7 @@ export class KilledTogether {
     this.#scope = scope;
   }
 
-  /** Those that a kill of `process` takes along, and what all of them hold. */
+  /** The processes that a kill of `process` includes, and their memory in total. */
   with(process: ProcessReading): { others: ProcessReading[]; freesBytes: number } {
     const group = this.#groupOf(process.cgroup);
     const members = group === undefined ? [] : this.#membersOf(group);
@@ -48,7 +48,7 @@ export class KilledTogether {
     );
   }
 
-  /** What a group holds, an address space once. */
+  /** The memory of a group, counting each address space once. */
   #bytesOf(group: string, members: readonly ProcessReading[]): number {
     let bytes = this.#groupBytes.get(group);
     if (bytes === undefined) {
@@ -63,7 +63,7 @@ export class KilledTogether {
     return bytes;
   }
 
-  /** Those among `others` that run in the address space of `process`. */
+  /** Those of `others` that run in the address space of `process`. */
   #sharing(process: ProcessReading, others: readonly ProcessReading[]): ProcessReading[] {
     const size = sizeBytes(process.memory);
     const alike = others.filter(
@@ -93,14 +93,14 @@ export class KilledTogether {
     return this.#closely.get(pid);
   }
 
-  /** The cgroup that a kill in `cgroup` takes whole. */
+  /** The cgroup that is killed as a whole when a process in `cgroup` is killed. */
   #groupOf(cgroup: string | undefined): string | undefined {
     if (cgroup === undefined) return undefined;
     if (!this.#groups.has(cgroup)) this.#groups.set(cgroup, this.#oomGroup(cgroup));
     return this.#groups.get(cgroup);
   }
 
-  /** The highest one up to the scope that has memory.oom.group set (`mem_cgroup_get_oom_group()`). */
+  /** The highest ancestor within the scope that has memory.oom.group set (`mem_cgroup_get_oom_group()`). */
   #oomGroup(cgroup: string): string | undefined {
     const { files, tree } = this.#options;
     if (tree?.hierarchy.version !== "v2") return undefined;

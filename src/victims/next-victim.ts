@@ -1,52 +1,51 @@
 /*
  * select_bad_process(), oom_kill_process(), mm/oom_kill.c; mem_cgroup_get_max(), mm/memcontrol.c
  *
- * The kernel looks at each process and keeps the one with the most points (badness.ts). On the host it
- * goes by the order in which they were made. In a cgroup it first takes the cgroup's own processes, in
- * the order in which they came into it, then those of each cgroup below, the oldest cgroup first. It
- * never looks at the init of the whole host and at kernel threads. Where the first thread of a process has ended, another
- * one stands for it. All that run in the address space of the chosen one die with it, without a line
- * in the log; since 4.8 they have one oom_score_adj, so that none of them can be exempt alone. Before,
- * an exempt one lived on and held the memory that the kill should have freed.
+ * The kernel visits each process and keeps the one with the most points (badness.ts). On the host it visits them in
+ * order of creation. In a cgroup it first visits the cgroup's own processes, in the order in which they joined it, then
+ * those of each cgroup below, oldest cgroup first. It never considers the host's init and kernel threads. If the first
+ * thread of a process has exited, another one represents it. All processes in the address space of the chosen one die
+ * with it, without a line in the log; since 4.8 they share one oom_score_adj, so that none of them can be exempt alone.
+ * Before that, an exempt one survived and kept the memory that the kill should have freed.
  *
- * vm.oom_kill_allocating_task and vm.panic_on_oom decide without looking at anybody.
+ * vm.oom_kill_allocating_task and vm.panic_on_oom bypass the ranking.
  */
 import { type BadnessRules, badnessPages, isUnkillable } from "../kernel/badness.ts";
 import type { ProcessStat } from "../kernel/process-stat.ts";
 import type { ProcessMemory } from "../kernel/process-status.ts";
 
-/** A process that the kernel may have to choose among. */
+/** A process that the kernel may choose. */
 export interface Candidate {
   pid: number;
   parentPid?: number;
   comm: string;
   cgroup?: string;
-  /** The kernel's own oom_score, on the host's scale. */
+  /** The kernel's oom_score, relative to the whole host. */
   score: number;
   scoreAdj: number;
   memory: ProcessMemory;
-  /** Holds CAP_SYS_ADMIN. */
+  /** Has CAP_SYS_ADMIN. */
   isAdmin?: boolean;
-  /** Where it was looked at closely. */
+  /** Present if it was read in detail. */
   stat?: ProcessStat;
 }
 
-/** What the kernel measures candidates against. */
+/** The scope and rules that candidates are ranked by. */
 export interface VictimScope {
   /** Memory plus swap that the scope may use: the host's, or a cgroup's limit plus its swap. */
   totalBytes: number;
   pageBytes: number;
-  /** True where pid 1 is the init of the whole host, which is never killed. */
+  /** True if pid 1 is the host's init, which is never killed. */
   hostInit: boolean;
-  /** Of a cgroup, which is the order of two cgroups in it: below 0 where `a` is looked at first. */
+  /** For a cgroup, the order of two cgroups in it: negative if the kernel visits `a` first. */
   cgroupOrder?: (a: string, b: string) => number;
   rules: BadnessRules;
 }
 
 /**
  * The scope of a cgroup's own limit (`mem_cgroup_get_max()`): the limit plus the swap it may use.
- * @param limit.swapMaxBytes absent where the kernel does not account swap by cgroup, which limits nothing
- * @param limit.swappiness 0: the kernel counts no swap; absent: not known
+ * @param limit.swapMaxBytes absent if the kernel does not account swap by cgroup, which means no limit
+ * @param limit.swappiness 0: the kernel counts no swap; absent: unknown
  */
 export function cgroupScope(
   host: VictimScope,
@@ -57,12 +56,12 @@ export function cgroupScope(
   return { ...host, totalBytes: limit.maxBytes + Math.min(mayUse, swapTotalBytes) };
 }
 
-/** True where the kernel never chooses the process, whatever runs out. */
+/** True if the kernel never chooses the process, whatever runs out. */
 export function isExempt(candidate: Candidate, hostInit: boolean): boolean {
   return isUnkillable(candidate.scoreAdj) || (hostInit && candidate.pid === 1);
 }
 
-/** The order in which the kernel would choose, the next victim first, exempt ones left out. */
+/** The order in which the kernel would choose, next victim first, without exempt processes. */
 export function rankVictims<Task extends Candidate>(
   candidates: readonly Task[],
   scope: VictimScope,
@@ -101,12 +100,12 @@ function order(a: Candidate, b: Candidate, { cgroupOrder }: VictimScope): number
     const between = a.cgroup === b.cgroup ? 0 : cgroupOrder(a.cgroup, b.cgroup);
     if (between !== 0) return between;
   }
-  // Pids come round again; start times are read of those at the head only, and in hundredths.
+  // Pids are reused; start times are read only for the first candidates, and in hundredths of a second.
   const age = a.stat && b.stat ? a.stat.startTicks - b.stat.startTicks : 0;
   return age || a.pid - b.pid;
 }
 
-/** Children in one address space with their parent do not go first; they are few, and not known here. */
+/** Children in their parent's address space are not killed first; they are rare, and not known here. */
 function childrenFirst<Task extends Candidate>(ranked: readonly Task[]): Task[] {
   const children = new Map<number | undefined, Task[]>();
   for (const task of ranked) {

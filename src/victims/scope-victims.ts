@@ -11,16 +11,16 @@ import { VictimRanking, type VictimRankingOptions } from "./victim-ranking.ts";
 
 export interface ScopeVictimsOptions extends VictimRankingOptions {
   owners: OwnerNames;
-  /** Absent where nobody wants to know what processes run. */
+  /** Absent if program names are not needed. */
   programs?: Pick<ProgramNames, "programOf">;
 }
 
-/** Who would die in one scope, in the kernel's order. */
+/** The candidates in one scope, in the kernel's order. */
 export interface Ranking {
   /** `host`, or the path of the cgroup. */
   scope: string;
   candidates: ProcessReading[];
-  /** Those with oom_score_adj -1000 in the scope. */
+  /** Processes in the scope with oom_score_adj -1000. */
   unkillable: ProcessReading[];
 }
 
@@ -29,7 +29,7 @@ export interface Victim {
   rank: number;
   pid: number;
   comm: string;
-  /** What an interpreter runs, or the whole name where comm is cut; `null` where it is not known. */
+  /** What an interpreter runs, or the full name if comm is truncated; `null` if unknown. */
   program: string | null;
   owner: Owner;
   cgroup: string | null;
@@ -39,22 +39,22 @@ export interface Victim {
   swapBytes: number;
   pageTablesBytes: number;
   /**
-   * What it and those that die with it hold, an address space once. Other memory that they share is
-   * counted for each.
+   * Memory of it and of those that die with it, counting an address space once. Other shared memory counts for each
+   * process.
    */
   freesBytes: number;
-  /** Pids that memory.oom.group takes along, and those in one address space with it. */
+  /** Pids that die with it by memory.oom.group, or because they share its address space. */
   diesWith: number[];
 }
 
-/** Body of `/api/v1/victims`, and what `victims --json` prints. */
+/** Body of `/api/v1/victims`, and the output of `victims --json`. */
 export interface VictimsAnswer {
   scope: string;
   victims: Victim[];
   unkillable: { count: number; residentBytes: number };
 }
 
-/** Ranks who dies next, for the API, the status page and the command alike. */
+/** Ranks the next victims, for the API, the status page and the command. */
 export class ScopeVictims {
   readonly #options: ScopeVictimsOptions;
   readonly #ranking: VictimRanking;
@@ -65,8 +65,8 @@ export class ScopeVictims {
   }
 
   /**
-   * Who would die if the host ran out of memory or, given a cgroup, if that hit the limit on it.
-   * @param processes all of the host, as just read
+   * The candidates if the host ran out of memory or, for a cgroup, if that reached its effective limit.
+   * @param processes all processes of the host, just read
    */
   rank(processes: readonly ProcessReading[], totals: HostTotals, cgroup?: CgroupReading): Ranking {
     return {
@@ -80,7 +80,7 @@ export class ScopeVictims {
     };
   }
 
-  /** The first `top` of a ranking, among the processes that it was made from. */
+  /** The first `top` of a ranking, and the processes it was made from. */
   answer(
     { scope, candidates, unkillable }: Ranking,
     processes: readonly ProcessReading[],

@@ -12,12 +12,12 @@ import { cgroupScope, isExempt, rankVictims, type VictimScope } from "./next-vic
 export interface VictimRankingOptions {
   files: HostFiles;
   table: ProcessTable;
-  /** Absent where the machine has no memory controller. */
+  /** Absent if the machine has no memory controller. */
   tree?: CgroupTree;
   pageBytes: number;
 }
 
-/** So many at the head are read again, and closely: they may have moved since the pass that read them. */
+/** Number of first candidates that are read again, in detail: they may have changed since the pass. */
 const refreshedAtMost = 32;
 
 /** Ranks processes by the rules of the running kernel. */
@@ -30,9 +30,9 @@ export class VictimRanking {
   }
 
   /**
-   * Who would die, the next one first, if the host ran out of memory or, given a cgroup, if that hit
-   * the limit on it: all but the exempt.
-   * @param processes all of the host, as just read
+   * The candidates, next victim first, without exempt processes, if the host ran out of memory or, for a cgroup, if that
+   * reached its effective limit.
+   * @param processes all processes of the host, just read
    */
   rank(
     processes: readonly ProcessReading[],
@@ -47,10 +47,9 @@ export class VictimRanking {
   }
 
   /**
-   * The first of the host's ranking, at less cost. The kernel's scores say who that is up to
-   * thousandths of the host's memory; only those that are equal in them are compared by what the
-   * scores are made of.
-   * @param processes all of the host, the highest score first, just read
+   * The first of the host's ranking, at lower cost. The kernel's scores have a resolution of a thousandth of the host's
+   * memory; only processes with equal scores are compared by the values behind the score.
+   * @param processes all processes of the host, highest score first, just read
    */
   firstOfHost(
     processes: readonly ProcessReading[],
@@ -83,8 +82,8 @@ export class VictimRanking {
   }
 
   /**
-   * A parent is looked at before those below it, and of those side by side the one made first
-   * (`css_next_descendant_pre()`): inode numbers of cgroupfs go up, since 4.14.
+   * The kernel visits a parent before its descendants, and siblings in order of creation (`css_next_descendant_pre()`):
+   * inode numbers of cgroupfs increase, since 4.14.
    */
   #cgroupOrder(): VictimScope["cgroupOrder"] {
     const root = this.#options.tree?.hierarchy.directory;
@@ -108,7 +107,7 @@ export class VictimRanking {
     };
   }
 
-  /** v1 has one for each cgroup, v2 the host's for all. */
+  /** v1 has one per cgroup, v2 the host's for all. */
   #swappiness(path: string): number | undefined {
     const { files, tree } = this.#options;
     const file =
@@ -128,7 +127,7 @@ function inside(
   return processes.filter((process) => isWithin(process.cgroup, cgroup.path));
 }
 
-/** 0 where the cgroup has gone, or its path is too long for a system call. */
+/** 0 if the cgroup is gone, or its path is too long for a system call. */
 function inodeOf(path: string): bigint {
   try {
     return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino ?? 0n;

@@ -421,7 +421,8 @@ describe("a ring that is overwritten again and again", () => {
     expect(logged).toEqual([
       {
         path: "/dev/kmsg",
-        reason: "the kernel's log ring was overwritten: 9 records were not read",
+        reason:
+          "the kernel's ring buffer overflowed: 9 records were overwritten before they were read",
         message: "kernel log records lost",
       },
       { path: "/dev/kmsg", records: 90, message: "no more kernel log records are lost" },

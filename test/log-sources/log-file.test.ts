@@ -518,7 +518,7 @@ test("the saved file rotated away and deleted: what is newer is read and the los
   await poll();
   expect(reader.lines).toEqual(["two", "three"]);
   expect(reader.losses).toEqual([
-    `the file read last is no longer beside ${path}: what was added to it is missing`,
+    `the file read last is no longer next to ${path}: lines added to it are missing`,
   ]);
 });
 
@@ -549,7 +549,9 @@ test("a damaged compressed file gives what it holds, and the rest is a loss", as
   const after = await linesAfterRestart(first);
   expect(after.lines.length).toBeGreaterThan(5000);
   expect(after.lines.at(-1)).toBe("now");
-  expect(after.losses).toEqual([`cannot unpack the rest of ${path}.1.gz: unexpected end of file`]);
+  expect(after.losses).toEqual([
+    `cannot decompress the rest of ${path}.1.gz: unexpected end of file`,
+  ]);
 });
 
 test("being stopped while a compressed file is read is no loss", async () => {
