@@ -69,14 +69,14 @@ describe("the flags of serve", () => {
     expect(flags["collector.cgroups.exclude"]).toBeUndefined();
   });
 
-  it("take a log file as the choice of its source", () => {
+  it("take a log file as the choice of source", () => {
     expect(parseServeFlags(["--kernel-log.file=/x"], {})["kernel-log.source"]).toBe("file");
     expect(complaint("--kernel-log.file=/x", "--kernel-log.source=kmsg")).toBe(
       "--kernel-log.file cannot be combined with --kernel-log.source=kmsg; use one of them",
     );
   });
 
-  it("keep state where systemd says, unless told otherwise", () => {
+  it("keep state in systemd's directory unless a flag is given", () => {
     const env = { STATE_DIRECTORY: "/var/lib/oom-exporter:/var/lib/other" };
     expect(parseServeFlags([], env)["state.directory"]).toBe("/var/lib/oom-exporter");
     expect(parseServeFlags(["--state.directory=/x"], env)["state.directory"]).toBe("/x");

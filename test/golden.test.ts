@@ -41,13 +41,13 @@ async function expositionOf(roots: HostRoots, keepsDescriptors: boolean): Promis
 }
 
 describe.each(hostNames)("the host %s", (name) => {
-  it("has the exposition that stands in test/golden", async () => {
+  it("has the exposition in test/golden", async () => {
     const text = await expositionOf(fixtureHost(name), false);
     if (update) writeFileSync(goldenFile(name), text);
     expect(text).toBe(readFileSync(goldenFile(name), "utf8"));
   });
 
-  it("has the same one where descriptors are kept", async () => {
+  it("has the same one with open descriptors", async () => {
     expect(await expositionOf(fixtureHost(name), true)).toBe(
       readFileSync(goldenFile(name), "utf8"),
     );

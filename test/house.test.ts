@@ -143,7 +143,7 @@ describe("the house", () => {
     }
   });
 
-  it("has a room for every file, and at the top only what puts the rooms together", () => {
+  it("has a room for every file, and only the wiring at the top", () => {
     expect(files.filter(({ path }) => roomOf(path) === undefined)).toEqual([]);
     const top = files.map(({ path }) => path).filter((path) => !path.includes("/"));
     expect(top.sort()).toEqual([

@@ -40,7 +40,7 @@ describe("LineOutput", () => {
     expect(lost).toBe(3);
   });
 
-  it("begins a new line after one that the disk took only half of", () => {
+  it("starts a new line after an incomplete write", () => {
     const fd = openSync("/dev/null", "w");
     const room = [4, 0, 100];
     let file = "";

@@ -14,12 +14,12 @@ beforeAll(async () => {
 });
 
 describe("the program", () => {
-  it("needs no package when it runs, so that nobody who installs it gets another version", () => {
+  it("needs no package at run time, so that every installation has the same versions", () => {
     expect(bundle.external.filter((name) => !isBuiltin(name))).toEqual([]);
     expect(manifest.dependencies).toBeUndefined();
   });
 
-  it("has nothing in it but what may be given on under its own licence", () => {
+  it("contains only code that may be redistributed under its own licence", () => {
     const known = ["MIT", "ISC", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0"];
     const others = bundle.packages.filter(({ license }) => !known.includes(license));
     expect(others).toEqual([]);
@@ -47,7 +47,7 @@ describe("the program", () => {
   });
 });
 
-it("docs/third-party.md lists what is in it", async () => {
+it("docs/third-party.md lists its contents", async () => {
   await expect(thirdPartyPage(bundle)).toMatchFileSnapshot("../docs/third-party.md");
 });
 

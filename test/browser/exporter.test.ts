@@ -37,7 +37,7 @@ const killLine = (pid: number) =>
   `${new Date().toISOString()} host kernel: [${pid}.000001] Memory cgroup out of memory: Killed process ${pid} (mysqld) total-vm:9000kB, anon-rss:8000kB, file-rss:4kB, shmem-rss:0kB, UID:0 pgtables:44kB oom_score_adj:0\n`;
 
 needs(describe, chromiumObstacle)("the page of a running exporter", () => {
-  it("shows a kill on this machine by itself, and leads to its story", async () => {
+  it("shows a kill on this machine without a reload, and links to its explanation", async () => {
     const log = join(directory.path, "kern.log");
     writeFileSync(log, "");
     exporter = await startExporter([`--kernel-log.file=${log}`]);

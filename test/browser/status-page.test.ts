@@ -101,7 +101,7 @@ describePage.each(stories)("the page of a host that is %s", (_, view) => {
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(320);
   });
 
-  it("says the same without script, and loads itself anew", async () => {
+  it("shows the same without JavaScript, and reloads itself", async () => {
     const { page, wrongs } = await open(view, { javaScriptEnabled: false });
     const refresh = page.locator("meta[http-equiv=refresh]");
     expect(await refresh.getAttribute("content")).toBe("30");
@@ -146,7 +146,7 @@ describePage("the page", () => {
     expect(await page.getByRole("columnheader", { name: "A kill frees" }).count()).toBe(1);
   });
 
-  it("is walked through by keyboard from top to bottom, and one sees where one is", async () => {
+  it("can be used by keyboard from top to bottom, with visible focus", async () => {
     const { page } = await open(states.killed);
     const walked: string[] = [];
     let lastTop = -1;
@@ -184,7 +184,7 @@ describePage("the page", () => {
     ]);
   });
 
-  it("lets one skip to the answer", async () => {
+  it("has a link that skips to the answer", async () => {
     const { page } = await open(states.killed);
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
@@ -254,7 +254,7 @@ describePage("the page that stays open", () => {
       await clock.pauseAt(1000);
     });
 
-  it("shows what is new every 10 seconds", async () => {
+  it("shows changes every 10 seconds", async () => {
     const { page, wrongs, requests } = await openStill(states.healthy);
     server.view = states.danger;
     await page.clock.runFor(9_900);
@@ -305,7 +305,7 @@ describePage("the page that stays open", () => {
     expect(others).toEqual({ focused: true, selected: "2 processes", opened: true });
   });
 
-  it("keeps a selection that a number changes beside", async () => {
+  it("keeps a selection next to a changing number", async () => {
     const { page } = await openStill(states.healthy);
     const select = `(() => {
       const text = document.querySelector("h1").lastChild;
@@ -335,7 +335,7 @@ describePage("the page that stays open", () => {
     expect(await said.textContent()).toMatch(/^A process was killed 3\sminutes ago: java/);
   });
 
-  it("says when it no longer hears anything, asks less and less often, and recovers", async () => {
+  it("shows a lost connection, retries less and less often, and recovers", async () => {
     const { page, requests } = await openStill(states.healthy);
     const asked = () => requests.filter((url) => url === server.url).length;
     /** What is so a second later: that a request was made, or failed, is heard of with a delay. */
@@ -362,7 +362,7 @@ describePage("the page that stays open", () => {
     expect(await page.getAttribute("body", "class")).toBe("calm");
   });
 
-  it("takes no other page for its own", async () => {
+  it("ignores a page that is not the status page", async () => {
     const { page } = await openStill(states.healthy);
     await page.route(server.url, (route) =>
       route.fulfill({ body: "<main><h1>Sign in</h1></main>" }),

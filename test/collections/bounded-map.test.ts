@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { BoundedMap, LeastRecentMap } from "../../src/collections/bounded-map.ts";
 
 describe("a bounded map", () => {
-  it("gives up the entry that was set longest ago", () => {
+  it("drops the entry that was set longest ago", () => {
     const map = new BoundedMap<string, number>(2);
     map.set("a", 1).set("b", 2).set("a", 3).set("c", 4);
     expect([...map]).toEqual([
@@ -21,7 +21,7 @@ describe("a bounded map", () => {
 });
 
 describe("a least recent map", () => {
-  it("gives up the entry that nobody asked for longest", () => {
+  it("drops the least recently used entry", () => {
     const map = new LeastRecentMap<string, number>(2);
     map.set("a", 1).set("b", 2);
     expect(map.get("a")).toBe(1);

@@ -26,7 +26,7 @@ it("work in steps can be done at once", () => {
   expect(finished(workOn(5).steps())).toBe("done");
 });
 
-it("work in steps rests after each 20 ms of it, and says for how long", async () => {
+it("work in steps pauses after each 20 ms, and reports for how long", async () => {
   const { steps, pace, rests } = workOn(8);
   expect(await pace.finished(steps())).toBe("done");
   expect(rests).toEqual([24, 1048, 2072]);

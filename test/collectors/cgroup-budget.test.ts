@@ -64,7 +64,7 @@ function cgroupsIn(samples: Samples): string {
 }
 
 describe("the series of cgroups", () => {
-  it("take 16 MB of a scrape at most, and nearly that where there are too many", async () => {
+  it("take at most 16 MB of a scrape, and nearly that if there are too many", async () => {
     const readings = pathsOf(6000).map((path) => reading(path));
     const passes = new Passes();
     const text = String(await renderExposition(passes.collect(readings), "text"));
@@ -99,7 +99,7 @@ describe("the series of cgroups", () => {
     expect(passes.leftOut(fewer)).toBe(0);
   });
 
-  it("are all there where they take less", () => {
+  it("are all exported if they take less", () => {
     expect(new Passes().leftOut(pathsOf(1000).map((path) => reading(path)))).toBe(0);
   });
 });

@@ -25,7 +25,7 @@ function collect(tree: TemporaryTree, cgroups: HostOptions["cgroups"] = {}) {
 }
 
 describe("the cgroups collector", () => {
-  it("shows only what the kernel tells of a cgroup, and whose it is", () => {
+  it("shows only what the kernel reports of a cgroup, and its owner", () => {
     const host = hostWith({ "/system.slice/a.service": {} });
     host.write("sys/fs/cgroup/system.slice", { "memory.current": 1 });
     const samples = collect(host, { include: /service/ });
@@ -41,7 +41,7 @@ describe("the cgroups collector", () => {
     });
   });
 
-  it("has no series of a limit that is not set, nor a count of what only a limit makes happen", () => {
+  it("has no series for an unset limit, nor for events that need a limit", () => {
     const files = {
       "memory.high": "max",
       "memory.swap.max": "max",
@@ -100,7 +100,7 @@ describe("the cgroups collector", () => {
     });
   });
 
-  it("has a working set that is never negative, though the two files are read one after the other", () => {
+  it("never has a negative working set, although the two files are read one after the other", () => {
     const samples = collect(
       hostWith({
         "/usual": { "memory.stat": "inactive_file 400" },
@@ -137,7 +137,7 @@ describe("the cgroups collector", () => {
     expect(() => collect(new TemporaryTree())).toThrow(NoData);
   });
 
-  it("has no effective limit lower than it is where the host's memory cannot be read", () => {
+  it("does not lower the effective limit if the host's memory cannot be read", () => {
     const host = hostWith({ "/job": { "memory.max": 99_999 } });
     host.remove("proc/meminfo");
     expect(collect(host)).toMatchObject({
@@ -145,7 +145,7 @@ describe("the cgroups collector", () => {
     });
   });
 
-  it("ends at the deadline, counts what it left out, and says so", () => {
+  it("ends at the deadline, and counts and reports what it left out", () => {
     const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`/job-${i}`, {}]));
     const host = openHost(hostWith(many).roots, { monotonicMs: () => 11 });
     const late = samplesOf(new CgroupsCollector(host), host.snapshot(10));

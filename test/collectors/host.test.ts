@@ -17,7 +17,7 @@ function collect(tree: TemporaryTree, pageBytes = 4096) {
 }
 
 describe("the host collector", () => {
-  it("shows only what the kernel tells: no PSI, no swap, no oom_kill are no series, not 0", () => {
+  it("shows only what the kernel reports: without PSI, swap or oom_kill there is no series instead of 0", () => {
     const samples = collect(minimalHost());
     expect(Object.keys(samples).sort()).toEqual([
       "oom_host_major_faults_total",
@@ -38,7 +38,7 @@ describe("the host collector", () => {
     expect(samples["oom_host_memory_used_bytes{kind=other}"]).toBe(600 * 1024);
   });
 
-  it("has no count of kills in a container, where the kernel counts the whole host's", () => {
+  it("has no count of kills in a container, because the kernel counts the whole host's", () => {
     const host = minimalHost();
     host.write("proc", { vmstat: "oom_kill 3", "1/status": "Name:\tinit", "2/comm": "kthreadd" });
     expect(collect(host).oom_kernel_kills_total).toBe(3);
@@ -72,7 +72,7 @@ describe("the host collector", () => {
     expect(samples).not.toHaveProperty("oom_host_sysctl{name=vm.panic_on_oom}");
   });
 
-  it("fails where there is no meminfo to read, or nothing that is one", () => {
+  it("fails without a valid meminfo", () => {
     const host = minimalHost();
     host.write("proc", { meminfo: "nonsense" });
     expect(() => collect(host)).toThrow("MemTotal");

@@ -58,7 +58,7 @@ const victimsOf = (samples: Record<string, number>) =>
   );
 
 describe("the processes collector", () => {
-  it("names no next victim where other users' processes are hidden, nor how many are", () => {
+  it("gives no next victim, nor the number of hidden processes, if other users' processes are hidden", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { cgroup: "/job" });
     host.remove("proc/1");
@@ -77,7 +77,7 @@ describe("the processes collector", () => {
     expect(victimsOf(samples)).toEqual({ "/job": 10 });
   });
 
-  it("shows the highest ranked, with what they weigh", () => {
+  it("shows the highest-ranked processes with their sizes", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { score: 900, scoreAdj: 300, residentKb: 50, cgroup: "/a.service" });
     addProcess(host, 11, { score: 700, residentKb: 70 });
@@ -93,7 +93,7 @@ describe("the processes collector", () => {
     expect(seriesOf(samples, "oom_process_score").length).toBe(2);
   });
 
-  it("shows all where top is 0", () => {
+  it("shows all if top is 0", () => {
     const host = new TemporaryTree();
     for (let pid = 100; pid < 160; pid++) addProcess(host, pid);
     const samples = collect(host, { top: 0 });
@@ -119,7 +119,7 @@ describe("the processes collector", () => {
 });
 
 describe("the next victim", () => {
-  it("of the host is the highest ranked that may be killed: neither init nor the unkillable", () => {
+  it("of the host is the highest-ranked process that may be killed: neither init nor an exempt one", () => {
     const host = new TemporaryTree();
     addKthreadd(host);
     addProcess(host, 1, { score: 700, residentKb: 9000 });
@@ -129,20 +129,20 @@ describe("the next victim", () => {
     expect(victimsOf(collect(host))).toEqual({ host: 12 });
   });
 
-  it("of the host among equal scores is who would free most, adjustments counted in", () => {
+  it("of the host is, among equal scores, the one with the highest badness", () => {
     const host = new TemporaryTree();
     addProcess(host, 11, { residentKb: 300 });
     addProcess(host, 12, { residentKb: 200, scoreAdj: 1 });
     expect(victimsOf(collect(host))).toEqual({ host: 12 });
   });
 
-  it("is nobody where there is nobody to kill", () => {
+  it("is absent if no process may be killed", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { scoreAdj: -1000 });
     expect(victimsOf(collect(host))).toEqual({});
   });
 
-  it("is also told for each cgroup near its own limit, among the processes inside", () => {
+  it("is also exported for each cgroup near its own limit, among the processes in it", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { score: 900, residentKb: 9000, cgroup: "/b" });
     addProcess(host, 11, { residentKb: 40, cgroup: "/a" });
@@ -173,7 +173,7 @@ describe("the next victim", () => {
     expect(victimsOf(collect(host, { cgroups }))).toEqual({ "/": 1 });
   });
 
-  it("of a cgroup is told from sizes of this very pass, though no score moved", () => {
+  it("of a cgroup uses sizes from the same pass, even if no score changed", () => {
     const host = new TemporaryTree();
     for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { residentKb: 9000 });
     addProcess(host, 50, { residentKb: 40, cgroup: "/a" });
@@ -187,7 +187,7 @@ describe("the next victim", () => {
     expect(victimsOf(pass())["/a"]).toBe(50);
   });
 
-  it("is told for the twenty cgroups nearest their limits", () => {
+  it("is exported for the twenty cgroups closest to their limits", () => {
     const host = new TemporaryTree();
     const cgroups = Array.from({ length: 30 }, (_, i) => {
       addProcess(host, 100 + i, { cgroup: `/job-${i}` });
@@ -199,7 +199,7 @@ describe("the next victim", () => {
     expect(scopes).not.toContain("/job-9");
   });
 
-  it("is told for the cgroups that hold what they cannot give back, not for full caches", () => {
+  it("is exported for cgroups full of unreclaimable memory, not for full caches", () => {
     const host = new TemporaryTree();
     const cgroups = Array.from({ length: 30 }, (_, i) => {
       addProcess(host, 100 + i, { cgroup: `/job-${i}` });
@@ -209,7 +209,7 @@ describe("the next victim", () => {
     expect(victimsOf(collect(host, { cgroups }))).toEqual({ host: 129, "/job-7": 107 });
   });
 
-  it("is shown for the host alone where the cgroups collector is off", () => {
+  it("is exported for the host only if the cgroups collector is disabled", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { cgroup: "/a" });
     const cgroups = [cgroup("/a", 90, 100)];

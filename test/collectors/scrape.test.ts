@@ -62,7 +62,7 @@ async function scrape(scraper: Scraper, request = {}): Promise<string[]> {
 }
 
 describe("a scrape", () => {
-  it("holds what the collectors and the exporter add, and how each collector fared", async () => {
+  it("contains the samples of collectors and exporter, and each collector's success", async () => {
     const slow = collector("log", () => {
       clockMs += 250;
     });
@@ -105,7 +105,7 @@ describe("a scrape", () => {
     expect(rests).toBe(2);
   });
 
-  it("drops what a failing collector has added and harms no other", async () => {
+  it("drops the samples of a failing collector and keeps all others", async () => {
     const torn = collector("cgroups", ({ sink }) => {
       sink.add("oom_cgroups", 5, {});
       throw new Error("EIO");
@@ -136,7 +136,7 @@ describe("a scrape", () => {
     expect(logged.slice(1)).toEqual(['info collector works again {"collector":"host"}']);
   });
 
-  it("takes missing kernel files for no error", async () => {
+  it("does not treat missing kernel files as an error", async () => {
     const scraper = scraperOf(
       collector("host", () => {
         throw new NoData("no PSI before Linux 4.20");
@@ -173,7 +173,7 @@ describe("a scrape", () => {
     expect(logged[0]).toContain("warn collector skipped");
   });
 
-  it("hands one snapshot to all its collectors, which is to end by the deadline", async () => {
+  it("passes one snapshot with the deadline to all its collectors", async () => {
     const seen = new Set<Snapshot>();
     const deadlines: number[] = [];
     const look = (name: CollectorName) => collector(name, ({ snapshot }) => seen.add(snapshot));
@@ -191,7 +191,7 @@ describe("a scrape", () => {
     expect(deadlines).toEqual([900, 10_000]);
   });
 
-  it("hands what was read to the keepers once, before the next collector runs", async () => {
+  it("passes each reading to the keepers once, before the next collector runs", async () => {
     const pass: CgroupReadings = { readings: [], filtered: 0, beyondLimit: 0, unreadable: 0 };
     const cgroups = collector("cgroups", ({ snapshot }) => void snapshot.cgroups);
     const kills = collector("kills", ({ snapshot }) => void snapshot.cgroups);
@@ -225,7 +225,7 @@ describe("the pass", () => {
     expect(runs).toEqual(["host", "host"]);
   });
 
-  it("is shared for as long again as it took, so that reading takes half the time at most", async () => {
+  it("is shared for as long again as it took, so that reading takes at most half of the time", async () => {
     const slow = collector("host", () => {
       clockMs += 2000;
     });
@@ -239,7 +239,7 @@ describe("the pass", () => {
     expect(runs).toHaveLength(2);
   });
 
-  it("runs alone: one of other collectors begins when it has ended", async () => {
+  it("runs alone: a pass of other collectors starts after its end", async () => {
     const scraper = scraperOf(
       host,
       collector("log", () => {}),
@@ -264,7 +264,7 @@ describe("the pass", () => {
     expect(gunzipSync(compressed)).toEqual(await scraper.scrape({}, plain));
   });
 
-  it("has been made once the first scrape is answered", async () => {
+  it("has taken place when the first scrape is answered", async () => {
     const scraper = scraperOf(host);
     expect(scraper.hasRun).toBe(false);
     await scraper.scrape({}, plain);

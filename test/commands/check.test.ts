@@ -61,7 +61,7 @@ async function checked(flags: string[], { env = {}, seconds = [0] }: Asked = {})
 }
 
 describe("oom-exporter --check", () => {
-  it.each([200, 401, 404, 429])("takes an answer of %d for health", async (status) => {
+  it.each([200, 401, 404, 429])("treats an answer of %d as healthy", async (status) => {
     const { asked, listener } = answering(status);
     const port = await listening(createServer(listener));
     expect(await checked([`--web.listen-address=127.0.0.1:${port}`])).toEqual({
@@ -71,7 +71,7 @@ describe("oom-exporter --check", () => {
     expect(asked).toEqual(["/-/healthy"]);
   });
 
-  it("says what is answered where the exporter is not healthy", async () => {
+  it("shows the answer of an unhealthy exporter", async () => {
     const port = await listening(createServer(answering(503).listener));
     expect(await checked([`--web.listen-address=127.0.0.1:${port}`])).toEqual({
       code: 1,
@@ -94,7 +94,7 @@ describe("oom-exporter --check", () => {
     expect((await checked([`--web.listen-address=127.0.0.1:${port}`])).code).toBe(1);
   });
 
-  it.each(["", "0.0.0.0"])("asks on loopback where the exporter listens on %j", async (host) => {
+  it.each(["", "0.0.0.0"])("asks on loopback if the exporter listens on %j", async (host) => {
     const port = await listening(createServer(answering(200).listener));
     expect((await checked([`--web.listen-address=${host}:${port}`])).code).toBe(0);
   });
@@ -124,7 +124,7 @@ describe("--check.wait", () => {
     });
   });
 
-  it("ends as soon as the service's main process has, whoever answers at its address", async () => {
+  it("ends as soon as the service's main process has ended, even if something answers at its address", async () => {
     const ended = spawn("true");
     await once(ended, "exit");
     const port = await listening(createServer(answering(200).listener));
@@ -166,7 +166,7 @@ needs(describe, openssl.obstacle)("--check with --web.config.file", () => {
   });
 
   it.each(["TLSv1.2", "TLSv1.3"] as const)(
-    "takes the demand for a certificate for health, in %s",
+    "treats a request for a client certificate as healthy, in %s",
     async (version) => {
       const demand = { requestCert: true, rejectUnauthorized: true, ca: pair().cert };
       const versions = { minVersion: version, maxVersion: version };
@@ -179,7 +179,7 @@ needs(describe, openssl.obstacle)("--check with --web.config.file", () => {
     },
   );
 
-  it("asks in plain HTTP where the file sets up no TLS", async () => {
+  it("uses plain HTTP if the file does not configure TLS", async () => {
     const flags = await flagsFor("basic_auth_users: {}\n", createServer(answering(401).listener));
     expect((await checked(flags)).code).toBe(0);
   });

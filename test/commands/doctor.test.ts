@@ -108,7 +108,7 @@ async function checksOf(host: Host, args: string[] = [], io: Partial<DoctorIo> =
 }
 
 describe("oom-exporter doctor", () => {
-  it("answers first, then has one line for each check, then what is not ok and its fix", async () => {
+  it("gives the answer first, then one line per check, then problems and fixes", async () => {
     const host = new Host();
     host.ring(3600);
     host.write("proc", { meminfo: "MemTotal: 1048576 kB\nMemFree: 1024 kB" });
@@ -159,7 +159,7 @@ see what the exporter sees.
     for (const line of stdout.split("\n")) expect([...line].length).toBeLessThanOrEqual(100);
   });
 
-  it("paints for a terminal only, and not where NO_COLOR is set", async () => {
+  it("uses colours only on a terminal, and not if NO_COLOR is set", async () => {
     const painted = async (env: Record<string, string>) => {
       let stdout = "";
       const tty = { write: (text: string) => (stdout += text), isTTY: true };
@@ -170,7 +170,7 @@ see what the exporter sees.
     expect(await painted({ NO_COLOR: "1" })).toBe(false);
   });
 
-  it("prints the contract's JSON, null where nothing is lost", async () => {
+  it("prints the contract's JSON, null if nothing is lost", async () => {
     const host = new Host();
     const { checks } = await checksOf(host);
     expect(checks[0]).toEqual({
@@ -199,14 +199,14 @@ see what the exporter sees.
     expect(stderr).toMatch(/^oom-exporter doctor: .+\n$/);
   });
 
-  it("knows where it runs by the marks that runtimes leave", () => {
+  it("detects its environment by the markers of container runtimes", () => {
     expect(placeOf({ KUBERNETES_SERVICE_HOST: "10.0.0.1" })).toBe("pod");
     expect(placeOf({ container: "podman" })).toBe("container");
   });
 });
 
 describe("the kernel log", () => {
-  it("is the ring where there is no kern.log", async () => {
+  it("is the ring if there is no kern.log", async () => {
     const host = new Host();
     host.remove("var/log/kern.log");
     host.ring(3000);
@@ -215,7 +215,7 @@ describe("the kernel log", () => {
     expect(of("kernel log")?.found).toBe("/kmsg: 1 records, the kernel's last 10 minutes ago");
   });
 
-  it("is no FIFO, and nobody waits for one", async () => {
+  it("is not a FIFO, which would block", async () => {
     const host = new Host();
     const path = host.path("var/log/kern.log");
     host.remove("var/log/kern.log");
@@ -227,7 +227,7 @@ describe("the kernel log", () => {
     });
   });
 
-  it("is missing, and kills go unseen, where nothing can be read", async () => {
+  it("is missing, and kills go unseen, if nothing can be read", async () => {
     const host = new Host();
     host.remove("var/log/kern.log");
     const { code, of } = await checksOf(host);
@@ -256,7 +256,7 @@ describe("the kernel log", () => {
     expect(check).toMatchObject({ state: "missing", fix: fix.replace("4", `${gid}`) });
   });
 
-  it("is doubted where no line of it is from this boot, or the ring is ahead of it", async () => {
+  it("is doubtful if it has no line from this boot, or the ring buffer is ahead of it", async () => {
     const host = new Host();
     host.log("var/log/kern.log", now - 120 * minute, now);
     expect((await checksOf(host)).of("kernel log")).toMatchObject({
@@ -275,7 +275,7 @@ describe("the kernel log", () => {
     expect((await checksOf(host, [file])).code).toBe(1);
   });
 
-  it("is doubted where it is empty, as after rotation, and kills are not said to go unseen", async () => {
+  it("is doubtful if it is empty, as after rotation, without a claim that kills go unseen", async () => {
     const host = new Host();
     const path = host.path("var/log/kern.log");
     writeFileSync(path, "");
@@ -288,7 +288,7 @@ describe("the kernel log", () => {
     });
   });
 
-  it("is doubted where users can write to it", async () => {
+  it("is doubtful if users can write to it", async () => {
     const host = new Host();
     host.remove("var/log/kern.log");
     host.log("var/log/syslog", now - minute);
@@ -298,14 +298,14 @@ describe("the kernel log", () => {
     expect(of("kernel log")?.costs).toContain("users can write lines into it");
   });
 
-  it("is missing where it is switched off", async () => {
+  it("is missing if it is disabled", async () => {
     const { code, of } = await checksOf(new Host(), ["--kernel-log.source=none"]);
     expect(code).toBe(1);
     expect(of("kernel log")?.fix).toBe("start oom-exporter without --kernel-log.source=none");
   });
 });
 
-describe("what else is looked at", () => {
+describe("the other checks", () => {
   it("says what an old kernel lacks", async () => {
     const host = new Host();
     host.write("proc", { vmstat: "nr_free_pages 1", "sys/kernel/osrelease": "3.10.0-1160" });
@@ -331,7 +331,7 @@ describe("what else is looked at", () => {
     );
   });
 
-  it("tells cgroups without the memory controller from none, and v1 from v2", async () => {
+  it("distinguishes cgroups without the memory controller from no cgroups, and v1 from v2", async () => {
     const host = new Host();
     host.write("sys/fs/cgroup", { "cgroup.controllers": "cpu" });
     expect((await checksOf(host)).of("memory cgroups")).toMatchObject({
@@ -353,7 +353,7 @@ describe("what else is looked at", () => {
   it.each<[Place, RegExp]>([
     ["container", /^docker run --pid=host --cgroupns=host /],
     ["pod", /^hostPID: true/],
-  ])("says how a %s gets to see the host", async (place, fix) => {
+  ])("says how a %s can see the host", async (place, fix) => {
     const host = new Host();
     host.remove("proc/2");
     const view = (await checksOf(host, [], { place })).of("view of the host");
@@ -387,7 +387,7 @@ describe("what else is looked at", () => {
     });
   });
 
-  it("says that oom_kill_allocating_task takes the exporter too", async () => {
+  it("says that oom_kill_allocating_task can kill the exporter too", async () => {
     const host = new Host();
     host.write("proc/sys/vm", { oom_kill_allocating_task: 1 });
     const check = (await checksOf(host)).of("vm.oom_kill_allocating_task");
@@ -413,7 +413,7 @@ describe("what else is looked at", () => {
       { state: "partial", fix: expect.stringContaining("OOMScoreAdjust=-900") },
     ],
   ])(
-    "says of %j in a %s whether it protects the exporter, and how",
+    "says for %j in a %s whether it protects the exporter, and how to",
     async (ownScoreAdj, place, expected) => {
       const { of } = await checksOf(new Host(), [], { ownScoreAdj, place });
       expect(of("own oom_score_adj")).toMatchObject(expected);
@@ -478,7 +478,7 @@ describe("what else is looked at", () => {
 });
 
 describe("the port", () => {
-  it("is missing where another program has it: the exporter would not start", async () => {
+  it("is missing if another program uses it, because the exporter would not start", async () => {
     const server = createServer((socket) => socket.end("hello\n")).listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
     try {
@@ -495,7 +495,7 @@ describe("the port", () => {
     }
   });
 
-  it("is ok where this exporter serves it", async () => {
+  it("is ok if this exporter serves it", async () => {
     const state = temporaryDirectory();
     const exporter = await startExporter([`--state.directory=${state.path}`]);
     try {
@@ -510,7 +510,7 @@ describe("the port", () => {
   });
 });
 
-it("exits with 1 where no procfs is at the place that was given", async () => {
+it("exits with 1 if there is no procfs at the given path", async () => {
   const host = new Host();
   const { code, stdout } = await run(host, ["--json"], {}, "/nonexistent");
   const { checks } = JSON.parse(stdout) as ChecksAnswer;

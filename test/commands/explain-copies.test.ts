@@ -38,7 +38,7 @@ const shown = (kills: Kill[]) =>
   kills.map(({ pid, comm, time, source }) => ({ pid, comm, time, line: source.line }));
 
 describe("a report without its kill line", () => {
-  it("is said to be one, and counts as no kill", async () => {
+  it("is reported as such, and does not count as a kill", async () => {
     const { code, stdout } = await run([], `Nov 20 13:23:50 web1 kernel: ${constraint}\n`);
     expect(code).toBe(0);
     expect(stdout).toBe(
@@ -100,7 +100,7 @@ describe("a report without its kill line", () => {
     expect((await run([], text)).stdout.trim().split("\n")).toHaveLength(1);
   });
 
-  it("is not told where a kill line is there, nobody was killed, or a program says so", async () => {
+  it("is not reported if there is a kill line, no victim, or a program wrote it", async () => {
     expect((await run([], `[1.000000] ${constraint}\n[1.000001] ${kill}\n`)).stdout).not.toContain(
       "without its kill line",
     );
@@ -152,7 +152,7 @@ describe("an event of Kubernetes that quotes the kernel", () => {
     }
   });
 
-  it("is the kernel's own kill where that stands there too, before it or behind", async () => {
+  it("is merged with the kernel's own kill if that is in the log too, before or after it", async () => {
     const own = `Nov 20 13:23:50 web1 kernel: ${kill}\n`;
     const quoted = `2m  Warning  OOMKilling  node/web1  ${kill}\n`;
     for (const text of [own + quoted, quoted + own, quoted + own + quoted]) {
@@ -259,7 +259,7 @@ describe("a pasted text", () => {
 });
 
 describe("a line that looks like a kill in a vendor's words", () => {
-  it("is told with its place", async () => {
+  it("is reported with its position", async () => {
     const { stdout } = await run([], "[1.000000] lmk: Killed process 12 (a) adj=9 free=7\n");
     expect(stdout).toContain(
       "1 line looks like a kill but does not match any known kernel's format: -:1\n",
@@ -284,7 +284,7 @@ describe("a compressed log", () => {
     expect(await killsIn(spawnSync("zstd", ["-c"], { input: text }).stdout)).toHaveLength(1);
   });
 
-  it("that is damaged is said to be, or that there is no program for it", async () => {
+  it("that is damaged, or has no program to decompress it, is reported", async () => {
     const { code, stderr } = await run(
       [],
       Buffer.from("\xfd7zXZ\x00 and nothing of the kind", "latin1"),

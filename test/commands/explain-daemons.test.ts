@@ -86,7 +86,7 @@ describe("explain of a log with daemons that kill", () => {
     expect(await killsOf(log + earlyoom("12:00", 7, "hog"))).toHaveLength(2);
   });
 
-  it("tells the story: who, why then, why this one, what to do", async () => {
+  it("explains the kill: what was killed, why then, why this one, what to do", async () => {
     expect(await run(oomd)).toMatchInlineSnapshot(`
       "batch.service was killed by systemd-oomd at 2026-11-20 13:20:00 UTC [syslog:1]
         Why      systemd-oomd killed all processes of /system.slice/batch.service: memory pressure of
@@ -120,7 +120,7 @@ describe("explain of a log with daemons that kill", () => {
     `);
   });
 
-  it("tells one story of a process that the kernel killed as well, and links both in JSON", async () => {
+  it("explains a process that the kernel killed too only once, and links both in JSON", async () => {
     const log = earlyoom("23:48", 226, "greedy") + kernelLog;
     const kills = await killsOf(log);
     const linked = kills.filter(({ linkedIncident }) => linkedIncident !== null);
@@ -135,14 +135,14 @@ describe("explain of a log with daemons that kill", () => {
     expect(story).toContain("earlyoom had signalled it too, 2.0 s before");
   });
 
-  it("tells kills in the order of time, whoever killed", async () => {
+  it("prints kills in chronological order, whatever killed", async () => {
     const log = oomd + kernelLog + earlyoom("40:00", 7, "late");
     const kills = await killsOf(log);
     expect([kills[0]?.killer, kills.at(-1)?.killer]).toEqual(["systemd-oomd", "earlyoom"]);
     expect(kills.slice(1, -1).every(({ killer }) => killer === "kernel")).toBe(true);
   });
 
-  it("escapes what a process puts into its name", async () => {
+  it("escapes the name of a process", async () => {
     const story = await run(earlyoom("10:00", 1234, "\x1b[2Jhog"));
     expect(story).not.toContain("\x1b");
     expect(story).toContain("\\x1b[2Jhog");

@@ -71,7 +71,7 @@ function wordsOf({ memory, owner, source, ...kill }: Kill): Record<string, unkno
 describe.each(names)("report %s", (name) => {
   const truth: Truth = JSON.parse(readFileSync(`${reports}${name}.json`, "utf8"));
 
-  it("has the kills that the text tells, with every field", async () => {
+  it("has the kills in the text, with every field", async () => {
     const { code, kills, fragments } = await explained(name);
     expect(code).toBe(0);
     const shown = kills.map(wordsOf).map((kill, index) => {

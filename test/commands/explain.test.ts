@@ -63,7 +63,7 @@ async function killsOf(...args: string[]): Promise<Kill[]> {
 }
 
 describe("explain --json", () => {
-  it("prints one kill a line, with every field of the contract", async () => {
+  it("prints one kill per line, with every documented field", async () => {
     const [kill, ...others] = await killsOf(file("kern.log", fixture("memcg-v2-group.kern.log")));
     expect(others.map((other) => other.pid)).toEqual([208, 210, 214]);
     expect(kill).toEqual({
@@ -169,7 +169,7 @@ describe("explain --json", () => {
     });
   });
 
-  it("says of a kill without a dump that its report is missing", async () => {
+  it("says that the report is missing for a kill without a dump", async () => {
     const kills = await killsOf(file("burst", fixture("burst-200.kern.log")));
     expect(kills).toHaveLength(200);
     expect(kills.filter((kill) => kill.suppressed)).toHaveLength(150);
@@ -183,7 +183,7 @@ describe("explain --json", () => {
     });
   });
 
-  it("tells a kill once, though a restart of syslog repeated it and two files hold it", async () => {
+  it("prints a kill once, although a restart of syslog repeated it and it is in two files", async () => {
     const log = fixture("threads.kern.log");
     const twice = file("twice.log", Buffer.concat([log, log]));
     expect(await killsOf(twice)).toHaveLength(2);
@@ -304,7 +304,7 @@ describe("explain for people", () => {
     expect(lines).toContain(`${" ".repeat(15)}free -h`);
   });
 
-  it("says when the kernel left its report out", async () => {
+  it("says if the kernel printed no report", async () => {
     const { stdout } = await run([file("burst", fixture("burst-200.kern.log"))]);
     expect(stdout.match(/Missing {2}the log holds no report/g)).toHaveLength(150);
     // The words are wrapped: the rate limit is blamed for each of them.
@@ -312,7 +312,7 @@ describe("explain for people", () => {
     expect(stdout).toMatch(/\n200 kills: /);
   });
 
-  it("tells a group that died together once, and names its other members below", async () => {
+  it("explains a group that died together once, and lists its other members below", async () => {
     const path = file("group", fixture("global-group.kern.log"));
     const { stdout } = await run([path]);
     const members = stdout.match(/together with its group/g) ?? [];
@@ -339,7 +339,7 @@ describe("explain for people", () => {
     expect(stdout).toContain("a\\nb (pid 210)");
   });
 
-  it("says that there is nothing, and what it could not read", async () => {
+  it("says that there are no kills, and what it could not read", async () => {
     const { stdout } = await run([file("forged", fixture("forged.journal-short"))]);
     expect(stdout).toBe(
       "No out-of-memory kill in " +
@@ -348,7 +348,7 @@ describe("explain for people", () => {
     );
   });
 
-  it("counts no forged line where the log can tell", async () => {
+  it("counts no forged line if the log reveals it", async () => {
     for (const form of [
       "kmsg",
       "dmesg",
@@ -376,14 +376,14 @@ describe("explain without a FILE", () => {
     expect(await read()).toBe("kern.log");
   });
 
-  it("says what to do where there is none", async () => {
+  it("says what to do if there is none", async () => {
     const { code, stderr } = await run([], { rootfs: join(directory, "nowhere") });
     expect(code).toBe(1);
     expect(stderr).toMatch(/^oom-exporter explain: .*run as root.*\n$/);
   });
 });
 
-describe("what goes wrong", () => {
+describe("errors", () => {
   it.each<[string, string[], number, RegExp]>([
     ["an unknown flag", ["--bad"], 2, /^oom-exporter explain: unknown flag --bad; /],
     [
@@ -402,7 +402,7 @@ describe("what goes wrong", () => {
     expect(stdout).toBe("");
   });
 
-  it("damaged gzip data does not hide the kills before the damage, nor other files'", async () => {
+  it("damaged gzip data hides neither the kills before the damage nor those in other files", async () => {
     const log = fixture("burst-200.kern.log");
     const cut = gzipSync(log);
     const damaged = file("damaged.gz", cut.subarray(0, cut.length - 100));

@@ -66,7 +66,7 @@ Exempt (oom_score_adj -1000): sshd (pid 702) uses 1.7 MiB, under 1 % of the host
 `);
   });
 
-  it("shows pods by namespace, pod and container, and who dies together", () => {
+  it("shows pods by namespace, pod and container, and which processes die together", () => {
     const { stdout } = run(fixtureHost("kubernetes-node"), ["--top=4"]);
     expect(stdout).toContain(
       "\n  4    1244 postgres         shop/db-0/postgres             721 MiB  -997   125   735 MiB +1\n",
@@ -85,7 +85,7 @@ Exempt (oom_score_adj -1000): sshd (pid 702) uses 1.7 MiB, under 1 % of the host
     },
   );
 
-  it("says so where it sees only a container's own processes", () => {
+  it("says so if only a container's own processes are visible", () => {
     const { stdout } = run(fixtureHost("container-view"));
     expect(stdout).toContain("Only the processes of this container are visible, not the host's");
     expect(run(fixtureHost("v2-systemd")).stdout).not.toContain("Only the processes");
@@ -103,7 +103,7 @@ Exempt (oom_score_adj -1000): sshd (pid 702) uses 1.7 MiB, under 1 % of the host
     expect(run(fixtureHost("v2-systemd"), [], true).stdout).toContain("\x1b[1;31mworker-2\x1b[0m");
   });
 
-  it("says that the machine would panic, or take whoever asks, where it is set so", () => {
+  it("says so if the machine would panic, or kill the allocating task", () => {
     const host = smallHost();
     addProcess(host, 10);
     host.write("proc/sys/vm", { panic_on_oom: 0, oom_kill_allocating_task: 1 });
@@ -112,7 +112,7 @@ Exempt (oom_score_adj -1000): sshd (pid 702) uses 1.7 MiB, under 1 % of the host
     expect(run(host.roots).stdout).toContain("But vm.panic_on_oom is 1: the machine would panic");
   });
 
-  it("says that the host would panic where nobody may be killed", () => {
+  it("says that the host would panic if all processes are exempt", () => {
     const host = smallHost();
     addProcess(host, 10, { scoreAdj: -1000, residentKb: 2048 });
     addProcess(host, 11, { scoreAdj: -1000, residentKb: 1024 });
@@ -139,7 +139,7 @@ describe("oom-exporter victims --cgroup", () => {
     return host;
   }
 
-  it("ranks what is in the cgroup, oom_score_adj weighed by its limit", () => {
+  it("ranks the processes in the cgroup, with oom_score_adj scaled to its limit", () => {
     const { roots } = hostWithLimits();
     const pidsIn = (...args: string[]) =>
       JSON.parse(run(roots, ["--json", ...args]).stdout).victims.map(
@@ -165,7 +165,7 @@ describe("oom-exporter victims --cgroup", () => {
     expect(stdout).toContain("oom-exporter victims --cgroup /shop\n");
   });
 
-  it("says so where there is no limit, or nobody in it", () => {
+  it("says so if there is no limit, or no process in it", () => {
     const host = hostWithLimits();
     const { stdout } = run(host.roots, ["--cgroup=/free"]);
     expect(stdout.split("\n")[0]).toBe("No process is visible in /free.");
@@ -175,7 +175,7 @@ describe("oom-exporter victims --cgroup", () => {
     );
   });
 
-  it("counts a group's victims and what all of them free", () => {
+  it("counts a group's victims and the memory that all of them free", () => {
     const host = hostWithLimits();
     addCgroup(host, "/shop", { "memory.max": 64 * 2 ** 20, "memory.oom.group": 1 });
     const [first] = JSON.parse(run(host.roots, ["--json", "--cgroup=/shop"]).stdout).victims;
@@ -208,7 +208,7 @@ describe("oom-exporter victims --cgroup", () => {
       expect(sharing).toMatchObject({ pid: 20, diesWith: [21], freesBytes: 5_000 * 1024 });
     });
 
-    it("counts their memory once where a group kill takes all", () => {
+    it("counts their memory once in a group kill", () => {
       const host = hostWithLimits();
       addCgroup(host, "/free", { "memory.max": 64 * 2 ** 20, "memory.oom.group": 1 });
       for (const [pid, frame] of [20, 21, 22].map((pid) => [pid, pid < 22 ? 77 : 78] as const)) {
@@ -220,7 +220,7 @@ describe("oom-exporter victims --cgroup", () => {
     });
   });
 
-  it("fails with one line where there is no such cgroup, or no memory controller", () => {
+  it("fails with one line if there is no such cgroup, or no memory controller", () => {
     const unknown = run(hostWithLimits().roots, ["--cgroup=/gone"]);
     expect(unknown).toMatchObject({ code: 1, stdout: "" });
     expect(unknown.stderr).toMatch(/^oom-exporter victims: --cgroup=\/gone: no such cgroup.*\n$/);
@@ -298,7 +298,7 @@ describe("victims --json and /api/v1/victims", () => {
   );
 });
 
-describe("where it cannot tell", () => {
+describe("missing information", () => {
   it("says that processes may not be read, and ranks the others", () => {
     const host = smallHost();
     addProcess(host, 10);
@@ -312,7 +312,7 @@ describe("where it cannot tell", () => {
     );
   });
 
-  it("names nobody where other users' processes are hidden", () => {
+  it("names no next victim if other users' processes are hidden", () => {
     const host = smallHost();
     addProcess(host, 10);
     host.remove("proc/1");
@@ -378,7 +378,7 @@ describe("a meminfo that cannot be understood", () => {
   });
 });
 
-it("--json escapes what a terminal would obey", () => {
+it("--json escapes terminal control characters", () => {
   const host = smallHost();
   addProcess(host, 7, { comm: "a\u202eb\u001b" });
   const { stdout } = run(host.roots, ["--json"]);

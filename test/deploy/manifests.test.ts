@@ -82,7 +82,7 @@ it("mounts the host at the same places in a pod and in Compose", () => {
   expect(parseServeFlags(inPod, {})["path.rootfs"]).toBe("/host");
 });
 
-it("asks for the port alone where a web configuration wants certificates or passwords", () => {
+it("probes only the port if the web configuration requires certificates or passwords", () => {
   interface Operation {
     op: string;
     path: string;
@@ -118,7 +118,7 @@ it("honours the labels of the victim's owner in the PodMonitor", () => {
 });
 
 it.each(["oom-exporter.service", "oom-exporter.service.d/kmsg.conf"])(
-  "keeps from %s what Node.js or procfs cannot live with",
+  "keeps %s free of settings that break Node.js or procfs",
   (name) => {
     const settings = readFileSync(`deploy/systemd/${name}`, "utf8").match(/^\w+=.*$/gm) ?? [];
     expect(settings.length).toBeGreaterThan(3);

@@ -79,7 +79,7 @@ describe("the exporter's container", () => {
     }
   });
 
-  it("can write nowhere but into its state", async () => {
+  it("can write only to its state directory", async () => {
     const paths = ["/", "/app", "/host/var/log", "/host/proc/sys/vm", "/host/sys/fs/cgroup"];
     const attempts = paths.map(
       (path) => `try { fs.mkdirSync("${path}/written"); console.log("${path}") } catch {}`,

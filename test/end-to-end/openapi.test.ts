@@ -63,7 +63,7 @@ async function ask(
 
 const openMetrics = { accept: "application/openmetrics-text; version=1.0.0" };
 
-describe("a running exporter answers as docs/openapi.yaml says", () => {
+describe("a running exporter answers as described in docs/openapi.yaml", () => {
   it.each([...hostNames, "all kills", "blind"])("on the host %s", async (name) => {
     const given = [
       await ask(name, "/api/v1/status"),
@@ -79,7 +79,7 @@ describe("a running exporter answers as docs/openapi.yaml says", () => {
     expect(given.map(({ status }) => status)).toEqual(given.map(() => 200));
   });
 
-  it("once it has read what happened before", async () => {
+  it("after reading the existing log", async () => {
     const ready = await eventually("ready", async () => {
       const answer = await ask("v2-systemd", "/-/ready");
       return answer.status === 200 && answer;
@@ -102,7 +102,7 @@ describe("a running exporter answers as docs/openapi.yaml says", () => {
     expect(JSON.parse(older.body).kills[0].incident).not.toBe(kills[99].incident);
   });
 
-  it("about the victims in a cgroup, and where there is none of that name", async () => {
+  it("about the victims in a cgroup, and about a missing cgroup", async () => {
     const { body } = await ask("v2-systemd", "/api/v1/victims", "/api/v1/victims?top=1");
     const [{ cgroup }] = JSON.parse(body).victims;
     const inside = await ask("v2-systemd", "/api/v1/victims", `/api/v1/victims?cgroup=${cgroup}`);
@@ -119,7 +119,7 @@ describe("a running exporter answers as docs/openapi.yaml says", () => {
     expect(faultsOf(given)).toEqual([]);
   });
 
-  it("with one line where it cannot understand a query", async () => {
+  it("with one line for an invalid query", async () => {
     const given = [
       await ask("v2-systemd", "/api/v1/kills", "/api/v1/kills?since=yesterday"),
       await ask("v2-systemd", "/api/v1/kills", "/api/v1/kills?before=0-0-0"),
@@ -152,7 +152,7 @@ describe("a running exporter answers as docs/openapi.yaml says", () => {
   );
 
   it.each(bounded)(
-    "%s takes %s within its bounds and refuses it beyond them",
+    "%s accepts %s within its bounds and rejects it beyond them",
     async (path, name, schema) => {
       const { minimum = Number.NaN, maximum = Number.NaN } = schema;
       const statusOf = async (value: number | string) =>

@@ -124,7 +124,7 @@ needs(describe, memoryCgroupObstacle() ?? noPaging)("a page for a real kill", ()
     expect(await story.text()).toContain(greedy.comm);
   });
 
-  it("is one for 60 kills at once, the worst first", async () => {
+  it("is a single one for 60 simultaneous kills, worst first", async () => {
     const instance = await exporter("state");
     await watch([instance], true);
     const cgroups = Array.from({ length: 60 }, (_, i) => cgroup.child(`w${i}`, limitBytes));
@@ -166,7 +166,7 @@ needs(describe, memoryCgroupObstacle() ?? noPaging)("a page for a real kill", ()
     expect(ofStorm.filter(isWhole).length).toBeGreaterThanOrEqual(1);
   });
 
-  it("still comes when the log goes silent, and says where it does not", async () => {
+  it("still comes when the log goes silent, and reports the silence", async () => {
     const both = await exporter("auto");
     const fileOnly = await exporter("file", "--kernel-log.source=file");
     await watch([both, fileOnly], true);

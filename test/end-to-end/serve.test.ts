@@ -44,7 +44,7 @@ describe("the command line", () => {
     );
   });
 
-  it("refuses a web configuration that is not there with one line and exit code 1", () => {
+  it("refuses a missing web configuration with one line and exit code 1", () => {
     const { status, stderr } = run("--web.config.file=/nonexistent/web.yml");
     expect(status).toBe(1);
     expect(stderr).toBe("oom-exporter: /nonexistent/web.yml: cannot be read (ENOENT)\n");
@@ -68,7 +68,7 @@ describe("the command line", () => {
 });
 
 describe("a running exporter", () => {
-  it("says in one line where it serves, what it reads and what it cannot read", async () => {
+  it("says in one line what it serves, reads and cannot read", async () => {
     exporter = await onHost("no-psi-no-swap", "--kernel-log.source=none");
     expect(exporter.startUpLine).toMatch(
       /^oom-exporter \d+\.\d+\.\d+ serves http:\/\/127\.0\.0\.1:\d+ \| kernel log: none \| cgroups: v2 \| collectors: host, cgroups, processes, kills, log \| state: .* \| cannot read: .*memory pressure: needs Linux 4\.20/,
@@ -80,7 +80,7 @@ describe("a running exporter", () => {
     expect(exporter.startUpLine).toContain(`cannot read ${directory.path}: not a regular file`);
   });
 
-  it("lowers its own oom_score_adj where it may and nobody has set it, and says what it is", async () => {
+  it("lowers its own oom_score_adj if permitted and not already set, and logs the value", async () => {
     const ofProcess = (pid: number | "self") =>
       readFileSync(`/proc/${pid}/oom_score_adj`, "utf8").trim();
     const status = readFileSync("/proc/self/status", "utf8");
@@ -96,7 +96,7 @@ describe("a running exporter", () => {
     );
   });
 
-  it("tells the kills in the log of its host as history and counts those that come", async () => {
+  it("shows existing kills as history and counts new ones", async () => {
     const log = join(directory.path, "kern.log");
     const kill = (pid: number) =>
       `${new Date().toISOString()} host kernel: [${pid}.000001] Out of memory: Killed process ${pid} (mysqld) total-vm:9000kB, anon-rss:8000kB, file-rss:4kB, shmem-rss:0kB, UID:0 pgtables:44kB oom_score_adj:0\n`;
@@ -156,7 +156,7 @@ describe("a running exporter", () => {
     await host.dispose();
   });
 
-  it("keeps counting where its state cannot be saved, and says so once", async () => {
+  it("keeps counting if its state cannot be saved, and says so once", async () => {
     const log = join(directory.path, "kern.log");
     writeFileSync(log, "");
     const blocked = join(directory.path, "blocked");

@@ -118,7 +118,7 @@ describe.skipIf(openssl.path === undefined)("a server with TLS", () => {
     session.destroy();
   });
 
-  it("offers HTTP/1.1 alone where http2 is off, and where the suites forbid HTTP/2", async () => {
+  it("offers only HTTP/1.1 if http2 is off or the suites forbid HTTP/2", async () => {
     const protocol = async () => {
       const { port } = new URL(exporter?.url as string);
       const options = { ca: read("ca.pem"), ALPNProtocols: ["h2", "http/1.1"] };
@@ -148,7 +148,7 @@ describe.skipIf(openssl.path === undefined)("a server with TLS", () => {
   });
 });
 
-describe.skipIf(openssl.path === undefined)("what is offered", () => {
+describe.skipIf(openssl.path === undefined)("TLS parameters", () => {
   /** The protocol and cipher that a client with these options gets, or nothing. */
   const offered = async (options: object) => {
     const { port } = new URL(exporter?.url as string);
@@ -209,7 +209,7 @@ describe.skipIf(openssl.path === undefined)("what is offered", () => {
     expect(await offered({ ecdhCurve: "P-256" })).toBeUndefined();
   });
 
-  it("is TLS 1.0 only where somebody asks for it", async () => {
+  it("include TLS 1.0 only if configured", async () => {
     await serve(`tls_server_config:\n${pair}  min_version: TLS10\n`);
     const old = { minVersion: "TLSv1", maxVersion: "TLSv1", ciphers: `ALL:${weak}` };
     expect(await offered(old)).toMatch(/^TLSv1 ECDHE-ECDSA-AES/);
@@ -288,7 +288,7 @@ describe.skipIf(openssl.path === undefined)("client certificates", () => {
     }
   });
 
-  it("are judged by the CA that the file holds now", async () => {
+  it("are verified by the CA currently in the file", async () => {
     await serve(`tls_server_config:\n${verified}`);
     const options = { ca: read("ca.pem") };
     put("ca.pem", read("foreign-ca.pem"));
@@ -307,7 +307,7 @@ describe.skipIf(openssl.path === undefined)("changes while it runs", () => {
     return serialNumber;
   };
 
-  it("a new certificate is served to the next client; half of one changes nothing and is said once", async () => {
+  it("the next client gets a new certificate; an incomplete renewal changes nothing and is logged once", async () => {
     const { log } = await serve(`tls_server_config:\n${pair}`);
     const first = await serial();
     const keys = { cert: read("server.pem"), key: read("server.key") };
@@ -323,7 +323,7 @@ describe.skipIf(openssl.path === undefined)("changes while it runs", () => {
     expect(log().match(/certificate is valid again/g)).toHaveLength(1);
   });
 
-  it("a broken file answers 500 and is said once, until it is whole again", async () => {
+  it("an invalid file answers 500 and is logged once, until it is valid again", async () => {
     const { log } = await serve(`tls_server_config:\n${pair}${alice}`);
     const auth = { auth: "alice:secret" };
     expect(statusOf(await ask("/metrics", auth))).toBe(200);
@@ -339,7 +339,7 @@ describe.skipIf(openssl.path === undefined)("changes while it runs", () => {
     expect(log().match(/web configuration is valid again/g)).toHaveLength(1);
   });
 
-  it("a user that is taken away is refused at once", async () => {
+  it("a removed user is refused at once", async () => {
     await serve(`tls_server_config:\n${pair}${alice}  bob: ${hash}\n`);
     const bob = { auth: "bob:secret" };
     expect(statusOf(await ask("/metrics", bob))).toBe(200);
@@ -375,7 +375,7 @@ describe.skipIf(openssl.path === undefined)("passwords", () => {
     expect(statusOf(await ask("/metrics", { auth: "alice:secret" }))).toBe(200);
   });
 
-  it("work without TLS, and keep the page answering while one is being compared", async () => {
+  it("work without TLS, and do not block the page while one is being checked", async () => {
     const slow = hashSync("slow", 10);
     const { url } = await serve(`basic_auth_users:\n  alice: ${hash}\n  slow: ${slow}\n`);
     const get = async (user: string, password: string) =>
@@ -398,7 +398,7 @@ describe.skipIf(openssl.path === undefined)("passwords", () => {
   });
 });
 
-it("headers of the configuration replace the exporter's own, and empty ones take them away", async () => {
+it("headers in the configuration replace the exporter's own, and empty ones remove them", async () => {
   const { url } = await serve(
     "http_server_config:\n  headers:\n    X-Frame-Options: sameorigin\n    Content-Security-Policy: ''\n    Strict-Transport-Security: max-age=1\n",
   );

@@ -71,7 +71,7 @@ describe.each(dashboards)(
       });
     });
 
-    it("asks for variables with valid PromQL, anew when the time range changes (template-label-promql-rule, template-on-time-change-reload-rule)", () => {
+    it("queries variables with valid PromQL, again when the time range changes (template-label-promql-rule, template-on-time-change-reload-rule)", () => {
       const asked = json.templating.list.filter(({ type }) => type === "query");
       expect(asked.length).toBeGreaterThanOrEqual(2);
       for (const { name, query, refresh } of asked) {
@@ -111,7 +111,7 @@ describe.each(dashboards)(
       }
     });
 
-    it("has queries in every panel, with letters of their own (panel-no-targets-rule)", () => {
+    it("has queries in every panel, with distinct letters (panel-no-targets-rule)", () => {
       for (const { title, targets = [] } of panels) {
         expect(targets, title).not.toEqual([]);
         expect(new Set(targets.map(({ refId }) => refId)).size, title).toBe(targets.length);
@@ -139,7 +139,7 @@ describe.each(dashboards)(
     );
 
     it.each(queries)(
-      "takes every counter's rate or increase, whatever its matchers, in $where (target-counter-agg-rule)",
+      "uses the rate or increase of every counter in $where (target-counter-agg-rule)",
       (query) => {
         for (const { metric, functions } of parsed(query).selectors) {
           const isCounter = metric.endsWith("_total");
@@ -151,7 +151,7 @@ describe.each(dashboards)(
     );
 
     it.each(queries)(
-      "takes a rate over $__rate_interval and nothing else in $where (target-rate-interval-rule)",
+      "uses only $__rate_interval for rates in $where (target-rate-interval-rule)",
       (query) => {
         for (const { metric, functions, range } of parsed(query).selectors) {
           if (functions[0] === "rate" || functions[0] === "irate")
@@ -217,7 +217,7 @@ describe.each(dashboards)("the dashboard $name", ({ name, json }) => {
     }
   });
 
-  it("reads tables and numbers at one moment, and says in words what no data means", () => {
+  it("queries tables and numbers at one moment, and explains missing data", () => {
     for (const { title, type, targets = [], fieldConfig } of panels) {
       if (type === "timeseries") continue;
       for (const { instant, format } of targets) {
@@ -229,7 +229,7 @@ describe.each(dashboards)("the dashboard $name", ({ name, json }) => {
     }
   });
 
-  it("shows in a table only columns that its queries can give", () => {
+  it("shows only table columns that its queries return", () => {
     for (const { title, targets = [], transformations, fieldConfig } of panels.filter(
       isA("table"),
     )) {

@@ -3,7 +3,7 @@ import { dashboards } from "./dashboards.ts";
 
 // `npm run dashboards` runs this file with --update, which writes the dashboards anew.
 
-it.each(dashboards)("grafana/dashboards/$name.json is what its source says", async (dashboard) => {
+it.each(dashboards)("grafana/dashboards/$name.json matches its source", async (dashboard) => {
   const { name, json } = dashboard;
   await expect(`${JSON.stringify(json, null, 2)}\n`).toMatchFileSnapshot(
     `../../grafana/dashboards/${name}.json`,

@@ -82,7 +82,7 @@ needs(describe, program.obstacle).each(dashboards)("the dashboard $name", ({ nam
     expectNumbers(where, atOnce ? await instant(query, now) : await range(query));
   });
 
-  it("answers for one host and one workload on it, as after a click", async () => {
+  it("returns data for one host and one workload on it, as after a click", async () => {
     const [kill] = await instant('oom_kill_timestamp_seconds{pod!=""}', now);
     const { instance = "", pod = "", container = "" } = kill?.metric ?? {};
     expect([instance, pod, container]).not.toContain("");

@@ -40,7 +40,7 @@ describe("listKills", () => {
     );
   });
 
-  it("shifts nothing when a kill happens while somebody reads on", () => {
+  it("does not shift pages when a kill happens while paging", () => {
     const kills = history(4);
     const { next } = list(kills.slice(1), { limit: "2" });
     expect(list(kills, queryOf(next as string)).kills).toEqual(kills.slice(3));
@@ -54,7 +54,7 @@ describe("listKills", () => {
     [String((nowMs - 180_000) / 1000), 3],
     ["2026-11-21", 10],
     ["0s", 0],
-  ])("takes since=%s", (since, count) => {
+  ])("accepts since=%s", (since, count) => {
     expect(list(history(10), { since }).kills).toHaveLength(count);
   });
 
@@ -71,11 +71,11 @@ describe("listKills", () => {
     expect(list([aKill({ time: null })], {}).kills).toHaveLength(1);
   });
 
-  it("gives 100 where no limit is given", () => {
+  it("returns 100 by default", () => {
     expect(list(history(101), {}).kills).toHaveLength(100);
   });
 
-  it("refuses what it cannot understand and never fails otherwise", () => {
+  it("rejects invalid parameters and never fails otherwise", () => {
     fc.assert(
       fc.property(
         fc.record(

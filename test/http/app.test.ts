@@ -76,7 +76,7 @@ async function serve(overrides: Partial<AppOptions> = {}) {
 }
 
 describe("the metrics path", () => {
-  it("answers text 0.0.4 to whoever asks for nothing else", async () => {
+  it("answers text 0.0.4 by default", async () => {
     const { status, headers, text } = await (await serve())
       .get("/metrics")
       .set("accept-encoding", "");
@@ -136,7 +136,7 @@ describe("the metrics path", () => {
     ["collect[]=host", ["host"]],
     ["collect[]=host&collect[]=log", ["host", "log"]],
     ["exclude[]=host&exclude[]=kills", ["cgroups", "processes", "log"]],
-  ])("runs what ?%s leaves", async (query, names) => {
+  ])("runs the collectors left by ?%s", async (query, names) => {
     await (await serve()).get(`/metrics?${query}`).expect(200);
     expect(passes.map((pass) => pass.split(" ")[0])).toEqual(names);
   });
@@ -178,7 +178,7 @@ describe("the metrics path", () => {
     );
   });
 
-  it("answers 503 beyond the allowed number of scrapes, and serves again when one is done", async () => {
+  it("answers 503 beyond the allowed number of scrapes, and serves again after one is finished", async () => {
     let finish: (body: Buffer) => void = () => {};
     const stuck = new Promise<Buffer>((resolve) => {
       finish = resolve;
@@ -205,7 +205,7 @@ describe("the metrics path", () => {
     await expect.poll(async () => (await scrape()).status).toBe(200);
   });
 
-  it("can lie elsewhere", async () => {
+  it("can be served at another path", async () => {
     const client = await serve({ telemetryPath: "/" });
     expect((await client.get("/")).text).toContain("oom_kernel_kills_total 3");
     await client.get("/metrics").expect(404);
@@ -282,7 +282,7 @@ describe("every answer", () => {
     await (await serve()).post("/nowhere").expect(404);
   });
 
-  it("hides what went wrong from the client and reports it", async () => {
+  it("hides the error from the client and logs it", async () => {
     const failure = new Error("secret: /etc/shadow");
     const client = await serve({
       status: () => {
@@ -297,7 +297,7 @@ describe("every answer", () => {
 });
 
 describe("the API", () => {
-  it("gives kills as JSON that no browser takes for a page", async () => {
+  it("returns kills as JSON that no browser displays as a page", async () => {
     const client = await serve({ kills: () => [aKill({ comm: hostile })] });
     const { headers, body } = await client.get("/api/v1/kills?limit=5");
     expect(headers["content-type"]).toBe("application/json; charset=utf-8");
@@ -336,7 +336,7 @@ describe("the API", () => {
     ]);
   });
 
-  it("says what the exporter is and does", async () => {
+  it("describes the exporter", async () => {
     expect((await (await serve()).get("/api/v1/status")).body).toEqual({ version: "0.1.0" });
   });
 });

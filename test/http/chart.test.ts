@@ -29,7 +29,7 @@ describe("a chart", () => {
     expect(paths(options, "limit")).toEqual(["M0 5.7H600"]);
   });
 
-  it("leaves a gap where nobody looked, and a dot where somebody looked once", () => {
+  it("leaves a gap without readings, and a dot for a single reading", () => {
     const looks: [number, number][] = [
       [1, 10],
       [2, 20],
@@ -50,7 +50,7 @@ describe("a chart", () => {
     expect(paths(options, "limit")).toEqual(["M0 52.8H600"]);
   });
 
-  it("leaves out what is older than it shows", () => {
+  it("leaves out points before its start", () => {
     expect(paths(anHour([[-1, 10]]), "line memory")).toEqual([]);
   });
 
@@ -91,7 +91,7 @@ describe("a chart in words", () => {
     expect(chart(options).text).toContain(`role="img" aria-label="${words}"`);
   });
 
-  it("says for how long nobody looked", () => {
+  it("says how long there were no readings", () => {
     const looks: [number, number][] = [
       [0, 40],
       [12, 40],
@@ -101,7 +101,7 @@ describe("a chart in words", () => {
     expect(chartInWords(anHour(looks))).toContain(", not watched for 14 minutes in between.");
   });
 
-  it("says that there is nothing yet", () => {
+  it("says that there are no readings yet", () => {
     expect(chartInWords(anHour([]))).toBe("Memory used by web: not watched yet. Limit 100 MiB.");
   });
 });

@@ -88,7 +88,7 @@ describe("connections", () => {
     expect(String((await once(busy, "data"))[0])).toContain("done");
   });
 
-  it("bounds the idle ones of one address above three quarters of the limit, and only those", async () => {
+  it("limits only the idle ones of one address above three quarters of the limit", async () => {
     await serve();
     const first = await connect("127.0.0.9");
     for (let count = 0; count < 12; count++) await connect("127.0.0.1");
@@ -99,7 +99,7 @@ describe("connections", () => {
     expect(await scrape("127.0.0.1")).toBe("HTTP/1.1 200 OK");
   });
 
-  it("closes who sends no request within 10 s", async () => {
+  it("closes one without a request within 10 s", async () => {
     await serve();
     const silent = await connect();
     await expect.poll(() => connections.size).toBe(1);
@@ -109,7 +109,7 @@ describe("connections", () => {
     expect(refused).toBe(0);
   });
 
-  it("takes a client that reads none of its answer for a second for an idle one", async () => {
+  it("treats a client that reads nothing of its answer for a second as idle", async () => {
     await serve();
     for (let count = 0; count < 16; count++) {
       (await connect(`127.0.0.${2 + count}`, "/large")).pause();
@@ -132,7 +132,7 @@ describe("connections", () => {
     expect(refused).toBe(1);
   });
 
-  it("refuses the newest where everybody is being served", async () => {
+  it("refuses the newest if all others have requests in flight", async () => {
     await serve(() => {});
     for (let count = 0; count < 16; count++) await connect("127.0.0.1", "/");
     await expect.poll(() => [...connections.responses()].length).toBe(16);

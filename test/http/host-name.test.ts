@@ -4,7 +4,7 @@ import { acceptedHostNames, isAcceptedHost } from "../../src/http/host-name.ts";
 describe("acceptedHostNames", () => {
   const hostName = "web-03.example.org";
 
-  it("is every name where it listens on every interface and knows no URL of its own", () => {
+  it("is every name if it listens on every interface without an external URL", () => {
     expect(acceptedHostNames({ hostName, listenHosts: [undefined] })).toBeUndefined();
     expect(acceptedHostNames({ hostName, listenHosts: ["127.0.0.1", "::"] })).toBeUndefined();
     expect(acceptedHostNames({ hostName, listenHosts: ["0.0.0.0"] })).toBeUndefined();

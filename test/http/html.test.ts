@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { escapeHtml, html } from "../../src/http/html.ts";
 
 describe("html", () => {
-  it("escapes every value and takes HTML as it is", () => {
+  it("escapes every value and keeps HTML", () => {
     const item = html`<li>${"<b>"}</li>`;
     expect(
       html`<ul title="${`"'&`}">${[item, item]}${undefined}${false}${null}${0}</ul>`.text,
@@ -18,7 +18,7 @@ describe("html", () => {
     );
   });
 
-  it("shows what would not be seen", () => {
+  it("makes invisible characters visible", () => {
     expect(escapeHtml("a\u001b[31m\nb\u0000\u202ec\u2028\ud800\u{e0001}")).toBe(
       String.raw`a\x1b[31m\x0ab\x00\u202ec\u2028\ud800\ue0001`,
     );

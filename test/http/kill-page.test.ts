@@ -20,7 +20,7 @@ describe("the page of a kill", () => {
     );
   });
 
-  it("says why it was this one", () => {
+  it("says why it was this process", () => {
     expect(read(aKill())).toContain(
       "A cgroup reached its limit, so the kernel chose among the processes in it. The limit was its own cgroup&#39;s, 1 GiB. An allocation by C2 Compiler (pid 4260) triggered the kill. It used more memory than any other process in the kernel&#39;s list.",
     );
@@ -59,7 +59,7 @@ describe("the page of a kill", () => {
     expect(read(aKill(changes))).toContain(sentence);
   });
 
-  it("shows who held the memory, the victim marked", () => {
+  it("shows what was using the memory, with the victim marked", () => {
     expect(read(aKill())).toContain(
       "java pid 4242 killed 998 MiB, 99 % agent pid 77 may not be killed 2 MiB, under 1 %",
     );
@@ -71,7 +71,7 @@ describe("the page of a kill", () => {
     expect(text).not.toContain("null");
   });
 
-  it("stands when next to nothing is known", () => {
+  it("works with almost no data", () => {
     const text = read(
       aKill({
         time: null,

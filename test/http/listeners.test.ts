@@ -81,7 +81,7 @@ function fetchText(url: string): Promise<{ text: string; headers: IncomingMessag
 }
 
 describe("listen", () => {
-  it("serves one handler on several addresses and says where", async () => {
+  it("serves one handler on several addresses and lists them", async () => {
     open = await listen([local, local, { port: 0 }], hello);
     expect(open.urls).toHaveLength(3);
     expect(open.urls[0]).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
@@ -92,7 +92,7 @@ describe("listen", () => {
     }
   });
 
-  it("says in one line who has the port and what to do", async () => {
+  it("says in one line how to find the process that uses the port", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => taken.once("listening", resolve));
     const { port } = taken.address() as AddressInfo;
@@ -155,7 +155,7 @@ describe("close", () => {
     open = undefined;
   });
 
-  it("cuts off what is not done after the grace", async () => {
+  it("cuts off requests that are unfinished after the grace period", async () => {
     let asked = () => {};
     const arrived = new Promise<void>((resolve) => {
       asked = resolve;

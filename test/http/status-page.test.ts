@@ -18,7 +18,7 @@ function read(id: string, changes: Partial<StatusView>): string {
 }
 
 describe("the answer", () => {
-  it("stands first, then what it rests on, then what else there is", () => {
+  it("comes first, then its detail, then the other findings", () => {
     expect(read("answer", { cgroups: [aLeak()] })).toBe(
       "A process was killed 3 minutes ago: java (pid 4242) of checkout.service, at its own limit of 1 GiB checkout.service used all of its 1 GiB. Why this process, and what to do In danger: mysql.service reaches its 2 GiB limit in about 9 minutes; the kernel would kill mysqld (pid 812). What to do As of 03:47:10 UTC",
     );
@@ -33,7 +33,7 @@ describe("the answer", () => {
 });
 
 describe("the limits", () => {
-  it("stand in the order of the view, with page cache apart; what is empty is left out", () => {
+  it("are in the order of the view, with page cache separate and without empty parts", () => {
     const cgroups = [
       aLeak(),
       aCgroup(0.97, { cgroup: "/a", owner: nobody }),
@@ -57,8 +57,8 @@ describe("the limits", () => {
   });
 });
 
-describe("who dies next", () => {
-  it("is told with what the kernel goes by and what a kill frees", () => {
+describe("the next victim", () => {
+  it("is shown with the kernel's criteria and the memory that a kill frees", () => {
     const text = read("victims", {
       victims: [
         aVictim({ scoreAdj: 500, freesBytes: 7 * GiB, diesWith: [10, 11] }),
@@ -97,7 +97,7 @@ describe("the status page", () => {
     expect(text).toContain("/proc is mounted with hidepid=2");
   });
 
-  it("gives every time to people and to machines", () => {
+  it("shows every time for people and for machines", () => {
     expect(statusPage(aStatusView(), site).text).toContain(
       '<time datetime="2026-11-21T03:43:58.000Z" title="2026-11-21 03:43:58 UTC">3 minutes ago</time>',
     );

@@ -31,7 +31,7 @@ describe.each(Object.entries(palette))("the %s colours", (_, theme) => {
   );
 
   it.each(["memory", "swap", "warning-fill", "alarm-fill", "plain-fill"] as const)(
-    "%s can be told from the ground and from the rest of a bar",
+    "%s is distinguishable from the background and from the rest of a bar",
     (fill) => {
       for (const ground of [...grounds, "track"] as const) {
         expect(contrast(theme[fill], theme[ground]), ground).toBeGreaterThanOrEqual(3);
@@ -49,7 +49,7 @@ describe("the style sheet", () => {
     }
   });
 
-  it("moves nothing, so nobody has to ask for less motion", () => {
+  it("has no animation", () => {
     expect(style).not.toMatch(/transition|animation|scroll-behavior/);
   });
 

@@ -10,7 +10,7 @@ class Response extends EventEmitter {
   }
 }
 
-it("cuts off the oldest readers where the answers that wait hold too much", () => {
+it("cuts off the oldest readers if waiting answers use too much memory", () => {
   let cut = 0;
   const unsent = new UnsentAnswers(() => cut++, 100);
   const [first, second, third] = [new Response(), new Response(), new Response()];
@@ -23,7 +23,7 @@ it("cuts off the oldest readers where the answers that wait hold too much", () =
   expect(cut).toBe(2);
 });
 
-it("counts an answer only as long as somebody takes it, and never cuts the newest", () => {
+it("counts an answer only while a client reads it, and never cuts the newest", () => {
   const unsent = new UnsentAnswers(() => expect.unreachable(), 100);
   for (let count = 0; count < 5; count++) {
     const response = new Response();

@@ -68,7 +68,7 @@ describe("a copied line", () => {
       `2026-11-20T13:23:50.127Z| vcpu-0| I005: Guest: <3>[12345.678901] ${kill}`,
     ],
   ])(
-    "stamped again by %s keeps its own stamps, and has the other's where it has none",
+    "with a second timestamp by %s keeps its own, or uses the second if it has none",
     (_name, line) => {
       const [message] = read([line]);
       expect(message).toMatchObject({ text: kill, printkMicros: 12_345_678_901 });
@@ -103,7 +103,7 @@ describe("a copied line", () => {
     expect(read([`[12345.678901]  [3:           java:  226] ${kill}`])[0]?.text).toBe(kill);
   });
 
-  it("behind a program's line is what that program quotes", () => {
+  it("after a program's line is text quoted by that program", () => {
     const [, quoted] = read([
       "Nov 20 13:23:50 web1 app[7]: dmesg says",
       `                             [12345.678901] ${kill}`,

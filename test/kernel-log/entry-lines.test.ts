@@ -34,13 +34,13 @@ describe("the form of a log's entries", () => {
     ],
     ["journalctl -o json", '{"MESSAGE":"x"}\n', undefined],
     ["a log of lines", "Nov 20 13:23:50 web1 kernel: x\n", undefined],
-  ])("is told by its beginning: %s", (_name, head, form) => {
+  ])("is recognised by its beginning: %s", (_name, head, form) => {
     expect(entryFormOf(Buffer.from(head))).toBe(form);
   });
 });
 
 describe("entries as lines", () => {
-  it("keep an array of bytes, which journald writes for what is no UTF-8", () => {
+  it("keep an array of bytes, which journald writes for text that is not UTF-8", () => {
     const pretty =
       '{\n\t"PRIORITY" : "3",\n\t"MESSAGE" : [\n\t\t75,\n\t\t255\n\t]\n}\n{\n\t"MESSAGE" : "b"\n}\n';
     expect(linesOf("json", pretty)).toEqual([
@@ -74,7 +74,7 @@ describe("entries as lines", () => {
     ]);
   });
 
-  it("say in which line of the log their message stands", () => {
+  it("know the log line of their message", () => {
     const bytes = fixture("comm-odd.journal-export");
     const entries = new EntryLines("export");
     const lines = jsonOf(Buffer.concat([entries.push(bytes), entries.end()]));

@@ -13,7 +13,7 @@ describe("a record of /dev/kmsg", () => {
     });
   });
 
-  it("is a user's where its facility is not 0, which only the kernel can use", () => {
+  it("is a user's if its facility is not 0, which only the kernel can use", () => {
     expect(parseKmsgRecord("12,387,8331455,-;x")?.origin).toBe("user");
   });
 

@@ -75,7 +75,7 @@ describe("a vendor's kill line", () => {
     "vendor_lmk: Killed process 12 (a) adj=9 free=7",
     "[oom] killed process 12 (a)",
     "Killed process 12, UID 7, (a) in some other words",
-  ])("that nobody knows looks like one all the same: %s", (text) => {
+  ])("in an unknown form still looks like one: %s", (text) => {
     expect(parseKillLine(text)).toBeUndefined();
     expect(looksLikeKill(text)).toBe(true);
   });

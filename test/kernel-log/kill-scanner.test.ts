@@ -124,7 +124,7 @@ describe("the kills of a log", () => {
     );
   });
 
-  it("are told or not, but never throw, wherever the log is torn off", () => {
+  it("are found or not, but never throw, wherever the log is cut off", () => {
     const text = noise(1) + header(2) + kill(2, 42);
     const number = text.indexOf("(java)", text.indexOf("Killed")) - 1;
     for (let end = 0; end <= text.length; end++) {
@@ -133,7 +133,7 @@ describe("the kills of a log", () => {
     }
   });
 
-  it("say in which line they stand", () => {
+  it("know their line", () => {
     const reading = new Reading().push(
       noise(100) + header(200) + noise(10) + kill(201, 42) + noise(5) + kill(301, 43),
     );
@@ -158,7 +158,7 @@ describe("the kills of a log", () => {
     expect(new Reading().push(kill(1, 42).trimEnd()).end().reports).toHaveLength(1);
   });
 
-  it("are found where the newline between two records is lost", () => {
+  it("are found if the newline between two records is lost", () => {
     const joined = noise(1).trimEnd() + kill(1, 42).trimEnd() + kill(2, 43);
     expect(
       new Reading()
@@ -171,14 +171,14 @@ describe("the kills of a log", () => {
     expect(new Reading().push(dmesg).end().reports).toHaveLength(1);
   });
 
-  it("are not what a program quotes over several lines", () => {
+  it("are not found in a program's quotation over several lines", () => {
     const quoted = `${noise(1)}Nov 20 13:00:00 web1 app[7]: the log says\nhere it is:\n${kill(1, 42).split("] ")[1]}`;
     expect(new Reading().push(quoted).end().told).toEqual([]);
   });
 });
 
 describe("following a log", () => {
-  it("tells a kill with its line's newline, not with the next line", () => {
+  it("reports a kill at the newline of its line, not at the next line", () => {
     const reading = new Reading().push(header(1) + kill(1, 42));
     expect(reading.reports).toHaveLength(1);
     expect(reading.reports[0]?.endOffset).toBe((header(1) + kill(1, 42)).length);
@@ -203,7 +203,7 @@ describe("following a log", () => {
     expect(reading.scanner.resumeOffset).toBe(reading.scanner.offset);
   });
 
-  it("goes on in the next file, with a dump that the rotation cut off from its kill", () => {
+  it("continues in the next file, with a dump that the rotation separated from its kill", () => {
     const reading = new Reading().push(noise(2) + header(1));
     reading.scanner.nextFile();
     reading.push(kill(1, 42));
@@ -231,7 +231,7 @@ describe("events without a victim", () => {
   const line = (text: string, tag = "kernel: [    1.000000]") =>
     `Nov 20 13:00:00 web1 ${tag} ${text}\n`;
 
-  it("are reported once each, among kills and far from them, but not what a user writes", () => {
+  it("are reported once each, among kills and far from them, but not if a user wrote them", () => {
     const log =
       noise(50) +
       line(nobody) +
@@ -252,7 +252,7 @@ describe("events without a victim", () => {
 });
 
 describe("losses", () => {
-  it("are told once each, among kills and far from them", () => {
+  it("are reported once each, among kills and far from them", () => {
     const lost = (text: string) => `Nov 20 13:00:00 web1 kernel: [    1.000000] ${text}\n`;
     const log =
       noise(50) +

@@ -196,7 +196,7 @@ describe("the envelope of a kernel message", () => {
     });
   });
 
-  it("tells journald's fields, and text that is not UTF-8", () => {
+  it("reads journald's fields, and text that is not UTF-8", () => {
     const entry = {
       MESSAGE: [...Buffer.from("a\xff", "latin1")],
       _TRANSPORT: "kernel",
@@ -218,7 +218,7 @@ describe("the envelope of a kernel message", () => {
   });
 });
 
-describe("a time that no date can tell", () => {
+describe("a time beyond the range of dates", () => {
   it("is none", () => {
     const entry = { MESSAGE: "a", __REALTIME_TIMESTAMP: "9".repeat(20) };
     expect(read(JSON.stringify(entry))?.timeMs).toBeUndefined();
@@ -251,16 +251,16 @@ describe("who wrote a message", () => {
     ],
     ["a Python program's stamp", `2026-11-20 13:23:50,626 ${kill}`],
     ["sizes that no process has", `[    8.331455] ${kill.replace("total-vm:8kB", "total-vm:1kB")}`],
-  ])("%s gives user space away", (_name, line) => {
+  ])("%s reveals user space", (_name, line) => {
     expect(read(line)?.origin).toBe("user");
   });
 
-  it("stays open where nothing in the envelope can tell", () => {
+  it("stays unknown if nothing in the envelope shows it", () => {
     expect(read(`Nov 20 13:23:50 web1 kernel: ${kill}`)?.origin).toBe("unverified");
     expect(read(`[    8.331455] ${kill}`)?.origin).toBe("unverified");
   });
 
-  it("has no message in what a container printed", () => {
+  it("has no message in a container's output", () => {
     const line = JSON.stringify({ log: kill, stream: "stdout" });
     expect(read(line)?.text).toBe(line);
   });
@@ -296,7 +296,7 @@ describe("an empty message", () => {
 });
 
 describe("lines that continue a record", () => {
-  it("lose the indentation that dmesg and journalctl give them, and no more", () => {
+  it("lose only the indentation that dmesg and journalctl add", () => {
     const reader = new KernelMessageReader(clock);
     reader.read("[    8.634950] anon 50176000");
     expect(reader.read("                file 0")).toMatchObject({
@@ -306,7 +306,7 @@ describe("lines that continue a record", () => {
     });
   });
 
-  it("are not taken for messages of their own, whatever they say", () => {
+  it("are never separate messages, whatever they say", () => {
     const reader = new KernelMessageReader(clock);
     reader.read("Nov 20 13:23:50 web1 app: first line");
     expect(reader.read(kill)).toMatchObject({ continues: true, origin: "user" });

@@ -405,7 +405,7 @@ describe("an object", () => {
     expect(Math.floor(at / 1000)).toBe(1_735_493_910);
   });
 
-  it("says in which year and zone the line in it was written", () => {
+  it("supplies year and zone for the line in it", () => {
     const message = `Dec 29 18:38:30 web1 kernel: ${kill}`;
     expect(read({ timestamp: 1_735_493_910_280, message })?.timeMs).toBe(1_735_493_910_280);
     expect(
@@ -419,7 +419,7 @@ describe("an object", () => {
     ["it came over syslog", { MESSAGE: kill, _TRANSPORT: "syslog", SYSLOG_IDENTIFIER: "kernel" }],
     ["root wrote it into the ring", { MESSAGE: kill, _TRANSPORT: "kernel", SYSLOG_FACILITY: "1" }],
     ["a process of another name", { message: kill, process: { name: "npd", pid: 7 } }],
-  ])("is not the kernel's where %s", (_why, object) => {
+  ])("is not the kernel's if %s", (_why, object) => {
     expect(read(object)?.origin).toBe("user");
     expect(read(object, false)?.origin).toBe("user");
   });
@@ -430,7 +430,7 @@ describe("an object", () => {
     );
   });
 
-  it("is looked into only where the log is a copy", () => {
+  it("is searched only if the log is a copy", () => {
     expect(read({ a: { message: kill } })?.text).toBe(kill);
     expect(read({ a: { message: kill } }, false)?.text).not.toBe(kill);
     expect(read({ anything: kill })?.text).toBe(kill);

@@ -104,7 +104,7 @@ describe("a name in a kill line", () => {
     expect(parseKillLine(`Out of memory: Killed process 42 (${comm}) ${sizes}`)?.comm).toBe(comm);
   });
 
-  it("has at most 15 bytes: what is longer stands in somebody's text", () => {
+  it("has at most 15 bytes: a longer one is in forged text", () => {
     expect(
       parseKillLine(`Out of memory: Killed process 42 (sixteen bytes 16) ${sizes}`),
     ).toBeUndefined();
@@ -167,7 +167,7 @@ describe("no kill is", () => {
     expect(kills).toEqual([]);
   });
 
-  it("an event without a victim, which takes no later kill's place", () => {
+  it("an event without a victim does not replace a later kill", () => {
     const events = eventsOf(
       "[   12.000000] java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
       "[   12.000001] Out of memory and no killable processes...",
@@ -219,7 +219,7 @@ describe("a constraint line", () => {
     });
   });
 
-  it("cut short gives no cgroup that may be cut as well", () => {
+  it("that is truncated gives no cgroup that may be truncated too", () => {
     const cut = line(
       "CONSTRAINT_MEMCG,nodemask=(null),cpuset=b,mems_allowed=0,oom_memcg=/job,task_memcg=/job/b-lo",
     );
@@ -261,7 +261,7 @@ describe("an event of 4.14", () => {
     expect(report).toMatchObject({ uid: 1001, oomScoreAdj: 300, lineNumber: 14 });
   });
 
-  it("has what was used, without limits that mean none", () => {
+  it("has usage, without limits that mean none", () => {
     expect(report?.dump?.memcg).toMatchObject({
       memory: { usageBytes: 2 ** 30, limitBytes: 2 ** 30 },
       memorySwap: { usageBytes: 2 ** 30 },
@@ -421,7 +421,7 @@ describe("which dump is whose", () => {
     expect(triggers(kill(1, 41), header(1.1, "a"), kill(1.2, 42))).toEqual([undefined, "a"]);
   });
 
-  it("the printk caller tells interleaved events apart", () => {
+  it("the printk caller separates interleaved events", () => {
     expect(
       triggers(
         header(1, "a", "[ T1]"),
@@ -442,7 +442,7 @@ describe("which dump is whose", () => {
     ]);
   });
 
-  it("a host's dump is not taken for a cgroup's kill", () => {
+  it("a host's dump is not used for a cgroup's kill", () => {
     expect(
       triggers(
         header(1, "a"),
@@ -452,7 +452,7 @@ describe("which dump is whose", () => {
     ).toEqual([undefined]);
   });
 
-  it("an old dump is not taken for a kill of much later", () => {
+  it("an old dump is not used for a much later kill", () => {
     expect(triggers(header(1, "a"), kill(500, 41))).toEqual([undefined]);
   });
 
@@ -492,7 +492,7 @@ describe("a group event", () => {
     expect(reports.every((report) => !report.suppressed)).toBe(true);
   });
 
-  it("tells of the group behind its first victim", () => {
+  it("reports the group after its first victim", () => {
     const events = eventsOf(header, kill("1.000000", 41), group);
     expect(events[1]).toMatchObject({ kind: "group", cgroup: "/job", report: { pid: 41 } });
   });
@@ -530,7 +530,7 @@ describe("a group event", () => {
     expect(reports.map((report) => report.repeatsVictim)).toEqual([false, false]);
   });
 
-  it("is another process where the name differs, or a minute has passed", () => {
+  it("is another process if the name differs, or a minute has passed", () => {
     expect(
       reportsOf(header, kill("1.000000", 41), group, kill("1.000003", 41, "x")).map(
         (report) => report.repeatsVictim,
@@ -543,7 +543,7 @@ describe("a group event", () => {
     ).toEqual([false, false]);
   });
 
-  it("lends its cgroup to nobody once the kernel may have left out the next event's dump", () => {
+  it("passes its cgroup to no other kill once the kernel may have skipped the next event's dump", () => {
     const storm = Array.from({ length: 10 }, (_, index) => [
       header.replace("0.900000", `0.${index}00000`),
       kill(`0.${index}00001`, 100 + index),
@@ -563,7 +563,7 @@ describe("a torn kill line", () => {
   const cut =
     "Nov 20 13:23:50 h kernel: [    1.000002] Out of memory: Killed process 42 (java) total-vm:8192kB, anon-rss:40";
 
-  it("counts where the dump before it names the same victim, with what is left of its numbers", () => {
+  it("counts if the dump before it names the same victim, with what is left of its numbers", () => {
     const [report] = reportsOf(header, named, cut);
     expect(report).toMatchObject({
       pid: 42,
@@ -573,11 +573,11 @@ describe("a torn kill line", () => {
     });
   });
 
-  it("counts where its first size is whole", () => {
+  it("counts if its first size is whole", () => {
     expect(reportsOf(cut)).toMatchObject([{ pid: 42, comm: "java", totalVmBytes: 8192 * kb }]);
   });
 
-  it("is told as unparsed where nothing else says so", () => {
+  it("is reported as unparsed if nothing else confirms it", () => {
     const head = cut.slice(0, cut.indexOf("92kB"));
     expect(eventsOf(head)).toMatchObject([{ kind: "unparsed", lineNumber: 1 }]);
     expect(reportsOf(header, named, head)).toMatchObject([{ pid: 42, totalVmBytes: undefined }]);
@@ -597,7 +597,7 @@ describe("a constraint line of 5.0 to 5.2, which says none whatever it was", () 
   const line = (more: string) =>
     `[   37.123371] oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,${more},task=a.out,pid=9188,uid=0`;
 
-  it("is a cgroup's where it names the cgroup of a limit", () => {
+  it("is a cgroup's if it names the cgroup of a limit", () => {
     const [report] = reportsOf(
       line("oom_memcg=/test1,task_memcg=/test1"),
       `[   37.128158] Memory cgroup out of memory: Killed process 9188 (a.out) ${sizes}`,
@@ -643,7 +643,7 @@ describe("a log that does not begin with its dump's header", () => {
     expect(report?.dump?.memInfo).toMatchObject({ swapFreeBytes: 0, swapTotalBytes: 2097148 * kb });
   });
 
-  it("does not take a failed allocation's Mem-Info for it", () => {
+  it("is not confused with a failed allocation's Mem-Info", () => {
     const [report] = reportsOf(
       "[   10.000000] eth0: page allocation failure: order:4, mode:0x20",
       "[   10.000001] Mem-Info:",
@@ -664,10 +664,10 @@ describe("a log that does not begin with its dump's header", () => {
   });
 });
 
-describe("a log that holds each line twice", () => {
+describe("a log with each line twice", () => {
   const twice = (lines: readonly string[]) => reportsOf(...lines.flatMap((line) => [line, line]));
 
-  it("tells one kill with its dump", () => {
+  it("has one kill with its dump", () => {
     const at = "Nov 20 13:23:50 h kernel: ";
     const reports = twice([
       `${at}java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0`,
@@ -729,7 +729,7 @@ describe("a kill line that a mail or a pager broke", () => {
   });
 });
 
-describe("a loss that the log tells of", () => {
+describe("a loss reported in the log", () => {
   it.each([
     [
       "oom_kill_process: 34 callbacks suppressed",

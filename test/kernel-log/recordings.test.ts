@@ -90,7 +90,7 @@ describe.each(scenarios)("%s", (scenario) => {
 describe("the same event in every format", () => {
   const files = names.filter((name) => name.startsWith("memcg-v2-group.") && name.endsWith(".gz"));
 
-  it.each(files)("%s tells the whole of it", async (file) => {
+  it.each(files)("%s shows everything", async (file) => {
     const [first, ...others] = killsOf((await eventsOf(file)).events);
     expect(first).toMatchObject({
       pid: 226,
@@ -126,7 +126,7 @@ describe("the same event in every format", () => {
 });
 
 describe("a storm", () => {
-  it("counts every kill and says of which the kernel wrote no report", async () => {
+  it("counts every kill and marks those without a kernel report", async () => {
     const { events } = await eventsOf("burst-200.kmsg.gz");
     const kills = killsOf(events);
     expect(kills.filter((kill) => !kill.suppressed)).toHaveLength(50);
@@ -135,7 +135,7 @@ describe("a storm", () => {
   });
 });
 
-describe("forms made from a recording", () => {
+describe("forms generated from a recording", () => {
   const killed = async (bytes: Buffer): Promise<(number | string | undefined)[][]> => {
     return killsOf(await scanned(bytes)).map(({ pid, victimCgroup, groupCgroup }) => [
       pid,
@@ -169,7 +169,7 @@ describe("forms made from a recording", () => {
     }
   });
 
-  it("only what is at level err or worse", async () => {
+  it("only lines at level err or worse", async () => {
     const errors = recording("dmesg-raw")
       .split("\n")
       .filter((line) => line.startsWith("<3>"));
@@ -181,7 +181,7 @@ describe("forms made from a recording", () => {
 });
 
 describe("a boot without a kill", () => {
-  it.each(["forged", "unkillable"])("as in %s tells none", async (scenario) => {
+  it.each(["forged", "unkillable"])("as in %s has no kill", async (scenario) => {
     expect(killsOf((await eventsOf(`${scenario}.kmsg.gz`)).events)).toEqual([]);
   });
 });

@@ -15,7 +15,7 @@ describe("arcstats", () => {
     expect(parseArcSize(text)).toBe(8_438_104_704);
   });
 
-  it("has none where the line is missing", () => {
+  it("has none if the line is missing", () => {
     expect(parseArcSize("")).toBeUndefined();
     expect(parseArcSize(text.replace(/^size .*\n/m, ""))).toBeUndefined();
   });

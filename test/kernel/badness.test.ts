@@ -11,7 +11,7 @@ describe("a task's badness", () => {
     expect(badnessPages({ ...task, oomScoreAdj: 0 }, 1e9, page, newest)).toBe(16);
   });
 
-  it("moves by thousandths of what the scope may use, in whole pages", () => {
+  it("is adjusted by thousandths of the scope's memory, in whole pages", () => {
     const total = 10_999 * page;
     expect(badnessPages({ ...task, oomScoreAdj: 2 }, total, page, newest)).toBe(16 + 2 * 10);
     expect(badnessPages({ ...task, oomScoreAdj: -3 }, total, page, newest)).toBe(16 - 3 * 10);
@@ -79,7 +79,7 @@ describe("the rules of a kernel", () => {
     expect(badnessRules(release)).toEqual({ ...rest, ofEquals, residentFrom: from });
   });
 
-  it.each([undefined, "", "unknown", "v6"])("of an unknown one (%j) are the newest", (release) => {
+  it.each([undefined, "", "unknown", "v6"])("for an unknown one (%j) are the newest", (release) => {
     expect(badnessRules(release)).toEqual(badnessRules("999.0"));
   });
 });

@@ -101,11 +101,11 @@ describe("/proc/PID/cmdline of an interpreter", () => {
     ["dots alone", "/srv/.."],
     ["a dash at its start", "/srv/-rf"],
     ["nothing behind the last slash", "/srv/"],
-  ])("takes no name with %s", (_, name) => {
+  ])("accepts no name with %s", (_, name) => {
     expect(ofArguments(["java", "-jar", name])).toBeUndefined();
   });
 
-  it("takes no last argument that may be cut", () => {
+  it("ignores a last argument that may be truncated", () => {
     const bytes = Buffer.from("java\0-jar\0billing.j");
     expect(programOf({ bytes, isWhole: false, comm: "java" })).toBeUndefined();
     const more = Buffer.from("java\0-jar\0billing.jar\0--tok");
@@ -146,7 +146,7 @@ describe("an executable whose name does not fit into comm", () => {
     expect(programIn(executable, deleted)).toBe("gnome-shell-calendar-server");
   });
 
-  it("is not named where comm is another name, or not cut", () => {
+  it("is not named if comm is another name, or not cut", () => {
     const executable = "/usr/bin/gnome-shell-calendar-server";
     expect(programIn(executable, { comm: "worker-number-1", executable })).toBeUndefined();
     expect(programIn("/usr/bin/mysqld", { comm: "mysqld", executable: "/usr/bin/mysqld" })).toBe(
@@ -158,8 +158,8 @@ describe("an executable whose name does not fit into comm", () => {
   });
 });
 
-describe("whatever the arguments hold", () => {
-  it("takes one plain name or nothing, and never throws", () => {
+describe("arbitrary arguments", () => {
+  it("returns one plain name or nothing, and never throws", () => {
     const argument = fc.oneof(
       fc.constantFrom("java", "python3", "node", "-m", "-jar", "--", "-D", "beam.smp", "-sname"),
       fc.string({ unit: "binary" }),

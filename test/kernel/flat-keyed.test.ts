@@ -7,7 +7,7 @@ const bytes = (text: string) => Buffer.from(text, "latin1");
 describe("a flat keyed file", () => {
   const file = new FlatKeyedFile(["anon", "file", "oom", "oom_kill"] as const);
 
-  it("gives the chosen keys and passes over the others", () => {
+  it("returns the chosen keys and skips the others", () => {
     expect(file.parse(bytes("anon 12976128\nkernel 99\nfile 8429568\noom_kill 0\n"))).toEqual({
       anon: 12976128,
       file: 8429568,
@@ -19,11 +19,11 @@ describe("a flat keyed file", () => {
     expect(file.parse(bytes("oom_kill 3\n"))).toEqual({ oom_kill: 3 });
   });
 
-  it("takes no key for another that begins or ends alike", () => {
+  it("does not confuse keys with the same beginning or end", () => {
     expect(file.parse(bytes("anon_thp 1\noom_group_kill 2\nxfile 3\nan 4\n"))).toEqual({});
   });
 
-  it("reads only as many bytes as it is told, since the buffer holds an older file behind them", () => {
+  it("reads only the given number of bytes, because an older file may follow in the buffer", () => {
     const text = bytes("anon 1\nfile 22\n");
     expect(file.parse(text, "anon 1\nfile 2".length)).toEqual({ anon: 1, file: 2 });
   });
@@ -32,7 +32,7 @@ describe("a flat keyed file", () => {
     expect(file.parse(bytes("anon \nfile max\noom"))).toEqual({});
   });
 
-  it("agrees with a naive split, whatever keys and values stand in the file", () => {
+  it("agrees with a naive split for any keys and values", () => {
     const key = fc.string({ unit: fc.constantFrom(..."abcdefgx_".split("")), minLength: 1 });
     const row = fc.tuple(key, fc.nat());
     fc.assert(
@@ -53,7 +53,7 @@ describe("a flat keyed file", () => {
     );
   });
 
-  it("gives a value only for the key that its own line names, whatever the order of the lines", () => {
+  it("returns a value only for the key on its own line, in any order of lines", () => {
     const names = ["anon", "file", "oom", "oom_kill", "oom_group_kill", "anon_thp", "max"];
     const text = fc
       .shuffledSubarray(names)
@@ -86,13 +86,13 @@ describe("a decimal number in bytes", () => {
     expect(decimalAt(bytes("a 12 b"), 2)).toBe(12);
   });
 
-  it("is absent where there is no digit", () => {
+  it("is absent if there is no digit", () => {
     expect(decimalAt(bytes("max\n"), 0)).toBeUndefined();
     expect(decimalAt(bytes(""), 0)).toBeUndefined();
     expect(decimalAt(bytes("12"), 0, 0)).toBeUndefined();
   });
 
-  it("may have a minus where a sign is allowed", () => {
+  it("may have a minus sign if allowed", () => {
     expect(signedDecimalAt(bytes("-1000\n"), 0)).toBe(-1000);
     expect(signedDecimalAt(bytes("300\n"), 0)).toBe(300);
     expect(signedDecimalAt(bytes("-\n"), 0)).toBeUndefined();

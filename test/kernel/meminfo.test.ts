@@ -28,7 +28,7 @@ DirectMap4k:      100000 kB
 `;
 
 describe("/proc/meminfo", () => {
-  it("gives bytes", () => {
+  it("returns bytes", () => {
     expect(parseMeminfo(text)).toEqual({
       memTotalBytes: 24681792 * 1024,
       memFreeBytes: 20531020 * 1024,
@@ -63,7 +63,7 @@ describe("/proc/meminfo", () => {
     expect(parseMeminfo(old).hugetlbBytes).toBe(2 * 2048 * 1024);
   });
 
-  it("is refused where MemTotal or MemFree is missing", () => {
+  it("is refused if MemTotal or MemFree is missing", () => {
     expect(() => parseMeminfo("")).toThrow("MemTotal");
     expect(() => parseMeminfo("MemTotal: 1 kB\n")).toThrow("MemFree");
   });
@@ -83,7 +83,7 @@ describe("where the memory went", () => {
     expect(use).toMatchObject({ other: 600 * kib, anon: 0, page_cache: 0 });
   });
 
-  it("takes what the kernel counts elsewhere out of other, each at most what is left of it", () => {
+  it("subtracts memory that the kernel counts elsewhere from other, but never more than is left", () => {
     const meminfo = {
       memTotalBytes: 1000,
       memFreeBytes: 400,
@@ -105,7 +105,7 @@ describe("where the memory went", () => {
     expect(memoryUse({ ...meminfo, vmallocUsedBytes: 0 }, 0)).toMatchObject({ vmalloc: 0 });
   });
 
-  it("takes an excess of the parts from the largest", () => {
+  it("subtracts an excess of the parts from the largest", () => {
     const use = memoryUse({
       memTotalBytes: 100,
       memFreeBytes: 40,

@@ -29,7 +29,7 @@ describe("a memory cgroup's limit", () => {
     expect(parsed(parseLimit, text)).toBe(Number.POSITIVE_INFINITY);
   });
 
-  it("is absent where the file is empty", () => {
+  it("is absent if the file is empty", () => {
     expect(parsed(parseLimit, "")).toBeUndefined();
     expect(parsed(parseValue, "")).toBeUndefined();
   });
@@ -53,8 +53,8 @@ describe("a memory cgroup's events", () => {
   });
 });
 
-describe("what a memory cgroup's memory is made of", () => {
-  it("stands in anon, file, shmem and inactive_file on v2", () => {
+describe("the composition of a memory cgroup", () => {
+  it("comes from anon, file, shmem and inactive_file on v2", () => {
     const stat =
       "anon 1\nfile 20\nkernel 7\nshmem 3\nfile_mapped 5\ninactive_file 4\nactive_file 9\n";
     expect(parsed(parseMemoryStatV2, stat)).toEqual({
@@ -78,7 +78,7 @@ describe("what a memory cgroup's memory is made of", () => {
     });
   });
 
-  it("has an infinite hierarchical limit where no ancestor has one", () => {
+  it("has an infinite hierarchical limit if no ancestor has one", () => {
     const stat = "hierarchical_memory_limit 9223372036854771712\n";
     expect(parsed(parseMemoryStatV1, stat).hierarchicalLimitBytes).toBe(Number.POSITIVE_INFINITY);
   });

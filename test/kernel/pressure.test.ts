@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parsePressure } from "../../src/kernel/pressure.ts";
 
 describe("a pressure file", () => {
-  it("gives the totals in seconds", () => {
+  it("returns the totals in seconds", () => {
     const text =
       "some avg10=0.22 avg60=0.17 avg300=1.11 total=58761459\nfull avg10=0.23 avg60=0.00 avg300=1.05 total=500000\n";
     expect(parsePressure(Buffer.from(text))).toEqual({ someSeconds: 58.761459, fullSeconds: 0.5 });
@@ -15,11 +15,11 @@ describe("a pressure file", () => {
     });
   });
 
-  it("tells nothing where it is empty", () => {
+  it("returns nothing if it is empty", () => {
     expect(parsePressure(Buffer.from(""))).toEqual({});
   });
 
-  it("reads only as many bytes as it is told, since the buffer holds an older file behind them", () => {
+  it("reads only the given number of bytes, because an older file may follow in the buffer", () => {
     const text = Buffer.from(
       "some avg10=0.00 avg60=0.00 avg300=0.00 total=5\nfull avg10=0 total=7\n",
     );

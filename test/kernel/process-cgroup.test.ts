@@ -17,7 +17,7 @@ describe("/proc/PID/cgroup", () => {
     expect(memoryCgroupOf("9:pids,memory:/x\n0::/y\n")).toBe("/x");
   });
 
-  it("takes no other name for the memory controller", () => {
+  it("does not confuse the memory controller with others", () => {
     expect(memoryCgroupOf("3:name=memory:/wrong\n0::/right\n")).toBe("/right");
     expect(memoryCgroupOf("3:name=x:/wrong\n")).toBeUndefined();
   });
@@ -27,13 +27,13 @@ describe("/proc/PID/cgroup", () => {
     expect(memoryCgroupOf("0::/gone (deleted)\n")).toBe("/gone");
   });
 
-  it("tells nothing where it is empty", () => {
+  it("returns nothing if it is empty", () => {
     expect(memoryCgroupOf("")).toBeUndefined();
   });
 });
 
 describe("a path as a cgroup namespace shows it", () => {
-  it("is outside where it begins with a level up", () => {
+  it("is outside if it begins with ..", () => {
     expect(isOutsideNamespace("/..")).toBe(true);
     expect(isOutsideNamespace("/../../init.scope")).toBe(true);
     expect(isOutsideNamespace("/..hidden")).toBe(false);
@@ -56,12 +56,12 @@ describe("a path as a cgroup namespace shows it", () => {
     expect(fromHierarchyRoot(root, path)).toBe(expected);
   });
 
-  it("is unknown where it leads above the hierarchy's root", () => {
+  it("is unknown if it leads above the hierarchy's root", () => {
     expect(fromHierarchyRoot("/", "/..")).toBeUndefined();
     expect(fromHierarchyRoot("/a", "/../../b")).toBeUndefined();
   });
 
-  it("is found again from wherever the reader stands", () => {
+  it("can be reconstructed from any reader's root", () => {
     const names = fc.array(fc.constantFrom("a", "b", "c.slice"), { maxLength: 4 });
     fc.assert(
       fc.property(names, names, (readers, processes) => {

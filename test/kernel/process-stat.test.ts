@@ -8,7 +8,7 @@ const fields =
   "94412800 140722511229735 140722511229757 140722511229757 140722511233003 0";
 
 describe("/proc/PID/stat", () => {
-  it("has when a process was made, its resident pages and where its memory lies", () => {
+  it("has start time, resident pages and memory layout", () => {
     expect(parseProcessStat(`812 (nginx: worker) ${fields}\n`)).toEqual({
       startTicks: 3412,
       residentPages: 1893,
@@ -31,11 +31,11 @@ describe("/proc/PID/stat", () => {
     });
   });
 
-  it.each(["", "812", "812 (nginx) S 811"])("is nothing where it is cut short: %j", (text) => {
+  it.each(["", "812", "812 (nginx) S 811"])("is invalid if it is truncated: %j", (text) => {
     expect(parseProcessStat(text)).toBeUndefined();
   });
 
-  it("is what the running kernel writes", () => {
+  it("matches the running kernel", () => {
     const stat = parseProcessStat(readFileSync("/proc/self/stat", "latin1"));
     expect(stat?.residentPages).toBeGreaterThan(100);
     expect(stat?.startTicks).toBeGreaterThan(0);

@@ -13,7 +13,7 @@ const status = (name: string) =>
   `Name:\t${name}\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t812\nPid:\t812\nPPid:\t7\nUid:\t33\t34\t35\t36\nVmPeak:\t  60000 kB\nVmRSS:\t   48516 kB\nRssAnon:\t   40000 kB\nVmPTE:\t     132 kB\nVmSwap:\t      12 kB\nThreads:\t1\n`;
 
 describe("/proc/PID/status", () => {
-  it("tells who a process is and what a kill would free", () => {
+  it("identifies a process and the memory a kill would free", () => {
     expect(parsed(status("nginx: worker"))).toEqual({
       comm: "nginx: worker",
       parentPid: 7,
@@ -34,7 +34,7 @@ describe("/proc/PID/status", () => {
     ["0000000000200000", true],
     ["000001ffffdfffff", false],
     ["0000000000000000", false],
-  ])("tells of CapEff %s whether that holds CAP_SYS_ADMIN: %s", (capabilities, isAdmin) => {
+  ])("checks CapEff %s for CAP_SYS_ADMIN: %s", (capabilities, isAdmin) => {
     expect(parsed(`${status("x")}CapEff:\t${capabilities}\n`).isAdmin).toBe(isAdmin);
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parseVmstat } from "../../src/kernel/vmstat.ts";
 
 describe("/proc/vmstat", () => {
-  it("gives the counters that tell of memory running out", () => {
+  it("returns the counters about memory shortage", () => {
     const text =
       "nr_free_pages 9\npswpin 7\npswpout 8\nallocstall_dma 0\nallocstall_dma32 1\nallocstall_normal 12\nallocstall_movable 5\npgmajfault 1523\noom_kill 3\n";
     expect(parseVmstat(Buffer.from(text))).toEqual({
@@ -20,7 +20,7 @@ describe("/proc/vmstat", () => {
     expect(vmstat.oomKills).toBeUndefined();
   });
 
-  it("has no direct reclaim stalls where the kernel prints none", () => {
+  it("has no direct reclaim stalls if the kernel prints none", () => {
     expect(parseVmstat(Buffer.from("oom_kill 0\n"))).toEqual({ oomKills: 0 });
   });
 });

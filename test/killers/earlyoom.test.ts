@@ -46,7 +46,7 @@ describe("earlyoom's lines", () => {
     ]);
   });
 
-  it("never give a command line away", () => {
+  it("never expose a command line", () => {
     const secret = "--password=hunter2";
     const kills = killsIn(
       syslog(
@@ -67,7 +67,7 @@ describe("earlyoom's lines", () => {
     expect(earlyoom(status, limits, kill, next, status)).toEqual([]);
   });
 
-  it("are a kill where the victim outlives the signal", () => {
+  it("are a kill if the victim outlives the signal", () => {
     expect(earlyoom(kill, "kill failed: Timer expired")).toHaveLength(1);
   });
 

@@ -57,7 +57,7 @@ describe("nohang's lines", () => {
     ]);
   });
 
-  it("are a kill where the victim's status is not printed", () => {
+  it("are a kill if the victim's status is not printed", () => {
     expect(nohang(begin, ...memory, ...chosen, ...action("SIGKILL"), sent)).toMatchObject([
       { pid: 510, comm: "hog", signal: "SIGKILL" },
     ]);
@@ -70,7 +70,7 @@ describe("nohang's lines", () => {
     ]);
   });
 
-  it("tell pressure and zram apart from available memory", () => {
+  it("distinguish pressure and zram from available memory", () => {
     const psi = [
       ...memory.slice(0, 2),
       "  Current PSI metric value (61.5) >= soft_threshold_max_psi (40.0)",
@@ -90,7 +90,7 @@ describe("nohang's lines", () => {
     "Selected process died before corrective action",
     "Cannot send a signal: PermissionError",
     "<<=== FINISHING implement_corrective_action() ===<<",
-  ])("are no kill where no signal was sent: %s", (line) => {
+  ])("are no kill if no signal was sent: %s", (line) => {
     expect(nohang(begin, ...memory, ...chosen, ...action("SIGTERM"), line, sent)).toEqual([]);
   });
 
@@ -109,7 +109,7 @@ describe("nohang's lines", () => {
     );
   });
 
-  it("never give a command line away", () => {
+  it("never expose a command line", () => {
     const line = "  cmdline:   hog --password=hunter2";
     const kills = nohang(begin, ...chosen, ...status, line, ...action("SIGTERM"), sent);
     expect(kills).toHaveLength(1);

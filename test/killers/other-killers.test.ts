@@ -8,7 +8,7 @@ const memory = klog('"Eviction manager: must evict pod(s) to reclaim" resourceNa
 const evicted = klog('"Eviction manager: pod is evicted successfully" pod="default/nginx"');
 
 describe("the kubelet's lines (by its source and public logs)", () => {
-  it("are a kill of a pod where the node is short of memory", () => {
+  it("are a kill of a pod if the node is short of memory", () => {
     expect(told(killsIn(memory + evicted))).toEqual([
       { killer: "kubelet", reason: "eviction", namespace: "default", pod: "nginx", readings: {} },
     ]);
@@ -25,7 +25,7 @@ describe("the kubelet's lines (by its source and public logs)", () => {
     ]);
   });
 
-  it("carry the threshold where the kubelet prints its event", () => {
+  it("carry the threshold if the kubelet prints its event", () => {
     const event = klog(
       '"Event occurred" object="default/nginx" reason="Evicted" message="The node was low on resource: memory. Threshold quantity: 100Mi, available: 92Mi. Container app was using 1Gi."',
     );
@@ -75,7 +75,7 @@ describe("Talos' lines (by its source and public logs)", () => {
     ]);
   });
 
-  it("are no kill where the cgroup was empty or could not be killed", () => {
+  it("are no kill if the cgroup was empty or could not be killed", () => {
     expect(killsIn(reap + victims("[]"), { copied: true })).toEqual([]);
     expect(killsIn(reap + talos("failed to send SIGKILL {}"), { copied: true })).toEqual([]);
   });

@@ -32,7 +32,7 @@ describe("systemd-oomd's lines", () => {
   it.each([
     ["Killed", ""],
     ["Marked", " for killing"],
-  ])("about swap name what was used up (%s)", (verb, more) => {
+  ])("about swap name the exhausted resource (%s)", (verb, more) => {
     expect(
       oomd(
         `${verb} ${slice}${more} due to memory used (16260780032) / total (16419115008) and swap used (7800000000) / total (8000000000) being more than 90.00%`,

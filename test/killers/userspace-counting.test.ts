@@ -109,7 +109,7 @@ describe("on the first start", () => {
     expect(counts(counting)).toEqual({ earlyoom: 0, nohang: 0 });
   });
 
-  it("what the log holds is shown and never counted", () => {
+  it("existing kills are shown and never counted", () => {
     const counting = begin();
     log.say({}, "c1");
     log.catchUp();
@@ -179,7 +179,7 @@ describe("a kill", () => {
 });
 
 describe("over a restart", () => {
-  it("counts go on, reading begins at the saved position, and what is read again is known", () => {
+  it("counts continue, reading starts at the saved position, and lines read again are recognised", () => {
     const first = begin();
     log.catchUp();
     log.say({}, "c1");
@@ -194,7 +194,7 @@ describe("over a restart", () => {
     expect(counts(second)).toEqual({ earlyoom: 2, nohang: 0 });
   });
 
-  it("is exact wherever the process died: what is not saved was not shown, and is read again", () => {
+  it("is exact wherever the process died: unsaved kills were not published, and are read again", () => {
     begin();
     log.catchUp();
     for (const pid of [1, 2, 3]) log.say({ pid }, `c${pid}`);

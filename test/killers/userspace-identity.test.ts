@@ -49,7 +49,7 @@ describe("one kill", () => {
     expect(killsOf(at(0), at(1, more))).toBe(2);
   });
 
-  it("is told by the clock of the boot where the wall clock was set", () => {
+  it("is recognised by the boot clock if the wall clock was set", () => {
     expect(killsOf(at(0, { monotonicMs: 5000 }), at(7200, { monotonicMs: 6000 }))).toBe(1);
     expect(killsOf(at(0, { monotonicMs: 5000 }), at(1, { monotonicMs: 90_000 }))).toBe(2);
   });

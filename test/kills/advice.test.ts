@@ -74,7 +74,7 @@ describe("advice", () => {
 describe("swap", () => {
   const anon = { anonBytes: 12 * gib };
 
-  it("is advised where there is none and anonymous memory is the larger part", () => {
+  it("is advised if there is none and anonymous memory is the larger part", () => {
     expect(text(host(anon))).toContain("There is no swap");
   });
 
@@ -92,7 +92,7 @@ describe("swap", () => {
       host({ ...anon, slabUnreclaimableBytes: 9 * gib }, { tasks: [] }),
     ],
     ["somebody asked by SysRq f", host(anon, { trigger: { comm: "kworker", order: -1 } })],
-  ])("is not advised where %s", (_name, of) => {
+  ])("is not advised if %s", (_name, of) => {
     expect(text(of)).not.toContain("swapfile");
   });
 });
@@ -184,7 +184,7 @@ describe("advice for the program", () => {
     );
   });
 
-  it("is not given where no program is to blame", () => {
+  it("is not given if no program is to blame", () => {
     expect(text(host({ slabUnreclaimableBytes: 9 * gib }, { tasks: [] }))).not.toContain(
       "docs/software/",
     );

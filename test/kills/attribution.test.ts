@@ -16,7 +16,7 @@ function facts(more: Partial<VictimFacts>): VictimFacts {
 describe("evidence, in the order of its worth", () => {
   const seen = (cgroup: string) => ({ comm: "worker", uid: 1000, cgroup });
 
-  it("takes the constraint line before anything else", () => {
+  it("prefers the constraint line", () => {
     const found = new Attribution().take(
       "k",
       facts({ victimCgroup: "/a", stillThere: seen("/b"), remembered: seen("/c") }),
@@ -34,12 +34,12 @@ describe("evidence, in the order of its worth", () => {
     expect(found).toMatchObject({ cgroup: "/b" });
   });
 
-  it("takes the mark of a removed cgroup off", () => {
+  it("strips the mark of a removed cgroup", () => {
     const found = new Attribution().take("k", facts({ stillThere: seen("/b (deleted)") }), 0);
     expect(found).toMatchObject({ cgroup: "/b" });
   });
 
-  it("then what was remembered of the pid", () => {
+  it("then uses the last reading of the pid", () => {
     const other = { comm: "other", uid: 1000, cgroup: "/b" };
     const found = new Attribution().take(
       "k",
@@ -70,12 +70,12 @@ describe("evidence, in the order of its worth", () => {
     expect(found).toBeUndefined();
   });
 
-  it("believes a remembered process by its comm where the kernel prints no uid", () => {
+  it("accepts the last reading by comm if the kernel prints no uid", () => {
     const found = new Attribution().take("k", facts({ uid: undefined, remembered: seen("/c") }), 0);
     expect(found).toMatchObject({ cgroup: "/c" });
   });
 
-  it("gives a kill up as unknown after 500 ms", () => {
+  it("gives up on a kill as unknown after 500 ms", () => {
     const attribution = new Attribution();
     attribution.take("k", victim, 1000);
     expect(attribution.due(1000 + heldAtMostMs - 1)).toEqual([]);
@@ -92,7 +92,7 @@ describe("counters", () => {
     return attribution;
   }
 
-  it("gives the only risen cgroup to the only pending kill", () => {
+  it("attributes the only pending kill to the only cgroup with an increase", () => {
     const attribution = watching();
     attribution.take("k", victim, 0);
     attribution.counterRead("/a", 1);
@@ -119,7 +119,7 @@ describe("counters", () => {
     expect(attribution.due(heldAtMostMs).map(({ key }) => key)).toEqual(["one", "two"]);
   });
 
-  it("gives one cgroup to as many kills as it counted", () => {
+  it("attributes as many kills to one cgroup as it counted", () => {
     const attribution = watching();
     for (const key of ["one", "two", "three"]) attribution.take(key, victim, 0);
     attribution.counterRead("/b", 3);
@@ -130,7 +130,7 @@ describe("counters", () => {
     ]);
   });
 
-  it("lets a kill attributed otherwise take up its cgroup's rise", () => {
+  it("uses up a cgroup's increase for a kill attributed otherwise", () => {
     const attribution = watching();
     attribution.take("known", facts({ victimCgroup: "/a" }), 0);
     attribution.take("pending", victim, 0);
@@ -139,7 +139,7 @@ describe("counters", () => {
     expect(attribution.allLinesRead(0)).toMatchObject([{ key: "pending", cgroup: "/b" }]);
   });
 
-  it("gives a rise only to lines read after the reading before it", () => {
+  it("attributes an increase only to lines read after the previous reading", () => {
     const attribution = watching();
     attribution.take("gone", victim, 0);
     for (const cgroup of cgroups) attribution.counterRead(cgroup, 0);
@@ -184,7 +184,7 @@ describe("counters", () => {
     expect(attribution.allLinesRead(0)).toEqual([{ key: "k", cgroup: "/a" }]);
   });
 
-  it("names nobody where the counters contradict the lines", () => {
+  it("names no cgroup if the counters contradict the lines", () => {
     const attribution = watching();
     attribution.take("k", victim, 0);
     attribution.counterRead("/a", 2);
@@ -377,7 +377,7 @@ describe("storms", () => {
     for (const { key, cgroup } of storm.named) expect(cgroup).toBe(storm.truth.get(key));
   });
 
-  it("names all of 125 kills a slice in one cgroup, slice after slice", () => {
+  it("names the cgroup of all 125 kills per interval, interval after interval", () => {
     const attribution = new Attribution();
     attribution.counterRead("/hog", 0);
     let named = 0;

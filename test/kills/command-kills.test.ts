@@ -44,7 +44,7 @@ it("counts a program that is called `other` there", () => {
   expect(commands.list()).toEqual([{ comm: "other", kills: 1, lastKillMs: 0 }]);
 });
 
-it("goes on after a restart", () => {
+it("continues after a restart", () => {
   const commands = new CommandKills();
   commands.restore(JSON.parse(JSON.stringify(full().list())));
   expect(kill(commands, "comm-3", 1000)).toBe("comm-3");

@@ -172,7 +172,7 @@ function live(counting: KillCounting, seconds: number): void {
 }
 
 describe("the first start", () => {
-  it("shows the kills that stand in the log, and counts none of them", () => {
+  it("shows existing kills in the log, and counts none of them", () => {
     const { log, counting } = start();
     log.bring(1);
     log.bring(2);
@@ -193,7 +193,7 @@ describe("the first start", () => {
     expect(counting.hasCaughtUp).toBe(true);
   });
 
-  it("saves the moment from which kills count, and where it has read to", () => {
+  it("saves the moment from which kills count, and its position", () => {
     const { log } = start();
     log.bring(7);
     log.catchUp();
@@ -205,7 +205,7 @@ describe("the first start", () => {
     expect(start().log.saved?.position("log")).toBe(7);
   });
 
-  it("is left to the next process where this one dies before", () => {
+  it("is left to the next process if this one dies first", () => {
     const first = start();
     first.log.bring(1);
     dies();
@@ -225,7 +225,7 @@ describe("a later start", () => {
     dies();
   });
 
-  it("counts what was written after the saved position, before it shows a count", () => {
+  it("counts everything after the saved position before it publishes a count", () => {
     const { log, counting } = start();
     log.bring(2);
     log.bring(3);
@@ -234,14 +234,14 @@ describe("a later start", () => {
     expect(counted(counting)).toBe(3);
   });
 
-  it("counts such a line whatever its time stamp says", () => {
+  it("counts such a line whatever its timestamp is", () => {
     const { log, counting } = start();
     log.bring(2, { timeMs: startMs - hourMs });
     log.catchUp();
     expect(counted(counting)).toBe(2);
   });
 
-  it("takes what a source new to it holds from before the first start for history", () => {
+  it("treats kills from before the first start in a new source as history", () => {
     const { log, counting } = start();
     log.bring(2_000_000, { isReread: true, timeMs: startMs - 1 });
     log.bring(2_000_001, { isReread: true, timeMs: startMs + 1 });
@@ -282,7 +282,7 @@ describe("the kernel's own count", () => {
     expect(second.counting.unaccounted).toBe(2);
   });
 
-  it("is not compared where no log is read, or the kernel has no such count", () => {
+  it("is not compared if no log is read, or the kernel has no such count", () => {
     const off = new NumberedLog();
     off.isOn = false;
     const without = start(off);
@@ -310,7 +310,7 @@ describe("a tick", () => {
     expect(store.flushes).toBe(5);
   });
 
-  it("tries to save everything where saving has failed", () => {
+  it("tries to save everything after saving has failed", () => {
     const { counting } = start();
     store.isSaving = false;
     live(counting, 1);
@@ -376,7 +376,7 @@ describe("workloads", () => {
       ?.workloads.map(({ labels: { cgroup, unit }, kills }) => [cgroup, unit, kills])
       .slice(2);
 
-  it("are born at 0 where the cgroup has an owner, and leave after it is gone", () => {
+  it("start at 0 if the cgroup has an owner, and leave after it is gone", () => {
     look(["/system.slice", "/system.slice/a.service", "/b.service"]);
     expect(shown()).toEqual([
       ["/system.slice/a.service", "a.service", 0],

@@ -30,16 +30,16 @@ describe("a copy", () => {
   it.each([
     ["first", bare, { text: bare.text }],
     ["second", { text: bare.text }, bare],
-  ])("has equal text where the %s has no printk time", (_, first, then) => {
+  ])("has equal text if the %s has no printk time", (_, first, then) => {
     expect(second(first, then)).toBe("copy");
   });
 
-  it("has no other text where a printk time is missing", () => {
+  it("has equal text if a printk time is missing", () => {
     expect(second({}, { ...bare, text: "Killed process 42 (hog) total-vm:9kB" })).toBe("new");
   });
 });
 
-describe("where a boot is not known", () => {
+describe("with an unknown boot", () => {
   it("needs equal text besides the printk time", () => {
     expect(second({}, { boot: undefined })).toBe("copy");
     expect(second({}, { boot: undefined, text: "of another boot" })).toBe("new");
@@ -52,7 +52,7 @@ describe("where a boot is not known", () => {
     expect(second(at(0), at(60_001))).toBe("new");
   });
 
-  it("takes the scanner's word for a repeat", () => {
+  it("trusts the scanner's mark for a repeat", () => {
     const later = { boot: undefined, printkMicros: 2_000_000 };
     expect(second({ boot: undefined }, { ...later, inGroup: true })).toBe("new");
     expect(second({ boot: undefined }, { ...later, repeatsVictim: true })).toBe("further_line");
@@ -62,15 +62,15 @@ describe("where a boot is not known", () => {
 describe("a group event's second naming of its victim", () => {
   const later = { printkMicros: 1_500_000 };
 
-  it("is told by the scanner", () => {
+  it("is recognised by the scanner", () => {
     expect(second({}, { ...later, repeatsVictim: true })).toBe("further_line");
   });
 
-  it("is told by the first line when a restart lies between", () => {
+  it("is recognised by the first line if there was a restart in between", () => {
     expect(second({ inGroup: true }, later)).toBe("further_line");
   });
 
-  it("is told by the next member when the restart came before the group line", () => {
+  it("is recognised by the next member if the restart came before the group line", () => {
     const known = new KillDeduplicator();
     known.add(known.identify(sighting()));
     known.add(known.identify(sighting({ pid: 43, inGroup: true })));
@@ -93,7 +93,7 @@ describe("a group event's second naming of its victim", () => {
     expect(second(bare, { ...repeated, reread: true })).toBe("copy");
   });
 
-  it("is not what a restarted logger wrote twice, where no line tells of a group event", () => {
+  it("is not a line that a restarted logger wrote twice, without any line about a group event", () => {
     const bare = { printkMicros: undefined };
     expect(second(bare, bare)).toBe("copy");
     expect(second(bare, { ...bare, repeatsVictim: true })).toBe("copy");

@@ -34,7 +34,7 @@ describe("the history of kills", () => {
     expect(pids(history)).toEqual([4, 3, 2, 1]);
   });
 
-  it("puts an old kill that was read late where its time stamp says", () => {
+  it("sorts an old kill that was read late by its timestamp", () => {
     const history = new KillHistory();
     add(history, 1, noonMs);
     add(history, 2, noonMs + 1000);

@@ -73,7 +73,7 @@ function kills(count: number, more: (index: number) => Partial<KillEntry["kill"]
 }
 
 describe("counting", () => {
-  it("has every constraint born at 0, and the series for what finds no other", () => {
+  it("has every constraint starting at 0, and the overflow series", () => {
     const counts = open().counts(nowMs);
     expect(Object.fromEntries(counts?.kills ?? [])).toEqual({
       none: 0,
@@ -145,7 +145,7 @@ describe("counting", () => {
     expect(ledger.lastKills().get("memcg")).toBe(sighting().timeMs);
   });
 
-  it("takes for history what another source has from before the first start", () => {
+  it("treats kills from before the first start in another source as history", () => {
     const ledger = open();
     ledger.record({ atMs: nowMs, began: { boot: bootA, printkMicros: 5_000_000 } });
     const [before, after] = [4_000_000, 6_000_000].map((printkMicros) =>
@@ -156,7 +156,7 @@ describe("counting", () => {
     expect(ledger.kills()).toHaveLength(2);
   });
 
-  it("counts no line read again that is older than what it remembers, but any line after the saved position", () => {
+  it("ignores re-read lines older than what it remembers, but counts any line after the saved position", () => {
     const ledger = open();
     ledger.record({ atMs: nowMs, entries: kills(identityLimit + 1) });
     const [oldest] = kills(1);
@@ -178,7 +178,7 @@ describe("counting", () => {
     expect(restored.position("kern.log")).toEqual({ offset: 300 });
   });
 
-  it("lets the disk take its time for changes that are nothing but positions, to be found again by reading", () => {
+  it("does not sync changes that are only positions, which reading can recover", () => {
     const saved = new Saved();
     const ledger = open(saved);
     const positions = { "kern.log": { offset: 300 } };
@@ -238,7 +238,7 @@ describe("a line that is held back", () => {
     expect([{}, repeat].map(classify)).toEqual(["copy", "copy"]);
   });
 
-  it("is told apart from its copies where the kill itself is recorded", () => {
+  it("is distinguished from its copies where the kill itself is recorded", () => {
     const saved = new Saved();
     open(saved).record({ atMs: nowMs, entries: [entry()] });
     const ledger = open(saved, false);
@@ -246,7 +246,7 @@ describe("a line that is held back", () => {
     expect([repeat, repeat].map((line) => ledger.classify(line))).toEqual(["further_line", "copy"]);
   });
 
-  it("is no new kill where the ledger only keeps its watermark", () => {
+  it("is no new kill if the ledger keeps only its watermark", () => {
     const ledger = open();
     ledger.record({ atMs: nowMs, entries: kills(identityLimit + 1) });
     const oldest = (kills(1)[0] as KillEntry).sighting;
@@ -384,7 +384,7 @@ describe("a kill of a workload that was killed within the hour", () => {
 });
 
 describe("a kill that an older version saved", () => {
-  it("has what was added since as unknown, empty in its labels", () => {
+  it("has newer fields as unknown, empty in its labels", () => {
     const saved = new Saved();
     open(saved).record({ atMs: nowMs, entries: [entry()] });
     saved.changes = saved.changes.map((change) =>
@@ -457,7 +457,7 @@ describe("the stories", () => {
 });
 
 describe("lines for the check against the kernel", () => {
-  it("are a group's repeats too, but no line read again", () => {
+  it("include a group's repeats, but no re-read lines", () => {
     const ledger = open();
     const first = entry();
     const repeat = entry({ printkMicros: 1_050_000, repeatsVictim: true });
@@ -467,7 +467,7 @@ describe("lines for the check against the kernel", () => {
     expect([total(ledger), ledger.rawLines(bootA)]).toEqual([1, 2]);
   });
 
-  it("are the same when a log without printk times brings them beside kmsg", () => {
+  it("are recognised when a log without printk times delivers them in addition to kmsg", () => {
     const ledger = open();
     const text = sighting().text;
     const bare = { printkMicros: undefined, text };
@@ -710,7 +710,7 @@ describe("whatever happens", () => {
     );
   });
 
-  it("whatever is cut off the end of what was saved, what is left is the ledger as it stood after some batch", () => {
+  it("if the end of the saved state is lost, the rest is the ledger after some batch", () => {
     fc.assert(
       fc.property(
         fc.array(fc.nat(5), { minLength: 1, maxLength: 12 }),

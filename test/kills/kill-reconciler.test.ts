@@ -47,7 +47,7 @@ describe("oom_kills_unaccounted", () => {
     expect(host.second({ kills: 5, seconds: 60 })).toBe(0);
   });
 
-  it("says nothing of a log that lags, until a gap has stood 10 s", () => {
+  it("does not report a log that lags until a gap has lasted 10 s", () => {
     const host = new Host().begin();
     host.nowMs += 1000;
     expect(host.second({ kills: 3, read: 1, seconds: 9 })).toBe(0);
@@ -91,7 +91,7 @@ describe("oom_kills_unaccounted", () => {
     expect(host.second({ seconds: 11 })).toBe(2);
   });
 
-  it("expects every kill of a new boot in a log that holds that boot from its start", () => {
+  it("expects every kill of a new boot in a log that covers that boot from its start", () => {
     const saved = { boot: "b".repeat(32), oomKill: 50, rawLines: 3 };
     const host = new Host();
     host.oomKill = 4;
@@ -108,7 +108,7 @@ describe("oom_kills_unaccounted", () => {
       false,
     ],
     ["it is the first start", new KillReconciler(), true],
-  ])("begins at the present count where %s", (_, count, logHoldsBoot) => {
+  ])("starts at the current count if %s", (_, count, logHoldsBoot) => {
     const host = new Host();
     host.count = count;
     host.begin(logHoldsBoot);
@@ -116,7 +116,7 @@ describe("oom_kills_unaccounted", () => {
     expect(count.baseline).toEqual({ boot, oomKill: 1000, rawLines: 0 });
   });
 
-  it("is absent where the kernel has no such counter", () => {
+  it("is absent if the kernel has no such counter", () => {
     const host = new Host();
     host.oomKill = undefined;
     host.begin();
@@ -125,7 +125,7 @@ describe("oom_kills_unaccounted", () => {
     expect(host.count.outstanding).toBeUndefined();
   });
 
-  it("begins anew when the counter goes back: it is another kernel's", () => {
+  it("starts again when the counter goes back, because it belongs to another kernel", () => {
     const host = new Host().begin();
     host.second({ kills: 3, read: 0, seconds: 20 });
     host.oomKill = 10;
@@ -135,7 +135,7 @@ describe("oom_kills_unaccounted", () => {
 });
 
 describe("lines outstanding", () => {
-  it("are those of kills that the kernel has counted, but not of the lost ones", () => {
+  it("are those of counted kills, except lost ones", () => {
     const host = new Host().begin();
     host.second({ seconds: 3 });
     expect(host.count.outstanding).toBe(0);
@@ -154,7 +154,7 @@ describe("lines outstanding", () => {
 const second = fc.record({ kills: fc.nat(5), lag: fc.nat(9), lost: fc.nat(2), quiet: fc.nat(3) });
 
 describe("whatever the log's lag", () => {
-  it("a kill whose line comes within 10 s is never unaccounted, whatever else is killed meanwhile", () => {
+  it("a kill whose line arrives within 10 s is never unaccounted, whatever else is killed in between", () => {
     fc.assert(
       fc.property(fc.array(second, { maxLength: 60 }), (seconds) => {
         run(

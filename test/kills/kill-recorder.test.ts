@@ -147,7 +147,7 @@ describe("a kill whose cgroup the log names", () => {
 });
 
 describe("a kill whose cgroup the log does not name", () => {
-  it("is held back until a counter tells", async () => {
+  it("is held back until a counter attributes it", async () => {
     counters.set("/b", 1);
     recorder.take(line(1), false);
     recorder.commit();
@@ -156,7 +156,7 @@ describe("a kill whose cgroup the log does not name", () => {
     expect(shown()).toEqual([["1", "/b"]]);
   });
 
-  it("is shown as unknown after 500 ms, and what is learnt later reaches the story alone", async () => {
+  it("is shown as unknown after 500 ms, and later information changes only its details", async () => {
     counters.set("/a", 1).set("/b", 1);
     kernelKills = 2;
     recorder.take(line(1), false);
@@ -175,7 +175,7 @@ describe("a kill whose cgroup the log does not name", () => {
     expect(ledger.kills()[1]?.cgroup).toBe("/a");
   });
 
-  it("is shown before the next one, whose cgroup is known, and no position behind it is saved till then", async () => {
+  it("is published before the next one with a known cgroup, and no later position is saved until then", async () => {
     recorder.take(line(1, { victimCgroup: "/a" }), false);
     recorder.take(line(2), false);
     recorder.take(line(3, { victimCgroup: "/a" }), false);
@@ -190,7 +190,7 @@ describe("a kill whose cgroup the log does not name", () => {
     expect(positions()).toEqual([1, 3]);
   });
 
-  it("is published as it is when the exporter stops", () => {
+  it("is published unchanged when the exporter stops", () => {
     recorder.take(line(1), false);
     recorder.stop();
     expect(shown()).toEqual([["1", ""]]);
@@ -227,7 +227,7 @@ describe("the close look on a host with many cgroups", () => {
     await vi.advanceTimersByTimeAsync(2000);
   });
 
-  it("takes a tenth of the time at most once no kill has come for a second", async () => {
+  it("takes at most a tenth of the time once there was no kill for a second", async () => {
     looks = 0;
     const fromMs = Date.now();
     await vi.advanceTimersByTimeAsync(5000);
@@ -252,7 +252,7 @@ describe("the close look on a host with many cgroups", () => {
   });
 });
 
-describe("what whoever watches the host saw of a kill", () => {
+describe("what the host's watcher saw of a kill", () => {
   it("is asked for only of a kill that is read as it happens", () => {
     recorder.take({ ...line(1, { victimCgroup: "/a" }), isLive: false }, false);
     recorder.take(line(2, { victimCgroup: "/a" }), false);
@@ -268,7 +268,7 @@ describe("what whoever watches the host saw of a kill", () => {
 describe("a mistake of this program", () => {
   const questions = ["lookUp", "remembered", "readYoung", "drain", "killCounts", "kernelKills"];
 
-  it.each(["killBegan", "factsOf"])("in %s costs a kill what was seen of it", async (bad) => {
+  it.each(["killBegan", "factsOf"])("in %s costs a kill only these details", async (bad) => {
     trouble = (question) => {
       if (question === bad) throw new TypeError("a mistake");
     };
@@ -297,7 +297,7 @@ describe("a mistake of this program", () => {
     },
   );
 
-  it("in one look does not end the looks", async () => {
+  it("in one reading does not stop further readings", async () => {
     trouble = () => {
       throw new TypeError("a mistake");
     };
@@ -309,7 +309,7 @@ describe("a mistake of this program", () => {
     expect(shown()).toEqual([["1", "/b"]]);
   });
 
-  it("in the description of one kill costs that kill alone, and the log is told of it", () => {
+  it("in the description of one kill loses only that kill, and is logged", () => {
     describeKill = (report, context) => {
       if (report.pid === 2) throw new RangeError("Invalid time value");
       return killOfReport(report, context);
@@ -321,7 +321,7 @@ describe("a mistake of this program", () => {
     expect(positions()).toEqual([3]);
   });
 
-  it("in the ledger costs what it was given, and the log is told of each", async () => {
+  it("in the ledger loses only its input, and each is logged", async () => {
     const record = vi.spyOn(ledger, "record").mockImplementation(() => {
       throw new TypeError("a mistake");
     });

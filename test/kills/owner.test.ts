@@ -260,7 +260,7 @@ describe("the platform of a cgroup, and its own name for the work", () => {
     expect([owner.platform, owner.task]).toEqual([platform, task]);
   });
 
-  it("tells a user's unit from the system's of that name", () => {
+  it("distinguishes a user's unit from the system unit of that name", () => {
     const named = (path: string) => unitForPeople(ownerOfCgroup(path), path);
     expect(named(`${userManager}/app.slice/shop.service`)).toBe("shop.service of user 1000");
     expect(named("/system.slice/shop.service")).toBe("shop.service");
@@ -269,7 +269,7 @@ describe("the platform of a cgroup, and its own name for the work", () => {
 });
 
 describe("the owner of a cgroup", () => {
-  it("is unknown where there is no path", () => {
+  it("is unknown without a path", () => {
     expect(ownerOfCgroup(null)).toEqual(unknownOwner);
     expect(ownerOfCgroup(undefined)).toEqual(unknownOwner);
     expect(ownerOfCgroup("")).toEqual(unknownOwner);
@@ -283,7 +283,7 @@ describe("the owner of a cgroup", () => {
     }
   });
 
-  it("is shown as labels that are empty where nothing is known", () => {
+  it("has empty labels if nothing is known", () => {
     const path = `/docker/${id}`;
     const empty = { unit: "", container: "", pod: "", namespace: "" };
     expect(ownerLabels(path, ownerOfCgroup(path))).toEqual({ cgroup: path, ...empty });
@@ -291,7 +291,7 @@ describe("the owner of a cgroup", () => {
     expect(ownerLabels("/a.service", ownerOfCgroup("/a.service")).unit).toBe("a.service");
   });
 
-  it("has no task where a path has an empty component", () => {
+  it("has no task if a path has an empty component", () => {
     expect(ownerOfCgroup(`/ecs//${id}`).task).toBeNull();
   });
 

@@ -25,7 +25,7 @@ const words = (cgroup: string, more = {}) =>
 
 describe("every platform of the table", () => {
   it.each(platformRows.map((row) => [row.name, row] as const))(
-    "%s is what its example falls under, and names a knob and a source",
+    "%s matches its example, and names a setting and a source",
     (name, { example, exampleNames, source }) => {
       expect(platformRow(place(example, exampleNames))).toBe(name);
       expect(raiseLimit(place(example, exampleNames))).not.toEqual([]);
@@ -33,7 +33,7 @@ describe("every platform of the table", () => {
     },
   );
 
-  it("gives commands of one line", () => {
+  it("has one-line commands", () => {
     for (const { example, exampleNames } of platformRows) {
       for (const command of commands(example, exampleNames)) expect(command).not.toContain("\n");
     }
@@ -179,31 +179,31 @@ describe("a limit's advice", () => {
     }
   });
 
-  it("keeps the swap that a container may use beside its memory", () => {
+  it("keeps the swap that a container may use in addition to memory", () => {
     expect(commands(`/docker/${id}`, {}, { swapBytes: 512 * mib })).toEqual([
       "docker update --memory 1536m --memory-swap 2048m abababababab",
     ]);
   });
 
-  it("leaves the size to the reader where the limit is not known", () => {
+  it("leaves the size to the reader if the limit is unknown", () => {
     expect(commands("/system.slice/app.service", {}, { limitBytes: undefined })).toEqual([
       "systemctl set-property app.service MemoryMax=SIZE",
     ]);
   });
 
-  it("finds a pod by its uid where its name is not known", () => {
+  it("finds a pod by its uid if its name is unknown", () => {
     expect(commands(`/kubepods/pod1d9a4f2e-63c7-4b1a-9f0e-5f2f6f0c8a11/${id}`)[0]).toMatch(
       /grep 1d9a4f2e-63c7-4b1a-9f0e-5f2f6f0c8a11$/,
     );
   });
 
-  it("writes to the file of cgroup v1 where that is in use", () => {
+  it("writes to the file of cgroup v1 if that is in use", () => {
     expect(commands("/job", {}, { isV1: true })).toEqual([
       "echo 1536M > /sys/fs/cgroup/memory/job/memory.limit_in_bytes",
     ]);
   });
 
-  it("says nothing of the root, which has no limit", () => {
+  it("has no advice for the root, which has no limit", () => {
     expect(raiseLimit(place("/"))).toEqual([]);
   });
 
@@ -227,7 +227,7 @@ describe("a limit's advice", () => {
   });
 });
 
-describe("what shares a limit", () => {
+describe("the processes that share a limit", () => {
   it("is seen with kubectl for pods and with victims elsewhere", () => {
     const pod = place("/kubepods/pod1d9a4f2e-63c7-4b1a-9f0e-5f2f6f0c8a11", { namespace: "shop" });
     expect(lookBelow(pod).command).toBe("kubectl top pod -n shop --containers --sort-by=memory");

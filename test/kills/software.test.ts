@@ -32,7 +32,7 @@ describe("a program is known by its command name", () => {
     expect(nameOf(comm)).toBe(name);
   });
 
-  it("and by its workload, where many programs share that name", () => {
+  it("and by its workload, if many programs share that name", () => {
     expect(nameOf("java", { container: "elasticsearch-data-0" })).toBe("Elasticsearch");
     expect(nameOf("java", { unit: "opensearch.service" })).toBe("Elasticsearch");
     expect(nameOf("elasticsearch[d")).toBe("Elasticsearch");

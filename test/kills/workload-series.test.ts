@@ -29,7 +29,7 @@ function shown(series: WorkloadSeries, nowMs: number): [cgroup: string, kills: n
 }
 
 describe("a workload's series", () => {
-  it("is born at 0 with its cgroup", () => {
+  it("starts at 0 with its cgroup", () => {
     const series = new WorkloadSeries();
     series.note(labels("/a"), 0);
     expect(shown(series, 0)).toEqual([["/a", 0]]);
@@ -44,7 +44,7 @@ describe("a workload's series", () => {
     expect(shown(series, 1000 + goneStaysMs)).toHaveLength(0);
   });
 
-  it("stays while its cgroup lives, also where it comes back", () => {
+  it("stays while its cgroup exists, even if it comes back", () => {
     const series = new WorkloadSeries();
     series.note(labels("/a"), 0);
     series.goneBut([], 1000);
@@ -52,7 +52,7 @@ describe("a workload's series", () => {
     expect(shown(series, 100 * killedStaysMs)).toHaveLength(1);
   });
 
-  it("with a kill stays 24 hours after the last one, though its cgroup is gone", () => {
+  it("with a kill stays 24 hours after the last one, although its cgroup is gone", () => {
     const series = new WorkloadSeries();
     kill(series, labels("/a"), 0);
     kill(series, labels("/a"), 1000);
@@ -72,7 +72,7 @@ describe("a workload's series", () => {
     expect(series.list(0).at(-1)).toMatchObject({ labels: named, kills: 2 });
   });
 
-  it("goes on after a restart, and is given 10 minutes for its cgroup to be seen again", () => {
+  it("continues after a restart, and waits 10 minutes for its cgroup to be seen again", () => {
     const before = new WorkloadSeries();
     kill(before, labels("/a"), 0);
     const series = new WorkloadSeries();
@@ -98,7 +98,7 @@ describe("2,000 series", () => {
     expect(shown(series, 0)).toHaveLength(workloadLimit);
   });
 
-  it("give up the 0 of a cgroup that is gone for a kill, the longest gone first", () => {
+  it("drop the 0 of a removed cgroup in favour of a kill, the one removed first", () => {
     const series = full();
     const live = (...gone: number[]) =>
       Array.from({ length: workloadLimit }, (_, index) => index)
@@ -124,7 +124,7 @@ describe("2,000 series", () => {
   });
 });
 
-it("the sum of all series grows by one per kill and falls only when a series leaves after its time", () => {
+it("the sum of all series grows by one per kill and falls only when a series expires", () => {
   const cgroup = fc.nat(2500).map((index) => (index === 0 ? "" : `/${index}`));
   const step = fc.tuple(fc.constantFrom("note", "only", "kill"), cgroup);
   fc.assert(

@@ -97,8 +97,8 @@ const settle = ({ logs }: Followed) => {
   logs.beat();
 };
 
-describe("where no such daemon is on the host", () => {
-  it("nothing is read, and looked for again each minute", () => {
+describe("without such a daemon on the host", () => {
+  it("nothing is read, and it looks again every minute", () => {
     keepJournal();
     const journal = new StandInJournal(root);
     const { logs } = follow("auto", journal);
@@ -119,7 +119,7 @@ describe("auto", () => {
     keepJournal();
   });
 
-  it("follows syslog where it is written to", async () => {
+  it("follows syslog if it is written to", async () => {
     writeFileSync(join(root, "var/log/syslog"), "");
     const followed = follow("auto");
     await eventually(() => expect(followed.caughtUp()).toBe(true));
@@ -137,7 +137,7 @@ describe("auto", () => {
     expect(followed.kills[0]).toMatchObject({ isLive: true, boot });
   });
 
-  it("reads the journal where syslog was last written to before this boot", async () => {
+  it("reads the journal if syslog was last written to before this boot", async () => {
     writeFileSync(join(root, "var/log/syslog"), "");
     utimesSync(join(root, "var/log/syslog"), 1, bootTimeMs / 1000 - 60);
     const journal = new StandInJournal(root);
@@ -186,7 +186,7 @@ describe("the journal", () => {
     expect(followed.caughtUp()).toBe(true);
   });
 
-  it("gives what was there first, then what comes", async () => {
+  it("delivers existing entries first, then new ones", async () => {
     journal.write(entry(killText(1)));
     const followed = follow("journal", journal);
     await eventually(() => expect(followed.caughtUp()).toBe(true));
@@ -203,7 +203,7 @@ describe("the journal", () => {
     ["no unit", { _SYSTEMD_UNIT: undefined }],
     ["another name", { SYSLOG_IDENTIFIER: "logger" }],
     ["the unit of another daemon", { _SYSTEMD_UNIT: "nohang.service" }],
-  ])("is not believed where %s wrote", async (_case, more) => {
+  ])("is not believed if %s wrote", async (_case, more) => {
     journal.write(entry(killText(1), more));
     journal.write(entry(killText(2)));
     const followed = follow("journal", journal);
@@ -211,7 +211,7 @@ describe("the journal", () => {
     expect(pidsOf(followed)).toEqual([2]);
   });
 
-  it("goes on after the saved position", async () => {
+  it("continues after the saved position", async () => {
     const cursor = journal.write(entry(killText(1)));
     journal.write(entry(killText(2)));
     const followed = follow("journal", journal, cursor);
@@ -267,7 +267,7 @@ describe("the journal", () => {
     expect(followed.logs.states).toMatchObject([{ up: true }]);
   });
 
-  it("is down where there is no journalctl, and says so", async () => {
+  it("is down without journalctl, and says so", async () => {
     rmSync(journal.program);
     const followed = follow("journal", journal);
     await eventually(() =>
@@ -278,7 +278,7 @@ describe("the journal", () => {
     expect(followed.logs.states[0]?.up).toBe(false);
   });
 
-  it("is down where no journal is kept", () => {
+  it("is down without a journal", () => {
     rmSync(join(root, "run/log/journal"), { recursive: true });
     const followed = follow("journal", journal);
     expect(followed.logs.states).toMatchObject([
@@ -287,7 +287,7 @@ describe("the journal", () => {
     expect(journal.calls()).toEqual([]);
   });
 
-  it("takes up a daemon that is installed later", async () => {
+  it("follows a daemon that is installed later", async () => {
     rmSync(join(root, "usr/sbin/nohang"));
     const followed = follow("journal", journal);
     await eventually(() => expect(journal.follower()).toBeGreaterThan(0));

@@ -15,15 +15,15 @@ afterEach(() => {
   host.remove();
 });
 
-describe("what auto reads", () => {
-  it("is kern.log where it is written to since boot", async () => {
+describe("the choice of auto", () => {
+  it("is kern.log if it was written to since boot", async () => {
     host.print("Linux version 6.1.0");
     const following = await host.follow();
     expect(following.sources).toEqual(["file up"]);
     following.end();
   });
 
-  it("is /dev/kmsg where kern.log is left over from an earlier boot", async () => {
+  it("is /dev/kmsg if kern.log is left over from an earlier boot", async () => {
     host.print("Linux version 6.1.0");
     host.reboot();
     const following = await host.follow();
@@ -37,7 +37,7 @@ describe("what auto reads", () => {
     following.end();
   });
 
-  it("is decided by opening: what the user of this process may not read is passed over", () => {
+  it("is made by opening: an unreadable source is skipped", () => {
     host.print("Linux version 6.1.0");
     chmodSync(host.rootfs, 0o755);
     chmodSync(host.path("kern.log"), 0o000);
@@ -66,7 +66,7 @@ describe("what auto reads", () => {
     following.end();
   });
 
-  it("is /dev/kmsg where kern.log is no file", async () => {
+  it("is /dev/kmsg if kern.log is no file", async () => {
     mkdirSync(host.path("kern.log"), { recursive: true });
     const following = await host.follow();
     expect(following.sources).toEqual(["kmsg up"]);
@@ -74,7 +74,7 @@ describe("what auto reads", () => {
     following.end();
   });
 
-  it("is messages where neither can be read", async () => {
+  it("is messages if neither can be read", async () => {
     host.isRingReadable = false;
     host.print("Linux version 6.1.0", "messages");
     const following = await host.follow();
@@ -84,7 +84,7 @@ describe("what auto reads", () => {
     following.end();
   });
 
-  it("is nothing where nothing can be read, and says why", async () => {
+  it("is nothing if nothing can be read, with the reasons", async () => {
     host.isRingReadable = false;
     const following = await host.follow();
     expect(following.kernelLog.states).toEqual([
@@ -101,7 +101,7 @@ describe("what auto reads", () => {
     following.end();
   });
 
-  it("is kern.log as soon as there is one, where nothing could be read before", async () => {
+  it("is kern.log as soon as it exists, if nothing could be read before", async () => {
     host.isRingReadable = false;
     const following = await host.follow();
     host.kill(101);
@@ -126,7 +126,7 @@ describe.each(["file", "kmsg"] as const)("kills read from %s", (mode) => {
     following.end();
   });
 
-  it("are history as well to the start after a first one that died before it had read the log", async () => {
+  it("are also history for the start after a first one that died before it had read the log", async () => {
     host.kill(101);
     const first = await host.follow({ mode });
     first.endBeforeCaughtUp();
@@ -244,7 +244,7 @@ describe("a log that shows fewer kills than the kernel counted", () => {
       second.end();
     });
 
-    it("is all there is where the ring can no longer be read", async () => {
+    it("is the only source once the ring buffer cannot be read", async () => {
       host.isRingReadable = false;
       const second = await host.follow();
       expect(second.sources).toEqual(["file up"]);
@@ -262,7 +262,7 @@ describe("a log that shows fewer kills than the kernel counted", () => {
     });
   });
 
-  it("stays so, and says so, where the ring cannot be read", async () => {
+  it("stays blind, and says so, if the ring buffer cannot be read", async () => {
     host.print("syslogd starts");
     const following = await host.follow();
     host.isRingReadable = false;
@@ -277,7 +277,7 @@ describe("a log that shows fewer kills than the kernel counted", () => {
     following.end();
   });
 
-  it("is left alone where the operator named the file", async () => {
+  it("is left alone if the operator chose the file", async () => {
     host.print("syslogd starts");
     const following = await host.follow({ mode: "file" });
     host.syslogWorks = false;
@@ -393,7 +393,7 @@ describe("events without a victim", () => {
     following.end();
   });
 
-  it("count once where the file and the ring both show them", async () => {
+  it("count once if both the file and the ring buffer show them", async () => {
     const following = await host.follow();
     host.syslogWorks = false;
     host.kill(101);

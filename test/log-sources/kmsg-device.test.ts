@@ -69,7 +69,7 @@ function follow(ring: Ring, from: KmsgPosition | "start", bootId = "this-boot", 
   return { device, seen, poll: () => device.poll() };
 }
 
-test("from the start, what the ring holds is backlog and what comes later is not", () => {
+test("from the start, existing records are backlog and later ones are not", () => {
   const ring = new Ring();
   ring.print("one", "two");
   const { seen, poll } = follow(ring, "start");
@@ -78,7 +78,7 @@ test("from the start, what the ring holds is backlog and what comes later is not
   expect(seen).toEqual(["up", "0 one (backlog)", "1 two (backlog)", "caught up", "2 three"]);
 });
 
-test("from a position of this boot, what was delivered before is not again", () => {
+test("from a position of this boot, delivered records are not delivered again", () => {
   const ring = new Ring();
   ring.print("one", "two", "three");
   const { seen } = follow(ring, { bootId: "this-boot", sequence: 1 });
@@ -92,14 +92,14 @@ test("from a position of another boot, everything is delivered whatever its sequ
   expect(seen).toEqual(["up", "0 one (backlog)", "1 two (backlog)", "caught up"]);
 });
 
-test("what was overwritten while the exporter was down is counted as lost", () => {
+test("records overwritten while the exporter was down are counted as lost", () => {
   const ring = new Ring(2);
   ring.print("one", "two", "three", "four", "five");
   const { seen } = follow(ring, { bootId: "this-boot", sequence: 0 });
   expect(seen).toEqual(["up", "lost 2", "3 four (backlog)", "4 five (backlog)", "caught up"]);
 });
 
-test("after an overrun (EPIPE) reading goes on at the oldest record and the gap is counted", () => {
+test("after an overrun (EPIPE) reading continues at the oldest record and the gap is counted", () => {
   const ring = new Ring(3);
   ring.print("one");
   const { seen, poll } = follow(ring, "start");
@@ -114,7 +114,7 @@ test("the ring that never was read from its beginning has lost nothing", () => {
   expect(follow(ring, "start").seen).not.toContain("lost 1");
 });
 
-test("a refused device says what to do, and is read from where it stood once it may be", () => {
+test("a refused device says what to do, and is read from its old position once permitted", () => {
   const ring = new Ring();
   ring.print("one");
   const { seen, poll } = follow(ring, "start");
@@ -136,7 +136,7 @@ test("a refused device says what to do, and is read from where it stood once it 
   ]);
 });
 
-test("a container without the device is told how to hand it in", () => {
+test("without the device in a container, the message says how to pass it", () => {
   const ring = new Ring();
   ring.refusal = "ENOENT";
   expect(follow(ring, "start").seen).toEqual([
@@ -165,7 +165,7 @@ test("the ring can be listed once, oldest first", () => {
   ]);
 });
 
-test("a beat reads a quiet ring; while records come it reads itself, without waiting for one", () => {
+test("a tick reads a quiet ring buffer; while records arrive it polls itself, without waiting for a tick", () => {
   vi.useFakeTimers();
   onTestFinished(() => {
     vi.useRealTimers();
@@ -186,7 +186,7 @@ test("a beat reads a quiet ring; while records come it reads itself, without wai
   device.stop();
 });
 
-test("where a kill is expected the ring is read at once, and a few times more until its records come", () => {
+test("if a kill is expected, the ring buffer is read at once, and again until its records arrive", () => {
   vi.useFakeTimers();
   onTestFinished(() => {
     vi.useRealTimers();

@@ -128,7 +128,7 @@ test("from the start, older rotated files are not read", async () => {
   expect(reader.lines).toEqual(["now", "new"]);
 });
 
-test("a file that begins and is rotated between two looks is read where it went", async () => {
+test("a file that is created and rotated between two checks is read under its new name", async () => {
   write("");
   const { reader, poll } = open("start");
   await poll();
@@ -139,7 +139,7 @@ test("a file that begins and is rotated between two looks is read where it went"
   expect(reader.lines).toEqual(["one", "two"]);
 });
 
-test("truncated and grown beyond where it was read, within one poll: nothing lost, nothing read askew", async () => {
+test("truncated and grown beyond the position, within one poll: nothing lost, nothing misread", async () => {
   write("one\n");
   const { reader, poll } = open("start");
   await poll();
@@ -156,7 +156,7 @@ test("truncated and grown beyond where it was read, within one poll: nothing los
   expect(reader.losses).toEqual([]);
 });
 
-test("truncated without a copy: what comes after is read from its beginning", async () => {
+test("truncated without a copy: new content is read from its beginning", async () => {
   write("one\n");
   const { reader, poll } = open("start");
   await poll();
@@ -168,7 +168,7 @@ test("truncated without a copy: what comes after is read from its beginning", as
   expect(reader.events).toEqual(["up", "caught up", "truncate"]);
 });
 
-test("only the end cut off: what is added to the rest is read, the rest is not again", async () => {
+test("only the end truncated: additions are read, the rest is not read again", async () => {
   write("one\ntwo\nthree\n");
   const { reader, poll } = open("start");
   await poll();
@@ -206,7 +206,7 @@ test("a writer that stays on the renamed file is followed there until the new fi
   expect(reader.events).toEqual(["up", "caught up", "rename"]);
 });
 
-test("late lines in the file left behind are delivered between two lines of the new one", async () => {
+test("late lines in the old file are delivered between two lines of the new one", async () => {
   write("one\n");
   const { reader, poll } = open("start");
   await poll();
@@ -253,7 +253,7 @@ test("a file left behind is let go when its writer has been silent for half a mi
   expect(openDescriptors()).toBe(before - 1);
 });
 
-test("the log deleted under its writer is read on until a new one has lines", async () => {
+test("a log deleted while its writer has it open is read until a new one has lines", async () => {
   write("one\n");
   const { reader, poll } = open("start");
   await poll();
@@ -300,7 +300,7 @@ test("the whole directory replaced: the new file in it is followed", async () =>
   expect(reader.lines).toEqual(["one", "two", "three"]);
 });
 
-test("an unreadable file says what to do and is read from its saved place once it may be", async () => {
+test("an unreadable file says what to do and is read from its saved position once permitted", async () => {
   write("one\n");
   const first = open("start");
   await first.poll();
@@ -427,7 +427,7 @@ test.each([
   expect(after.losses).toEqual([]);
 });
 
-test("after down time compressed files are read too, the saved one from its place", async () => {
+test("after down time compressed files are read too, the saved one from its position", async () => {
   write("0 begins\n");
   const first = open("start");
   await first.poll();
@@ -440,7 +440,7 @@ test("after down time compressed files are read too, the saved one from its plac
   expect((await linesAfterRestart(first)).lines).toEqual(["0 ends", "1", "now"]);
 });
 
-test("while gzip works, the file and its compressed copy are one", async () => {
+test("while gzip is running, the file and its compressed copy count as one", async () => {
   write("0\n");
   const first = open("start");
   await first.poll();
@@ -504,7 +504,7 @@ test("files that only look like the log's are never read as such", async () => {
   expect((await linesAfterRestart(first)).lines).toEqual(["two"]);
 });
 
-test("the saved file rotated away and deleted: what is newer is read and the loss is told once", async () => {
+test("the saved file rotated away and deleted: newer files are read and the loss is reported once", async () => {
   write("older\n", `${path}.3`);
   write("one\n");
   const first = open("start");
@@ -536,7 +536,7 @@ test("a rotated file in a compression that cannot be read is a loss, not a silen
   ]);
 });
 
-test("a damaged compressed file gives what it holds, and the rest is a loss", async () => {
+test("a damaged compressed file delivers its intact part, and the rest is a loss", async () => {
   write("0\n");
   const first = open("start");
   await first.poll();
@@ -620,7 +620,7 @@ test("a hundred rotations leave no more files open than a few", async () => {
   expect(openDescriptors() - before).toBeLessThan(6);
 });
 
-test("after stop nothing is delivered and nothing is open", async () => {
+test("after stop nothing is delivered and no file is open", async () => {
   write("one\n");
   // The first watch of a process opens what all later ones share.
   const first = open("start", { watch: true });

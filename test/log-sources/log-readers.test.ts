@@ -101,7 +101,7 @@ describe("a line that looks like a kill in words of no known kernel", () => {
     ring.stop();
   });
 
-  it("is not, where a program wrote it", async () => {
+  it("is ignored if a program wrote it", async () => {
     const reader = await readFile(`Nov 20 13:23:50 web1 app[7]: ${vendors}\n`);
     expect(reader.tally.unparsedKills).toBe(0);
     reader.stop();
@@ -186,7 +186,7 @@ describe("a line that makes this program throw", () => {
   });
 });
 
-describe("whatever a line holds, the lines after it are read", () => {
+describe("whatever a line contains, the lines after it are read", () => {
   const number = fc.constantFrom(
     "0",
     "-1",
@@ -275,7 +275,7 @@ describe("whatever a line holds, the lines after it are read", () => {
 });
 
 describe("the time of the last record", () => {
-  it("is the stamp of the last line, whatever it says and however it came", async () => {
+  it("is the timestamp of the last line, whatever it says and however it arrived", async () => {
     const reader = await readFile(
       `${line(1, "2026-11-19T01:00:00Z")}2026-11-19T02:00:00Z host app: hi\n`,
     );
@@ -298,13 +298,13 @@ describe("the time of the last record", () => {
     reader.stop();
   });
 
-  it("is that of its reading where the line has none", async () => {
+  it("is the time of reading if the line has none", async () => {
     const reader = await readFile("without a stamp\n");
     expect(reader.tally.lastRecordMs).toBe(nowMs);
     reader.stop();
   });
 
-  it("is that of the record in the ring, where that was there before", () => {
+  it("is that of the record if it was in the ring buffer before", () => {
     const reader = readRing(["3,1,60000000,-;x\n"]);
     expect(reader.tally.lastRecordMs).toBe(nowMs - 3_600_000 + 60_000);
     reader.stop();

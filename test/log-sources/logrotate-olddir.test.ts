@@ -36,7 +36,7 @@ describe("olddir", () => {
     expect(oldDirectories("/data/kern.log")).toEqual([]);
   });
 
-  it("is where the rest of a log is read that was rotated there", () => {
+  it("is searched for the rest of a rotated log", () => {
     configure("/var/log/kern.log {\n  olddir archive\n}\n");
     const old = "read\nunread\n";
     writeFileSync(join(root, "var/log/archive/kern.log.1"), old);

@@ -37,7 +37,7 @@ describe("the catalog", () => {
     }
   });
 
-  it("keeps names apart in OpenMetrics, where a counter loses its _total", () => {
+  it("keeps names distinct in OpenMetrics, where a counter loses its _total", () => {
     const families = metricNames.map((name) => name.replace(/_total$/, ""));
     expect(new Set(families).size).toBe(families.length);
   });

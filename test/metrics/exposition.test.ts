@@ -93,7 +93,7 @@ describe("renderExposition", () => {
     for (const value of values) expect(Buffer.byteLength(value)).toBeLessThanOrEqual(256);
   });
 
-  it("gives back any label value that a process or a log can contain", async () => {
+  it("round-trips any label value that a process or a log can contain", async () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: "binary" }), async (comm) => {
         const samples = new Samples();

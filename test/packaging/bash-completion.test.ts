@@ -23,7 +23,7 @@ needs(describe, obstacle)("the completion of bash", () => {
     expect(offered("ex")).toEqual(["explain"]);
   });
 
-  it("offers the flags of the command that stands on the line, of serve where none does", () => {
+  it("offers the flags of the command on the line, or of serve", () => {
     expect(offered("--web.l")).toEqual(["--web.listen-address="]);
     expect(offered("--no-col")).toContain("--no-collector.cgroups");
     expect(offered("victims", "--")).toEqual([
@@ -39,7 +39,7 @@ needs(describe, obstacle)("the completion of bash", () => {
     expect(offered("--log.format", "js")).toEqual(["json"]);
   });
 
-  it("offers files to explain, and directories where a flag takes one", () => {
+  it("offers files to explain, and directories if a flag takes one", () => {
     expect(offered("explain", "package.j")).toEqual(["package.json"]);
     expect(offered("--path.procfs", "=", "packa")).toEqual(["packaging"]);
     expect(offered("--web.config.file", "=", "package.j")).toEqual(["package.json"]);

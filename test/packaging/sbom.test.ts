@@ -56,7 +56,7 @@ describe("the bill of materials", () => {
     expect(reached.size).toBe(components.length + 1);
   });
 
-  it("lists Node.js with its libraries where it is inside", () => {
+  it("lists Node.js with its libraries if it is inside", () => {
     const { components } = JSON.parse(artefact({ node: "20.20.2", openssl: "3.0.19", napi: "9" }));
     const node = components.find(({ name }: Component) => name === "node");
     expect(node).toMatchObject({ version: "20.20.2", purl: "pkg:github/nodejs/node@v20.20.2" });

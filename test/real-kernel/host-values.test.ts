@@ -68,7 +68,7 @@ describe("the host's memory", () => {
     return { meminfo, vmstat: parseVmstat(files.bytes, files.read(files.procfs("vmstat"))) };
   };
 
-  it("is what /proc/meminfo says", () => {
+  it("matches /proc/meminfo", () => {
     // One reading for both: others use memory meanwhile.
     const text = files.text(files.procfs("meminfo"));
     const fields = fieldsOf(text);
@@ -91,7 +91,7 @@ describe("the host's memory", () => {
     expect(use.other).toBeLessThan(used / 2);
   });
 
-  it("has counters that stand between those before and after", () => {
+  it("has counters between those read before and after", () => {
     const before = fieldsOf(readFileSync("/proc/vmstat", "utf8"));
     const { vmstat } = read();
     const after = fieldsOf(readFileSync("/proc/vmstat", "utf8"));
@@ -135,7 +135,7 @@ describe("the processes", () => {
     });
   });
 
-  it("rank by the badness as the kernel ranks them by oom_score, but for its rounding", () => {
+  it("are ranked by badness like the kernel's oom_score, except for rounding", () => {
     const { totalBytes } = openHost(files.roots).snapshot().totals;
     const table = processTable(4096);
     const earlier = new Map(
@@ -245,7 +245,7 @@ needs(describe, memoryCgroupObstacle())("a memory cgroup of the test's own", () 
     expect(after?.peakBytes ?? 16 * mib).toBeGreaterThan(8 * mib);
   });
 
-  it("that is made anew under its name is read in the same pass, as what it is now", () => {
+  it("that is recreated under its name is read in the same pass, with its new values", () => {
     const cgroup = makeMemoryCgroup(16 * mib);
     const tree = treeFor(cgroup.path);
     expect(tree.read().readings).toMatchObject([{ maxBytes: 16 * mib }]);

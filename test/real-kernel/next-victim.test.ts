@@ -79,7 +79,7 @@ needs(describe, obstacleHere())("the next victim", () => {
     expect(wrong.map(({ report }) => report)).toEqual([]);
   });
 
-  it("takes along whom the answer names, and nobody else", () => {
+  it("kills exactly the processes named in the answer with it", () => {
     const hits = outcomes.filter(({ isHit }) => isHit);
     expect(hits.map(({ diedTogether }) => diedTogether)).toEqual(
       hits.map(({ saidTogether }) => saidTogether),

@@ -113,7 +113,7 @@ test("killed with -9 again and again, it has counted every kill once and shown n
   expect(saved()).toMatchObject({ position: end, total: killsIn(end) });
 });
 
-test("with a full disk it goes on counting, says so once, and what it has saved is whole", async () => {
+test("with a full disk it keeps counting, says so once, and its saved state is intact", async () => {
   // To the writer, a file that may not grow is a disk without room: a part is written, then none.
   const full = new Counting({ shell: "trap '' XFSZ; ulimit -f 300;", end: lines });
   await full.ended();

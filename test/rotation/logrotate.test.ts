@@ -73,7 +73,7 @@ needs(describe, logrotate.obstacle)("with the real logrotate", () => {
     },
   );
 
-  test("copytruncate loses what is written between its two steps, and only that", async () => {
+  test("copytruncate loses only lines written between its two steps", async () => {
     const writer = new WriterProcess(path, 5000);
     await writer.started();
     const lines = new NumberedLines();
@@ -91,7 +91,7 @@ needs(describe, logrotate.obstacle)("with the real logrotate", () => {
     expect(lines.gaps(written)).toBeLessThanOrEqual(3);
   });
 
-  test("after three rotations while nobody read, compressed or not, all is found", async () => {
+  test("after three rotations without a reader, compressed or not, everything is found", async () => {
     const writer = new WriterProcess(path, 5000);
     await writer.started();
     const lines = new NumberedLines();

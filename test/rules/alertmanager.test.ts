@@ -40,26 +40,22 @@ needs(describe, amtool.obstacle)("amtool", () => {
     expect(run("check-config", file)).toContain("SUCCESS");
   });
 
-  it.each(shippedRules.filter(isAlert))(
-    "routes $alert by what it is",
-    ({ alert, labels, group }) => {
-      const severity = labels.severity as string;
-      const isKill =
-        (group.startsWith("oom-kills") && severity === "critical") ||
-        alert === "OomKillsUnaccounted";
-      const expected = { critical: "page", warning: "ticket", info: "info" }[severity];
-      const receiver = run(
-        "config",
-        "routes",
-        "test",
-        "--config.file=alertmanager.yml",
-        `alertname=${alert}`,
-        `severity=${severity}`,
-        "instance=h",
-      );
-      expect(receiver.trim()).toBe(isKill ? "page-kill" : expected);
-    },
-  );
+  it.each(shippedRules.filter(isAlert))("routes $alert by severity", ({ alert, labels, group }) => {
+    const severity = labels.severity as string;
+    const isKill =
+      (group.startsWith("oom-kills") && severity === "critical") || alert === "OomKillsUnaccounted";
+    const expected = { critical: "page", warning: "ticket", info: "info" }[severity];
+    const receiver = run(
+      "config",
+      "routes",
+      "test",
+      "--config.file=alertmanager.yml",
+      `alertname=${alert}`,
+      `severity=${severity}`,
+      "instance=h",
+    );
+    expect(receiver.trim()).toBe(isKill ? "page-kill" : expected);
+  });
 });
 
 describe("the way of a page", () => {
@@ -84,7 +80,7 @@ describe("the way of a page", () => {
     }
   });
 
-  it("waits until two scrapes have shown what happened at one moment", () => {
+  it("waits until two scrapes have shown simultaneous kills", () => {
     expect(seconds(kills?.group_wait)).toBeGreaterThanOrEqual(scrape + evaluation("oom-kills"));
     expect(kills?.group_by).toEqual(["instance"]);
   });
@@ -127,13 +123,13 @@ needs(describe, amtool.obstacle)("the message", () => {
     }
   }
 
-  it("tells one kill in its title: host, victim, where", () => {
+  it("names one kill in its title: host, victim, place", () => {
     expect(render("oom.title", [kill(4711)])).toBe(
       "OOM db1:10137: postgres killed in postgresql.service",
     );
   });
 
-  it("tells what happened, what to do and where to read on", () => {
+  it("says what happened, what to do and where to find more", () => {
     expect(render("oom.text", [kill(4711)]).split("\n")).toEqual([
       "Summary of OomKill.",
       "Description of OomKill.",
@@ -143,14 +139,14 @@ needs(describe, amtool.obstacle)("the message", () => {
     expect(render("oom.link", [kill(4711)])).toBe("http://db1:10137/kills/4711");
   });
 
-  it("names the pod and its container where there is one", () => {
+  it("names the pod and its container, if any", () => {
     const pod = { namespace: "shop", pod: "api-1", container: "api", comm: "java", pid: "8" };
     expect(render("oom.title", [alert("OomKill", pod)])).toBe(
       "OOM db1:10137: java killed in shop/api-1/api",
     );
   });
 
-  it("tells the worst first in a storm, ten victims, and how many more there are", () => {
+  it("lists the worst first in a storm, ten victims, and the number of the rest", () => {
     const kills = Array.from({ length: 60 }, (_, index) => kill(index + 1));
     const alerts = [...kills, alert("OomKillStorm"), alert("OomHostExhausted")];
     expect(render("oom.title", alerts)).toBe(
@@ -171,7 +167,7 @@ needs(describe, amtool.obstacle)("the message", () => {
     ]);
   });
 
-  it("tells of a state, and that it is over", () => {
+  it("reports a condition, and its end", () => {
     expect(render("oom.title", [alert("OomHostThrashing")])).toBe(
       "OOM db1:10137: Summary of OomHostThrashing.",
     );

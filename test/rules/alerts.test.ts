@@ -48,7 +48,7 @@ describe.each(alerts)("$alert, $severity", ({ alert, severity, labels, annotatio
     expect(rule.for === undefined).toBe(isEvent);
   });
 
-  it("is tested firing, with all that it says", () => {
+  it("is tested firing, with all its texts", () => {
     const firing = ruleTests
       .flatMap(({ alert_rule_test = [] }) => alert_rule_test)
       .filter(({ alertname }) => alertname === alert)

@@ -91,7 +91,7 @@ it("names recordings level:metric:operations", () => {
   }
 });
 
-it("compares with numbers that stand among the thresholds, each explained and each read", () => {
+it("compares with numbers from the thresholds, each explained and each used", () => {
   const thresholds = shippedRules.filter(isThreshold);
   expect(thresholds[0]?.comment).not.toBe("");
   for (const { record } of thresholds) {

@@ -39,27 +39,33 @@ needs(describe, promtool.obstacle)("over the recorded series", async () => {
   const foreseen = killed.filter(({ series }) => !unforeseen.includes(series.name));
   const harmless = results.filter(({ series }) => !series.runsOut);
 
-  it("knows what to expect of each that was killed", () => {
+  it("has an expectation for each killed series", () => {
     const known = [...Object.keys(told), ...unforeseen];
     expect(killed.map(({ series }) => series.name).sort()).toEqual(known.sort());
   });
 
-  it.each(foreseen)("$series.name is told before its kills", ({ series, minutes: course }) => {
-    const alerts = Object.entries(judge(series, course).alerts);
-    series.killedAtSeconds.forEach((_, kill) => {
-      const leads = alerts
-        .filter(([name]) => name.includes("RunningOut"))
-        .map(([, { leadSeconds }]) => (leadSeconds[kill] ?? 0) / 60);
-      expect(Math.max(0, ...leads)).toBeGreaterThanOrEqual(told[series.name]?.[kill] as number);
-    });
-  });
+  it.each(foreseen)(
+    "$series.name has a forecast before its kills",
+    ({ series, minutes: course }) => {
+      const alerts = Object.entries(judge(series, course).alerts);
+      series.killedAtSeconds.forEach((_, kill) => {
+        const leads = alerts
+          .filter(([name]) => name.includes("RunningOut"))
+          .map(([, { leadSeconds }]) => (leadSeconds[kill] ?? 0) / 60);
+        expect(Math.max(0, ...leads)).toBeGreaterThanOrEqual(told[series.name]?.[kill] as number);
+      });
+    },
+  );
 
-  it.each(harmless)("$series.name is never told to run out", ({ series, minutes: course }) => {
-    const { alerts } = judge(series, course);
-    expect(Object.keys(alerts).filter((name) => name.includes("RunningOut"))).toEqual([]);
-  });
+  it.each(harmless)(
+    "$series.name never has an alert about running out",
+    ({ series, minutes: course }) => {
+      const { alerts } = judge(series, course);
+      expect(Object.keys(alerts).filter((name) => name.includes("RunningOut"))).toEqual([]);
+    },
+  );
 
-  it("yields what docs/forecasts.md and its picture show (npm run bench -- forecast)", () => {
+  it("matches docs/forecasts.md and its picture (npm run bench -- forecast)", () => {
     expect(readFileSync(`${docs}forecasts.md`, "utf8")).toContain(resultsTable(results));
     expect(readFileSync(`${docs}images/forecasts.svg`, "utf8")).toBe(resultsPicture(results));
   });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { missingLibraries, packageNames } from "./debian-tools.ts";
 
-describe("what the loader misses", () => {
+describe("libraries that the loader misses", () => {
   it("is each library that ldd does not find, once", () => {
     const ldd = [
       "/root/usr/lib/chromium/chromium:",
@@ -32,7 +32,7 @@ describe("the Debian package of a library", () => {
     expect(packageNames(library)).toEqual([name, `${name}t64`]);
   });
 
-  it("is not guessed from what is no library's name", () => {
+  it("is not guessed from names that are not libraries", () => {
     expect(packageNames("linux-vdso")).toEqual([]);
   });
 });

@@ -47,7 +47,7 @@ it("has a directory for all that it writes, which goes with it", () => {
   expect(tmpdir()).toBe(parent);
 });
 
-it("removes what a dead run left, and ends what that had started", async () => {
+it("removes the files of a dead run, and ends its processes", async () => {
   const { pid } = spawnSync("true");
   const left = runIn(parent, runName().replace(/[^-]+-[^-]+$/, `${pid.toString(36)}-1`));
   const orphan = spawn("sh", ["-c", 'sleep 600 & echo "$!"'], {

@@ -67,10 +67,10 @@ function whenReached(path: string, act: () => void): RegExp {
   return include;
 }
 
-describe("where memory is accounted", () => {
+describe("the hierarchy that accounts memory", () => {
   const find = (host: TemporaryTree) => findMemoryHierarchy(new HostFiles(host.roots));
 
-  it("is the unified hierarchy, where that has the controller", () => {
+  it("is the unified hierarchy, if that has the controller", () => {
     const host = unifiedHost();
     expect(find(host)).toEqual({ version: "v2", directory: host.path(v2) });
   });
@@ -87,7 +87,7 @@ describe("where memory is accounted", () => {
     expect(find(host)).toEqual({ version: "v1", directory: host.path(`${v2}/cpu,memory`) });
   });
 
-  it("is the unified hierarchy beside v1 where memory was given to that", () => {
+  it("is the unified hierarchy next to v1 if that has the controller", () => {
     const host = new TemporaryTree();
     host.write(`${v2}/pids`, { tasks: 1 });
     host.write(`${v2}/unified`, { "cgroup.controllers": "memory" });
@@ -103,7 +103,7 @@ describe("where memory is accounted", () => {
 });
 
 describe("a v2 cgroup", () => {
-  it("has its values; what its kernel does not tell is absent", () => {
+  it("has its values; values that its kernel does not report are absent", () => {
     const host = unifiedHost();
     addV2(host, "/full", {
       "memory.current": 5000,
@@ -147,13 +147,13 @@ describe("a v2 cgroup", () => {
     ]);
   });
 
-  it("takes its events from memory.events before 5.2, where there is no local file", () => {
+  it("takes its events from memory.events before 5.2, if there is no local file", () => {
     const host = unifiedHost();
     addV2(host, "/old", { "memory.events": "oom_kill 7" });
     expect(readingOf(treeOf(host), "/old")?.events).toEqual({ oom_kill: 7 });
   });
 
-  it("is limited by the tightest of itself and its ancestors, and says whose limit that is", () => {
+  it("is limited by the smallest limit of itself and its ancestors, and names that cgroup", () => {
     const host = unifiedHost();
     addV2(host, "/a", { "memory.max": 500 });
     addV2(host, "/a/b", { "memory.max": 800 });
@@ -176,7 +176,7 @@ describe("a v2 cgroup", () => {
     ]);
   });
 
-  it("is the root itself where a container sees its own cgroup there", () => {
+  it("is the root itself if a container sees its own cgroup there", () => {
     const host = unifiedHost();
     addV2(host, "/", { "memory.max": 900 });
     addV2(host, "/child");
@@ -186,7 +186,7 @@ describe("a v2 cgroup", () => {
     ]);
   });
 
-  it("is not looked for below one that has the controller off", () => {
+  it("is not searched below one with the controller disabled", () => {
     const host = unifiedHost();
     host.write(`${v2}/off`, { "cgroup.procs": "" });
     addV2(host, "/off/cannot-be");
@@ -195,7 +195,7 @@ describe("a v2 cgroup", () => {
 });
 
 describe("a v1 cgroup", () => {
-  it("has what v1 tells, under the names of v2", () => {
+  it("has v1's values under the names of v2", () => {
     const host = legacyHost();
     addV1(host, "/job", {
       "memory.usage_in_bytes": 5000,
@@ -227,14 +227,14 @@ describe("a v1 cgroup", () => {
     ]);
   });
 
-  it("has no swap values where the kernel does not account swap, though memory.stat has the line", () => {
+  it("has no swap values if the kernel does not account swap, though memory.stat has the line", () => {
     const host = legacyHost();
     addV1(host, "/job", { "memory.stat": "total_swap 0" });
     const reading = readingOf(treeOf(host), "/job");
     expect(reading).toMatchObject({ swapCurrentBytes: undefined, swapMaxBytes: undefined });
   });
 
-  it("is limited by its ancestors where memory.use_hierarchy is on", () => {
+  it("is limited by its ancestors if memory.use_hierarchy is on", () => {
     const host = legacyHost();
     const below500 = "hierarchical_memory_limit 500";
     addV1(host, "/a", { "memory.limit_in_bytes": 500, "memory.stat": below500 });
@@ -245,7 +245,7 @@ describe("a v1 cgroup", () => {
     });
   });
 
-  it("is not limited by its ancestors where memory.use_hierarchy is off", () => {
+  it("is not limited by its ancestors if memory.use_hierarchy is off", () => {
     const host = legacyHost();
     addV1(host, "/a", { "memory.limit_in_bytes": 500 });
     addV1(host, "/a/own", {
@@ -294,7 +294,7 @@ describe("between two passes", () => {
     expect(paths(tree.read().readings)).toEqual(["/a", "/b", "/e", "/b/d"]);
   });
 
-  it("values change, also where limits are set or lifted", () => {
+  it("values change, including limits being set or removed", () => {
     const host = unifiedHost();
     addV2(host, "/a", { "memory.max": 500 });
     const tree = treeOf(host, { descriptors: new DescriptorBudget(100) });
@@ -329,7 +329,7 @@ describe("between two passes", () => {
     expect(farLimits.at(-1)).toBe(2000);
   });
 
-  it("the peak is read within four passes, and at once where the memory exceeds it", () => {
+  it("the peak is read within four passes, and at once if usage exceeds it", () => {
     const host = unifiedHost();
     addV2(host, "/a", { "memory.current": 10, "memory.peak": 20 });
     const tree = treeOf(host);
@@ -341,7 +341,7 @@ describe("between two passes", () => {
     expect(readingOf(tree, "/a")?.peakBytes).toBe(45);
   });
 
-  it("kills of v1 cgroups are read again only where the host may have counted one", () => {
+  it("kills of v1 cgroups are read again only if the host may have counted one", () => {
     const host = legacyHost();
     const kills = (count: number) => ({ "memory.oom_control": `under_oom 0\noom_kill ${count}` });
     addV1(host, "/a", kills(1));
@@ -354,7 +354,7 @@ describe("between two passes", () => {
     expect(killsAfter(false)).toBe(2);
   });
 
-  it("swap of v2 cgroups is read again only where the host has some", () => {
+  it("swap of v2 cgroups is read again only if the host has some", () => {
     const host = unifiedHost();
     addV2(host, "/a", { "memory.swap.current": 0 });
     const tree = treeOf(host);
@@ -368,7 +368,7 @@ describe("between two passes", () => {
     expect(swapAfter(true)).toBe(4096);
   });
 
-  it("a v1 cgroup that hides behind a dying one is found within four passes", () => {
+  it("a v1 cgroup hidden by a dying one is found within four passes", () => {
     const host = legacyHost();
     host.write("proc", {
       cgroups: "#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t9\t2\t1",
@@ -384,7 +384,7 @@ describe("between two passes", () => {
     expect(paths(tree.read().readings)).toEqual(["/a", "/b", "/c"]);
   });
 
-  it("one that comes as another goes is found where the number of cgroups stays the same", () => {
+  it("one that replaces another is found although the number of cgroups stays the same", () => {
     const host = unifiedHost();
     host.write(v2, { "cgroup.stat": "nr_descendants 3\nnr_dying_descendants 0" });
     addV2(host, "/a");
@@ -398,7 +398,7 @@ describe("between two passes", () => {
     expect(paths(tree.read().readings)).toEqual(["/a", "/b", "/a/d"]);
   });
 
-  it("a cgroup may be made anew under its name", () => {
+  it("a cgroup may be recreated under its name", () => {
     const host = unifiedHost();
     addV2(host, "/a", { "memory.max": 500, "memory.swap.max": 1 });
     const tree = treeOf(host);
@@ -432,7 +432,7 @@ describe("in the midst of a pass", () => {
     expect(pass).toMatchObject({ filtered: 0, beyondLimit: 0, unreadable: 0 });
   });
 
-  it("one that vanishes as its files are read costs no more either", () => {
+  it("one that vanishes while being read costs no more", () => {
     const host = unifiedHost();
     for (const path of ["/a", "/b"]) addV2(host, path);
     const include = whenReached("/a", () => host.remove(`${v2}/a`));
@@ -460,8 +460,8 @@ describe("with descriptors to keep or without", () => {
   });
 });
 
-describe("what a pass leaves out", () => {
-  it("is counted where include and exclude say so; limits above still count", () => {
+describe("cgroups left out of a pass", () => {
+  it("are counted if filtered by include and exclude; limits above still apply", () => {
     const host = unifiedHost();
     addV2(host, "/system.slice", { "memory.max": 400 });
     addV2(host, "/system.slice/a.service");
@@ -482,7 +482,7 @@ describe("what a pass leaves out", () => {
     expect(pass.beyondLimit).toBe(1);
   });
 
-  it("is what a walk through filtered cgroups does not reach: it ends at ten times max", () => {
+  it("include those that a walk through filtered cgroups does not reach: it ends at ten times max", () => {
     const host = unifiedHost();
     for (let i = 0; i < 30; i++) addV2(host, `/job-${i}`);
     const pass = treeOf(host, { max: 2, include: /^\/none$/ }).read();
@@ -490,7 +490,7 @@ describe("what a pass leaves out", () => {
     expect(pass.beyondLimit).toBe(10);
   });
 
-  it("is what no time is left for", () => {
+  it("include those for which no time is left", () => {
     const host = unifiedHost();
     for (let i = 0; i < 100; i++) addV2(host, `/job-${i}`);
     let asked = 0;
@@ -500,7 +500,7 @@ describe("what a pass leaves out", () => {
     expect(pass.beyondLimit).toBeGreaterThan(0);
   });
 
-  it("is what this user may not read: the file, the directory, or what is below", () => {
+  it("include those that this user may not read: the file, the directory, or what is below", () => {
     const host = unifiedHost();
     for (const path of ["/closed", "/open", "/secret", "/unlisted", "/unlisted/child"]) {
       addV2(host, path);
@@ -514,7 +514,7 @@ describe("what a pass leaves out", () => {
     expect(pass.unreadable).toBe(3);
   });
 
-  it("is what fails for other reasons, and it is tried again in the next pass", () => {
+  it("include those that fail for other reasons, which are retried in the next pass", () => {
     const host = unifiedHost();
     mkdirSync(host.path(`${v2}/a/memory.current`), { recursive: true });
     const tree = treeOf(host);
@@ -543,13 +543,13 @@ describe("between passes", () => {
     );
   });
 
-  it("kills are not told where the kernel counts only whole subtrees, before 5.2", () => {
+  it("kills are unknown if the kernel counts only whole subtrees, before 5.2", () => {
     const host = unifiedHost();
     addV2(host, "/a", { "memory.events": "oom_kill 2" });
     expect(treeOf(host).killCounts().size).toBe(0);
   });
 
-  it("kills stand in memory.oom_control on v1, since 4.13", () => {
+  it("kills are in memory.oom_control on v1, since 4.13", () => {
     const host = legacyHost();
     addV1(host, "/new", { "memory.oom_control": "under_oom 0\noom_kill 5" });
     addV1(host, "/old", { "memory.oom_control": "under_oom 0" });
@@ -567,7 +567,7 @@ describe("between passes", () => {
     expect(tree.killCounts()).toEqual(new Map([["/b", 1]]));
   });
 
-  it("the cgroups' lists tell where each process is", () => {
+  it("the cgroups' lists show the cgroup of each process", () => {
     const host = unifiedHost();
     addV2(host, "/a", { "cgroup.procs": "10\n11" });
     addV2(host, "/a/b", { "cgroup.procs": "12" });
@@ -585,7 +585,7 @@ describe("between passes", () => {
   });
 });
 
-describe("names that anybody may give a cgroup", () => {
+describe("arbitrary names of cgroups", () => {
   /** A cgroup right below the root, named by bytes. */
   function addNamed(host: TemporaryTree, name: Buffer): void {
     const directory = Buffer.concat([Buffer.from(host.path(`${v2}/`)), name]);
@@ -598,7 +598,7 @@ describe("names that anybody may give a cgroup", () => {
     }
   }
 
-  it("are shown with escapes where they are not UTF-8, and read all the same", () => {
+  it("are shown with escapes if they are not UTF-8, and still read", () => {
     const host = unifiedHost();
     addNamed(host, Buffer.from("caf\xe9-\xff", "latin1"));
     addNamed(host, Buffer.from("日本"));
@@ -608,7 +608,7 @@ describe("names that anybody may give a cgroup", () => {
     expect(pass.unreadable).toBe(0);
   });
 
-  it("are counted where two are shown alike", () => {
+  it("are counted if two look alike", () => {
     const host = unifiedHost();
     addNamed(host, Buffer.from("\xff", "latin1"));
     addNamed(host, Buffer.from("\\xff"));
@@ -619,7 +619,7 @@ describe("names that anybody may give a cgroup", () => {
     }
   });
 
-  it("are counted where they make a path of over 4,096 bytes, which no system call takes", () => {
+  it("are counted if their path exceeds 4,096 bytes, which no system call accepts", () => {
     const host = unifiedHost();
     const name = "n".repeat(250);
     // Below a descriptor, for the whole path is too long to make anything in it.

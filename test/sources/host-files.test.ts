@@ -21,7 +21,7 @@ function reasonOf(read: () => unknown): string {
 }
 
 describe("the host's files", () => {
-  it("stand below their roots, wherever those are mounted", () => {
+  it("are below their roots, wherever those are mounted", () => {
     const files = new HostFiles({ procfs: "/host/proc", sysfs: "/host/sys", rootfs: "/host" });
     expect(files.procfs("1", "status")).toBe("/host/proc/1/status");
     expect(files.sysfs("fs/cgroup")).toBe("/host/sys/fs/cgroup");
@@ -55,7 +55,7 @@ describe("the host's files", () => {
     expect(() => files.read(files.procfs("none"))).toThrow(`${files.procfs("none")}: ENOENT`);
   });
 
-  it("that cannot be read are no text where that is allowed", () => {
+  it("that cannot be read give no text if that is allowed", () => {
     const tree = new TemporaryTree();
     const files = new HostFiles(tree.roots);
     expect(files.textIfReadable(files.procfs("none"))).toBeUndefined();
@@ -72,7 +72,7 @@ describe("a kept file", () => {
     return { tree, kept, read, descriptors };
   }
 
-  it.each([0, 1])("shows what stands in the file now, with %i descriptors to keep", (budget) => {
+  it.each([0, 1])("shows the current content, with %i descriptors available", (budget) => {
     const { tree, read } = keptFile(budget);
     tree.write("proc", { value: 1 });
     expect(read()).toBe("1");
@@ -96,7 +96,7 @@ describe("a kept file", () => {
     }
   });
 
-  it("gives its place back when it is closed or could not be opened", () => {
+  it("releases its descriptor when it is closed or could not be opened", () => {
     const { tree, kept, read, descriptors } = keptFile(1);
     expect(reasonOf(read)).toBe("missing");
     tree.write("proc", { value: 1 });
@@ -108,7 +108,7 @@ describe("a kept file", () => {
     expect(descriptors.take()).toBe(false);
   });
 
-  it("of a process that has died says vanished, and gives its place back", async () => {
+  it("of a dead process reports "vanished", and releases its descriptor", async () => {
     const files = new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: "/" });
     const descriptors = new DescriptorBudget(1);
     const child = spawn("sleep", ["60"]);

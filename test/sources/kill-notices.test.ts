@@ -62,7 +62,7 @@ describe("notice of a kill", () => {
     expect(seen).toEqual(["kill"]);
   });
 
-  it("comes from cgroups that are made later, and from one made again under the same name", () => {
+  it("comes from cgroups created later, and from one recreated under the same name", () => {
     const host = new TemporaryTree();
     const { notices, seen, events, change, changeRoot, watched } = noticesOf(host);
     events("system.slice", 0);
@@ -99,7 +99,7 @@ describe("notice of a kill", () => {
     expect(seen).toEqual(["kill"]);
   });
 
-  it("comes from the root in a cgroup namespace, where that has the file", () => {
+  it("comes from the root in a cgroup namespace, if that has the file", () => {
     const host = new TemporaryTree();
     const { notices, seen, events, change, watched } = noticesOf(host);
     events("", 0);
@@ -142,7 +142,7 @@ describe("notice of a kill", () => {
   it.each([
     ["ENOSPC", "no inotify watches left; raise fs.inotify.max_user_watches"],
     ["EMFILE", "no inotify instances left; raise fs.inotify.max_user_instances"],
-  ])("ends, with the reason and once, where the system says %s", (code, reason) => {
+  ])("ends, with the reason and once, if the system says %s", (code, reason) => {
     const host = new TemporaryTree();
     const { notices, watches, seen, events, changeRoot, watched } = noticesOf(host);
     events("system.slice", 0);

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { NewProcesses } from "../../src/sources/new-processes.ts";
 
-it("new processes are looked for one hundredth of the time at most", () => {
+it("looking for new processes takes at most one hundredth of the time", () => {
   let nowMs = 0;
   let looks = 0;
   const table = {

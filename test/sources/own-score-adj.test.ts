@@ -14,25 +14,25 @@ function processWith(scoreAdj: string, capabilities = "0000000000000000") {
 }
 
 describe("the oom_score_adj of this process", () => {
-  it("is lowered to -900 where nobody has set it", () => {
+  it("is lowered to -900 if it is not set", () => {
     const { files } = processWith("0");
     expect(protectOwnProcess(files)).toBe(-900);
     expect(ownScoreAdj(files).value).toBe(-900);
   });
 
-  it.each(["-999", "-900", "2", "1000"])("stays %s: somebody has set it", (value) => {
+  it.each(["-999", "-900", "2", "1000"])("stays %s if it is already set", (value) => {
     const { files } = processWith(value);
     expect(protectOwnProcess(files)).toBe(Number(value));
     expect(ownScoreAdj(files).value).toBe(Number(value));
   });
 
-  it("stays 0 where it may not be written", () => {
+  it("stays 0 if it may not be written", () => {
     const { tree, files } = processWith("0");
     chmodSync(tree.path("proc/self/oom_score_adj"), 0o444);
     withoutPrivilege(() => expect(protectOwnProcess(files)).toBe(0));
   });
 
-  it("is unknown where there is no such file", () => {
+  it("is unknown without such a file", () => {
     const files = new HostFiles(new TemporaryTree().roots);
     expect(protectOwnProcess(files)).toBeUndefined();
     expect(ownScoreAdj(files)).toEqual({ value: undefined, mayLower: false });

@@ -58,7 +58,7 @@ describe("names of Kubernetes containers", () => {
     }
   });
 
-  it("come from the pod's log directory where only the pod is named", () => {
+  it("come from the pod's log directory if only the pod is named", () => {
     put(`/var/log/pods/shop_web-7d4f_${uid}/nginx/0.log`, "");
     expect(names.ownerOf(podSlice)).toMatchObject({ ...kubernetes, container: null });
     expect(names.ownerOf(`${podSlice}/crio-${id}.scope`)).toMatchObject({
@@ -95,7 +95,7 @@ describe("names of Kubernetes containers", () => {
     },
   );
 
-  it("of a pod come from its containers where the kubelet's files are gone", () => {
+  it("of a pod come from its containers if the kubelet's files are gone", () => {
     put(`/run/containerd/io.containerd.runtime.v2.task/k8s.io/${id}/config.json`, {
       annotations: {
         "io.kubernetes.cri.container-name": "nginx",
@@ -272,7 +272,7 @@ describe("names of other containers", () => {
     });
   });
 
-  it("tell the runtime where the path does not", () => {
+  it("give the runtime if the path does not", () => {
     putDocker(id, { Name: "/db" });
     expect(names.ownerOf(`/batch/${id}`)).toMatchObject({ container: "db", runtime: "docker" });
   });
@@ -312,7 +312,7 @@ describe("names of other containers", () => {
   });
 });
 
-describe("what is known of a container", () => {
+describe("remembered containers", () => {
   const path = `/docker/${id}`;
 
   it("stays known after the container and its files are gone", () => {
@@ -352,7 +352,7 @@ describe("what is known of a container", () => {
     expect(names.ownerOf(inPod).pod).toBe("web-7d4f");
   });
 
-  it("is bounded: the container that nobody asked for longest is forgotten first", () => {
+  it("are bounded: the least recently used one is forgotten first", () => {
     names = new OwnerNames({ rootfs, now: () => nowMs, maxEntries: 2 });
     const [first, second, third] = ["a", "b", "c"].map((digit) => digit.repeat(64));
     for (const each of [first, second, third] as string[]) {
@@ -365,18 +365,18 @@ describe("what is known of a container", () => {
     ).toEqual(["name-c", "name-b", null]);
   });
 
-  it("costs nothing where the path has said everything", () => {
+  it("cost nothing if the path has all names", () => {
     const nginx = names.ownerOf("/system.slice/nginx.service");
     expect(nginx).toEqual(ownerOfCgroup("/system.slice/nginx.service"));
     expect(names.ownerOf("/system.slice/nginx.service")).toBe(nginx);
   });
 });
 
-describe("files that are not what they should be", () => {
+describe("invalid files", () => {
   const path = `/docker/${id}`;
   const file = `/var/lib/docker/containers/${id}/config.v2.json`;
 
-  it("give no name that no runtime would have allowed", () => {
+  it("give no name that a runtime would not allow", () => {
     for (const name of ["/../../x", '/a"b', "/a\nb", "/", "", "/".padEnd(400, "a"), 7, null]) {
       putDocker(id, { Name: name });
       names = new OwnerNames({ rootfs, now: () => nowMs });
@@ -404,7 +404,7 @@ describe("files that are not what they should be", () => {
     expect(names.ownerOf(path).container).toBeNull();
   });
 
-  it("never make it throw, whatever they hold", () => {
+  it("never make it throw, whatever they contain", () => {
     const json = fc.oneof(fc.string(), fc.json(), fc.constant("[".repeat(200_000)));
     const found = fc.record(
       {

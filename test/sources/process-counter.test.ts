@@ -20,7 +20,7 @@ function counterOf(
 }
 
 describe("the counter of processes", () => {
-  it("is the last pid, where procfs shows the pid namespace of this process", () => {
+  it("is the last pid, if procfs shows the pid namespace of this process", () => {
     const host = new TemporaryTree();
     host.write("proc", { loadavg: loadavg(100), stat: stat(5) });
     const counter = counterOf(host);
@@ -31,7 +31,7 @@ describe("the counter of processes", () => {
     counter.close();
   });
 
-  it("is the host's number of forks, where procfs shows another pid namespace", () => {
+  it("is the host's number of forks, if procfs shows another pid namespace", () => {
     const host = new TemporaryTree();
     host.write("proc", { loadavg: loadavg(100), stat: stat(5) });
     const counter = counterOf(host, "99");

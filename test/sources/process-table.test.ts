@@ -67,7 +67,7 @@ function tableOf(host: TemporaryTree, options: Partial<ProcessTableOptions> = {}
 const pids = (readings: readonly ProcessReading[]) => readings.map(({ pid }) => pid);
 
 describe("the processes of a host", () => {
-  it("have what the kernel ranks them by, and who they are", () => {
+  it("have the kernel's ranking criteria and their identity", () => {
     const host = new TemporaryTree();
     addProcess(host, 812, {
       name: "nginx: worker",
@@ -112,7 +112,7 @@ describe("the processes of a host", () => {
     expect(pids(tableOf(host).read(20).processes)).toEqual([13, 12, 11, 10]);
   });
 
-  it("come in one order, whatever they are: score, then size, then the youngest first", () => {
+  it("are in a fixed order: score, then size, then youngest first", () => {
     const shown = fc.record({
       score: fc.constantFrom(0, 666, 667, 1000),
       residentKb: fc.nat(3),
@@ -162,7 +162,7 @@ describe("the processes of a host", () => {
     expect(left).toBe(3);
   });
 
-  it("include one whose first thread has ended: another holds its memory and is in its cgroup", () => {
+  it("include one whose first thread has exited: another one has its memory and its cgroup", () => {
     const host = new TemporaryTree();
     addMemoryless(host, 200, "leaderless");
     const ended = "Name:\tleaderless\nThreads:\t2";
@@ -183,7 +183,7 @@ describe("the processes of a host", () => {
     ]);
   });
 
-  it("looked at closely have their stat, of the thread that holds the memory", () => {
+  it("read in detail have the stat of the thread with the memory", () => {
     const host = new TemporaryTree();
     addProcess(host, 10);
     addProcess(host, 11);
@@ -200,7 +200,7 @@ describe("the processes of a host", () => {
     expect(table.refresh(processes).map(({ stat }) => stat?.residentPages)).toContain(66);
   });
 
-  it("cannot be told where procfs is not there", () => {
+  it("cannot be read without procfs", () => {
     const host = new TemporaryTree();
     host.remove("proc");
     expect(() => tableOf(host).read(20)).toThrow(FileUnavailable);
@@ -236,7 +236,7 @@ describe("in each pass", () => {
     expect(pids(table.read(20).processes)).toEqual([11]);
   });
 
-  it("one whose score moved is read whole, wherever it ranks", () => {
+  it("one whose score changed is read completely, whatever its rank", () => {
     const host = new TemporaryTree();
     for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { score: 700, residentKb: pid });
     addProcess(host, 50, { score: 1, residentKb: 1 });
@@ -273,7 +273,7 @@ describe("in each pass", () => {
     expect(stale()).toBe(0);
   });
 
-  it("with all as leaders nobody is ever stale", () => {
+  it("with all as leaders none is ever stale", () => {
     const host = new TemporaryTree();
     for (let pid = 100; pid < 250; pid++) addProcess(host, pid);
     const table = settled(host);
@@ -282,7 +282,7 @@ describe("in each pass", () => {
     expect(processes.every(({ memory }) => memory.residentBytes === 9000 * 1024)).toBe(true);
   });
 
-  it("chosen ones can be read anew in between", () => {
+  it("selected ones can be read again in between", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { cgroup: "/a" });
     addProcess(host, 11);
@@ -326,7 +326,7 @@ describe("a pid that another process took over", () => {
     expect(reused).toMatchObject({ comm: "new", cgroup: "/new" });
   });
 
-  it("is found in its turn where it was a kernel thread's or a zombie's", () => {
+  it("is found in its turn if it was a kernel thread's or a zombie's", () => {
     const host = new TemporaryTree();
     addMemoryless(host, 50, "kworker/1:2");
     addProcess(host, 10);
@@ -372,7 +372,7 @@ describe("procfs", () => {
     return { counter, seen: () => pids(table.read(20).processes).sort() };
   }
 
-  it("is listed again only where the counter of processes has moved", () => {
+  it("is listed again only if the process counter has changed", () => {
     const host = new TemporaryTree();
     addProcess(host, 7);
     const { counter, seen } = countedTable(host, false);
@@ -386,7 +386,7 @@ describe("procfs", () => {
     expect(seen()).toEqual([8]);
   });
 
-  it("is listed once more where it does not show the pid made last yet", () => {
+  it("is listed once more if the last pid is still missing", () => {
     const host = new TemporaryTree();
     addProcess(host, 7);
     const { counter, seen } = countedTable(host, true);
@@ -402,7 +402,7 @@ describe("procfs", () => {
     expect(seen()).toEqual([7, 8]);
   });
 
-  it("is listed each time where the counter cannot be read", () => {
+  it("is listed each time if the counter cannot be read", () => {
     const host = new TemporaryTree();
     addProcess(host, 7);
     const { seen } = countedTable(host, true);
@@ -412,7 +412,7 @@ describe("procfs", () => {
   });
 });
 
-describe("who a pid is", () => {
+describe("the process with a pid", () => {
   it("is remembered for a minute after it has gone", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { name: "gone", cgroup: "/g" });
@@ -441,7 +441,7 @@ describe("who a pid is", () => {
     expect(table.remembered(10)).toMatchObject({ comm: "brief", uid: 33, cgroup: "/b" });
   });
 
-  it("stays known where procfs cannot be listed for a while", () => {
+  it("stays known if procfs cannot be listed for a while", () => {
     const host = new TemporaryTree();
     addProcess(host, 7, { name: "web" });
     const table = tableOf(host);
@@ -469,7 +469,7 @@ describe("who a pid is", () => {
     expect(table.remembered(10)).toMatchObject({ comm: "java" });
   });
 
-  it("can be looked up right now, and is nobody where the pid is free", () => {
+  it("can be looked up now, and is absent if the pid is free", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { cgroup: "/now" });
     const table = tableOf(host);
@@ -485,7 +485,7 @@ describe("who a pid is", () => {
   });
 });
 
-describe("a reader in a cgroup namespace of its own", () => {
+describe("a reader in its own cgroup namespace", () => {
   const readersPid = 500;
   const readersCgroup = "/kubepods/pod1/exporter";
 
@@ -502,7 +502,7 @@ describe("a reader in a cgroup namespace of its own", () => {
   const cgroupsOf = (table: ProcessTable) =>
     new Map(table.read(20).processes.map(({ pid, cgroup }) => [pid, cgroup]));
 
-  it("finds where it stands from the cgroups' own lists, once, and from that all others", () => {
+  it("finds its position from the cgroups' own lists, once, and then all others", () => {
     const host = hostSeenFromPod();
     let looks = 0;
     const cgroupsByPid = () => {
@@ -521,7 +521,7 @@ describe("a reader in a cgroup namespace of its own", () => {
     expect(looks).toBe(1);
   });
 
-  it("tells no cgroup rather than a wrong one where the lists are not to be had", () => {
+  it("gives no cgroup instead of a wrong one if there are no lists", () => {
     let nowMs = 0;
     let looks = 0;
     const cgroupsByPid = () => {
@@ -548,7 +548,7 @@ describe("a reader in a cgroup namespace of its own", () => {
     );
   });
 
-  it("asks for no lists where the paths are the host's", () => {
+  it("needs no lists if the paths are the host's", () => {
     const host = new TemporaryTree();
     addProcess(host, 1, { cgroup: "/init.scope" });
     addProcess(host, 10, { cgroup: "/a" });
@@ -565,7 +565,7 @@ describe("a reader in a cgroup namespace of its own", () => {
 });
 
 describe("the init that is never killed", () => {
-  it("is pid 1 where pid 2 is kthreadd: that procfs is the host's", () => {
+  it("is pid 1 if pid 2 is kthreadd, because then procfs is the host's", () => {
     const host = new TemporaryTree();
     addMemoryless(host, 2, "kthreadd");
     expect(tableOf(host).seesHostInit()).toBe(true);

@@ -70,7 +70,7 @@ function limited(path: string, currentBytes: number): CgroupReading {
   return { path, currentBytes, ...limit, events: {}, pressure: {} };
 }
 
-describe("what processes run", () => {
+describe("programs of processes", () => {
   it("is read once for a process, and again when its comm or the process changes", () => {
     const host = new WatchedHost();
     host.add(7, ["sh", "start.sh"], { comm: "sh" });
@@ -149,7 +149,7 @@ describe("what processes run", () => {
     expect(host.programOf(7)).toBe("a.jar");
   });
 
-  it("is not read where no cgroup was looked at, for a limit may be near", () => {
+  it("is not read before the cgroups, because a limit may be near", () => {
     const host = new WatchedHost();
     host.programs.noteMeminfo({ memTotalBytes: gib, memFreeBytes: gib } as Meminfo);
     host.add(7, ["java", "-jar", "a.jar"]);
@@ -174,7 +174,7 @@ describe("what processes run", () => {
 });
 
 describe("a process that holds its mmap lock", () => {
-  it("holds up no other read while it is waited for, and is not read a second time", () => {
+  it("delays no other read while it blocks, and is not read a second time", () => {
     let release: Parameters<ReadCommandLine>[1] | undefined;
     const begun: string[] = [];
     const host = new WatchedHost({

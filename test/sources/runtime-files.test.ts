@@ -26,7 +26,7 @@ describe("the kubelet's names of logs", () => {
     });
   });
 
-  it("say nothing where they are of another form", () => {
+  it("give nothing if they have another format", () => {
     for (const name of ["", "web-0.log", `web-0_shop_nginx-${id}.log.gz`, "shop_web-0"]) {
       expect(containerLogNames(name), name).toBeUndefined();
       expect(podLogNames(name), name).toBeUndefined();
@@ -88,7 +88,7 @@ describe("the runtimes' descriptions", () => {
     expect(names.get("b")).toMatchObject({ container: "nginx", pod: "web-0", runtime: "cri-o" });
   });
 
-  it("make no name of what no runtime allows", () => {
+  it("give no name that no runtime allows", () => {
     expect(dockerNames({ Name: "/<script>" })).toBeUndefined();
     expect(storageNames([{ id: "a", names: ["\u202eweb"] }]).get("a")).toMatchObject({
       container: null,
@@ -107,8 +107,8 @@ describe("the runtimes' descriptions", () => {
   });
 });
 
-describe("where things are kept", () => {
-  it("is Docker's data-root where daemon.json sets one that is a path", () => {
+describe("data directories", () => {
+  it("is Docker's data-root if daemon.json sets a valid path", () => {
     expect(dockerDataRoot({ "data-root": "/data/docker" })).toBe("/data/docker");
     expect(dockerDataRoot({ "data-root": "docker" })).toBeUndefined();
     expect(dockerDataRoot(null)).toBeUndefined();

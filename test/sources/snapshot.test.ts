@@ -34,7 +34,7 @@ describe("a snapshot", () => {
     expect(after.processes.processes).toHaveLength(2);
   });
 
-  it("reads only what is asked for", () => {
+  it("reads only the requested parts", () => {
     const snapshot = snapshotOf({ cgroups: () => undefined });
     expect(snapshot.cgroups).toBeUndefined();
     expect(() => snapshot.processes).toThrow("processes: the test has none");
@@ -82,7 +82,7 @@ describe("a snapshot", () => {
     expect(snapshot.totals).toEqual({ totalBytes: 0, swapTotalBytes: 0 });
   });
 
-  it("hands each part to those who keep it once, and none that was not read or failed", () => {
+  it("passes each part to the keepers once, but none that was not read or failed", () => {
     const kept: string[] = [];
     const keepers = [
       { noteMeminfo: () => kept.push("meminfo"), noteCgroups: () => kept.push("cgroups") },

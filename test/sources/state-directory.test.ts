@@ -97,7 +97,7 @@ function keeper(inSnapshot: number, inJournal: number): Keeper {
 const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
 describe("a state", () => {
-  it("is absent on the first start, and its directory made", () => {
+  it("is absent on the first start, and its directory is created", () => {
     const made = new Keeper();
     expect(made.open()).toBeUndefined();
     expect(statSync(made.path).mode & 0o777).toBe(0o750);
@@ -115,7 +115,7 @@ describe("a state", () => {
     expect(made.said).toEqual([]);
   });
 
-  it("goes on over many restarts", () => {
+  it("continues across many restarts", () => {
     const made = keeper(1, 1);
     for (let change = 3; change <= 20; change++) {
       made.reopen();
@@ -143,7 +143,7 @@ describe("a state", () => {
   });
 });
 
-describe("whenever the process dies, what is loaded is the state before or after an append", () => {
+describe("whenever the process dies, loading gives the state before or after an append", () => {
   it("wherever the last line is torn", () => {
     const made = keeper(2, 3);
     const whole = made.read("journal.ndjson");
@@ -157,7 +157,7 @@ describe("whenever the process dies, what is loaded is the state before or after
     expect(made.said).toEqual([]);
   });
 
-  it("and goes on from there", () => {
+  it("and continues from there", () => {
     const made = keeper(0, 3);
     truncateSync(made.file("journal.ndjson"), statSync(made.file("journal.ndjson")).size - 5);
     made.reopen();
@@ -184,7 +184,7 @@ describe("whenever the process dies, what is loaded is the state before or after
     expect(existsSync(made.file("state.json.new"))).toBe(false);
   });
 
-  it("or the disk flips a byte: never a crash, never a change that does not follow the one before", () => {
+  it("or if the disk flips a byte: never a crash, never a change out of sequence", () => {
     const flip = fc.record({
       name: fc.constantFrom("state.json", "journal.ndjson"),
       at: fc.nat(1 << 16),
@@ -213,7 +213,7 @@ describe("whenever the process dies, what is loaded is the state before or after
   });
 });
 
-describe("what cannot be understood", () => {
+describe("invalid files", () => {
   it("is set aside with one warning: a damaged snapshot", () => {
     const made = keeper(2, 1);
     writeFileSync(made.file("state.json"), made.read("state.json").replace("[1,2]", "[1,7]"));
@@ -265,8 +265,8 @@ describe("what cannot be understood", () => {
   });
 });
 
-describe("where saving fails", () => {
-  it("says so once, tries again after a second, and says once that it works again", () => {
+describe("failing saves", () => {
+  it("are logged once, retried after a second, and the recovery is logged once", () => {
     const made = keeper(1, 1);
     rmSync(made.path, { recursive: true });
     writeFileSync(made.path, "in the way");
@@ -285,7 +285,7 @@ describe("where saving fails", () => {
     expect(made.state).toEqual([1, 2, ...upTo(12).slice(2)]);
   });
 
-  it("tries again at once when the clock was set back meanwhile", () => {
+  it("are retried at once if the clock was set back in between", () => {
     const made = keeper(1, 1);
     rmSync(made.path, { recursive: true });
     writeFileSync(made.path, "in the way");
@@ -295,7 +295,7 @@ describe("where saving fails", () => {
     expect(made.append(4)).toBe(true);
   });
 
-  it("goes on from what can be read in a directory that cannot be written", () => {
+  it("continues from readable state in a read-only directory", () => {
     const made = keeper(1, 1);
     made.opened.close();
     chmodSync(made.path, 0o555);
@@ -330,7 +330,7 @@ describe("where saving fails", () => {
   });
 
   it.each(["/proc/oom-exporter/state", "/proc/self/state"])(
-    "does without one where nothing can be made: %s",
+    "does without one where it cannot be created: %s",
     (path) => {
       const made = new Keeper(path);
       expect(made.open()).toBeUndefined();
@@ -348,7 +348,7 @@ describe("where saving fails", () => {
     expect(statSync(made.path).isDirectory()).toBe(true);
   });
 
-  it("does without a directory that cannot be made", () => {
+  it("does without a directory that cannot be created", () => {
     const tree = new TemporaryTree();
     tree.write("", { file: "" });
     const made = new Keeper(tree.path("file/state"));
@@ -377,7 +377,7 @@ describe("two exporters", () => {
     ["another boot's", { boot: "of another time" }],
     ["a dead process's", { pid: 4_194_305 }],
     ["that of another process with this pid", { start: "1" }],
-  ])("are not two where the lock is %s", (_, other) => {
+  ])("are not two if the lock is %s", (_, other) => {
     const made = keeper(0, 1);
     const lock = made.read("lock");
     made.opened.close();
@@ -409,7 +409,7 @@ describe("two exporters", () => {
 });
 
 describe("a flush", () => {
-  it("syncs what was appended since the last one, but not for what need not be", () => {
+  it("syncs appended changes, unless they need no sync", () => {
     const sync = vi.mocked(fdatasync).mockClear();
     const made = keeper(0, 0);
     made.opened.append("a position", () => [], { sync: false });
@@ -424,7 +424,7 @@ describe("a flush", () => {
 });
 
 describe("the lock", () => {
-  it("is made again where it was deleted", () => {
+  it("is recreated if it was deleted", () => {
     const made = keeper(0, 1);
     const lock = made.read("lock");
     rmSync(made.file("lock"));

@@ -22,7 +22,7 @@ const read = () =>
     4096,
   );
 
-describe("memory that no kind shows as what it is", () => {
+describe("memory without a kind of its own", () => {
   it("is the ZFS cache, all zram devices, and the pages of zram and zswap", () => {
     put("proc/spl/kstat/zfs/arcstats", "name type data\nsize 4 4096\n");
     put("proc/vmstat", "nr_free_pages 1\nnr_zspages 10\noom_kill 0\n");

@@ -69,7 +69,7 @@ describe("a cgroup close to its limit without a time", () => {
     ["no_line", 0.96, "alarm", "Going up and down"],
     ["not_growing", 0.96, "warning", "Not growing"],
     ["watched_too_short", 0.91, "warning", "Not watched long enough for a trend"],
-  ])("%s at %d is told as %s", (refused, share, tone, detail) => {
+  ])("%s at %d is shown as %s", (refused, share, tone, detail) => {
     const found = answer({ cgroups: [aCgroup(share, { timeLeft: { refused } })] });
     expect(found).toMatchObject({ state: "tight", tone, detail });
     expect(found.sentence).toBe(`web.service is at ${share * 100} % of its 1 GiB limit`);
@@ -82,7 +82,7 @@ describe("a cgroup close to its limit without a time", () => {
     );
   });
 
-  it("is nothing where page cache fills it", () => {
+  it("is no finding if page cache fills it", () => {
     const cache = aCgroup(0.99, { unreclaimableBytes: 0.1 * GiB });
     const unknown = aCgroup(0.99, {
       unreclaimableBytes: undefined,
@@ -101,20 +101,20 @@ describe("a kill", () => {
     [", when its memory node was full", { constraint: "cpuset" }],
     [", requested with SysRq f", { constraint: "none", cause: "manual" }],
     ["", { constraint: "unknown" }],
-  ])("is told with what ran out: %j", (what, changes) => {
+  ])("is shown with what ran out: %j", (what, changes) => {
     expect(answer({ kills: [aKill(changes)] }).sentence).toBe(
       `A process was killed 3 minutes ago: java (pid 4242) of checkout.service${what}`,
     );
   });
 
-  it("is told as the last of those within an hour", () => {
+  it("is shown as the latest of those within an hour", () => {
     const kills = [killedAgo(2), killedAgo(59), killedAgo(61)];
     expect(answer({ kills }).sentence).toMatch(
       /^2 processes were killed in the last hour, the latest 2 minutes ago: java/,
     );
   });
 
-  it("is no news an hour later, nor without a time", () => {
+  it("is no finding an hour later, nor without a time", () => {
     expect(answer({ kills: [killedAgo(61)] })).toMatchObject({
       state: "healthy",
       detail: "The last kill was 1 hour ago",
@@ -122,7 +122,7 @@ describe("a kill", () => {
     expect(states({ kills: [aKill({ time: null })] })).toEqual(["healthy"]);
   });
 
-  it("that lies ahead of a clock that was set back is not said to be just now", () => {
+  it("in the future, after the clock was set back, is not "just now"", () => {
     const { sentence } = answer({ kills: [killedAgo(-5)] });
     expect(sentence).toContain("A process was killed before the clock was set back: ");
     expect(answer({ kills: [killedAgo(-61)] }).state).toBe("healthy");
@@ -170,15 +170,15 @@ describe("the host", () => {
     expect(answer({}).sentence).toBe("Healthy: 10 GiB left, no limit is set");
   });
 
-  it("is not called well where its memory cannot be read", () => {
+  it("is not called healthy if its memory cannot be read", () => {
     expect(answer({ memory: undefined }).state).toBe("unknown");
   });
 });
 
-describe("what cannot be seen", () => {
+describe("missing data", () => {
   const unread = { name: "kmsg", path: "/dev/kmsg", up: false, reason: "grant CAP_SYSLOG" };
 
-  it("is said", () => {
+  it("is reported", () => {
     expect(answer({ sources: [unread] })).toMatchObject({
       state: "blind",
       sentence: "Blind: no kernel log is being read, so kills go unseen",
@@ -195,7 +195,7 @@ describe("what cannot be seen", () => {
     });
   });
 
-  it("is not said while one log is read", () => {
+  it("is not reported while one log is read", () => {
     const file = { name: "file", path: "/var/log/kern.log", up: true, reason: undefined };
     expect(states({ sources: [unread, file] })).toEqual(["healthy"]);
   });
@@ -217,7 +217,7 @@ describe("the order", () => {
     expect(found[0].topic).toBe("host");
   });
 
-  it("has what is dated, then what is all the time so", () => {
+  it("has findings with a time first, then lasting conditions", () => {
     const found = states({
       kills: [killedAgo(59)],
       cgroups: [reachedIn(58), aCgroup(0.97, { timeLeft: { refused: "no_line" } }), aCgroup(0.91)],
@@ -238,7 +238,7 @@ describe("the order", () => {
     ]);
   });
 
-  it("tells three dangers, the soonest first", () => {
+  it("lists three dangers, soonest first", () => {
     const cgroups = [40, 20, 10, 30].map(reachedIn);
     expect(findings(aStatusView({ kills: [], cgroups })).map(({ topic }) => topic)).toEqual([
       "/shop.slice/mysql.service about 10 minutes",

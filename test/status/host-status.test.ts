@@ -92,7 +92,7 @@ class WatchedHost extends TemporaryTree {
   }
 }
 
-describe("how a host stands", () => {
+describe("the state of a host", () => {
   it("has run as long as it has, whatever was done to the clock", () => {
     const host = new WatchedHost();
     host.monotonicMs += 5000;
@@ -100,7 +100,7 @@ describe("how a host stands", () => {
     expect(host.status.status().uptimeSeconds).toBe(5);
   });
 
-  it("names nobody where other users' processes are hidden, and says why", () => {
+  it("names no next victim if other users' processes are hidden, and says why", () => {
     const host = new WatchedHost();
     host.cgroup("/job", 95, 100);
     host.process(10, "visible", 50, "/job");
@@ -122,7 +122,7 @@ describe("how a host stands", () => {
     });
   });
 
-  it("names nobody of the host in a container, but those of its cgroups", () => {
+  it("names no next victim of the host in a container, but those of its cgroups", () => {
     const host = new WatchedHost();
     host.cgroup("/job", 95, 100);
     host.process(10, "contained", 50, "/job");
@@ -135,7 +135,7 @@ describe("how a host stands", () => {
     });
   });
 
-  it("has the last hour though nobody scrapes: a look each 20 seconds, and no more", () => {
+  it("has the last hour even without scrapes: one reading every 20 seconds, and no more", () => {
     const host = new WatchedHost();
     host.live(90, (minute) => host.memory({ usedMiB: 300 + minute, swapUsedMiB: 20 }));
     expect(host.looks).toBe(90 * 3);
@@ -149,7 +149,7 @@ describe("how a host stands", () => {
     });
   });
 
-  it("makes no look of its own while somebody reads often enough, nor for what is switched off", () => {
+  it("takes no extra reading while others read often enough, nor for a disabled collector", () => {
     const host = new WatchedHost();
     host.cgroup("/a", 10, 100);
     for (let pass = 0; pass < 20; pass++) {
@@ -174,7 +174,7 @@ describe("how a host stands", () => {
     });
   });
 
-  it("says when a cgroup reaches its limit, and who would be killed", () => {
+  it("says when a cgroup reaches its limit, and which process would be killed", () => {
     const host = new WatchedHost();
     host.process(1, "systemd", 10, "/init.scope");
     host.process(812, "mysqld", 150, "/system.slice/mysql.service");
@@ -192,7 +192,7 @@ describe("how a host stands", () => {
     });
   });
 
-  it("says of a cgroup full of page cache that this is so", () => {
+  it("says if page cache fills a cgroup", () => {
     const host = new WatchedHost();
     host.live(20, (minute) => host.cgroup("/a", 40, 200, minute * 7));
     expect(host.cgroupView("/a")?.timeLeft).toEqual({ refused: "page_cache" });
@@ -201,7 +201,7 @@ describe("how a host stands", () => {
     expect(host.cgroupView("/a")?.timeLeft).toEqual({ refused: "plenty_left" });
   });
 
-  it("asks only of cgroups that are near their limit who would be killed", () => {
+  it("ranks victims only for cgroups near their limit", () => {
     const host = new WatchedHost();
     host.process(7, "small", 10, "/a");
     host.cgroup("/a", 79, 100);
@@ -228,7 +228,7 @@ describe("how a host stands", () => {
     ]);
   });
 
-  it("puts whoever runs out within the hour first, then the fullest", () => {
+  it("lists limits reached within the hour first, then the fullest", () => {
     const host = new WatchedHost();
     host.cgroup("/full", 95, 100);
     host.cgroup("/half", 50, 100);
@@ -252,7 +252,7 @@ describe("how a host stands", () => {
     expect(points[0]?.atMs).toBeGreaterThan(host.wallMs - 60_000);
   });
 
-  it("goes on looking where files cannot be read or make no sense", () => {
+  it("keeps reading if files are unreadable or invalid", () => {
     const host = new WatchedHost();
     host.cgroup("/a", 60, 100);
     host.live(1);
@@ -267,7 +267,7 @@ describe("how a host stands", () => {
     expect(cgroups[0]?.lastHour).toHaveLength(12 + 1);
   });
 
-  it("has no last hour of a host that does not tell cache from use", () => {
+  it("has no last hour for a host that does not distinguish page cache", () => {
     const host = new WatchedHost();
     host.write("proc", { meminfo: "MemTotal: 1000 kB\nMemFree: 100 kB" });
     host.live(20);

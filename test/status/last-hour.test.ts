@@ -19,7 +19,7 @@ function seen(lastHour: LastHour, minute: number, name = "a"): number[] {
 }
 
 describe("the last hour", () => {
-  it("is what was noted, by the wall clock, the oldest first", () => {
+  it("contains the recorded readings, by the wall clock, oldest first", () => {
     const points = lookedAt(1, 2).points("a", { monotonicMs: 3 * minuteMs, wallMs });
     expect(points).toEqual([
       { atMs: wallMs - 2 * minuteMs, usedBytes: 1 },
@@ -27,7 +27,7 @@ describe("the last hour", () => {
     ]);
   });
 
-  it("holds the looks of the hour before it is asked for, in order, however many were made", () => {
+  it("contains the readings of the hour before the request, in order, however many there were", () => {
     const gaps = fc.array(fc.integer({ min: 9, max: 900 }), { maxLength: 900 });
     fc.assert(
       fc.property(gaps, (secondsApart) => {
@@ -43,7 +43,7 @@ describe("the last hour", () => {
     );
   });
 
-  it("passes over looks that follow too closely, so that an hour fits", () => {
+  it("skips readings that follow too closely, so that an hour fits", () => {
     const lastHour = new LastHour(1);
     for (let seconds = 0; seconds <= 7200; seconds++)
       lastHour.note(seconds * 1000, [["a", seconds]]);
@@ -62,11 +62,11 @@ describe("the last hour", () => {
     expect(second?.atMs).toBe(wallMs - 60 * minuteMs);
   });
 
-  it("has a gap where nobody looked", () => {
+  it("has a gap without readings", () => {
     expect(seen(lookedAt(1, 2, 30, 31), 31)).toEqual([1, 2, 30, 31]);
   });
 
-  it("forgets a name that a look did not see, and begins anew when it is back", () => {
+  it("forgets a name missing in a reading, and starts again when it is back", () => {
     const lastHour = lookedAt(1);
     lastHour.note(2 * minuteMs, [["b", 20]]);
     expect(seen(lastHour, 2)).toEqual([]);
@@ -81,7 +81,7 @@ describe("the last hour", () => {
     expect(seen(lastHour, 3)).toEqual([1, 3]);
   });
 
-  it("gives the room of the longest unseen to a new name where every look is partial", () => {
+  it("replaces the name not seen for the longest time if every reading is partial", () => {
     const lastHour = new LastHour(2);
     lastHour.note(minuteMs, [["a", 1]], false);
     lastHour.note(2 * minuteMs, [["b", 2]], false);
@@ -89,7 +89,7 @@ describe("the last hour", () => {
     expect(["a", "b", "c"].map((name) => seen(lastHour, 3, name))).toEqual([[], [2], [3]]);
   });
 
-  it("holds no more names than there is room for, the first named before the others", () => {
+  it("keeps at most the maximum number of names, the first ones preferred", () => {
     const lastHour = new LastHour(2);
     lastHour.note(minuteMs, [
       ["a", 1],
@@ -109,7 +109,7 @@ describe("the last hour", () => {
     expect(seen(lookedAt(1), 1, "b")).toEqual([]);
   });
 
-  it("wants a look of its own where none was made for 20 seconds", () => {
+  it("needs an extra reading after 20 seconds without one", () => {
     expect(new LastHour(1).isDue(0)).toBe(true);
     const lastHour = lookedAt(1);
     expect(lastHour.isDue(minuteMs + 19_999)).toBe(false);

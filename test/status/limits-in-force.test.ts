@@ -26,12 +26,12 @@ function pathsInForce(readings: readonly CgroupReading[]): string[] {
 }
 
 describe("limits", () => {
-  it("are measured by what only a kill or swap takes back", () => {
+  it("are measured by unreclaimable memory", () => {
     const [limit] = limitsIn(readingsOf({ "/a": [600, 1000] }));
     expect(limit).toMatchObject({ unreclaimableBytes: 600, limitBytes: 1000 });
   });
 
-  it("are those of the cgroups that have one, not of what lies below", () => {
+  it("are those of the cgroups that set one, not of cgroups below", () => {
     expect(pathsInForce(readingsOf({ "/a": [10, 100], "/a/b": [10, unlimited] }))).toEqual(["/a"]);
     expect(pathsInForce(readingsOf({ "/a": [10, unlimited] }))).toEqual([]);
   });
@@ -49,20 +49,20 @@ describe("limits", () => {
     ]);
   });
 
-  it("are not in force where an ancestor runs out first, be its number larger", () => {
+  it("are not in force if an ancestor runs out first, even with a larger limit", () => {
     const full = { "/a": [290, 300], "/a/b": [100, 200], "/a/c": [190, unlimited] } as const;
     expect(pathsInForce(readingsOf(full as never))).toEqual(["/a"]);
     const roomy = { "/a": [190, 300], "/a/b": [100, 200] } as const;
     expect(pathsInForce(readingsOf(roomy as never))).toEqual(["/a", "/a/b"]);
   });
 
-  it("of ancestors do not count where v1's memory.use_hierarchy is off", () => {
+  it("of ancestors do not apply if v1's memory.use_hierarchy is off", () => {
     const [above, below] = readingsOf({ "/a": [290, 300], "/a/b": [100, 400] });
     const alone = { ...below, effectiveMaxBytes: 400, limitingCgroup: "/a/b" } as CgroupReading;
     expect(pathsInForce([above as CgroupReading, alone])).toEqual(["/a", "/a/b"]);
   });
 
-  it("are in force exactly where growth inside hits them first", () => {
+  it("are in force exactly if growth inside reaches them first", () => {
     const share = fc.integer({ min: 0, max: 100 });
     const limit = fc.oneof(fc.constant(unlimited), fc.integer({ min: 300, max: 900 }));
     fc.assert(

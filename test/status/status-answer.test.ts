@@ -23,7 +23,7 @@ describe("the status", () => {
     }
   });
 
-  it("tells what is left and that no time is told, or the time", () => {
+  it("gives the memory left, and the time left or why there is no forecast", () => {
     const { memory } = statusAnswer(aStatusView(), own);
     expect(memory).toMatchObject({
       headroomBytes: 13 * 2 ** 30,
@@ -37,7 +37,7 @@ describe("the status", () => {
     });
   });
 
-  it("lists a cgroup near its limit with whom the kernel would kill", () => {
+  it("lists a cgroup near its limit with its next victim", () => {
     const { nearLimits } = statusAnswer(aStatusView({ cgroups: [aLeak(), aCgroup(0.2)] }), own);
     expect(nearLimits).toEqual([
       {
@@ -54,7 +54,7 @@ describe("the status", () => {
     ]);
   });
 
-  it("says null of what is not known", () => {
+  it("has null for unknown values", () => {
     const view = aStatusView({
       memory: undefined,
       cgroups: [aCgroup(0.9, { unreclaimableBytes: undefined })],
@@ -72,7 +72,7 @@ describe("the status", () => {
 });
 
 describe("near limits", () => {
-  it("are those of which 80 % are held, or for which a time is told, 20 at most", () => {
+  it("are those that are 80 % full or have a forecast, 20 at most", () => {
     const timeLeft = { seconds: 60, bytesPerSecond: 1 };
     const cgroups = [aCgroup(0.8), aCgroup(0.79), aCgroup(0.6, { timeLeft })];
     expect(nearLimits(cgroups)).toEqual([cgroups[0], cgroups[2]]);

@@ -13,7 +13,7 @@ function valueIn(expr: string): number {
   return factors?.map(Number).reduce((product, factor) => product * factor, 1) ?? Number.NaN;
 }
 
-it("the page draws its lines where the shipped rules draw theirs", () => {
+it("the page uses the thresholds of the shipped rules", () => {
   const { groups } = parse(readFileSync("prometheus-rules/recording.yml", "utf8")) as Rules;
   const rules = groups.find(({ name }) => name === "oom-thresholds")?.rules ?? [];
   const shipped = new Map(rules.map(({ record, expr }) => [record, valueIn(expr)]));

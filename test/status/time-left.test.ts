@@ -59,7 +59,7 @@ const cadence = fc.constantFrom(15, 30, 60);
 const seed = fc.integer({ min: 1, max: 10_000 });
 
 describe("the time left", () => {
-  it("is told for a steady leak past half of the limit", () => {
+  it("is given for a steady leak past half of the limit", () => {
     const left = told(looks(leak(0.09, 0.01)));
     expect(left).toEqual({
       seconds: expect.closeTo(9 * minute, 0),
@@ -67,7 +67,7 @@ describe("the time left", () => {
     });
   });
 
-  it("is told within 2 % for a clean line, whatever its speed and the scraper's", () => {
+  it("is within 2 % for a clean line, whatever its rate and the scrape interval", () => {
     fc.assert(
       fc.property(share(0.001, 0.4), share(1, 110), cadence, (left, minutes, every) => {
         const points = looks(leak(left, left / minutes), { every }).filter((p) => p.usedBytes > 0);
@@ -79,7 +79,7 @@ describe("the time left", () => {
     );
   });
 
-  it("is told within a half for a line that scatters by a tenth of its rise in a quarter hour", () => {
+  it("is within a half for a line that scatters by a tenth of its rise in a quarter hour", () => {
     fc.assert(
       fc.property(share(0.05, 0.3), share(5, 15), seed, (left, minutes, seeds) => {
         const perMinute = left / minutes;
@@ -97,19 +97,19 @@ describe("the time left", () => {
     );
   });
 
-  it("is told up to half an hour ahead after a quarter, and up to four hours after an hour", () => {
+  it("reaches half an hour ahead after a quarter, and four hours after an hour", () => {
     const watched = 15 * minute;
     expect(answer(looks(leak(0.29, 0.01), { watched }))).toBeCloseTo(29 * minute, 0);
     expect(answer(looks(leak(0.4, 0.4 / 239)))).toBeCloseTo(239 * minute, 0);
   });
 
-  it("takes the slower speed where a leak grows faster than it did", () => {
+  it("uses the slower rate if a leak accelerates", () => {
     const use = (ago: number) =>
       Math.min(leak(0.2, 0.02)(ago), leak(0.2 + 0.02 * 4, 0.01)(ago - 240));
     expect(answer(looks(use))).toBeGreaterThan(10 * minute);
   });
 
-  it("is told for a leak that has lasted a quarter of an hour on a host long at rest", () => {
+  it("is given for a leak of a quarter of an hour on an otherwise idle host", () => {
     const use = (ago: number) => Math.max(0.5, leak(0.2, 0.02)(ago));
     expect(answer(looks(use))).toBeCloseTo(10 * minute, 0);
   });
@@ -119,11 +119,11 @@ describe("the time left", () => {
     expect(answer(points)).toBeCloseTo(9 * minute, 0);
   });
 
-  it("is nothing where the limit is reached and use still grows", () => {
+  it("is 0 if the limit is reached and usage still grows", () => {
     expect(answer(looks(leak(0, 0.01)))).toBe(0);
   });
 
-  it("is told again after a kill at the limit, once a quarter of an hour was watched", () => {
+  it("is given again after a kill at the limit, after a quarter of an hour of readings", () => {
     const killedAgo = (killed: number) => (ago: number) =>
       ago > killed ? 0.98 - (ago - killed) / 10_000 : 0.3 + ((killed - ago) / minute) * 0.025;
     expect(answer(looks(killedAgo(12 * minute)))).toBe("fell_back");
@@ -150,26 +150,26 @@ describe("no time is given", () => {
     expect(answer(points)).toBe(refused);
   });
 
-  it("where use fell with a deploy and has not grown past where it was", () => {
+  it("if usage fell with a deployment and has not exceeded its earlier level", () => {
     const deployedAgo = (deploy: number) => (ago: number) =>
       ago > deploy ? 0.8 : 0.3 + ((deploy - ago) / minute) * 0.014;
     expect(answer(looks(deployedAgo(20 * minute)))).toBe("fell_back");
     expect(answer(looks(deployedAgo(45 * minute)))).toBeCloseTo((0.07 / 0.014) * minute, 0);
   });
 
-  it("over a gap: two lines with nothing between them are not one", () => {
+  it("across a gap: two separate lines are not one", () => {
     const points = looks(leak(0.09, 0.01)).filter(
       ({ atMs }) => atMs < nowMs - 12 * 60_000 || atMs > nowMs - 9 * 60_000,
     );
     expect(answer(points)).toBe("watched_too_short");
   });
 
-  it("where nothing was seen of late", () => {
+  it("without recent readings", () => {
     const points = looks(leak(0.09, 0.01)).filter(({ atMs }) => atMs < nowMs - 3 * 60_000);
     expect(answer(points)).toBe("watched_too_short");
   });
 
-  it("where the clock was set back or ahead a moment ago", () => {
+  it("if the clock was just set back or ahead", () => {
     const moved = (ms: number) =>
       looks(leak(0.09, 0.01)).map(({ atMs, usedBytes }) => ({ atMs: atMs + ms, usedBytes }));
     expect(answer(moved(1_800_000))).toBe("watched_too_short");

@@ -74,7 +74,7 @@ describe("systemctl start", () => {
     );
   });
 
-  it("fails where the port is taken", () => {
+  it("fails if the port is taken", () => {
     expect(facts.of("taken-port-status")).not.toBe("0");
     expect(facts.of("taken-port-said")).toContain("cannot listen on 127.0.0.1:10199");
   });

@@ -102,7 +102,7 @@ describe("an upgrade", () => {
     expect(facts.of("settings-after-upgrade")).toBe('OPTIONS="--log.format=json"');
   });
 
-  it("leaves it disabled where an administrator disabled it", () => {
+  it("leaves it disabled if an administrator disabled it", () => {
     expect(facts.of("stays-disabled")).toBe("disabled");
   });
 });

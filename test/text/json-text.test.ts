@@ -11,7 +11,7 @@ describe("jsonText", () => {
     ["a line separator", "\u2028", '"\\u2028"'],
     ["a tag outside of the basic plane", "\u{e0041}", '"\\udb40\\udc41"'],
     ["letters of any language", "größe 日本 🐧", '"größe 日本 🐧"'],
-  ])("escapes what a terminal would obey: %s", (_name, value, json) => {
+  ])("escapes terminal control characters: %s", (_name, value, json) => {
     expect(jsonText(value)).toBe(json);
   });
 

@@ -59,19 +59,19 @@ describe("since", () => {
     ["7d", 7 * 24 * hourMs],
     ["1w", 7 * 24 * hourMs],
     ["0s", 0],
-  ])("takes the span %s", (text, agoMs) => {
+  ])("accepts the duration %s", (text, agoMs) => {
     expect(parseSince(text, nowMs)).toBe(nowMs - agoMs);
   });
 
   it.each(["2026-11-21T03:14:00Z", "2026-11-21T04:14:00+01:00", "1795230840", "1795230840.0"])(
-    "takes the time %s",
+    "accepts the time %s",
     (text) => {
       expect(parseSince(text, nowMs)).toBe(Date.parse("2026-11-21T03:14:00Z"));
     },
   );
 
   it.each(["", "2 hours", "2y", "h", "-1h", "yesterday", "21 Nov 2026", "2026-13-41"])(
-    "does not take %j",
+    "rejects %j",
     (text) => {
       expect(parseSince(text, nowMs)).toBeUndefined();
     },

@@ -7,7 +7,7 @@ describe("wrapped text", () => {
     expect(wrap("the kernel would kill java", 12)).toEqual(["the kernel", "would kill", "java"]);
   });
 
-  it("indents all lines but the first where it hangs", () => {
+  it("indents all lines except the first for a hanging indent", () => {
     expect(wrap("one two three four", 9, 2)).toEqual(["one two", "  three", "  four"]);
   });
 

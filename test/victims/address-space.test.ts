@@ -31,7 +31,7 @@ function hostOf(tasks: Record<string, Shown>) {
 }
 
 describe("two tasks", () => {
-  it("run in one address space where the stack of one is the very same page in the other", () => {
+  it("share an address space if the stack page of one is the same page in the other", () => {
     const files = hostOf({
       "10": { syscall, pagemap: pagemap(0x1234n) },
       "11/task/12": { pagemap: pagemap(0x1234n, (1n << 63n) | (1n << 56n)) },
@@ -45,14 +45,17 @@ describe("two tasks", () => {
     ["page frames are hidden from this user", { pagemap: pagemap(0n) }, 0n],
     ["the other's memory ends before", { pagemap: Buffer.alloc(8) }],
     ["pagemap is not to be read", {}],
-  ])("are not known to where %s", (_, other, frame = 0x1234n) => {
+  ])("are not known to share one if %s", (_, other, frame = 0x1234n) => {
     const files = hostOf({ "10": { syscall, pagemap: pagemap(frame) }, "11": other });
     expect(addressSpaceOf(files, "10", 4096)("11")).toBe(false);
   });
 
-  it.each(["running\n", "", "-1 0x0 0x0\n"])("are not where the stack is not told: %j", (text) => {
-    const both = { syscall: text, pagemap: pagemap(0x1234n) };
-    const files = hostOf({ "10": both, "11": both });
-    expect(addressSpaceOf(files, "10", 4096)("11")).toBe(false);
-  });
+  it.each(["running\n", "", "-1 0x0 0x0\n"])(
+    "do not if the stack pointer is unknown: %j",
+    (text) => {
+      const both = { syscall: text, pagemap: pagemap(0x1234n) };
+      const files = hostOf({ "10": both, "11": both });
+      expect(addressSpaceOf(files, "10", 4096)("11")).toBe(false);
+    },
+  );
 });

@@ -27,8 +27,8 @@ function task(pid: number, residentBytes: number, more: Partial<Candidate> = {})
 
 const pids = (tasks: readonly Candidate[]) => tasks.map(({ pid }) => pid);
 
-describe("who dies next", () => {
-  it("is who holds most: resident, swap and page tables together", () => {
+describe("the next victim", () => {
+  it("is the process with the most memory: resident, swap and page tables together", () => {
     const swapped = task(12, 10 * kib, {
       memory: { residentBytes: 10 * kib, swapBytes: 300 * kib, pageTablesBytes: 8 * kib },
     });
@@ -37,32 +37,32 @@ describe("who dies next", () => {
     ]);
   });
 
-  it("weighs oom_score_adj in thousandths of what the scope may use", () => {
+  it("scales oom_score_adj to thousandths of the scope's memory", () => {
     const big = task(10, gib, { scoreAdj: -500 });
     const small = task(11, kib, { scoreAdj: 10 });
     expect(pids(rankVictims([big, task(12, 40 * kib), small], host))).toEqual([11, 12, 10]);
   });
 
-  it("may differ in a small cgroup, where a thousandth is little", () => {
+  it("may differ in a small cgroup, because a thousandth of it is small", () => {
     const tasks = [task(10, 90 * 2 ** 20), task(11, 20 * 2 ** 20, { scoreAdj: 100 })];
     expect(pids(rankVictims(tasks, host))).toEqual([11, 10]);
     const cgroup = cgroupScope(host, { maxBytes: 128 * 2 ** 20 }, 0);
     expect(pids(rankVictims(tasks, cgroup))).toEqual([10, 11]);
   });
 
-  it("is among equals the one made last, as the kernel replaces an equal choice; until 5.2 the first", () => {
+  it("is the last created among equals, because the kernel replaces an equal choice; until 5.2 the first", () => {
     const equals = [task(10, kib), task(12, kib), task(11, kib)];
     expect(pids(rankVictims(equals, host))).toEqual([12, 11, 10]);
     expect(pids(rankVictims(equals, on("4.19.0")))).toEqual([10, 11, 12]);
   });
 
-  it("is among equals told by age where pids have come round", () => {
+  it("is decided by age among equals if pids were reused", () => {
     const young = task(10, 40 * kib, { stat: stat(900) });
     const old = task(30_000, 40 * kib, { stat: stat(100) });
     expect(pids(rankVictims([young, old], host))).toEqual([10, 30_000]);
   });
 
-  it("is among equals in a cgroup told by which of its cgroups is looked at last, then by age", () => {
+  it("is decided among equals in a cgroup by the order of its child cgroups, then by age", () => {
     const tasks = [
       task(12, kib, { cgroup: "/a" }),
       task(11, kib, { cgroup: "/a/b" }),
@@ -73,7 +73,7 @@ describe("who dies next", () => {
     expect(pids(rankVictims(tasks, host))).toEqual([13, 12, 11]);
   });
 
-  it("is told from resident memory as the killer counts it: from 6.2 until 6.19 stat has that", () => {
+  it("uses resident memory as the kernel counts it: from 6.2 to 6.19 that is in stat", () => {
     const tasks = [
       task(10, 44 * kib, { stat: stat(1, 9) }),
       task(11, 40 * kib, { stat: stat(2, 10) }),
@@ -83,7 +83,7 @@ describe("who dies next", () => {
     expect(pids(rankVictims(tasks, on("7.0.0")))).toEqual([10, 11]);
   });
 
-  it("is until 5.0 the worst child of the chosen one, which goes after its children", () => {
+  it("is until 5.0 the worst child of the chosen one", () => {
     const tasks = [
       task(10, 900 * kib),
       task(11, 80 * kib, { parentPid: 10 }),
@@ -134,7 +134,7 @@ describe("who dies next", () => {
   });
 });
 
-describe("what a cgroup's processes are measured against", () => {
+describe("the total for a cgroup's processes", () => {
   it.each([
     ["its own swap limit", 100, 1000, 100],
     ["no more swap than there is", 5000, 1000, 1000],
@@ -146,7 +146,7 @@ describe("what a cgroup's processes are measured against", () => {
     expect(scope).toEqual({ ...host, totalBytes: 4096 + swapBytes });
   });
 
-  it("is its limit alone where its swappiness is 0: the kernel counts no swap then", () => {
+  it("is its limit only if its swappiness is 0, because the kernel then counts no swap", () => {
     const limit = { maxBytes: 4096, swapMaxBytes: 100, swappiness: 0 };
     expect(cgroupScope(host, limit, 1000).totalBytes).toBe(4096);
     expect(cgroupScope(host, { ...limit, swappiness: 1 }, 1000).totalBytes).toBe(4196);

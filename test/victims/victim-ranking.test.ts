@@ -35,7 +35,7 @@ function rankingOf(host: TemporaryTree, version: "v1" | "v2" = "v2") {
 
 const stat = (residentPages: number) => `10 (x) S${" 7".repeat(20)} ${residentPages} 0 0 0 0`;
 
-it("ranks by the rules of the kernel that runs, and by stat where the killer counts so", () => {
+it("ranks by the rules of the kernel that runs, and by stat if the killer counts so", () => {
   const host = new TemporaryTree();
   addProcess(host, 10, { residentKb: 104, stat: stat(20) });
   addProcess(host, 11, { residentKb: 100, stat: stat(21) });
@@ -61,7 +61,7 @@ it("takes of equals in a cgroup the one in the cgroup below that was made last",
 it.each([
   ["v1", "sys/fs/cgroup/a/memory.swappiness"],
   ["v2", "proc/sys/vm/swappiness"],
-] as const)("counts no swap to a limit where swappiness is 0 (%s)", (version, file) => {
+] as const)("counts no swap to a limit if swappiness is 0 (%s)", (version, file) => {
   const host = new TemporaryTree();
   addProcess(host, 10, { cgroup: "/a", residentKb: 30_000 });
   addProcess(host, 11, { cgroup: "/a", residentKb: 1000, scoreAdj: 200 });

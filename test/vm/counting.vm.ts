@@ -32,7 +32,7 @@ it("a group kill counts its four dead once, though the kernel prints and counts 
   );
 });
 
-it("a parent's limit that a neighbour ran into is told as the parent's", async () => {
+it("a parent's limit reached by a neighbour is reported as the parent's", async () => {
   const guest = await runInGuest(`
     exporter e 10137 --kernel-log.source=kmsg
     mkcg pool.slice/quiet.service
@@ -56,7 +56,7 @@ it("a parent's limit that a neighbour ran into is told as the parent's", async (
   });
 });
 
-it("a kill that somebody wrote to /dev/kmsg is not counted", async () => {
+it("a forged kill in /dev/kmsg is not counted", async () => {
   const guest = await runInGuest(`
     exporter e 10137 --kernel-log.source=kmsg
     forged='Killed process 4242 (forged) total-vm:9kB, anon-rss:9kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:9kB oom_score_adj:0'

@@ -66,7 +66,7 @@ it("a clock that is set an hour back and forth changes no count, and the newest 
   expect(after.kills.map(({ comm }) => comm)).toEqual(order);
 });
 
-it("in a cgroup and pid namespace of its own it counts the host's kills, and names no wrong cgroup", async () => {
+it("in its own cgroup and pid namespace it counts the host's kills, and names no wrong cgroup", async () => {
   const guest = await runInGuest(`
     ${killsInJob}
     mkcg docker/exporter 256M
@@ -92,7 +92,7 @@ it("in a cgroup and pid namespace of its own it counts the host's kills, and nam
   );
 });
 
-it("where hidepid hides the others it counts all the same, and names nobody as the host's next victim", async () => {
+it("with hidepid it still counts kills, and names no next victim of the host", async () => {
   const guest = await runInGuest(`
     ${killsInJob}
     syslog

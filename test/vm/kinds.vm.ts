@@ -85,7 +85,7 @@ it("each kind of kill is counted once, with its own constraint, cgroup and owner
   );
 });
 
-it("where the kernel takes the task that asks, the exporter's own kill is counted when it is back", async () => {
+it("with oom_kill_allocating_task the exporter's own kill is counted after its restart", async () => {
   const guest = await runInGuest(`
     exporter_as unit e 10137 --kernel-log.source=kmsg
     settle

@@ -35,7 +35,7 @@ it("its memory, swap, nodes and kernel arguments are those asked for", async () 
   expect(stdout.split("\n")).toEqual(["1", `${64 * 1024 - 4}`, "2", "quite=so", ""]);
 });
 
-it("a machine that may starts again where its script asks for it, with what it had written", async () => {
+it("a machine reboots if its script asks for it, with its files", async () => {
   const { stdout } = await endOf(bootMachine, {
     script: `
       . /kit/lib.sh

@@ -28,7 +28,7 @@ it.each([
   ["the host runs out, its swap as well", "host", 301, 13, 96],
   ["the host runs out again, its swap as well", "host", 314, 12, 96],
 ])(
-  "the next victim is whom the kernel kills where %s",
+  "the next victim is the process that the kernel kills if %s",
   async (_, kind, seed, scenarios, swapMb) => {
     const guest = await runInGuest(
       `

@@ -17,7 +17,7 @@ const names = [
   "",
 ];
 
-it("odd names are told as they are, once each, by the ring and by rsyslog's kern.log", async () => {
+it("odd names are reported unchanged, once each, from the ring buffer and from rsyslog's kern.log", async () => {
   const guest = await runInGuest(`
     syslog
     exporter ring 10137 --kernel-log.source=kmsg

@@ -105,7 +105,7 @@ describe.each([
   });
 });
 
-it("keeps its memory where its slice protects it, and not where the unit alone does", async () => {
+it("keeps its memory if its slice protects it, and not if only the unit does", async () => {
   const faults = async (how: string) => {
     const guest = await runInGuest(filled(how, "many", 512), { memoryMb: 512, swapMb: 256 });
     const found = report(guest);

@@ -4,7 +4,7 @@ import { runInGuest } from "./scenario.ts";
 
 const everySeconds = [undefined, 10, 1, undefined];
 
-it("a scrape each second takes little from a host that thrashes", async () => {
+it("a scrape every second costs a thrashing host little", async () => {
   const rounds = everySeconds.map((seconds, round) => {
     const asked = seconds !== undefined;
     const out = `/results/round-${round}.probe`;

@@ -27,7 +27,7 @@ describe("readCredentials", () => {
     "Bearer YTpi",
     "Basic YT pi",
     "Basic YTpi, x",
-  ])("takes %j for none", (header) => expect(readCredentials(header)).toBeUndefined());
+  ])("ignores %j", (header) => expect(readCredentials(header)).toBeUndefined());
 
   it("never throws", () => {
     fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => void readCredentials(text)));
@@ -84,7 +84,7 @@ describe("BasicAuth", () => {
     expect(comparisons.begun).toHaveLength(2);
   });
 
-  it("compares again where the hash of the user has changed", async () => {
+  it("checks again if the hash of the user has changed", async () => {
     expect(await check("alice", "secret", true)).toBe("granted");
     const changed = new Map([["alice", "another hash"]]);
     const verdict = auth.check({ user: "alice", password: "secret" }, changed);
@@ -93,7 +93,7 @@ describe("BasicAuth", () => {
     expect(await verdict).toBe("refused");
   });
 
-  it("compares for an unknown user too, with the hash of a known one, and refuses whatever comes of it", async () => {
+  it("checks the password of an unknown user too, against the hash of a known one, and always refuses", async () => {
     expect(await check("mallory", "secret", true)).toBe("refused");
     expect([...users.values()]).toContain(comparisons.begun[0]?.hash);
     expect(await check("mallory", "other", false)).toBe("refused");
@@ -119,7 +119,7 @@ describe("BasicAuth", () => {
     expect(await auth.check({ user: "alice", password: "secret" }, users)).toBe("granted");
   });
 
-  it("shares a comparison between those who ask for the same", async () => {
+  it("shares a check between identical requests", async () => {
     const both = [1, 2].map(() => auth.check({ user: "alice", password: "secret" }, users));
     await begun(1);
     comparisons.begun[0]?.finish(true);
@@ -127,7 +127,7 @@ describe("BasicAuth", () => {
     expect(comparisons.begun).toHaveLength(1);
   });
 
-  it("goes on where a comparison fails", async () => {
+  it("continues if a check fails", async () => {
     const failing = new BasicAuth(
       async () => Promise.reject(new Error("no thread")),
       randomBytes(8),

@@ -13,7 +13,7 @@ describe("subjectAltNames", () => {
     ["", []],
   ])("of %s", (text, names) => expect(subjectAltNames(text)).toEqual(names));
 
-  it("are not fooled by a name that holds another", () => {
+  it("are not fooled by a name that contains another", () => {
     expect(subjectAltNames('URI:"http://a/, DNS:prometheus", DNS:b')).toEqual([
       "http://a/, DNS:prometheus",
       "b",
@@ -40,7 +40,7 @@ describe("subjectAltNames", () => {
 });
 
 describe("cipher suites", () => {
-  it("are those with forward secrecy and authenticated encryption where none is given", () => {
+  it("are those with forward secrecy and authenticated encryption by default", () => {
     expect(opensslCiphers([], "TLS12")).not.toMatch(/-SHA:|-SHA$|CBC|SECLEVEL/);
     expect(opensslCiphers([], "TLS10")).toMatch(/ECDHE-RSA-AES128-SHA:.*@SECLEVEL=0$/);
   });
@@ -55,7 +55,7 @@ describe("cipher suites", () => {
     );
   });
 
-  it("allow HTTP/2 where one that it needs is among them", () => {
+  it("allow HTTP/2 if they include one that it needs", () => {
     expect(allowsHttp2([])).toBe(true);
     expect(allowsHttp2(Object.keys(cipherSuites))).toBe(true);
     expect(allowsHttp2(["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"])).toBe(false);

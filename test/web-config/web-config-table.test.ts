@@ -305,19 +305,16 @@ describe.skipIf(openssl.path === undefined)("a web configuration file", () => {
   });
 
   for (const [version, tool] of Object.entries({ older, newer })) {
-    it.skipIf(tool.path === undefined)(
-      `is judged alike by promtool, the ${version} one`,
-      async () => {
-        const said = await promtoolComplaints(
-          tool.path as string,
-          rows.map(([, text]) => text),
-        );
-        rows.forEach(([name, , key, promtool], index) => {
-          if (key === undefined) expect(said[index], name).toBeUndefined();
-          else expect(said[index], name).toContain(promtool ?? key);
-        });
-      },
-    );
+    it.skipIf(tool.path === undefined)(`is judged the same by promtool ${version}`, async () => {
+      const said = await promtoolComplaints(
+        tool.path as string,
+        rows.map(([, text]) => text),
+      );
+      rows.forEach(([name, , key, promtool], index) => {
+        if (key === undefined) expect(said[index], name).toBeUndefined();
+        else expect(said[index], name).toContain(promtool ?? key);
+      });
+    });
   }
 });
 
@@ -397,7 +394,7 @@ describe.skipIf(openssl.path === undefined)("newer keys", () => {
     else expect(said).toContain(key);
   });
 
-  it("take certificate, key and CA as text", () => {
+  it("accept certificate, key and CA as text", () => {
     const pem = (name: string) =>
       readFileSync(join(directory.path, name), "utf8").replaceAll("\n", "\n    ");
     const text = [
