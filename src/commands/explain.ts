@@ -126,7 +126,7 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
   for (const name of names) {
     try {
       if (name === undefined) throw new Failure(noSource);
-      await explainOne(name, io, clock, teller);
+      await explainOne(name, io, clock, printer);
     } catch (error) {
       const isKnown = error instanceof Failure || error instanceof UnpackError;
       if (!isKnown && !isSystemError(error)) throw error;
@@ -134,7 +134,7 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
       io.stderr.write(`oom-exporter explain: ${printable(failureOf(error, name))}\n`);
     }
   }
-  if (!failed) teller.end(names.filter((name) => name !== undefined));
+  if (!failed) printer.end(names.filter((name) => name !== undefined));
   return failed ? 1 : 0;
 }
 
@@ -178,20 +178,20 @@ async function explainOne(
   name: string,
   io: ExplainIo,
   clock: LogClock,
-  teller: Teller,
+  printer: KillPrinter,
 ): Promise<void> {
   if (name === (io.kmsgPath ?? "/dev/kmsg")) {
-    explainRing(name, io, clock, teller);
+    explainRing(name, io, clock, printer);
     return;
   }
   const shown = name === "-" ? "-" : basename(name);
   const input = await openInput(name === "-" ? io.stdin : fileChunks(name));
   if (input === undefined) return;
   try {
-    const daemons = daemonReader(clock, (kill) => teller.takeDaemonKill(kill, shown));
-    await readWholeLog(input, clock, (event) => teller.take(event, shown), daemons);
+    const daemons = daemonReader(clock, (kill) => printer.takeDaemonKill(kill, shown));
+    await readWholeLog(input, clock, (event) => printer.take(event, shown), daemons);
   } finally {
-    teller.endOfSource();
+    printer.endOfSource();
   }
 }
 
@@ -209,8 +209,8 @@ function daemonReader(clock: LogClock, tell: (kill: DaemonKill) => void): MakeLi
 }
 
 /** Reads the ring buffer. Its timestamps count from boot; uptime converts them to wall-clock time. */
-function explainRing(path: string, io: ExplainIo, clock: LogClock, teller: Teller): void {
-  const scanner = new KillScanner({ clock, losses: true }, (event) => teller.take(event, path));
+function explainRing(path: string, io: ExplainIo, clock: LogClock, printer: KillPrinter): void {
+  const scanner = new KillScanner({ clock, losses: true }, (event) => printer.take(event, path));
   const procfs = (name: string): string | undefined => {
     try {
       return readFileSync(join(io.rootfs, "proc", name), "utf8").trim();
@@ -231,7 +231,7 @@ function explainRing(path: string, io: ExplainIo, clock: LogClock, teller: Telle
     scanner.pushMessage(message, message.sequence);
   }
   scanner.endOfInput();
-  teller.endOfSource();
+  printer.endOfSource();
 }
 
 /** The bytes of a file, in one buffer that each chunk reuses. */
@@ -308,16 +308,16 @@ interface Fragment {
 }
 
 /** Prints each kill once, even if its line occurs several times or in several files. */
-class Teller {
+class KillPrinter {
   readonly #stdout: ExplainIo["stdout"];
   readonly #stderr: ExplainIo["stderr"];
-  readonly #options: TellerOptions;
+  readonly #options: KillPrinterOptions;
   readonly #known = new KillDeduplicator();
   readonly #names = new Map<string, number>();
   #waiting: Waiting | undefined;
   /** The last kill printed. */
   #before: OomKillReport | undefined;
-  #told = 0;
+  #printed = 0;
   #unparsed: string[] = [];
   #fragments: Fragment[] = [];
   /** Messages that journalctl left out as "blob data". */
@@ -327,7 +327,10 @@ class Teller {
   readonly #firstHand = new Set<string>();
   readonly #daemonKills = new DaemonKills();
 
-  constructor({ stdout, stderr }: Pick<ExplainIo, "stdout" | "stderr">, options: TellerOptions) {
+  constructor(
+    { stdout, stderr }: Pick<ExplainIo, "stdout" | "stderr">,
+    options: KillPrinterOptions,
+  ) {
     this.#stdout = stdout;
     this.#stderr = stderr;
     this.#options = options;
@@ -379,9 +382,9 @@ class Teller {
     for (const { fragment, name } of this.#fragments) {
       this.#stdout.write(`${fragmentStory(fragment, name)}\n`);
     }
-    if (this.#told === 0 && this.#fragments.length === 0) {
+    if (this.#printed === 0 && this.#fragments.length === 0) {
       this.#stdout.write(`No out-of-memory kill in ${names.map(printable).join(", ")}.\n`);
-    } else if (this.#told > 1) {
+    } else if (this.#printed > 1) {
       this.#stdout.write(tally(this.#names, this.#options.style));
     }
     if (this.#hidden > 0) {
@@ -425,7 +428,7 @@ class Teller {
       this.#stdout.write(`${this.#told > 0 && !isMember ? "\n" : ""}${story}`);
     }
     this.#before = report;
-    this.#told += 1;
+    this.#printed += 1;
     this.#names.set(kill.comm, (this.#names.get(kill.comm) ?? 0) + 1);
   }
 
@@ -453,7 +456,7 @@ class Teller {
         `${this.#told > 0 ? "\n" : ""}${userspaceStory(this.#withPlaces(kill), style)}`,
       );
       this.#before = undefined;
-      this.#told += 1;
+      this.#printed += 1;
       const name = victimName(kill);
       this.#names.set(name, (this.#names.get(name) ?? 0) + 1);
     }

@@ -84,7 +84,7 @@ export class KillScanner {
   readonly #clock: LogClock;
   readonly #copied: boolean;
   readonly #losses: boolean;
-  readonly #tell: (event: KernelLogEvent) => void;
+  readonly #emit: (event: KernelLogEvent) => void;
   readonly #assembler: OomReportAssembler;
   #window = Buffer.allocUnsafeSlow(256 * kilobyte);
   #length = 0;
@@ -104,30 +104,30 @@ export class KillScanner {
   readonly #firstLine: number | undefined;
   #counted = 0;
   #mayHaveArrays: boolean | undefined;
-  #toldKill = false;
+  #hasKill = false;
   #isReading = false;
   #tornStart = 0;
   #reader: KernelMessageReader;
 
-  constructor(options: KillScannerOptions, tell: (event: KernelLogEvent) => void) {
+  constructor(options: KillScannerOptions, emit: (event: KernelLogEvent) => void) {
     this.#clock = options.clock;
     this.#copied = options.copied ?? false;
     this.#reader = this.#newReader();
     this.#losses = options.losses ?? false;
     this.#line = options.firstLine;
     this.#firstLine = options.firstLine;
-    this.#tell = tell;
+    this.#emit = emit;
     this.#assembler = new OomReportAssembler((event) => {
       // Events without a kill are searched for everywhere, not only around a kill.
       const isAside = event.kind === "loss" || event.kind === "no_victim";
       if (isAside && this.#isReading) return;
-      if (event.kind === "kill" || event.kind === "unparsed") this.#toldKill = true;
-      tell(event);
+      if (event.kind === "kill" || event.kind === "unparsed") this.#hasKill = true;
+      emit(event);
     });
   }
 
   /**
-   * Takes the next bytes of the log. They are copied, so the caller may reuse the buffer. If `tell` throws, so does this:
+   * Takes the next bytes of the log. They are copied, so the caller may reuse the buffer. If `emit` throws, so does this:
    * `offset` then shows how much was taken, and pushing the rest, even if it is empty, continues after the record that
    * failed.
    */
@@ -170,7 +170,7 @@ export class KillScanner {
   }
 
   /** A filtered text is short, so the bytes at hand are all of it, or its end. */
-  #tellFragments(): void {
+  #emitFragments(): void {
     const window = this.#bytes();
     if (!["oom", "ut of memory", " killed as a result of "].some((words) => window.includes(words)))
       return;
@@ -182,7 +182,7 @@ export class KillScanner {
       if (message !== undefined) finder.push(message, line);
       if (line !== undefined) line += 1;
     }
-    for (const fragment of finder.end()) this.#tell({ kind: "fragment", fragment });
+    for (const fragment of finder.end()) this.#emit({ kind: "fragment", fragment });
   }
 
   /**
@@ -455,9 +455,9 @@ export class KillScanner {
       const line = this.#window.toString("latin1", this.#lineStart(hit), end).replace(/\n$/, "");
       const message = this.#newReader().read(line);
       if (message === undefined) continue;
-      if (foundNobody(message)) this.#tell({ kind: "no_victim" });
+      if (foundNobody(message)) this.#emit({ kind: "no_victim" });
       const loss = parseLoss(message);
-      if (loss !== undefined) this.#tell({ kind: "loss", loss });
+      if (loss !== undefined) this.#emit({ kind: "loss", loss });
     }
   }
 

@@ -131,7 +131,7 @@ const maxTornLines = 16;
  * dump is never used for a kill before it.
  */
 export class OomReportAssembler {
-  readonly #tell: (event: KernelLogEvent) => void;
+  readonly #emit: (event: KernelLogEvent) => void;
   #open: OpenEvent[] = [];
   #past: PastEvent | undefined;
   #victims = new Map<number, { comm: string; line: KernelMessage }>();
@@ -147,8 +147,8 @@ export class OomReportAssembler {
   /** Reports a Mem-Info that is not followed by a kill. */
   #otherMemInfo: KernelMessage | undefined;
 
-  constructor(tell: (event: KernelLogEvent) => void) {
-    this.#tell = tell;
+  constructor(emit: (event: KernelLogEvent) => void) {
+    this.#emit = emit;
   }
 
   /**
@@ -169,7 +169,7 @@ export class OomReportAssembler {
     if (message.origin === "user") {
       this.#previousText = undefined;
       const loss = parseLoss(message);
-      if (loss !== undefined) this.#tell({ kind: "loss", loss });
+      if (loss !== undefined) this.#emit({ kind: "loss", loss });
       return;
     }
     if (message.continues) {
@@ -190,7 +190,7 @@ export class OomReportAssembler {
     if (kill === undefined) return;
     const report = { ...reportOf(kill, undefined, undefined, false), killLine: message };
     if (lineNumber !== undefined) report.lineNumber = lineNumber;
-    this.#tell({ kind: "kill", report });
+    this.#emit({ kind: "kill", report });
   }
 
   /** End of the log (or a gap): a line that was waiting for its rest is reported as it is. */
@@ -235,7 +235,7 @@ export class OomReportAssembler {
     }
     if (mayKill && looksLikeKill(text)) {
       this.#previousText = undefined;
-      this.#tell({ kind: "unparsed", message, lineNumber });
+      this.#emit({ kind: "unparsed", message, lineNumber });
       return;
     }
     if (text.includes("invoked oom-killer: ") || text.startsWith("oom-killer: gfp_mask=")) {
@@ -316,7 +316,7 @@ export class OomReportAssembler {
         const cgroup = decodeUtf8(group[1] ?? "");
         this.#past.groupCgroup = cgroup;
         first.groupCgroup = cgroup;
-        this.#tell({ kind: "group", report: first, cgroup });
+        this.#emit({ kind: "group", report: first, cgroup });
       }
       return true;
     }
@@ -331,12 +331,12 @@ export class OomReportAssembler {
     if (foundNobody(message)) {
       const event = this.#eventOf(message);
       if (event !== undefined) this.#open.splice(this.#open.indexOf(event), 1);
-      this.#tell({ kind: "no_victim" });
+      this.#emit({ kind: "no_victim" });
       return true;
     }
     const loss = parseLoss(message);
     if (loss === undefined) return false;
-    this.#tell({ kind: "loss", loss });
+    this.#emit({ kind: "loss", loss });
     return true;
   }
 
@@ -399,7 +399,7 @@ export class OomReportAssembler {
       };
     }
     if (!repeatsVictim) this.#rememberVictim(kill, message);
-    this.#tell({ kind: "kill", report });
+    this.#emit({ kind: "kill", report });
   }
 
   #rememberVictim(kill: KillLine, line: KernelMessage): void {
@@ -531,7 +531,7 @@ export class OomReportAssembler {
       this.#kill(kill, torn.message, torn.lineNumber, torn.endOffset);
       return;
     }
-    this.#tell({ kind: "unparsed", message: torn.message, lineNumber: torn.lineNumber });
+    this.#emit({ kind: "unparsed", message: torn.message, lineNumber: torn.lineNumber });
   }
 }
 

@@ -48,7 +48,7 @@ export type MakeLineReader = (lineNumber: (line: number) => number) => LineReade
 export async function readWholeLog(
   { head, chunks }: WholeLog,
   clock: LogClock,
-  tell: (event: KernelLogEvent) => void,
+  emit: (event: KernelLogEvent) => void,
   makeOther?: MakeLineReader,
 ): Promise<void> {
   const makers = lineMakers(head, clock);
@@ -58,7 +58,7 @@ export async function readWholeLog(
     makers.reduceRight((number, maker) => maker.lineNumber?.(number) ?? number, line);
   const scannerOf = (lineNumber: (line: number) => number): KillScanner =>
     new KillScanner({ clock, firstLine: 1, copied: true }, (event) =>
-      tell(renumbered(event, lineNumber)),
+      emit(renumbered(event, lineNumber)),
     );
   if (isReversed(beginning, clock)) {
     for await (const piece of turned(lines)) {

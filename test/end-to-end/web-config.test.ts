@@ -417,14 +417,14 @@ it("a rate limit answers 429 beyond the burst", async () => {
 });
 
 describe("--web.systemd-socket", () => {
-  it("listens on the socket that was handed over", async () => {
+  it("listens on the socket passed by systemd", async () => {
     const socket = createServer().listen(0, "127.0.0.1");
     await once(socket, "listening");
     const { port } = socket.address() as AddressInfo;
     const { fd } = (socket as unknown as { _handle: { fd: number } })._handle;
     const main = new URL("../../dist/oom-exporter.mjs", import.meta.url).pathname;
     const command = `LISTEN_PID=$$ LISTEN_FDS=1 exec ${process.execPath} ${main} --web.systemd-socket --state.directory=${directory.path} ${hostFlags.join(" ")}`;
-    const child = spawn("sh", ["-c", command], { stdio: ["ignore", "pipe", "inherit", fd] });
+    const child = spawn("sh", ["-c", command], { stdio: ["ignore", "pipe", "ignore", fd] });
     try {
       const [line] = await once(child.stdout as NodeJS.ReadableStream, "data");
       expect(String(line)).toContain(`serves http://127.0.0.1:${port} `);
@@ -437,7 +437,7 @@ describe("--web.systemd-socket", () => {
     }
   });
 
-  it("says in one line that there is none", async () => {
+  it("fails with one line if systemd passed none", async () => {
     await expect(startExporter([...hostFlags, "--web.systemd-socket"])).rejects.toThrow(
       /systemd passed no sockets; start the \.socket unit/,
     );

@@ -108,7 +108,7 @@ describe("a kept file", () => {
     expect(descriptors.take()).toBe(false);
   });
 
-  it("of a dead process reports "vanished", and releases its descriptor", async () => {
+  it("of a dead process is reported as vanished, and releases its descriptor", async () => {
     const files = new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: "/" });
     const descriptors = new DescriptorBudget(1);
     const child = spawn("sleep", ["60"]);

@@ -10,6 +10,7 @@ import {
   type ProcessTableOptions,
   sizeBytes,
 } from "../../src/sources/process-table.ts";
+import { openHost } from "../setup/opened-host.ts";
 import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
 
 interface Shown {
@@ -53,16 +54,21 @@ function addMemoryless(host: TemporaryTree, pid: number, name: string): void {
   });
 }
 
-/** Descriptors are not kept unless asked for: on a disk's files they outlive what a kernel removes. */
-function tableOf(host: TemporaryTree, options: Partial<ProcessTableOptions> = {}): ProcessTable {
+/** Keeps no descriptors by default: on a disk they outlive the removal of a file. */
+function tableOf(
+  { roots }: Pick<TemporaryTree, "roots">,
+  options: Partial<ProcessTableOptions> = {},
+): ProcessTable {
   return new ProcessTable({
-    files: new HostFiles(host.roots),
+    files: new HostFiles(roots),
     descriptors: new DescriptorBudget(0),
     now: () => 0,
     cgroupsByPid: () => new Map(),
     ...options,
   });
 }
+
+const realRoots = { procfs: "/proc", sysfs: "/sys", rootfs: "/" };
 
 const pids = (readings: readonly ProcessReading[]) => readings.map(({ pid }) => pid);
 
@@ -337,15 +343,9 @@ describe("a pid that another process took over", () => {
     expect(table.read(1).processes).toMatchObject([{ comm: "new" }, { pid: 10 }]);
   });
 
-  it("is never answered for by a kept descriptor: of a dead process it reads nothing", async () => {
-    const files = new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: "/" });
+  it("is not read through the open descriptor of a dead process", async () => {
     const descriptors = new DescriptorBudget(4096);
-    const table = new ProcessTable({
-      files,
-      descriptors,
-      now: () => 0,
-      cgroupsByPid: () => new Map(),
-    });
+    const table = tableOf({ roots: realRoots }, { descriptors });
     const child = spawn("sleep", ["60"]);
     await once(child, "spawn");
     const find = () => table.read(20).processes.find(({ pid }) => pid === child.pid);
@@ -580,15 +580,11 @@ describe("the init that is never killed", () => {
 });
 
 it("the real procfs names this process", () => {
-  const files = new HostFiles({ procfs: "/proc", sysfs: "/sys", rootfs: "/" });
-  const table = new ProcessTable({
-    files,
-    descriptors: new DescriptorBudget(16),
-    now: () => 0,
-    cgroupsByPid: () => new Map(),
-  });
-  const self = table.read(20).processes.find(({ pid }) => `${pid}` === readlinkSync("/proc/self"));
-  table.close();
+  const host = openHost(realRoots);
+  const self = host.table
+    .read(20)
+    .processes.find(({ pid }) => `${pid}` === readlinkSync("/proc/self"));
+  host.close();
   expect(self).toMatchObject({ parentPid: process.ppid, uid: process.getuid?.() });
   expect(self?.memory.residentBytes).toBeGreaterThan(10 * 2 ** 20);
 });

@@ -122,7 +122,7 @@ describe("a kill", () => {
     expect(states({ kills: [aKill({ time: null })] })).toEqual(["healthy"]);
   });
 
-  it("in the future, after the clock was set back, is not "just now"", () => {
+  it("in the future, after the clock was set back, is not shown as just now", () => {
     const { sentence } = answer({ kills: [killedAgo(-5)] });
     expect(sentence).toContain("A process was killed before the clock was set back: ");
     expect(answer({ kills: [killedAgo(-61)] }).state).toBe("healthy");

@@ -1,24 +1,17 @@
-import { mkdirSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { expect, it } from "vitest";
-import { CgroupTree } from "../../src/sources/cgroup-tree.ts";
-import { DescriptorBudget, HostFiles } from "../../src/sources/host-files.ts";
-import { ProcessTable } from "../../src/sources/process-table.ts";
 import { VictimRanking } from "../../src/victims/victim-ranking.ts";
+import { openHost } from "../setup/opened-host.ts";
 import { addProcess } from "../setup/process-files.ts";
 import { TemporaryTree } from "../setup/temporary-tree.ts";
 
 const gib = 2 ** 30;
 
 function rankingOf(host: TemporaryTree, version: "v1" | "v2" = "v2") {
-  const files = new HostFiles(host.roots);
-  const descriptors = new DescriptorBudget(0);
-  const directory = host.path("sys/fs/cgroup");
-  mkdirSync(directory, { recursive: true });
-  const hierarchy = { version, directory };
-  const tree = new CgroupTree({ files, hierarchy, descriptors, max: 100 });
-  const cgroupsByPid = () => new Map<number, string>();
-  const table = new ProcessTable({ files, descriptors, now: () => 0, cgroupsByPid });
-  const ranking = new VictimRanking({ files, table, tree, pageBytes: 4096 });
+  if (version === "v2") host.write("sys/fs/cgroup", { "cgroup.controllers": "memory" });
+  else host.write("sys/fs/cgroup/memory", { "memory.usage_in_bytes": 0 });
+  const { files, table, tree, pageBytes } = openHost(host.roots);
+  const ranking = new VictimRanking({ files, table, tree, pageBytes });
   return {
     firstOfHost: () =>
       ranking.firstOfHost(table.read(20).processes, { totalBytes: gib, swapTotalBytes: 0 })?.pid,
@@ -44,12 +37,12 @@ it("ranks by the rules of the kernel that runs, and by stat if the killer counts
   expect(rankingOf(host).firstOfHost()).toBe(11);
 });
 
-it("takes of equals in a cgroup the one in the cgroup below that was made last", () => {
+it("among equals in a cgroup, chooses the one in the child cgroup that was created last", () => {
   const host = new TemporaryTree();
   for (const name of ["a/one", "a/two"])
     host.write(`sys/fs/cgroup/${name}`, { "memory.current": 1 });
   const inode = (name: string) => statSync(host.path(`sys/fs/cgroup/a/${name}`)).ino;
-  // On a disk's file system the number says less than on cgroupfs.
+  // On a disk's file system, unlike cgroupfs, inode numbers need not increase.
   const [first, last] = inode("one") < inode("two") ? ["one", "two"] : ["two", "one"];
   addProcess(host, 13, { cgroup: "/a" });
   addProcess(host, 12, { cgroup: `/a/${first}` });
@@ -59,7 +52,7 @@ it("takes of equals in a cgroup the one in the cgroup below that was made last",
 });
 
 it.each([
-  ["v1", "sys/fs/cgroup/a/memory.swappiness"],
+  ["v1", "sys/fs/cgroup/memory/a/memory.swappiness"],
   ["v2", "proc/sys/vm/swappiness"],
 ] as const)("counts no swap to a limit if swappiness is 0 (%s)", (version, file) => {
   const host = new TemporaryTree();
