@@ -133,7 +133,7 @@ needs(describe, amtool.obstacle)("the message", () => {
     expect(render("oom.text", [kill(4711)]).split("\n")).toEqual([
       "Summary of OomKill.",
       "Description of OomKill.",
-      "Story: http://db1:10137/kills/4711",
+      "Explanation: http://db1:10137/kills/4711",
       "Runbook: https://example.org/OomKill",
     ]);
     expect(render("oom.link", [kill(4711)])).toBe("http://db1:10137/kills/4711");
@@ -175,7 +175,7 @@ needs(describe, amtool.obstacle)("the message", () => {
       "https://example.org/OomHostThrashing",
     );
     const over = alert("OomHostThrashing", {}, "resolved");
-    expect(render("oom.title", [over])).toBe("OOM db1:10137: over: OomHostThrashing");
-    expect(render("oom.text", [over])).toBe("Over: Summary of OomHostThrashing.");
+    expect(render("oom.title", [over])).toBe("OOM db1:10137: resolved: OomHostThrashing");
+    expect(render("oom.text", [over])).toBe("Resolved: Summary of OomHostThrashing.");
   });
 });
