@@ -17,14 +17,14 @@ const grammarOf: Record<UserspaceKiller, new () => DaemonGrammar> = {
   lmkd: LmkdGrammar,
 };
 
-/** A daemon that was restarted has another process id; a log may hold many such. */
+/** A restarted daemon has another process id; a log may contain many. */
 const writersKept = 32;
 
-/** The lines of several daemons, mixed as in a log, each read by the grammar of its writer. */
+/** The lines of several daemons, mixed as in a log, each parsed by the grammar of its writer. */
 export class DaemonGrammars {
   readonly #byWriter = new BoundedMap<string, DaemonGrammar>(writersKept);
 
-  /** True while a daemon is in the middle of what it has to say. */
+  /** True while a daemon's message is incomplete. */
   get isOpen(): boolean {
     return [...this.#byWriter.values()].some((grammar) => grammar.isOpen);
   }
@@ -36,7 +36,7 @@ export class DaemonGrammars {
     return grammar.read(line);
   }
 
-  /** Nothing more comes for now: the kills that waited for a further line. */
+  /** Nothing more comes for now: returns the kills that waited for another line. */
   settle(): DaemonKill[] {
     const settled = [...this.#byWriter.values()].map((grammar) => grammar.settle());
     return settled.filter((kill) => kill !== undefined);

@@ -1,12 +1,12 @@
-/** What the grammars of the daemons have in common: a line of a daemon, and the kill that it announces. */
+/** What the daemons' grammars have in common: a line of a daemon, and the kill that it announces. */
 import type { KillReason, UserspaceKiller } from "./killer.ts";
 
-/** One line of a daemon's log with its envelope taken off. */
+/** One line of a daemon's log without its envelope. */
 export interface DaemonLine {
   killer: UserspaceKiller;
   /** One character per byte (latin1). */
   text: string;
-  /** Process id of the daemon, where the envelope carries one. */
+  /** Process id of the daemon, if the envelope has one. */
   writerPid?: number;
   /** Wall clock, milliseconds since the epoch. */
   timeMs?: number;
@@ -14,13 +14,13 @@ export interface DaemonLine {
   monotonicMicros?: number;
   /** Boot id, 32 hex digits; only the journal has it. */
   bootId?: string;
-  /** The unit that the journal saw writing. */
+  /** The unit that wrote it, according to the journal. */
   unit?: string;
-  /** 1-based, in the log as it was read; only where lines are counted. */
+  /** 1-based line number in the log; only if lines are counted. */
   lineNumber?: number;
 }
 
-/** The numbers by which the daemon decided. A field is absent where its line does not say. */
+/** The numbers behind the daemon's decision. A field is absent if its line does not say. */
 export interface KillReadings {
   /** Memory available, in percent of MemTotal, and the limit at or below which the daemon acts. */
   memoryAvailablePercent?: number;
@@ -41,16 +41,16 @@ export interface KillReadings {
   words?: string;
 }
 
-/** A kill as one daemon announces it. A daemon may announce one kill several times. */
+/** A kill as announced by one daemon, which may announce it several times. */
 export interface DaemonKill {
   killer: UserspaceKiller;
   reason: KillReason;
-  /** Absent where a whole cgroup or pod was taken. */
+  /** Absent if a whole cgroup or pod was killed. */
   pid?: number;
   comm?: string;
   uid?: number;
   oomScoreAdj?: number;
-  /** The daemon's own ranking of the victim, where it prints one. */
+  /** The daemon's own ranking of the victim, if it prints one. */
   badness?: number;
   cgroup?: string;
   pod?: string;
@@ -63,26 +63,26 @@ export interface DaemonKill {
   timeMs?: number;
   monotonicMicros?: number;
   bootId?: string;
-  /** Line of the log that settles it. */
+  /** The line that confirms the kill. */
   lineNumber?: number;
 }
 
 /**
  * The grammar of one daemon. Lines come in the order in which the daemon wrote them.
  *
- * Invariant: whatever a line holds, `read` does not throw, and a dry run or a signal that could not be
- * sent makes no kill.
+ * Invariant: whatever a line contains, `read` does not throw, and a dry run or a signal that could not be sent is not a
+ * kill.
  */
 export interface DaemonGrammar {
-  /** The kill that this line settles; a daemon's next line may say that its last kill did not happen. */
+  /** The kill confirmed by this line; a daemon's next line may say that its last kill did not happen. */
   read(line: DaemonLine): DaemonKill | undefined;
-  /** Nothing more comes for now: the kill that waited for a further line. */
+  /** Nothing more comes for now: returns the kill that waited for another line. */
   settle(): DaemonKill | undefined;
-  /** True while lines that have been read are still needed: reading must go on before them. */
+  /** True while lines already read are still needed: reading must resume before them. */
   readonly isOpen: boolean;
 }
 
-/** What every kill takes over from the line that announces it. */
+/** What every kill takes from the line that announces it. */
 export function stampsOf({ timeMs, monotonicMicros, bootId, lineNumber }: DaemonLine) {
   return { timeMs, monotonicMicros, bootId, lineNumber };
 }

@@ -1,5 +1,5 @@
 /**
- * Takes the envelope off one line of a log in which daemons write.
+ * Strips the envelope from one line of a log in which daemons write.
  *
  * Paths: /var/log/syslog, messages and daemon.log (RFC 3164, RFC 3339 and RFC 5424 stamps), the output of
  * journalctl(1) (short forms and JSON), a Talos console and logcat.
@@ -11,8 +11,8 @@
  *     user: warning: [2026-08-11T17:20:38Z]: [talos] Sending SIGKILL to cgroup {...}
  *     11-20 13:23:50.671   400   400 I lowmemorykiller: Kill 'com.android.settings' (3946), ...
  *
- * The name that a line goes by stands at a fixed place of its envelope; what stands in its text is not
- * looked at. Fields with a leading underscore are journald's own word and cannot be forged.
+ * The writer's name is at a fixed place of the envelope; text in the message is not considered. Fields with a leading
+ * underscore are set by journald itself and cannot be forged.
  */
 import { bytesOfString, unescapeSyslog } from "../kernel-log/kernel-text.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
@@ -28,7 +28,7 @@ import { killerOfName, type UserspaceKiller } from "./killer.ts";
 
 export interface DaemonLineOptions {
   clock: LogClock;
-  /** The log may be a copy that people made: objects of any store, and lines without an envelope. */
+  /** The log may be a copy made by people: objects of any store, and lines without an envelope. */
   copied?: boolean;
 }
 
@@ -41,7 +41,7 @@ const monotonic = /^\[ *(\d{1,10})\.(\d{6})\] /;
 const talos = /^(?:\S+: )?user: +[a-z]+: \[([^\]]{1,40})\]: \[talos\] /;
 const logcat =
   /^(?:(\d{4})-)?(\d\d-\d\d \d\d:\d\d:\d\d\.\d{3})(?: +[a-z]+)? +\d+ +\d+ [VDIWEFA] lowmemorykiller *: /;
-/** What only one daemon writes: enough where a line has no envelope at all. */
+/** Text that only one daemon writes: sufficient if a line has no envelope. */
 const bareTexts: [RegExp, UserspaceKiller][] = [
   [
     /^(?:sending SIG(?:TERM|KILL) to process \d+ |low memory! at or below |mem avail: +\d)/,
@@ -100,7 +100,7 @@ export function parseDaemonLine(bytes: string, options: DaemonLineOptions): Daem
   return copied ? ofCopy(line, clock) : undefined;
 }
 
-/** Forms that only `explain` reads: consoles of other systems, and lines that somebody cut out. */
+/** Forms that only `explain` reads: consoles of other systems, and lines cut out of a log. */
 function ofCopy(line: string, clock: LogClock): DaemonLine | undefined {
   const console = talos.exec(line);
   if (console !== null) {
@@ -109,7 +109,7 @@ function ofCopy(line: string, clock: LogClock): DaemonLine | undefined {
   }
   const phone = logcat.exec(line);
   if (phone !== null) {
-    // Without a year, as syslog's stamps: it is the last such day.
+    // Without a year, like syslog's timestamps: it is the last such day.
     const year = phone[1] ?? yearOf(phone[2] ?? "", clock);
     const timeMs = takeIsoStamp(`${year}-${phone[2]}`, clock)?.timeMs;
     return { killer: "lmkd", text: line.slice(phone[0].length), timeMs };
@@ -136,7 +136,7 @@ function yearOf(stamp: string, clock: LogClock): number {
 
 const dayMs = 86_400_000;
 
-/** An entry of the journal, or what a store of logs made of a line. */
+/** An entry of the journal, or a log store's version of a line. */
 function ofObject(value: unknown, options: DaemonLineOptions): DaemonLine | undefined {
   const record = recordOf(value);
   if (record === undefined) return undefined;
@@ -152,7 +152,7 @@ function ofObject(value: unknown, options: DaemonLineOptions): DaemonLine | unde
 /** One entry of the journal as `journalctl --output=json` prints it. */
 export interface JournalEntry {
   cursor?: string;
-  /** Absent where no daemon wrote it. */
+  /** Absent if no daemon wrote it. */
   line?: DaemonLine;
 }
 

@@ -1,26 +1,26 @@
 /**
- * What counting needs of the logs of daemons: the kills they announce, and how far they have been read.
- * Counting calls the log; the log calls nobody but the listener it was started with.
+ * What counting needs from the daemons' logs: the announced kills, and how far the logs have been read. Counting calls
+ * the log; the log calls only the listener passed to `start`.
  */
 import type { DaemonKill } from "./daemon-kill.ts";
 import type { FollowedKiller } from "./killer.ts";
 
 export type DaemonLogName = "file" | "journal";
 
-/** A kill as a source brings it. */
+/** A kill from a source. */
 export interface DaemonKillRead {
   kill: DaemonKill;
   /** Name of the source for people: a file's path, or `journal`. */
   sourcePath: string;
-  /** Written while the source was followed, as against found in it. */
+  /** Written while the source was being followed, not found in it at the start. */
   isLive: boolean;
-  /** The boot that the line is of, as far as the source knows. */
+  /** The line's boot, if the source knows it. */
   boot?: string;
 }
 
 export interface DaemonLogListener {
   kill(read: DaemonKillRead): void;
-  /** Once: the source that was chosen has been read to its end. */
+  /** Called once: the chosen source has been read to its end. */
   caughtUp(): void;
 }
 
@@ -28,7 +28,7 @@ export interface DaemonLogState {
   name: DaemonLogName;
   path: string;
   up: boolean;
-  /** Why it is not read, and what to do; one line. */
+  /** Why it is not being read, and what to do; one line. */
   reason?: string;
 }
 
@@ -36,7 +36,7 @@ export interface DaemonLog {
   /** `position`: where an earlier process stopped reading, by key of the source. */
   start(listener: DaemonLogListener, position: (key: string) => unknown): void;
   stop(): void;
-  /** A few times a second. */
+  /** Called a few times a second. */
   beat(): void;
   /** How far each source has been read, by its key. */
   positions(): Record<string, unknown>;

@@ -1,11 +1,11 @@
 /**
- * Finds the kills of daemons in the bytes of a log, in bulk or as they come in.
+ * Finds the kills of daemons in the bytes of a log, in bulk or as they arrive.
  *
- * As in `kernel-log/kill-scanner.ts` no line is parsed but those around a kill: the bytes are searched for
- * words that only a kill's line has, each beginning with a rare letter or long enough to be skipped
- * through. Around a hit the lines before it are read too, for the numbers by which the daemon decided.
+ * As in `kernel-log/kill-scanner.ts`, only lines around a kill are parsed: the bytes are searched for words that only the
+ * line of a kill contains, each starting with a rare letter or long enough to search quickly. Around a hit the lines
+ * before it are read too, for the numbers behind the daemon's decision.
  *
- * Invariant: the kills are the same however the bytes are cut into chunks.
+ * Invariant: the kills do not depend on how the bytes are cut into chunks.
  */
 import type { LogClock } from "../kernel-log/local-time.ts";
 import { newline, newlinesIn } from "../kernel-log/newlines.ts";
@@ -14,9 +14,9 @@ import type { DaemonKill } from "./daemon-kill.ts";
 import { parseDaemonLine } from "./daemon-line.ts";
 import type { UserspaceKiller } from "./killer.ts";
 
-/** How far before a kill the lines that belong to it may begin: nohang prints a table of all processes on demand. */
+/** How far before a kill its lines may begin: nohang prints a table of all processes on demand. */
 const lookBackBytes = 64 * 1024;
-/** How far behind a kill the line may stand that takes it back. */
+/** How far after a kill a line that revokes it may be. */
 const aftermathBytes = 4 * 1024;
 const maxLineBytes = 64 * 1024;
 const windowBytes = 1024 * 1024;
@@ -25,7 +25,7 @@ const keptBytes = lookBackBytes + maxLineBytes;
 interface Needle {
   /** At most six bytes, the first of them rare: `indexOf` then runs at the speed of memory. */
   words: Buffer;
-  /** What stands around the words in the line of a kill. */
+  /** Text around these words in the line of a kill. */
   before?: string;
   after: string;
   orAfter?: string;
@@ -40,7 +40,7 @@ const needles: Needle[] = [
   { words: Buffer.from("Rule '"), after: "" },
   // nohang
   { words: Buffer.from("OK; to"), after: "tal response time: " },
-  // kubelet: why it evicts, and that it has evicted
+  // kubelet: why it evicts, and the eviction itself
   { words: Buffer.from("(s) to"), before: "must evict pod", after: " reclaim" },
   { words: Buffer.from("Evicti"), after: "on manager: pod is evicted successfully" },
   { words: Buffer.from(") is e"), after: "victed successfully" },
@@ -50,9 +50,9 @@ const needles: Needle[] = [
 
 export interface DaemonScannerOptions {
   clock: LogClock;
-  /** Daemons whose lines count; all where absent. */
+  /** Daemons whose lines count; all if absent. */
   killers?: readonly UserspaceKiller[];
-  /** The log may be a copy that people made. */
+  /** The log may be a copy made by people. */
   copied?: boolean;
 }
 
@@ -62,15 +62,15 @@ export class DaemonScanner {
   readonly #grammars = new DaemonGrammars();
   #window = Buffer.allocUnsafeSlow(windowBytes);
   #length = 0;
-  /** Bytes of the stream before the window, and where the current file's offset 0 lies. */
+  /** Bytes of the stream before the window, and the position of the current file's offset 0. */
   #base = 0;
   #origin = 0;
-  /** Window positions: up to where hits have been searched, and lines been read. */
+  /** Window positions: up to where hits have been searched, and lines read. */
   #searched = 0;
   #read = 0;
-  /** Lines up to here are read as they come: a kill stands close before. */
+  /** Up to here every line is read, because there is a kill shortly before. */
   #readUntil = 0;
-  /** How many lines came before these window positions, the newest last; none where nobody counts. */
+  /** Number of lines before these window positions, newest last; empty if lines are not counted. */
   #marks: { position: number; lines: number }[] = [];
 
   constructor(options: DaemonScannerOptions, tell: (kill: DaemonKill) => void) {
@@ -79,8 +79,8 @@ export class DaemonScanner {
   }
 
   /**
-   * Takes the next bytes of the log. They are copied; the caller may reuse the buffer. `linesBefore`: how
-   * many lines have ended before them; then kills carry the number of their line.
+   * Takes the next bytes of the log. They are copied, so the caller may reuse the buffer. `linesBefore`: number of lines
+   * before them; then kills carry their line number.
    */
   push(chunk: Uint8Array, linesBefore?: number): void {
     if (linesBefore !== undefined) this.#marks.push({ position: this.#length, lines: linesBefore });
@@ -95,32 +95,32 @@ export class DaemonScanner {
     }
   }
 
-  /** No more is at hand: reads what followed the last kill, and tells the one that waited for it. */
+  /** Nothing more is available: reads what followed the last kill, and reports the kill that waited for it. */
   settle(): void {
     if (this.#grammars.isOpen) this.#feed(this.#read, this.#wholeLines());
     for (const kill of this.#grammars.settle()) this.#tell(kill);
   }
 
-  /** The log ends here. */
+  /** End of the log. */
   endOfInput(): void {
     if (this.#length > 0 && this.#window[this.#length - 1] !== newline) this.push(lineEnd);
     this.settle();
   }
 
-  /** The log goes on in another file, read from `offset`: offsets count there from now on. */
+  /** The log continues in another file, read from `offset`: offsets refer to it from now on. */
   nextFile(offset = 0): void {
     if (this.#length > 0 && this.#window[this.#length - 1] !== newline) this.push(lineEnd);
     this.#origin = this.#base + this.#length - offset;
   }
 
-  /** Offset, in the current file, behind the last byte taken. */
+  /** Offset in the current file after the last byte taken. */
   get offset(): number {
     return this.#base + this.#length - this.#origin;
   }
 
   /**
-   * Offset in the current file from which reading on would lose nothing: some lines before the end, for
-   * a daemon may be in the middle of what it has to say. What is read again is known to the ledger.
+   * Offset in the current file from which reading can continue without loss: some lines before the end, because a daemon's
+   * message may be incomplete. The ledger recognises kills that are read again.
    */
   get resumeOffset(): number {
     const end = this.#wholeLines();
@@ -152,7 +152,7 @@ export class DaemonScanner {
 
   #scan(): void {
     let end = this.#wholeLines();
-    // A line without end: nothing is searched in it, and what comes after it is.
+    // An endless line: nothing in it is searched, but what follows it is.
     if (end <= this.#searched && this.#length - this.#searched > maxLineBytes) end = this.#length;
     if (end <= this.#searched) return;
     for (const hit of this.#hitsUntil(end)) {
@@ -168,7 +168,7 @@ export class DaemonScanner {
     this.#searched = end;
   }
 
-  /** Reads the lines close behind the last kill, as far as they have come. */
+  /** Reads the lines shortly after the last kill, as far as they have arrived. */
   #feedAftermath(end: number): void {
     if (this.#read >= this.#readUntil) return;
     const stop = Math.min(end, this.#readUntil);
@@ -225,5 +225,5 @@ export class DaemonScanner {
 }
 
 const lineEnd = Buffer.from("\n");
-/** A kill and what belongs to it, as daemons print it without a table of all processes. */
+/** Size of a kill and its lines as daemons print them without a table of all processes. */
 const rereadBytes = 16 * 1024;

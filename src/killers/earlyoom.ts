@@ -16,9 +16,9 @@
  *   sending SIGTERM to process 1234 uid 1000 "hog": badness 955, VmRSS 1640 MiB
  *   process exited after 0.1 seconds
  *
- * Development versions write a line of its own, `process 1234 cmdline "..."`, and 1.8 ends the kill's line
- * with it. A command line may hold passwords: it is never read, neither kept nor passed on.
- * "kill failed: Timer expired" says that the victim was still there after 10 s; the signal was sent.
+ * Development versions write a separate line, `process 1234 cmdline "..."`, and 1.8 appends it to the line of the kill.
+ * A command line may contain passwords: it is never parsed, kept or passed on.
+ * "kill failed: Timer expired" means that the victim was still there after 10 s; the signal was sent.
  */
 import { decodeUtf8 } from "../kernel-log/kernel-text.ts";
 import {
@@ -33,7 +33,7 @@ import {
 const status =
   /^mem avail: +\d+ of +\d+ MiB \( *([\d.]+)%\), swap free: +\d+ of +\d+ MiB \( *([\d.]+)%\)/;
 const limits = /^low memory! at or below SIG(?:TERM|KILL) limits: mem +([\d.]+)%, swap +([\d.]+)%/;
-/** COMM has at most 15 bytes, which is less than what follows it: it cannot stand for that. */
+/** COMM has at most 15 bytes, which is less than the text after it, so it cannot imitate that. */
 const kill =
   /^sending (SIGTERM|SIGKILL) to process (\d{1,10})(?: uid (\d{1,10}))? "(.{0,15})": (?:badness|oom_score) (-?\d{1,10})(?:, oom_score_adj (-?\d{1,5}))?, VmRSS (\d{1,10}) MiB(?=$|, cmdline ")/s;
 const dryRun = /^dryrun, not actually sending any signal/;

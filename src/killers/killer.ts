@@ -11,7 +11,7 @@ export const userspaceKillers = [
 
 export type UserspaceKiller = (typeof userspaceKillers)[number];
 
-/** Those whose log can be followed on a live host; the others only `explain` reads. */
+/** Killers whose log can be followed on a live host; only `explain` reads the others. */
 export const followedKillers = ["systemd-oomd", "earlyoom", "nohang", "kubelet"] as const;
 
 export type FollowedKiller = (typeof followedKillers)[number];
@@ -30,14 +30,14 @@ export const killReasons = [
 
 export type KillReason = (typeof killReasons)[number];
 
-/** The name that a daemon gives itself in syslog and in the journal. */
+/** The name of a daemon in syslog and in the journal. */
 const killerOfIdentifier = new Map<string, UserspaceKiller>([
   ["systemd-oomd", "systemd-oomd"],
   ["earlyoom", "earlyoom"],
   ["nohang", "nohang"],
   ["nohang-desktop", "nohang"],
   ["kubelet", "kubelet"],
-  // One process that holds a kubelet, under the distribution's own name.
+  // A process that includes a kubelet, under the distribution's own name.
   ["k3s", "kubelet"],
   ["rke2", "kubelet"],
   ["k0s", "kubelet"],
@@ -46,7 +46,7 @@ const killerOfIdentifier = new Map<string, UserspaceKiller>([
   ["lowmemorykiller", "lmkd"],
 ]);
 
-/** Who writes under this name; `undefined` for every other program. */
+/** The daemon with this name; `undefined` for every other program. */
 export function killerOfName(identifier: string): UserspaceKiller | undefined {
   return killerOfIdentifier.get(identifier);
 }
@@ -55,7 +55,7 @@ export function killerOfName(identifier: string): UserspaceKiller | undefined {
 export interface DaemonNames {
   identifiers: readonly string[];
   units: readonly string[];
-  /** Where its executable lies, below the root file system. */
+  /** Path of its executable, below the root file system. */
   executables: readonly string[];
 }
 

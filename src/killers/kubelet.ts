@@ -36,7 +36,7 @@ const quantities =
   /The node was low on resource: memory\. Threshold quantity: ([\w.]{1,20}), available: ([\w.]{1,20})\. /;
 
 export class KubeletGrammar implements DaemonGrammar {
-  /** What the kubelet wants to have back; it evicts one pod, then looks again. */
+  /** What the kubelet wants to reclaim; it evicts one pod, then checks again. */
   #resource: string | undefined;
   #readings: KillReadings = {};
 

@@ -9,7 +9,7 @@ export function isKernelKill(kill: AnyKill): kill is Kill {
   return kill.killer === "kernel";
 }
 
-/** The daemon's kill of the process that the kernel killed; `undefined` where no daemon had signalled it. */
+/** The daemon's kill of the process that the kernel killed; `undefined` if no daemon had signalled it. */
 export function linkedTo(
   kernelKill: Kill,
   others: readonly UserspaceKill[],

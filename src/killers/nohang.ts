@@ -28,9 +28,9 @@
  *     Sending SIGTERM to the victim
  *   OK; total response time: 8ms
  *
- * Names and paths of the victim stand in these lines as they are, newlines too. So the first that names a
- * pid after the beginning of an action decides, and what follows only adds to it. A command line, printed
- * with `print_victim_cmdline`, is never read.
+ * Names and paths of the victim appear unescaped in these lines, including newlines. So the first line that names a pid
+ * after the beginning of an action decides, and later lines only add to it. A command line, printed with
+ * `print_victim_cmdline`, is never parsed.
  */
 import { decodeUtf8 } from "../kernel-log/kernel-text.ts";
 import {
@@ -70,7 +70,7 @@ interface Action {
   readings: KillReadings;
   reason: KillReason;
   signal?: "SIGTERM" | "SIGKILL";
-  /** The status that follows is the victim's. */
+  /** The following status belongs to the victim. */
   isOfVictim?: boolean;
 }
 
@@ -104,7 +104,7 @@ export class NohangGrammar implements DaemonGrammar {
 
   #sent(line: DaemonLine): DaemonKill | undefined {
     const { victim, signal, details, readings, reason } = this.#action ?? newAction();
-    // What follows is the statistics of the victim's death: the action is told.
+    // The statistics of the victim's death follow: the action is complete.
     this.#action = undefined;
     if (victim === undefined || signal === undefined) return undefined;
     return {
@@ -119,7 +119,7 @@ export class NohangGrammar implements DaemonGrammar {
   }
 
   #learn(text: string): void {
-    // The beginning may be missing where the log was cut or filtered.
+    // The beginning may be missing if the log was cut or filtered.
     const victim = chosen.exec(text) ?? cached.exec(text);
     if (victim !== null) {
       this.#action ??= newAction();

@@ -17,7 +17,7 @@
  *
  *   Killed /system.slice/batch.service due to memory pressure for /system.slice being 66.32% > 50.00% for > 20s with reclaim activity
  *
- * Early versions write the kill's line after that of a dry run, so such a line takes it back.
+ * Early versions write the line of a kill after that of a dry run, so the dry-run line revokes the kill.
  */
 import { decodeUtf8 } from "../kernel-log/kernel-text.ts";
 import { type DaemonGrammar, type DaemonKill, type DaemonLine, stampsOf } from "./daemon-kill.ts";
@@ -31,12 +31,12 @@ const byRule =
 const dryRun =
   /^oomd dry-run: Would have tried to kill (\/.*?)(?: with recurse=(?:true|false)| and all its descendants)?$/s;
 const cgroupMount = "/sys/fs/cgroup";
-/** A dry run repeats itself for as long as the pressure lasts. */
+/** A dry run repeats while the pressure lasts. */
 const dryRunsKept = 64;
 
 export class OomdGrammar implements DaemonGrammar {
   readonly isOpen = false;
-  /** Cgroups that a dry run has named, as its kill lines name them. */
+  /** Cgroups named in a dry run, as its kill lines name them. */
   readonly #dryRuns = new Set<string>();
 
   read(line: DaemonLine): DaemonKill | undefined {
@@ -55,7 +55,7 @@ export class OomdGrammar implements DaemonGrammar {
     return undefined;
   }
 
-  /** Newer versions name the directory of the cgroup, not the cgroup. */
+  /** Newer versions name the cgroup's directory instead of the cgroup. */
   #noteDryRun(cgroup: string): void {
     if (this.#dryRuns.size >= dryRunsKept) this.#dryRuns.clear();
     const isDirectory = cgroup.startsWith(`${cgroupMount}/`);

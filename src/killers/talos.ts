@@ -62,7 +62,7 @@ function isEmpty(list: unknown): boolean {
   return list === null || (Array.isArray(list) && list.length === 0);
 }
 
-/** A line is cut at 976 bytes, so its JSON need not be whole. */
+/** A line is cut off at 976 bytes, so its JSON may be incomplete. */
 function fieldOf(json: string, name: string): unknown {
   try {
     const value: unknown = JSON.parse(Buffer.from(json, "latin1").toString("utf8"));

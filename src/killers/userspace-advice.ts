@@ -1,4 +1,4 @@
-/** What to do about a kill that a program outside the kernel made. */
+/** Advice on a kill by a program outside the kernel. */
 
 import type { Owner } from "../kills/owner.ts";
 import type { Advice } from "../kills/platforms.ts";
@@ -13,7 +13,7 @@ interface Victim {
   owner: Owner;
 }
 
-/** The most useful first; the last names the runbook. */
+/** Most useful first; the last item names the runbook. */
 export function userspaceAdvice(kill: DaemonKill, victim: Victim): Advice[] {
   return [...adviceOf[kill.killer](kill, victim), { text: `Runbook: ${userspaceRunbook}` }];
 }
@@ -21,20 +21,20 @@ export function userspaceAdvice(kill: DaemonKill, victim: Victim): Advice[] {
 const adviceOf: Record<UserspaceKiller, (kill: DaemonKill, victim: Victim) => Advice[]> = {
   "systemd-oomd": ({ reason }, { owner }) => [
     {
-      text: "See what it watches, its limits and what it would take next:",
+      text: "See what it monitors, its limits and what it would kill next:",
       command: "oomctl",
     },
     owner.unit === null || owner.platform === "systemd_user"
       ? {
-          text: "Keep a unit from being taken while others can be: ManagedOOMPreference=avoid in the unit, or omit for never. Such a setting of a user's unit counts only if root owns its cgroup.",
+          text: "To spare a unit while there are other candidates, set ManagedOOMPreference=avoid in the unit, or omit for never. In a user's unit this works only if root owns its cgroup.",
         }
       : {
-          text: "Keep it from being taken while others can be (omit: never):",
+          text: "Spare it while there are other candidates (omit: never kill it):",
           command: `systemctl set-property ${shellWord(owner.unit)} ManagedOOMPreference=avoid`,
         },
     reason === "swap"
       ? {
-          text: "It acts when memory and swap are used up to SwapUsedLimit= in /etc/systemd/oomd.conf (90 % by default): add swap, or find what fills it.",
+          text: "It acts when memory and swap are used up to SwapUsedLimit= in /etc/systemd/oomd.conf (90 % by default): add swap, or find what uses it.",
         }
       : {
           text: "It acts on the pressure of the unit above: raise ManagedOOMMemoryPressureLimit= there, or give the unit more memory (MemoryMax=, MemoryHigh= also make pressure).",
@@ -42,7 +42,7 @@ const adviceOf: Record<UserspaceKiller, (kill: DaemonKill, victim: Victim) => Ad
   ],
   earlyoom: ({ comm = "" }) => [
     {
-      text: `Let it take others first: add --avoid '^(${regexOf(comm)})$' to EARLYOOM_ARGS in /etc/default/earlyoom, and restart it:`,
+      text: `To make it kill others first, add --avoid '^(${regexOf(comm)})$' to EARLYOOM_ARGS in /etc/default/earlyoom, and restart it:`,
       command: "systemctl restart earlyoom",
     },
     {
@@ -51,7 +51,7 @@ const adviceOf: Record<UserspaceKiller, (kill: DaemonKill, victim: Victim) => Ad
   ],
   nohang: ({ comm = "" }) => [
     {
-      text: `Let it take others first: add @BADNESS_ADJ_RE_NAME -500 /// ^${regexOf(comm)}$ to /etc/nohang/nohang.conf, and restart it:`,
+      text: `To make it kill others first, add @BADNESS_ADJ_RE_NAME -500 /// ^${regexOf(comm)}$ to /etc/nohang/nohang.conf, and restart it:`,
       command: "systemctl restart nohang",
     },
     {
@@ -60,20 +60,20 @@ const adviceOf: Record<UserspaceKiller, (kill: DaemonKill, victim: Victim) => Ad
   ],
   kubelet: (_kill, { owner }) => [
     {
-      text: "Request what the pod needs: those that use more than they request go first.",
+      text: "Request what the pod needs: pods that use more than they request are evicted first.",
       command: `kubectl describe pod -n ${shellWord(owner.namespace ?? "default")} ${shellWord(owner.pod ?? "")}`,
     },
     {
-      text: "The node gives out more memory than it has: lower the pods' limits towards their requests, raise --kube-reserved and --system-reserved, or --eviction-hard=memory.available if the node should use more of its memory.",
+      text: "The node is overcommitted: lower the pods' limits towards their requests, raise --kube-reserved and --system-reserved, or --eviction-hard=memory.available if the node should use more of its memory.",
     },
   ],
   talos: () => [
     {
-      text: "See what it took and why:",
+      text: "See what it killed and why:",
       command: "talosctl get oomactions -o yaml",
     },
     {
-      text: "BestEffort pods go first: give the pod requests and limits. The trigger is an expression in an OOMConfig document of the machine's configuration.",
+      text: "BestEffort pods are killed first: give the pod requests and limits. The trigger is an expression in an OOMConfig document of the machine's configuration.",
     },
   ],
   lmkd: () => [
