@@ -165,21 +165,21 @@ function limit(percent: number | undefined): string {
 
 const whyThisOne: Record<UserspaceKiller, (kill: DaemonKill) => string> = {
   earlyoom: ({ badness }) =>
-    `It takes the process with the highest oom_score${badness === undefined ? "" : ` (here ${badness})`}, which --prefer raises and --avoid lowers by 300.`,
+    `It kills the process with the highest oom_score${badness === undefined ? "" : ` (here ${badness})`}, which --prefer raises and --avoid lowers by 300.`,
   nohang: ({ badness }) =>
-    `It takes the process with the highest badness${badness === undefined ? "" : ` (here ${badness})`}: its oom_score, changed by the rules of its configuration.`,
+    `It kills the process with the highest badness${badness === undefined ? "" : ` (here ${badness})`}: its oom_score, changed by the rules of its configuration.`,
   "systemd-oomd": ({ reason }) => {
     if (reason === "swap")
-      return "It takes the cgroup that uses the most swap, those with ManagedOOMPreference=avoid last.";
+      return "It kills the cgroup that uses the most swap, those with ManagedOOMPreference=avoid last.";
     if (reason === "other") return "The rule names this cgroup.";
-    return "It takes the cgroup below that unit which reclaims the most, those with ManagedOOMPreference=avoid last.";
+    return "It kills the cgroup below that unit which reclaims the most, those with ManagedOOMPreference=avoid last.";
   },
   kubelet: () =>
-    "It takes first the pods that use more memory than they request, then by priority, then by how far they exceed their request.",
+    "It first evicts pods that use more memory than they request, then by priority, then by how far they exceed their request.",
   talos: () =>
-    "It takes BestEffort pods before Burstable and Guaranteed ones, and of these the one that uses the most.",
+    "It kills BestEffort pods before Burstable and Guaranteed ones, and of these the one that uses the most.",
   lmkd: ({ oomScoreAdj }) =>
-    `It takes the app that matters least to the user, which is the highest oom_score_adj${oomScoreAdj === undefined ? "" : ` (here ${oomScoreAdj})`}.`,
+    `It kills the app that matters least to the user, which is the highest oom_score_adj${oomScoreAdj === undefined ? "" : ` (here ${oomScoreAdj})`}.`,
 };
 
 /** What people call the victim: its command, its cgroup's owner, or the cgroup. */

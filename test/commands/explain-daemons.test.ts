@@ -90,13 +90,13 @@ describe("explain of a log with daemons that kill", () => {
     expect(await run(oomd)).toMatchInlineSnapshot(`
       "batch.service was killed by systemd-oomd at 2026-11-20 13:20:00 UTC [syslog:1]
         Why      systemd-oomd killed all processes of /system.slice/batch.service: memory pressure of
-                 /system.slice was 66.32 % (limit 50 %) for more than 20s. It takes the cgroup below that
+                 /system.slice was 66.32 % (limit 50 %) for more than 20s. It kills the cgroup below that
                  unit which reclaims the most, those with ManagedOOMPreference=avoid last.
         Where    unit batch.service, cgroup /system.slice/batch.service, killed as a group:
                  /system.slice/batch.service
-        Do       - See what it watches, its limits and what it would take next:
+        Do       - See what it monitors, its limits and what it would kill next:
                      oomctl
-                 - Keep it from being taken while others can be (omit: never):
+                 - Spare it while there are other candidates (omit: never kill it):
                      systemctl set-property batch.service ManagedOOMPreference=avoid
                  - It acts on the pressure of the unit above: raise ManagedOOMMemoryPressureLimit= there,
                    or give the unit more memory (MemoryMax=, MemoryHigh= also make pressure).
@@ -107,9 +107,9 @@ describe("explain of a log with daemons that kill", () => {
     expect(await run(earlyoom("10:00", 1234, "hog"))).toMatchInlineSnapshot(`
       "hog (pid 1234) was sent SIGTERM by earlyoom at 2026-11-20 13:10:00 UTC [syslog:3]
         Why      earlyoom sent SIGTERM to hog (pid 1234, 1.6 GiB resident): 5.11 % of memory was available
-                 (limit 10 %) and 0 % of swap was free (limit 10 %). It takes the process with the highest
+                 (limit 10 %) and 0 % of swap was free (limit 10 %). It kills the process with the highest
                  oom_score (here 955), which --prefer raises and --avoid lowers by 300.
-        Do       - Let it take others first: add --avoid '^(hog)$' to EARLYOOM_ARGS in
+        Do       - To make it kill others first, add --avoid '^(hog)$' to EARLYOOM_ARGS in
                    /etc/default/earlyoom, and restart it:
                      systemctl restart earlyoom
                  - It acts while memory is left (-m, by default at 10 % available and 10 % of swap free):

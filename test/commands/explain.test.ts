@@ -306,7 +306,7 @@ describe("explain for people", () => {
 
   it("says if the kernel printed no report", async () => {
     const { stdout } = await run([file("burst", fixture("burst-200.kern.log"))]);
-    expect(stdout.match(/Missing {2}the log holds no report/g)).toHaveLength(150);
+    expect(stdout.match(/Missing {2}the log has no report/g)).toHaveLength(150);
     // The words are wrapped: the rate limit is blamed for each of them.
     expect(stdout.match(/at most ten reports in 5 s/g)).toHaveLength(150);
     expect(stdout).toMatch(/\n200 kills: /);

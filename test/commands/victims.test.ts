@@ -156,7 +156,7 @@ describe("oom-exporter victims --cgroup", () => {
     expect(stdout).toContain(
       "If /shop reached its limit of 64 MiB (94 % in use) now, the kernel would kill p10",
     );
-    expect(stdout).toContain("Exempt here (oom_score_adj -1000): p12 (pid 12) holds 100 KiB");
+    expect(stdout).toContain("Exempt here (oom_score_adj -1000): p12 (pid 12) uses 100 KiB");
   });
 
   it("names the cgroup above whose limit it is", () => {
