@@ -7,7 +7,7 @@ import { explainFlags } from "../src/commands/explain.ts";
 import { victimsFlags } from "../src/commands/victims.ts";
 import { serveFlags } from "../src/flags.ts";
 
-// `npm run docs` runs this file with --update, which writes the pages anew.
+// `npm run docs` runs this file with --update, which rewrites the pages.
 
 it("docs/metrics.md lists the metrics of the catalog", async () => {
   await expect(metricsPage()).toMatchFileSnapshot("../docs/metrics.md");

@@ -18,7 +18,7 @@ const files = readdirSync(src, { recursive: true, encoding: "utf8" })
     };
   });
 
-/** What stands in quotes or comments may name anything. */
+/** Text in quotes or comments may name anything. */
 function withoutTextAndComments(text: string): string {
   return text
     .replace(/"(?:[^"\\\n]|\\.)*"/g, '""')

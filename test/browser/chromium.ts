@@ -3,7 +3,7 @@ import { debianTool } from "../setup/debian-tools.ts";
 
 const program = await debianTool("chromium", "usr/lib/chromium/chromium");
 
-/** Why there is no Chromium here, or `undefined` where there is. */
+/** Why there is no Chromium here, or `undefined` if there is. */
 export const chromiumObstacle = program.obstacle;
 
 /** No call but to the page that is opened; and a container's /dev/shm is small. */
@@ -19,7 +19,7 @@ const flags = [
   "--disable-sync",
 ];
 
-/** A headless Chromium with a profile of its own, which it removes when it is closed. */
+/** A headless Chromium with its own profile, which is removed when it is closed. */
 export async function startChromium(): Promise<Browser> {
   return chromium.launch({ executablePath: program.path as string, args: flags, timeout: 120_000 });
 }

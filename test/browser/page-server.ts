@@ -39,7 +39,7 @@ export async function servePages(view: StatusView): Promise<PageServer> {
   return server;
 }
 
-/** A page of its own profile that notes whatever a page should not do. */
+/** A page with a new profile that records everything a page should not do. */
 export interface WatchedPage {
   page: Page;
   /** Console messages, errors, violations of the policy and requests to others, one line each. */

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { finished, Pace, type Steps } from "../../src/collections/steps.ts";
 
-/** Takes `ms` for each of ten steps, on a clock of its own. */
+/** Takes `ms` for each of ten steps, on a simulated clock. */
 function workOn(ms: number) {
   const clock = { nowMs: 0 };
   const rests: number[] = [];

@@ -436,7 +436,7 @@ describe("the other checks", () => {
     expect(
       (await checksOf(host, [`--state.directory=${host.state}/a/b`])).of("state directory"),
     ).toMatchObject({ state: "ok", found: "/state/a/b: can be created" });
-    // root may write everywhere but where no directory is
+    // root may write everywhere except where there is no directory
     const file = host.path("etc/group");
     expect(
       (await checksOf(host, [`--state.directory=${file}`])).of("state directory"),

@@ -22,7 +22,7 @@ interface Judgement {
   cause?: string;
   basis?: string;
   platform?: string;
-  /** Must stand in summary or advice; a newline is where a command begins. */
+  /** Must occur in summary or advice; a command begins after a newline. */
   says?: string[];
   never?: string[];
 }

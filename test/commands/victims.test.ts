@@ -201,7 +201,7 @@ describe("oom-exporter victims --cgroup", () => {
       const host = hostWithLimits();
       addSharing(host, 20, 77, "/shop/web");
       addSharing(host, 21, 77, "/free");
-      // As large and laid out alike, as forks are, but with a stack of its own.
+      // With the same size and layout, like a fork, but with its own stack.
       addSharing(host, 22, 78, "/free");
       const { victims: found } = JSON.parse(run(host.roots, ["--json", "--cgroup=/shop"]).stdout);
       const [, , sharing] = found;

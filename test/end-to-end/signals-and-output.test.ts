@@ -138,7 +138,7 @@ describe("signals", () => {
   });
 });
 
-/** Inodes of the sockets that somebody listens on at the inspector's port, by /proc/net/tcp. */
+/** Inodes of the listening sockets on the inspector's port, from /proc/net/tcp. */
 function listening(pid: number): string[] {
   return ["tcp", "tcp6"]
     .flatMap((name) => readFileSync(`/proc/${pid}/net/${name}`, "utf8").split("\n").slice(1))

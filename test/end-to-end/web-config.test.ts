@@ -78,7 +78,7 @@ interface Answer {
   headers: Record<string, string | string[] | undefined>;
 }
 
-/** Asks over a connection of its own; resolves with the error's code where there is no answer. */
+/** Sends a request over a new connection; resolves with the error's code if there is no answer. */
 function ask(pathname = "/metrics", options: RequestOptions = {}): Promise<Answer | string> {
   return new Promise((resolve) => {
     const agent = new Agent({ maxCachedSessions: 0 });

@@ -30,7 +30,7 @@ const knownUnits = [
 // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own variable
 const chosen = "${datasource}";
 
-/** The variables as they stand, for a look at the matchers; only durations must be filled in to parse. */
+/** The variables unchanged, to check the matchers; only durations must be filled in to parse. */
 const unresolved = {
   ...Object.fromEntries(Object.keys(everything).map((name) => [name, `$${name}`])),
   __rate_interval: "61s",

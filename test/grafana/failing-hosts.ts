@@ -89,7 +89,7 @@ async function startHost(name: HostName, cgroup: string) {
   };
 }
 
-/** Changes a number in place: who reads meanwhile never sees half a file. */
+/** Replaces a number atomically, so that readers never see half a file. */
 function change(path: string, pattern: RegExp, by: (number: number) => number): void {
   const text = readFileSync(path, "latin1");
   const match = pattern.exec(text);

@@ -14,7 +14,7 @@ export interface Series {
 
 /** A real Prometheus of the test's own. */
 export interface PrometheusProcess {
-  /** GET below /api/v1; rejects with the server's own words where it refuses. */
+  /** GET below /api/v1; rejects with the server's error message. */
   api<Data>(path: string, parameters: Record<string, string | string[]>): Promise<Data>;
   end(): Promise<void>;
 }

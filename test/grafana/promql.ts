@@ -2,10 +2,10 @@ import type { SyntaxNode } from "@lezer/common";
 import { parser } from "@prometheus-io/lezer-promql";
 
 export interface Selector {
-  /** Empty where the name itself is matched, as in `{__name__=~"..."}`. */
+  /** Empty if the name itself is matched, as in `{__name__=~"..."}`. */
   metric: string;
   matchers: { label: string; operator: string; value: string }[];
-  /** The function it stands in, innermost first, with the range if it has one. */
+  /** The functions that contain it, innermost first, with the range if there is one. */
   functions: string[];
   range?: string;
 }

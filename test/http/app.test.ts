@@ -28,7 +28,7 @@ afterEach(async () => {
   await app?.close();
 });
 
-/** An app over fake collectors, each of which adds one sample or none. */
+/** An app with fake collectors, each of which adds one sample or none. */
 async function serve(overrides: Partial<AppOptions> = {}) {
   const add: Partial<Record<string, Collector["collect"]>> = {
     host: ({ sink }) => sink.add("oom_kernel_kills_total", 3, {}),

@@ -52,7 +52,7 @@ interface ObjectSchema {
   properties: object;
 }
 
-/** Every schema of an object below `node`, wherever it stands. */
+/** Every schema of an object below `node`, at any depth. */
 function objectSchemas(node: unknown, trail: string): [trail: string, schema: ObjectSchema][] {
   if (typeof node !== "object" || node === null) return [];
   const inner = Object.entries(node).flatMap(([key, value]) =>

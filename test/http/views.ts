@@ -90,7 +90,7 @@ export function aMemory(changes: Partial<HostMemoryView> = {}): HostMemoryView {
   };
 }
 
-/** A unit that holds a share of its own limit of 1 GiB. */
+/** A unit that uses a share of its own limit of 1 GiB. */
 export function aCgroup(heldShare: number, changes: Partial<CgroupView> = {}): CgroupView {
   return {
     cgroup: "/system.slice/web.service",

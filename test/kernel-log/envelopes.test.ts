@@ -21,7 +21,7 @@ function recordsOf(sample: string): KernelMessage[] {
   return lines.flatMap((line) => parseKmsgRecord(line) ?? []);
 }
 
-/** The reports in a log, without what only an envelope tells. */
+/** The reports in a log, without what only an envelope shows. */
 async function reportsIn(text: string) {
   const bytes = Buffer.from(text, "latin1");
   const reports: unknown[] = [];

@@ -39,7 +39,7 @@ const ns = (message: KernelMessage) => `${ms(message)}000000`;
 const text = (message: KernelMessage) => decodeUtf8(message.text);
 const printk = ({ printkMicros = 0 }: KernelMessage) =>
   `[${(printkMicros / 1e6).toFixed(6).padStart(12)}]`;
-/** As syslog wrote it, without a year and in a zone of its own. */
+/** As written by syslog, without a year and in another time zone. */
 const line = (message: KernelMessage) =>
   `Dec ${iso(message).slice(8, 10)} ${iso(message).slice(11, 19)} web1 kernel: ${printk(message)} ${text(message)}`;
 

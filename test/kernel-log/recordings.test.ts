@@ -24,7 +24,7 @@ async function eventsOf(file: string): Promise<{ events: KernelLogEvent[]; lines
   return { events: await scanned(bytes), lines: bytes.toString("latin1").split("\n") };
 }
 
-/** What a log tells, whatever the form of its entries. */
+/** The contents of a log, whatever the form of its entries. */
 async function scanned(bytes: Buffer): Promise<KernelLogEvent[]> {
   const events: KernelLogEvent[] = [];
   const log = { head: bytes.subarray(0, 65_536), chunks: [bytes] };
@@ -36,7 +36,7 @@ function killsOf(events: readonly KernelLogEvent[]): OomKillReport[] {
   return events.flatMap((event) => (event.kind === "kill" ? [event.report] : []));
 }
 
-/** What a format or a scenario does not hold, so that it cannot be told. */
+/** What a format or a scenario does not contain, so that it cannot be known. */
 function heldBy(file: string, truth: Truth): { lines: number; cgroups: number } {
   const { killed_process_lines: lines, oom_kill_lines: cgroups } = truth.observed;
   // The ring had wrapped before dmesg was run.

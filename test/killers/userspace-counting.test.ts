@@ -54,7 +54,7 @@ class SpokenLog implements DaemonLog {
   }
 }
 
-/** What is saved, as a disk keeps it: whole changes, of which the last may be lost. */
+/** The saved state as on a disk: whole changes, of which the last may be lost. */
 class Disk {
   readonly changes: UserspaceChange[] = [];
   snapshot: UserspaceSnapshot | undefined;

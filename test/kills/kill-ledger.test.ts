@@ -65,7 +65,7 @@ function total(ledger: KillLedger): number {
   return sum;
 }
 
-/** Kills one after the other, each of its own pid and second. */
+/** Kills one after the other, each with its own pid and second. */
 function kills(count: number, more: (index: number) => Partial<KillEntry["kill"]> = () => ({})) {
   return Array.from({ length: count }, (_, index) =>
     entry({ pid: 100 + index, printkMicros: 1_000_000 * (index + 1) }, more(index)),
@@ -495,7 +495,7 @@ describe("lines for the check against the kernel", () => {
   });
 });
 
-/** A machine that boots, kills and prints; and what happens to the exporter meanwhile. */
+/** A machine that boots, kills and prints, and what happens to the exporter in the meantime. */
 type Step =
   | {
       do: "kill";

@@ -6,7 +6,7 @@ const boot = "a".repeat(32);
 
 interface Second {
   kills?: number;
-  /** As many as `kills` unless told otherwise. */
+  /** Defaults to `kills`. */
   read?: number;
   seconds?: number;
 }
@@ -23,7 +23,7 @@ class Host {
     return this;
   }
 
-  /** `kills` of which the lines of `read` are read, then so much time. */
+  /** `kills`, with `read` of their lines read, then time passes. */
   second({ kills = 0, read = kills, seconds = 1 }: Second = {}): number | undefined {
     this.oomKill = (this.oomKill ?? 0) + kills;
     this.rawLines += read;

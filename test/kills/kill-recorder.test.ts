@@ -24,7 +24,7 @@ let logged: string[];
 let trouble: (question: string) => void;
 let describeKill: typeof killOfReport;
 let failed: unknown[];
-/** Kills that whoever watches the host was asked about, and how many it was told to have begun. */
+/** Kills that the host's watcher was asked about, and the number of kill starts reported to it. */
 let asked: string[];
 let begun: number;
 
@@ -95,7 +95,7 @@ beforeEach(() => {
     logger: { warn: (_fields, message) => logged.push(message) },
   });
   ledger.showCounts();
-  // The baseline is trusted once it has stood for two seconds.
+  // The baseline is trusted after two seconds.
   const reading = () => ({ boot, rawLines: recorder.rawLines, oomKill: kernelKills });
   reconciler.begin({ ...reading(), nowMs: -5000 }, { logHoldsBoot: true });
   for (let nowMs = -4000; nowMs < 0; nowMs += 1000) reconciler.read({ ...reading(), nowMs });

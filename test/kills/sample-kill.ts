@@ -6,7 +6,7 @@ import { unknownOwner } from "../../src/kills/owner.ts";
 export const bootA = "a".repeat(32);
 export const bootB = "b".repeat(32);
 
-/** A line as kmsg brings it; its text tells kills apart as the kernel's sizes do. */
+/** A line as kmsg delivers it; its text distinguishes kills as the kernel's sizes do. */
 export function sighting(more: Partial<KillSighting> = {}): KillSighting {
   const { pid = 42, comm = "hog" } = more;
   const printkMicros = more.printkMicros ?? 1_000_000;

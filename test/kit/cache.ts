@@ -10,7 +10,7 @@ export const cacheDirectory =
   join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "oom-exporter-tests");
 
 /**
- * The path of a cached file or directory, which `make` makes at the path it gets where it does not exist yet.
+ * The path of a cached file or directory; if it does not exist, `make` creates it at the given path.
  * A process that needs the same at the same time waits; what an interrupted one left behind is removed.
  */
 export async function cached(

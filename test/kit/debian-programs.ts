@@ -16,7 +16,7 @@ export interface DebianPrograms {
 
 /**
  * @param packages taken from this machine's own release, with what they need and is not installed here
- * @throws {Error} where this is no Debian machine or its packages cannot be downloaded
+ * @throws {Error} if this is no Debian machine or its packages cannot be downloaded
  */
 export async function debianPrograms(packages: readonly string[]): Promise<DebianPrograms> {
   const release = thisRelease();

@@ -21,7 +21,7 @@ export class DebianSuite {
   /**
    * @param names suites that are read together, such as `["trixie", "trixie-security"]`
    * @param installed what dependencies can rely on: `nothing`, or what `this machine` has
-   * @throws {Error} where a suite cannot be read
+   * @throws {Error} if a suite cannot be read
    */
   static async open(
     names: readonly string[],

@@ -8,7 +8,7 @@ export interface RunOptions {
 
 /**
  * Runs a program and returns what it printed.
- * @throws {Error} with the last lines of stderr where it cannot be started or ends with another status than 0
+ * @throws {Error} with the last lines of stderr if it cannot be started or ends with a status other than 0
  */
 export function run(
   program: string,

@@ -169,7 +169,7 @@ async function run(actions: Action[], maxChunkBytes: number) {
       const destroys = /^(?:truncate|delete|replace)/.test(action.do);
       if (destroys || log.isWriterOnDeletedFile) linesDestroyed = log.lines().length;
     }
-    // What stands unterminated in the last file is a line once another file has bytes.
+    // An unterminated end of the last file is a line once another file has bytes.
     log.reopen();
     log.writeLines(1);
     await reader.poll();

@@ -64,7 +64,7 @@ export class RotatingLog {
     this.write(halfway ? "and the rest of it\n" : `${this.#nextStamp()} kernel: half a line `);
   }
 
-  /** The writer opens the path anew (SIGHUP). */
+  /** The writer reopens the path (SIGHUP). */
   reopen(): void {
     if (this.#writer !== undefined) closeSync(this.#writer.fd);
     this.#writer = undefined;
@@ -89,7 +89,7 @@ export class RotatingLog {
     utimesSync(`${this.path}.1`, ++this.#seconds, this.#seconds);
     truncateSync(this.path);
     utimesSync(this.path, ++this.#seconds, this.#seconds);
-    // The writer goes on in the same file, which is another content.
+    // The writer continues in the same file, with new content.
     if (this.#writer !== undefined && this.#isAtPath(this.#writer.fd)) {
       this.#writer.content = this.contents.push("") - 1;
     }
@@ -105,7 +105,7 @@ export class RotatingLog {
     }
   }
 
-  /** The writer goes on in what it has open. */
+  /** The writer continues in its open file. */
   delete(name: string): void {
     rmSync(join(this.directory, name), { force: true });
   }

@@ -13,7 +13,7 @@ declare module "vitest" {
 }
 
 /**
- * Makes all packages once. Ends the run with one line where that is impossible; with CI=true that is a failure.
+ * Makes all packages once. Ends the run with one line if that is impossible; with CI=true that is a failure.
  * `OOM_EXPORTER_BUILD` names a directory in which they are already.
  */
 export default async function makePackages(project: TestProject): Promise<() => void> {

@@ -5,7 +5,7 @@ import { needs } from "../setup/needs.ts";
 
 const obstacle = existsSync("/bin/bash") ? undefined : "no bash";
 
-/** What bash offers where the words of a command line end; it takes an equals sign for a word. */
+/** What bash offers at the end of a command line; bash treats an equals sign as a word. */
 function offered(...words: string[]): string[] {
   const script = `
     compopt() { :; }

@@ -69,7 +69,7 @@ describe("the host's memory", () => {
   };
 
   it("matches /proc/meminfo", () => {
-    // One reading for both: others use memory meanwhile.
+    // One reading for both, because others use memory in the meantime.
     const text = files.text(files.procfs("meminfo"));
     const fields = fieldsOf(text);
     const bytes = (name: string) => (fields.get(name) as number) * 1024;
@@ -143,7 +143,7 @@ describe("the processes", () => {
         .read(Number.POSITIVE_INFINITY)
         .processes.map((process) => [process.pid, structuredClone(process.memory)]),
     );
-    // Who grows or shrinks meanwhile is read in two states, its score in one and its memory in another.
+    // A process that grows or shrinks in between is read in two states, its score in one and its memory in another.
     const isStill = ({ pid, memory }: ProcessReading) =>
       isDeepStrictEqual(earlier.get(pid), memory);
     const { processes } = table.read(Number.POSITIVE_INFINITY);

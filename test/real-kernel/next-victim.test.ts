@@ -32,7 +32,7 @@ function obstacleHere(): string | undefined {
   return memoryCgroupObstacle();
 }
 
-/** Random processes in cgroups of the test's own, one of which the kernel of this machine kills. */
+/** Random processes in cgroups of this test, one of which this machine's kernel kills. */
 needs(describe, obstacleHere())("the next victim", () => {
   const directory = temporaryDirectory();
   const outcomes: Outcome[] = [];

@@ -2,7 +2,7 @@ import { copyFileSync, renameSync, truncateSync, writeFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import type { WriterProcess } from "./writer-process.ts";
 
-/** How a log can be rotated while somebody writes to it; each resolves when the rotation is complete. */
+/** How a log can be rotated while it is being written; each resolves when the rotation is complete. */
 export type Rotate = (path: string, writer: WriterProcess) => Promise<void>;
 
 async function renameAndCreate(path: string, writer: WriterProcess): Promise<void> {

@@ -6,7 +6,7 @@ import { LogFile, type LogFileOptions } from "../../src/log-sources/log-file.ts"
 
 const script = "test/rotation/writer.mjs";
 
-/** A process that writes numbered lines to a log, as fast as told, one write per line. */
+/** A process that writes numbered lines to a log, at the given rate, one write per line. */
 export class WriterProcess {
   readonly #child: ChildProcess;
   readonly #path: string;
@@ -35,7 +35,7 @@ export class WriterProcess {
     this.#child.kill("SIGHUP");
   }
 
-  /** Stops it (SIGSTOP) and waits until it stands still. */
+  /** Stops it (SIGSTOP) and waits until it has stopped. */
   async pause(): Promise<void> {
     this.#child.kill("SIGSTOP");
     while (!readFileSync(`/proc/${this.pid}/stat`, "latin1").includes(") T ")) await wait(1);

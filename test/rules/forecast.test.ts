@@ -24,7 +24,7 @@ const told: Record<string, readonly number[]> = {
   "supervised-leak": [8, 8],
 };
 
-/** Too fast for any of them: it takes a quarter of an hour to tell a line from a burst. */
+/** Too fast for any of them: it takes a quarter of an hour to distinguish a line from a burst. */
 const unforeseen = ["burst-kill", "fast-leak"];
 
 needs(describe, promtool.obstacle)("over the recorded series", async () => {

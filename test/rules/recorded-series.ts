@@ -11,10 +11,10 @@ export interface RecordedSeries {
   limitBytes?: number;
   /** Of each look, since the recording began. */
   seconds: readonly number[];
-  /** Bytes by column, `NaN` where a look got none. */
+  /** Bytes by column, `NaN` for a missing reading. */
   columns: Readonly<Record<string, readonly number[]>>;
   killedAtSeconds: readonly number[];
-  /** Left alone it runs into its limit sooner or later: an alert about it is right, be it early. */
+  /** Left alone it reaches its limit sooner or later, so even an early alert is correct. */
   runsOut: boolean;
 }
 

@@ -1,29 +1,29 @@
 import type { Minute } from "./back-test.ts";
 import type { RecordedSeries } from "./recorded-series.ts";
 
-/** What one alert, or the exporter's own page, would have been worth. */
+/** Usefulness of one alert, or of the exporter's own page. */
 export interface Worth {
-  /** For each kill: how long before it the warning began, `undefined` where there was none. */
+  /** For each kill: how long before it the warning began, `undefined` without a warning. */
   leadSeconds: readonly (number | undefined)[];
-  /** How long it warned in all. */
+  /** Total duration of warnings. */
   minutes: number;
-  /** How long of that nothing was to run out. */
+  /** Duration of warnings with nothing about to run out. */
   falseMinutes: number;
 }
 
 export interface Verdict {
   /** By alert, as `alertname severity`. */
   alerts: Readonly<Record<string, Worth>>;
-  /** Of the exporter's page. */
+  /** For the page. */
   page: Worth;
-  /** Median of how far forecasts were from the kill that followed, seconds; `undefined` without any. */
+  /** Median error of the forecast time of the next kill, seconds; `undefined` without any. */
   missSeconds: { rules?: number; page?: number };
 }
 
 /**
- * Holds against each other what was said of a series and what became of it.
+ * Compares forecasts with what happened.
  *
- * What is said after a kill because an alert keeps firing for a while is no warning of the next.
+ * An alert that keeps firing for a while after a kill does not count as a warning of the next kill.
  */
 export function judge(series: RecordedSeries, minutes: readonly Minute[]): Verdict {
   const names = new Set(minutes.flatMap(({ firing }) => firing));

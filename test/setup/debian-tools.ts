@@ -18,7 +18,7 @@ export type Tool = { path: string; obstacle?: undefined } | { path?: undefined; 
  * installed, and neither root nor an `apt-get update` beforehand is needed.
  * Example: `debianTool("logrotate", "usr/sbin/logrotate")`.
  *
- * @throws {Error} with CI=true, where the program cannot be had: no check is skipped unseen there
+ * @throws {Error} with CI=true, if the program is not available: no check may be skipped silently there
  */
 export async function debianTool(packageName: string, pathInside: string): Promise<Tool> {
   const found = await onPath(basename(pathInside));
@@ -28,7 +28,7 @@ export async function debianTool(packageName: string, pathInside: string): Promi
 /**
  * The same of another suite of Debian than this machine's, such as sid; never from PATH.
  *
- * @throws {Error} with CI=true, where the program cannot be had
+ * @throws {Error} with CI=true, if the program is not available
  */
 export function debianToolOf(
   suite: string,
@@ -64,7 +64,7 @@ async function unpacked(wanted: Wanted): Promise<Tool> {
   }
 }
 
-/** What a package needs to run from where it was unpacked. */
+/** What a package needs to run from the directory where it was unpacked. */
 interface Peculiarity {
   /** A folder of libraries that the program loads by itself, below the root. */
   plugins?: string;
@@ -205,7 +205,7 @@ class Packages {
     return Packages.#updated(directory, []);
   }
 
-  /** Those of another suite, from where this machine has its own. */
+  /** Packages of another suite, from the same mirror as this machine's. */
   static async ofSuite(suite: string, directory: string): Promise<Packages> {
     const { stdout } = await run("apt-get", ["indextargets", "--format", "$(SITE) $(COMPONENT)"]);
     const site = /^(\S+\/debian) main$/m.exec(stdout)?.[1];
@@ -234,7 +234,7 @@ class Packages {
     const words = ["-s", "-qq", "--no-install-recommends", "install", name];
     const installed = (await this.#apt(words)).matchAll(/^Inst (\S+)/gm);
     const names = new Set([name, ...[...installed].map(([, lacked]) => lacked as string)]);
-    // A second libc beside the installed one would not even start.
+    // A second libc next to the installed one would not even start.
     names.delete("libc6");
     return [...names];
   }
@@ -367,7 +367,7 @@ async function replaceFolder(
   await rename(`${file}.new`, file);
 }
 
-/** For a machine that has no fonts of its own. */
+/** For a machine without fonts. */
 const fontsConfiguration = `<?xml version="1.0"?>
 <fontconfig>
 <dir>${join(cache, "chromium/root/usr/share/fonts")}</dir>

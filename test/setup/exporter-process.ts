@@ -17,7 +17,7 @@ export interface ExporterProcess {
   log(): string;
   metrics(query?: string): Promise<string>;
   kills(): Promise<Kill[]>;
-  /** Sends the signal and resolves with the exit code, `null` where the signal ended it. */
+  /** Sends the signal and resolves with the exit code, `null` if the signal ended it. */
   end(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
@@ -61,7 +61,7 @@ export function temporaryDirectory(): { path: string; remove(): void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** The value of one series, e.g. `oom_kills_total{constraint="memcg"}`; `undefined` where it is not there. */
+/** The value of one series, e.g. `oom_kills_total{constraint="memcg"}`; `undefined` if it is missing. */
 export function sampleOf(exposition: string, series: string): number | undefined {
   const line = exposition.split("\n").find((candidate) => candidate.startsWith(`${series} `));
   return line === undefined ? undefined : Number(line.slice(series.length + 1));

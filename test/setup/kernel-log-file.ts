@@ -49,7 +49,7 @@ export function writeKernelLogFile(path: string): KernelLogFile {
       write();
     },
     stop() {
-      // A second close would take the number from whoever has it by then.
+      // A second close could close a descriptor that has been reused by then.
       if (isStopped) return;
       isStopped = true;
       clearInterval(timer);

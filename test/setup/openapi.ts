@@ -40,11 +40,11 @@ export const openApi: OpenApi = parse(openApiText);
 
 const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, allErrors: true });
 addFormats.default(ajv);
-// For Ajv the whole document is one schema, of which it is asked for parts.
+// For Ajv the whole document is one schema, from which parts are requested.
 ajv.addVocabulary(Object.keys(openApi));
 ajv.addSchema(openApi, "openapi");
 
-/** What is wrong with `value` by the schema at a JSON pointer into the document; nothing where it fits. */
+/** What is wrong with `value` according to the schema at a JSON pointer into the document; `undefined` if nothing. */
 export function faults(pointer: readonly string[], value: unknown): ErrorObject[] {
   const fragment = pointer
     .map((part) => encodeURIComponent(part.replaceAll("~", "~0").replaceAll("/", "~1")))
@@ -54,7 +54,7 @@ export function faults(pointer: readonly string[], value: unknown): ErrorObject[
   return validate(value) ? [] : (validate.errors ?? []);
 }
 
-/** One answer that the document promises, and where its schema stands. */
+/** One answer in the document, and the location of its schema. */
 export interface Promised {
   path: string;
   status: string;
@@ -96,7 +96,7 @@ export interface Given {
   body: string;
 }
 
-/** Finds what the document promises for an answer; throws where it promises none. */
+/** Finds the document's schema for an answer; throws if there is none. */
 export function promiseOf({ path, status, type }: Given): Promised {
   const found = promised.find(
     (promise) =>

@@ -17,7 +17,7 @@ export function addProcess(host: TemporaryTree, pid: number, shown: ProcessFiles
   const { comm = `p${pid}`, residentKb = 100, swapKb } = shown;
   const swap = swapKb === undefined ? "" : `\nVmSwap:\t${swapKb} kB`;
   if (pid > 2 && !existsSync(host.path("proc/1")) && !existsSync(host.path("proc/2"))) {
-    // By these a procfs is known to be the host's, and to hide nobody; nothing more is read of them.
+    // These mark a procfs as the host's with all processes visible; nothing else of them is read.
     host.write("proc", { "1/status": "Name:\tinit", "2/comm": "kthreadd" });
   }
   host.write(`proc/${pid}`, {

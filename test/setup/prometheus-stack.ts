@@ -60,9 +60,9 @@ export interface PagingStackOptions {
   hurried?: boolean;
 }
 
-/** Why no stack can be had here, or `undefined` where it can. */
+/** Why the stack is not available here, or `undefined` if it is. */
 export async function pagingStackObstacle(): Promise<string | undefined> {
-  // The unpacked Alertmanager gets a mount of its own over /usr/share.
+  // The unpacked Alertmanager gets its own mount over /usr/share.
   if (process.getuid?.() !== 0) return "needs root";
   for (const [name, path] of Object.values(programs)) {
     const { obstacle } = await debianTool(name, path);
@@ -130,7 +130,7 @@ export async function startPagingStack(options: PagingStackOptions): Promise<Pag
   }
 }
 
-/** A shipped file, in less time where it is to hurry. */
+/** A shipped file, with shorter intervals if it has to be fast. */
 function write(directory: string, name: string, text: string, hurried: boolean): void {
   writeFileSync(join(directory, name), hurried ? hurry(text) : text);
 }

@@ -27,7 +27,7 @@ function runIn(directory: string, name: string): string {
   return path;
 }
 
-/** What has ended stays in /proc until its parent, or whoever adopted it, has heard of it. */
+/** A dead process stays in /proc until its parent or reaper has waited for it. */
 function isRunning(pid: number): boolean {
   try {
     return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));

@@ -9,7 +9,7 @@ import type { Started, TestCgroup } from "./memory-cgroup.ts";
 export interface HeldVictim extends Started {
   /** The path of its cgroup. */
   cgroup: string;
-  /** It takes memory without end from now on. */
+  /** From now on it allocates memory without end. */
   release(): void;
 }
 
@@ -36,7 +36,7 @@ export class GreedyProgram {
     const gates = cgroups.map(() => join(this.#directory, `gate-${this.#held++}`));
     execFileSync("mkfifo", gates);
     const victims = cgroups.map((cgroup, index) => {
-      // It waits for somebody who opens the first of the two for writing.
+      // It waits until something opens the first of the two for writing.
       const gate = gates[index] as string;
       const { pid, ended } = cgroup.start(`${this.path} ${gate} /dev/zero`);
       const release = () => closeSync(openSync(gate, constants.O_WRONLY | constants.O_NONBLOCK));

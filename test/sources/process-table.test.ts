@@ -200,7 +200,7 @@ describe("the processes of a host", () => {
     expect(processes.map(({ stat }) => stat)).toEqual([undefined, undefined]);
     const closely = table.lookClosely(processes);
     expect(closely.find(({ pid }) => pid === 10)?.stat?.residentPages).toBe(55);
-    // What cannot be read is not known, and no reason to leave somebody out.
+    // An unreadable value is unknown, but no reason to leave a process out.
     expect(closely.find(({ pid }) => pid === 11)).toMatchObject({ pid: 11, stat: undefined });
     host.write("proc/10", { stat: stat(66) });
     expect(table.refresh(processes).map(({ stat }) => stat?.residentPages)).toContain(66);

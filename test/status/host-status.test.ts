@@ -8,7 +8,7 @@ import { TemporaryTree } from "../setup/temporary-tree.ts";
 const MiB = 2 ** 20;
 const noon = Date.parse("2026-11-21T12:00:00Z");
 
-/** A small host on which time stands still until it passes. */
+/** A small host on which time passes only on request. */
 class WatchedHost extends TemporaryTree {
   wallMs = noon;
   monotonicMs = 0;
@@ -156,7 +156,7 @@ describe("the state of a host", () => {
       host.live(0.25);
       host.status.view();
     }
-    // The first second's look, before anybody had asked.
+    // The first second's reading, before any request.
     expect(host.looks).toBe(20 + 1);
     host.switchedOff.add("host");
     host.live(5);

@@ -21,7 +21,7 @@ function told(points: readonly UsePoint[]): TimeLeft {
   return timeLeft(points, limit, nowMs);
 }
 
-/** Seconds left, or why they are not told. */
+/** Seconds left, or why there is no forecast. */
 function answer(points: readonly UsePoint[]): number | string {
   const left = told(points);
   return "refused" in left ? left.refused : left.seconds;

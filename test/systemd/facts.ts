@@ -5,7 +5,7 @@ import { bootSystemd } from "../vm/kit/machine.ts";
 
 /** What a script in a Debian 13 with systemd found out, by name. */
 export interface Facts {
-  /** @throws {Error} where the script did not get so far */
+  /** @throws {Error} if the script did not get that far */
   of(name: string): string;
   /** A file that it left under /results. */
   file(name: string): string;

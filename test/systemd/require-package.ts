@@ -22,7 +22,7 @@ declare module "vitest" {
 
 /**
  * Makes the Debian package and one of an older version, and boots a machine once, which downloads what is missing.
- * Ends the run with one line where that is impossible; with CI=true that is a failure.
+ * Ends the run with one line if that is impossible; with CI=true that is a failure.
  *
  * `OOM_EXPORTER_DEB` names a package that is there already.
  */

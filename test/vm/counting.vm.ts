@@ -18,7 +18,7 @@ it("a group kill counts its four dead once, though the kernel prints and counts 
   const after = guest.scrape("after");
   expect(guest.truth.dead).toHaveLength(4);
   expectCountedAsDead(after, guest.truth);
-  // Four where the first victim had exited before the kernel went round its group.
+  // Four if the first victim had exited before the kernel went through its group.
   expect([4, 5]).toContain(after.kernelKills);
   const job = "/system.slice/job.service";
   for (const kill of after.kills) {

@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import type { Scrape } from "./scrape.ts";
 import type { Truth } from "./truth.ts";
 
-/** Counted = dead: each victim once, under its own pid and name, and nobody else. */
+/** Counted = dead: each victim once, with its own pid and name, and no other process. */
 export function expectCountedAsDead(scrape: Scrape, { dead }: Truth): void {
   expect(scrape.sum("oom_log_lost_records_total"), "records that the log lost").toBe(0);
   const byPid = (one: { pid: number }, other: { pid: number }) => one.pid - other.pid;

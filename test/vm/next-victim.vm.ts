@@ -5,7 +5,7 @@ import { beforeAll, expect, inject, it } from "vitest";
 import type { Outcome } from "../../bench/next-victim-runner.ts";
 import { runInGuest } from "./scenario.ts";
 
-/** The bench, as plain JavaScript, and its processes, beside the exporter. */
+/** The bench, as plain JavaScript, and its processes, next to the exporter. */
 beforeAll(() => {
   const directory = join(inject("guestShare"), "next-victim");
   mkdirSync(directory, { recursive: true });

@@ -1,11 +1,11 @@
-/** One question of `probe` (test/vm/kit/guest/tools.c), and how the process asked stood after the answer. */
+/** One request by `probe` (test/vm/kit/guest/tools.c), and the state of the exporter after the answer. */
 export interface Answer {
   /** Seconds since boot at which it was asked. */
   atSeconds: number;
   ms: number;
-  /** HTTP status; 0 where there was no answer. */
+  /** HTTP status; 0 without an answer. */
   status: number;
-  /** Of the process asked, since it started; -1 where it is gone. */
+  /** Of the process asked, since its start; -1 if it is gone. */
   majorFaults: number;
   anonymousKb: number;
   swappedKb: number;

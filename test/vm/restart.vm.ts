@@ -26,7 +26,7 @@ it.each([
         sleep 12
         scrape after 10137
       `,
-      // What the ring loses while the exporter starts, slowly in here, nobody can count.
+      // What the ring buffer loses while the exporter starts, which is slow here, cannot be counted.
       { kernelArguments: "log_buf_len=4M" },
     );
     expect(guest.truth.dead).toHaveLength(120);

@@ -20,7 +20,7 @@ export interface Guest {
 
 /**
  * Boots a machine, runs a scenario in it (bash, with guest.sh) and brings back what it found.
- * @throws {Error} where the script fails or the machine does not come up, with what it printed
+ * @throws {Error} if the script fails or the machine does not boot, with its output
  */
 export async function runInGuest(
   script: string,

@@ -13,7 +13,7 @@ export interface Scrape {
   /** `oom_kill` of /proc/vmstat. */
   kernelKills: number;
   samples(name: string): Sample[];
-  /** The sum over all series; undefined where there is none. */
+  /** The sum over all series; undefined if there are none. */
   sum(name: string): number | undefined;
 }
 

@@ -20,7 +20,7 @@ const floods = {
 
 type Flood = keyof typeof floods;
 
-/** Asks each second while the host is filled, and goes on for some seconds. */
+/** Scrapes every second while the host is being filled, and for some seconds after. */
 function filled(how: string, flood: Flood, memoryMb: number): string {
   return `
     exporter_as ${how} e 10137 --kernel-log.source=kmsg

@@ -3,7 +3,7 @@ export interface Victim {
   pid: number;
   /** As the kernel has it: 15 bytes at most, not always UTF-8. */
   comm: Buffer;
-  /** From the hierarchy's root; absent where it was not put into one. */
+  /** From the hierarchy's root; absent if it was not put into one. */
   cgroup?: string;
 }
 

@@ -6,6 +6,6 @@ it("allows a burst at once and then one request each interval", () => {
   const at = (nowMs: number) => limiter.allow(nowMs);
   expect([at(0), at(0), at(0), at(0)]).toEqual([true, true, true, false]);
   expect([at(999), at(1000), at(1001)]).toEqual([false, true, false]);
-  // However long nobody asks, no more than the burst has gathered.
+  // After any pause, at most the burst has accumulated.
   expect([at(60_000), at(60_000), at(60_000), at(60_000)]).toEqual([true, true, true, false]);
 });

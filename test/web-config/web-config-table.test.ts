@@ -28,7 +28,7 @@ beforeAll(() => {
 });
 afterAll(() => directory.remove());
 
-/** What is wrong with a configuration by us: `undefined` where nothing is. */
+/** What is wrong with a configuration according to us: `undefined` if nothing. */
 function complaint(text: string): string | undefined {
   try {
     const { tls } = parseWebConfig(text, (name) => resolve(directory.path, name));

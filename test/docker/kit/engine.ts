@@ -17,8 +17,8 @@ const home = join(cacheDirectory, "docker");
 const forwarding = "/proc/sys/net/ipv4/ip_forward";
 
 /**
- * Starts Debian's Docker engine, unpacked into the cache, with a directory and a socket of its own.
- * @throws {Error} where it does not start
+ * Starts Debian's Docker engine, unpacked into the cache, with its own directory and socket.
+ * @throws {Error} if it does not start
  */
 export async function startEngine(): Promise<Engine> {
   const { root, env: programs } = await debianPrograms(["docker.io", "iptables"]);

@@ -6,7 +6,7 @@ import { hostPrograms } from "./host-programs.ts";
 
 const suite = "trixie";
 
-/** What every guest has beside Debian's required packages. */
+/** What every guest has in addition to Debian's required packages. */
 const always = [
   "busybox-static",
   "curl",
@@ -26,7 +26,7 @@ const leftOut = ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*"];
 
 /**
  * The root file system of a Debian 13, made once for each set of packages; a machine only reads it.
- * @throws {Error} where it cannot be made: no Debian packages, or neither root nor user namespaces
+ * @throws {Error} if it cannot be made: no Debian packages, or neither root nor user namespaces
  */
 export function guestImage(packages: readonly string[] = []): Promise<string> {
   const all = [...new Set([...always, ...packages])].sort();

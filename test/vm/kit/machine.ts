@@ -25,7 +25,7 @@ export interface Machine {
   numaNodes?: number;
   /** Words for the kernel's command line. */
   kernelArguments?: string;
-  /** Debian packages beside those that every guest has. */
+  /** Debian packages in addition to those that every guest has. */
   packages?: readonly string[];
   /** Whether `reboot_machine` may start it again. */
   mayReboot?: boolean;
@@ -47,7 +47,7 @@ export interface MachineEnd {
 
 /**
  * Boots a machine without an init system but with cgroup v2, runs the script, and turns it off.
- * @throws {Error} where it cannot be booted, ran out of time or ended before the script did
+ * @throws {Error} if it cannot be booted, ran out of time or ended before the script did
  */
 export function bootMachine(machine: Machine): Promise<MachineEnd> {
   return boot(machine, "script");
