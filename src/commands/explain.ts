@@ -120,7 +120,7 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
   const clock: LogClock = { nowMs: io.clock, zone: hostTimeZone(io.rootfs) };
   const style = styleFor(io.stdout, io.env);
   const placeOf = (document: string) => io.placeOf?.(document, exporterUrl) ?? `docs/${document}`;
-  const teller = new Teller(io, { json, sinceMs, style, placeOf });
+  const printer = new KillPrinter(io, { json, sinceMs, style, placeOf });
   const names = files.length > 0 ? files : [ownSource(io)];
   let failed = false;
   for (const name of names) {
@@ -290,7 +290,7 @@ function* withFirst(first: Uint8Array, rest: Iterable<Uint8Array>): Generator<Ui
   yield* rest;
 }
 
-interface TellerOptions {
+interface KillPrinterOptions {
   placeOf(document: string): string;
   json: boolean;
   sinceMs: number | undefined;
@@ -425,7 +425,7 @@ class KillPrinter {
       const story = isMember
         ? memberLine(kill, style)
         : killStory(this.#withPlaces(kill), style, also);
-      this.#stdout.write(`${this.#told > 0 && !isMember ? "\n" : ""}${story}`);
+      this.#stdout.write(`${this.#printed > 0 && !isMember ? "\n" : ""}${story}`);
     }
     this.#before = report;
     this.#printed += 1;
@@ -453,7 +453,7 @@ class KillPrinter {
       // The kernel kill's explanation mentions what the daemon did.
       if (kill.linkedIncident !== null) continue;
       this.#stdout.write(
-        `${this.#told > 0 ? "\n" : ""}${userspaceStory(this.#withPlaces(kill), style)}`,
+        `${this.#printed > 0 ? "\n" : ""}${userspaceStory(this.#withPlaces(kill), style)}`,
       );
       this.#before = undefined;
       this.#printed += 1;

@@ -166,7 +166,7 @@ export class KillScanner {
   #tellHidden(): void {
     if (!this.#bytes().includes("B blob data]")) return;
     const hidden = this.#bytes().toString("latin1").match(blobOfKernel) ?? [];
-    if (hidden.length > 0) this.#tell({ kind: "hidden", count: hidden.length });
+    if (hidden.length > 0) this.#emit({ kind: "hidden", count: hidden.length });
   }
 
   /** A filtered text is short, so the bytes at hand are all of it, or its end. */
