@@ -12,6 +12,7 @@ import { type PrometheusProcess, type Series, startPrometheus } from "./promethe
 /** Queries that rightly find no number, and why. */
 const foundNothing: Record<string, string> = {
   "host: Free swap (A), clicked": "the Kubernetes node has no swap: 0 / 0, shown as 'no swap'",
+  "fleet: Killed by other programs (A)": "no failing host runs a daemon that kills",
 };
 
 const program = await debianTool("prometheus", "usr/bin/prometheus");
