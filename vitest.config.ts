@@ -15,7 +15,7 @@ const withProcesses = [
 const withWholeMachine = ["test/real-kernel/**/*.test.ts", "test/browser/exporter.test.ts"];
 
 /** They end what hangs; nothing that is tested is demanded to be fast. */
-const limits = { testTimeout: 180_000, hookTimeout: 300_000 };
+const limits = { testTimeout: 600_000, hookTimeout: 600_000 };
 
 /** The files that take longest begin first, so that no core waits for the last one. */
 class LongestFirst extends BaseSequencer {

@@ -75,9 +75,9 @@ describe("kills by programs outside the kernel", () => {
       unread,
     );
     expect(samples).toMatchObject({
-      'oom_userspace_kills_total{killer="earlyoom"}': 2,
-      'oom_userspace_kills_total{killer="nohang"}': 0,
-      'oom_userspace_kill_timestamp_seconds{incident="01234567-earlyoom-1795181030-1234",killer="earlyoom",pid="1234",comm="java",program="billing.jar",reason="memory_available",cgroup="/system.slice/billing.service",unit="billing.service",container="",pod="",namespace=""}': 1_795_181_030,
+      "oom_userspace_kills_total{killer=earlyoom}": 2,
+      "oom_userspace_kills_total{killer=nohang}": 0,
+      "oom_userspace_kill_timestamp_seconds{incident=01234567-earlyoom-1795181030-1234,killer=earlyoom,pid=1234,comm=java,program=billing.jar,reason=memory_available,cgroup=/system.slice/billing.service,unit=billing.service}": 1_795_181_030,
     });
   });
 });

@@ -1,11 +1,14 @@
-import { execFile, spawn } from "node:child_process";
+import { type ExecFileOptions, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { runName } from "./test-run.ts";
 
-const run = promisify(execFile);
+const abandoned = new AbortController();
+const execute = promisify(execFile);
+const run = (program: string, words: readonly string[], options: ExecFileOptions = {}) =>
+  execute(program, words, { ...options, encoding: "utf8", signal: abandoned.signal });
 const cache = resolve("node_modules/.cache/debian-tools");
 const triplet = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
 
@@ -36,6 +39,11 @@ export function debianToolOf(
   pathInside: string,
 ): Promise<Tool> {
   return unpacked({ packageName, pathInside, suite });
+}
+
+/** Ends what this process is fetching: nobody waits for it any more. */
+export function abandonFetching(): void {
+  abandoned.abort();
 }
 
 interface Wanted {

@@ -1,4 +1,4 @@
-import { debianTool } from "./debian-tools.ts";
+import { abandonFetching, debianTool } from "./debian-tools.ts";
 
 /** The packages whose programs the tests run, in the order in which they are wanted. */
 const wanted = [
@@ -14,14 +14,11 @@ const wanted = [
  * unpack while the unit tests run. A test that needs one waits for it, and reports what fails.
  */
 export default function fetchPrograms(): () => void {
-  let ended = false;
   const fetchAll = async () => {
     for (const [packageName, pathInside] of wanted) {
-      if (!ended) await debianTool(packageName, pathInside).catch(() => {});
+      await debianTool(packageName, pathInside).catch(() => {});
     }
   };
   void fetchAll();
-  return () => {
-    ended = true;
-  };
+  return abandonFetching;
 }

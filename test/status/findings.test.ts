@@ -36,6 +36,7 @@ describe("a cgroup on its way to its limit", () => {
         "In danger: mysql.service reaches its 2 GiB limit in about 9 minutes; the kernel would kill mysqld (pid 812)",
       detail: "1.5 GiB in use, 75 % of the limit; growing by 56.8 MiB a minute",
       topic: "/shop.slice/mysql.service about 9 minutes",
+      alert: "OomCgroupRunningOut",
     });
   });
 
