@@ -177,6 +177,7 @@ describePage("the page", () => {
       "The next 4",
       "java",
       "java",
+      "Runbooks",
       "Metrics",
       "Kills as JSON",
       "Victims as JSON",
@@ -280,7 +281,8 @@ describePage("the page that stays open", () => {
       window.link.focus();
       window.scrollTo(0, 900);
       const note = document.querySelector("#victims ~ .note").firstChild;
-      getSelection().setBaseAndExtent(note, 0, note, 11);
+      const count = note.data.indexOf("2 processes");
+      getSelection().setBaseAndExtent(note, count, note, count + 11);
     })()`);
     const look = () =>
       page.evaluate<{ linkTop: number }>(`({

@@ -119,7 +119,7 @@ test("with a full disk it keeps counting, says so once, and its saved state is i
   await full.ended();
   expect(full.shown).toBe(killsIn(lines));
   expect(full.said.trimEnd().split("\n")).toEqual([
-    expect.stringMatching(/^cannot save to the state directory .*: the file may not grow/),
+    expect.stringMatching(/^cannot save to the state directory .*: the file size limit is reached/),
   ]);
   expectExact();
   expect(saved().position).toBeGreaterThan(0);
