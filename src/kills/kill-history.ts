@@ -159,7 +159,8 @@ export class KillHistory {
 
   /** A saved one may come from an older version. */
   #keep(story: Story): void {
-    const labels = { ...labelsOfOldState, ...story.labels };
+    // The first copy keeps the order, in which the series is printed.
+    const labels = { ...story.labels, ...labelsOfOldState, ...story.labels };
     const kill = completed(story.kill);
     this.#stories.set(kill.incident, { ...story, labels, kill });
     if (kill.before !== null) this.#keepBefore(kill.incident);
