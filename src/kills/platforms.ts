@@ -437,6 +437,7 @@ const rows: readonly Row[] = [
   {
     name: "Docker Compose",
     source: "https://docs.docker.com/reference/compose-file/deploy/#resources",
+    isUnchecked: true,
     example: `/system.slice/docker-${"0123456789ab".padEnd(64, "e")}.scope`,
     exampleNames: { container: "shop-web-1", task: "shop/web" },
     fits: (at) => isDocker(at) && (at.owner.task ?? "").includes("/"),
@@ -684,6 +685,7 @@ const rows: readonly Row[] = [
   {
     name: "other cgroup",
     source: "https://docs.kernel.org/admin-guide/cgroup-v2.html",
+    isUnchecked: true,
     example: "/batch/nightly",
     fits: ({ cgroup }) => cgroup !== "" && cgroup !== "/",
     raise: ({ cgroup, isV1, mib }) => {
