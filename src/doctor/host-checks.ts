@@ -103,12 +103,12 @@ function kernel(files: HostFiles): string {
   return textOf(files, "sys/kernel/osrelease") ?? "of unknown version";
 }
 
-/** The command that adds a kernel parameter on this machine. */
+/** The command that adds a kernel parameter on this machine. It never reboots: people paste it. */
 function bootWith(files: HostFiles, parameter: string): string {
   if (existsSync(files.rootfs("usr/sbin/grubby"))) {
-    return `grubby --update-kernel=ALL --args=${parameter} && reboot`;
+    return `grubby --update-kernel=ALL --args=${parameter} # from the next boot on`;
   }
-  return `sed -i 's/^GRUB_CMDLINE_LINUX="/&${parameter} /' /etc/default/grub && update-grub && reboot`;
+  return `sed -i 's/^GRUB_CMDLINE_LINUX="/&${parameter} /' /etc/default/grub && update-grub # from the next boot on`;
 }
 
 function checkKillCounter(files: HostFiles): Check {
