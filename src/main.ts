@@ -34,6 +34,8 @@ void run(process.argv.slice(2)).then(
 /** Each command loads its own modules: `explain` needs no HTTP server. */
 async function run(argv: string[]): Promise<number | undefined> {
   const [command = "", ...rest] = argv;
+  if (command === "help") return run([...rest.slice(0, 1), "--help"]);
+  if (command === "version") return run(["--version"]);
   if (command === "explain") {
     const { explain } = await import("./commands/explain.ts");
     const { placeOfDocument } = await import("./commands/documents.ts");

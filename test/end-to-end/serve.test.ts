@@ -50,6 +50,12 @@ describe("the command line", () => {
     expect(stderr).toBe("oom-exporter: /nonexistent/web.yml: cannot be read (ENOENT)\n");
   });
 
+  it("takes help and version as words", () => {
+    expect(run("help")).toMatchObject({ status: 0, stdout: run("--help").stdout });
+    expect(run("version").stdout).toBe(run("--version").stdout);
+    expect(run("help", "explain").stdout).toBe(run("explain", "--help").stdout);
+  });
+
   it("refuses an unknown command with one line and exit code 2", () => {
     const { status, stderr } = run("serv");
     expect(status).toBe(2);
