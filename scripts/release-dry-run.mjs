@@ -3,7 +3,7 @@
  *
  *   npm run release:dry-run [-- VERSION]
  *
- * Ends with a list of what it made, or with the first thing that stands in the way.
+ * Says of each step whether it is right, and lists what was made.
  */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -14,8 +14,9 @@ const { version: current } = JSON.parse(readFileSync("package.json", "utf8"));
 const version = process.argv[2] ?? current;
 const outdir = mkdtempSync(join(tmpdir(), "oom-exporter-release-"));
 
-const quietly = (program, ...args) =>
-  execFileSync(program, args, { encoding: "utf8", stdio: "pipe" });
+const quietlyIn = (cwd, program, ...args) =>
+  execFileSync(program, args, { cwd, encoding: "utf8", stdio: "pipe" });
+const quietly = (program, ...args) => quietlyIn(".", program, ...args);
 const visibly = (program, ...args) => execFileSync(program, args, { stdio: "inherit" });
 
 /** Each says what is wrong, or nothing. */
@@ -33,13 +34,21 @@ const steps = {
       ? ""
       : `no section "## ${version} / DATE" in CHANGELOG.md; "Unreleased" becomes it`,
   "the other places that name the version have it": () =>
-    visibly("npx", "vitest", "run", "--project", "unit", "test/packaging"),
+    visibly(
+      "npx",
+      "vitest",
+      "run",
+      "--project",
+      "unit",
+      "test/packaging",
+      "test/deploy/chart.test.ts",
+    ),
   "licences are listed": () =>
     visibly("npx", "vitest", "run", "--project", "unit", "test/third-party.test.ts"),
   "packages are made": () =>
     visibly("npm", "run", "--silent", "package", "--", `--outdir=${outdir}`),
   "their checksums are right": () =>
-    execFileSync("sha256sum", ["--check", "--quiet", "SHA256SUMS"], { cwd: outdir, stdio: "pipe" }),
+    quietlyIn(outdir, "sha256sum", "--check", "--quiet", "SHA256SUMS"),
   "the executable runs": () => {
     const name = readdirSync(outdir).find((file) => /^oom-exporter-linux-\w+$/.test(file));
     const said = quietly(join(outdir, name), "--version");

@@ -13,8 +13,6 @@ export interface Job {
   /** Where it may write meanwhile. */
   scratch: string;
   built: Built;
-  /** What packages are made with; PATH names dpkg-deb, rpmbuild, tar and gzip. */
-  env: NodeJS.ProcessEnv;
 }
 
 const rpmArchitectures: Readonly<Record<Architecture, string>> = {
@@ -134,10 +132,10 @@ function write(directory: string, files: readonly PackagedFile[]): void {
   }
 }
 
-function run({ built, env }: Job, program: string, args: string[]): void {
+function run({ built }: Job, program: string, args: string[]): void {
   const settings = { SOURCE_DATE_EPOCH: `${built.epoch}`, LC_ALL: "C" };
   try {
-    execFileSync(program, args, { env: { ...env, ...settings }, stdio: "pipe" });
+    execFileSync(program, args, { env: { ...process.env, ...settings }, stdio: "pipe" });
   } catch (error) {
     const { stderr, message, code } = error as { stderr?: Buffer; message: string; code?: string };
     if (code === "ENOENT") throw new Error(`${program} is not on PATH`);

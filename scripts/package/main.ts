@@ -95,7 +95,6 @@ async function main(): Promise<void> {
       outdir,
       scratch,
       built,
-      env: process.env,
     });
     put(`${artefact}.cdx.json`, materials(artefact));
   }

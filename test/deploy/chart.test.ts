@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { Ajv } from "ajv";
 import { describe, expect, it } from "vitest";
-import { parse, parseAllDocuments } from "yaml";
+import { parse } from "yaml";
 import { chartValues } from "../../scripts/chart.ts";
 import { parseServeFlags } from "../../src/flags.ts";
 import { chartDigest, chartDirectory, settings, valuesWith } from "../helm/chart.ts";
@@ -38,11 +38,7 @@ const argsOf = (name: string) => podOf(name).containers[0].args as string[];
 function plain(folder: string): KubernetesObject[] {
   return readdirSync(folder)
     .filter((file) => file.endsWith(".yaml") && file !== "kustomization.yaml")
-    .flatMap((file) =>
-      parseAllDocuments(readFileSync(`${folder}/${file}`, "utf8")).map((document) =>
-        document.toJSON(),
-      ),
-    );
+    .flatMap((file) => objectsIn(readFileSync(`${folder}/${file}`, "utf8")));
 }
 
 const base = plain("deploy/kubernetes/base");

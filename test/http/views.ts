@@ -64,7 +64,7 @@ export function aKill(changes: Partial<Kill> = {}): Kill {
 }
 
 /** What grew on a straight line for so many minutes, looked at every 15 seconds, until `nowMs`. */
-export function aClimb(fromBytes: number, toBytes: number, minutes = 60): UsePoint[] {
+function aClimb(fromBytes: number, toBytes: number, minutes = 60): UsePoint[] {
   const steps = minutes * 4;
   return Array.from({ length: steps + 1 }, (_, step) => ({
     atMs: nowMs - (steps - step) * 15_000,

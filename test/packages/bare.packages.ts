@@ -47,8 +47,8 @@ it("installs, answers, and is purged without a trace", async () => {
   const commands = [
     "dpkg -i /oom-exporter.deb",
     "oom-exporter --version",
-    "oom-exporter doctor | head -n 40",
-    "oom-exporter victims --top 3",
+    "oom-exporter doctor; echo doctor $?",
+    "oom-exporter victims --top 3; echo victims $?",
     "oom-exporter --web.listen-address=127.0.0.1:10136 & oom-exporter --check --check.wait=60 --web.listen-address=127.0.0.1:10136; echo checked $?; kill $!; wait",
     "oom-exporter --web.listn-address=:1; echo refused $?",
     "dpkg -P oom-exporter; echo purged $?",
@@ -60,6 +60,8 @@ it("installs, answers, and is purged without a trace", async () => {
   const text = transcript.join("");
   expect(text).toContain("Setting up oom-exporter");
   expect(text).toMatch(/^oom-exporter \d+\.\d+\.\d+ \(Node\.js /m);
+  expect(text).toMatch(/^doctor 0$/m);
+  expect(text).toMatch(/^victims 0$/m);
   expect(text).toMatch(/^checked 0$/m);
   expect(text).toMatch(/^refused 2$/m);
   expect(text).toMatch(/^purged 0$/m);

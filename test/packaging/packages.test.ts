@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
+import { readElf } from "../../scripts/package/elf.ts";
 import { debianControl } from "../../scripts/package/formats.ts";
 import {
   type Built,
@@ -82,6 +83,9 @@ describe("the Debian package", () => {
     expect(fields.get("Version")).toBe("1.2.3");
     expect(fields.get("Architecture")).toMatch(/^(amd64|arm64)$/);
     expect(fields.get("Installed-Size")).toBe("87891");
+    const { versions } = readElf(readFileSync(process.execPath));
+    expect(versions.GLIBC).toMatch(/^2\.\d+$/);
+    expect(fields.get("Depends")).toContain(`libc6 (>= ${versions.GLIBC})`);
     expect(fields.get("Depends")).toMatch(
       /^libc6 \(>= 2\.\d+\), libgcc-s1 \(>= [\d.]+\), libstdc\+\+6 \(>= [\d.]+\), init-system-helpers/,
     );
@@ -207,8 +211,11 @@ describe("the version of package.json", () => {
     ["docker/README.md", /oom-exporter:(\d[\w.-]*)/g],
     ["README.md", /oom-exporter_(\d[\d.]*)_amd64/g],
     ["docs/install.md", /oom-exporter[_:-](\d[\d.]*\d)/g],
-    ["docs/openapi.yaml", /^ {2}version: (\S+)$/gm],
+    ["docs/openapi.yaml", /^ +version: (\d\S+)$/gm],
+    ["docs/testing-in-a-vm.md", /oom-exporter_(\d[\d.]*)_amd64/g],
     ["deploy/kubernetes/base/kustomization.yaml", /newTag: "?([^"\s]+)/g],
+    ["deploy/kubernetes/README.md", /newTag: ([^"\s]+)/g],
+    ["deploy/helm/oom-exporter/Chart.yaml", /^(?:appV|v)ersion: "?([^"\s]+)/gm],
   ])("is the one that %s names", (file, pattern) => {
     const named = [...readFileSync(file, "utf8").matchAll(pattern)].map(([, found]) => found);
     expect(new Set(named)).toEqual(new Set([version]));

@@ -46,6 +46,16 @@ describe("the bill of materials", () => {
         .map(({ name, version }) => `pkg:npm/${name.replace("@", "%40")}@${version}`)
         .sort(),
     );
+    const bringersOf = (purl: string) =>
+      dependencies.filter(({ dependsOn = [] }) => dependsOn.includes(purl)).map(({ ref }) => ref);
+    for (const { name, version, broughtBy } of bundle.packages) {
+      const bringers = bringersOf(`pkg:npm/${name.replace("@", "%40")}@${version}`);
+      const names = bringers.map(
+        (ref) => /^pkg:npm\/(.+)@[^@]+$/.exec(ref)?.[1]?.replace("%40", "@") ?? ref,
+      );
+      const expected = broughtBy.length === 0 ? ["oom-exporter"] : broughtBy;
+      expect(new Set(names), name).toEqual(new Set(expected));
+    }
     const reached = new Set<string>();
     const visit = (ref: string) => {
       if (reached.has(ref)) return;

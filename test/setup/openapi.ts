@@ -44,7 +44,7 @@ addFormats.default(ajv);
 ajv.addVocabulary(Object.keys(openApi));
 ajv.addSchema(openApi, "openapi");
 
-/** What is wrong with `value` according to the schema at a JSON pointer into the document; `undefined` if nothing. */
+/** What is wrong with `value` according to the schema at a JSON pointer into the document; empty if nothing. */
 export function faults(pointer: readonly string[], value: unknown): ErrorObject[] {
   const fragment = pointer
     .map((part) => encodeURIComponent(part.replaceAll("~", "~0").replaceAll("/", "~1")))
@@ -97,7 +97,7 @@ export interface Given {
 }
 
 /** Finds the document's schema for an answer; throws if there is none. */
-export function promiseOf({ path, status, type }: Given): Promised {
+function promiseOf({ path, status, type }: Given): Promised {
   const found = promised.find(
     (promise) =>
       promise.path === path && promise.status === String(status) && promise.type === type,

@@ -12,7 +12,7 @@ beforeAll(async () => {
     dpkg -i /share/old.deb >/dev/null 2>&1
     begun=$(since_boot); systemctl restart oom-exporter; fact restart-status $?
     fact restart-seconds "$(echo "$begun $(since_boot)" | awk '{ print $2 - $1 }')"
-    page /-/ready >/dev/null; fact ready-when-started "$(page /-/ready)"
+    fact ready-when-started "$(page /-/ready)"
 
     kill_one first; await 60 counted 1; fact counted "$(metric oom_kills_total)"
     kill -9 $(main_pid); kill_one meanwhile
