@@ -217,7 +217,8 @@ export class Exporter {
     const outcomes = new OutcomeWatch({
       counting,
       files,
-      tree,
+      // Where processes are hidden, a cgroup that is full of them would look empty.
+      tree: host.view.hidesProcesses ? undefined : tree,
       owners,
       boot,
       bootSeconds: () => uptimeSeconds(files),

@@ -70,13 +70,20 @@ function commonAge(ages: readonly (number | null)[]): number | null {
   return oldest <= youngest * sameAgeRatio ? (known[known.length >> 1] as number) : null;
 }
 
+const ordinalRules = new Intl.PluralRules("en", { type: "ordinal" });
+const suffixes: Partial<Record<Intl.LDMLPluralRule, string>> = {
+  one: "st",
+  two: "nd",
+  few: "rd",
+  other: "th",
+};
 const ordinals = ["", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
 
 /** The loop as a sentence for people; `undefined` where there is none. */
 export function loopSentence({ loop, owner, cgroup }: Kill): string | undefined {
   if (loop === null) return undefined;
   const name = workloadName(owner, cgroup) ?? "this workload";
-  const nth = ordinals[loop.count] ?? `${loop.count}th`;
+  const nth = ordinals[loop.count] ?? `${loop.count}${suffixes[ordinalRules.select(loop.count)]}`;
   const each =
     loop.ageSeconds === null
       ? ""

@@ -87,6 +87,8 @@ export class FlightRecorder implements SnapshotKeeper {
   /** By cgroup, of the last look. */
   #limitOf = new Map<string, Limit>();
   #nearLimits: string[] = [];
+  /** Whether the last look saw all cgroups: then one that it lacks is a new one. */
+  #sawAll = false;
   #memTotalBytes = 0;
   /** Memory and swap. */
   #hostBytes: number | null = null;
@@ -106,7 +108,7 @@ export class FlightRecorder implements SnapshotKeeper {
     this.#setNear(host, availableBytes < meminfo.memTotalBytes * hostNearRatio);
   }
 
-  noteCgroups({ readings }: CgroupReadings): void {
+  noteCgroups({ readings, filtered, beyondLimit }: CgroupReadings): void {
     const now = this.#options.monotonicMs();
     const limited = readings
       .filter(({ limitingCgroup, path }) => limitingCgroup === path)
@@ -120,6 +122,7 @@ export class FlightRecorder implements SnapshotKeeper {
         .map(({ reading }) => reading.path),
     ];
     if (!this.#leaves.isDue(now)) return;
+    this.#sawAll = filtered === 0 && beyondLimit === 0;
     this.#limits.note(
       now,
       limited.map(({ reading }) => [reading.path, heldBytes(reading)]),
@@ -183,13 +186,15 @@ export class FlightRecorder implements SnapshotKeeper {
   before(kill: Kill, agoMs: number): Before | null {
     const killedMs = this.#options.monotonicMs() - agoMs;
     const scope = this.#scopeOf(kill);
+    // The host's use says nothing of a limit that nobody names.
+    if (kill.constraint === "memcg" && scope.cgroup === undefined) return null;
     const ring = scope.cgroup === undefined ? this.#host : this.#leaves;
     const { firstMs } = ring;
     if (firstMs === undefined || firstMs > killedMs) return null;
     const before: Before = {
       seconds: Math.round((killedMs - firstMs) / 1000),
       limitBytes: scope.cgroup === undefined ? this.#hostBytes : scope.bytes,
-      limitUse: this.#limitUse(kill, scope, killedMs),
+      limitUse: this.#limitUse(kill, scope, { firstMs, killedMs }),
       growers: this.#growers(kill, scope, killedMs),
     };
     return shortened(before);
@@ -217,13 +222,18 @@ export class FlightRecorder implements SnapshotKeeper {
     return undefined;
   }
 
-  #limitUse(kill: Kill, { cgroup }: Scope, killedMs: number): Before["limitUse"] {
-    const name = cgroup ?? host;
+  /** What was near for a while and is not any longer has fine points for that while only. */
+  #limitUse(
+    kill: Kill,
+    { cgroup }: Scope,
+    { firstMs, killedMs }: { firstMs: number; killedMs: number },
+  ): Before["limitUse"] {
     const coarseUses = cgroup === undefined ? this.#host.uses(host) : this.#limits.uses(cgroup);
-    const fineUses = this.#near.uses(name);
-    const fineSinceMs = fineUses[0]?.atMs ?? Number.POSITIVE_INFINITY;
-    const uses = [...coarseUses.filter(({ atMs }) => atMs < fineSinceMs), ...fineUses];
-    const points = uses
+    const fineUses = this.#near.uses(cgroup ?? host).filter(({ atMs }) => atMs >= firstMs);
+    const isFine = ({ atMs }: Use) =>
+      fineUses.some((use) => Math.abs(use.atMs - atMs) < fine.apartMs);
+    const points = [...coarseUses.filter((use) => !isFine(use)), ...fineUses]
+      .sort((a, b) => a.atMs - b.atMs)
       .filter(({ atMs }) => atMs < killedMs)
       .map(({ atMs, bytes }): [number, number] => [secondsBetween(atMs, killedMs), bytes]);
     const isOfLimit = cgroup !== undefined && cgroup === kill.limitCgroup;
@@ -264,7 +274,8 @@ export class FlightRecorder implements SnapshotKeeper {
   #leavesWithin(kill: Kill, within: (cgroup: string | undefined) => boolean): Set<string> {
     const known = [...this.#leaves.names].filter(within);
     const listed = kill.tasks.map((task) => this.#cgroupOfTask(kill, task));
-    const fresh = [...listed, kill.cgroup ?? undefined].filter(
+    const unseen = this.#sawAll ? [...listed, kill.cgroup ?? undefined] : [];
+    const fresh = unseen.filter(
       (cgroup): cgroup is string =>
         cgroup !== undefined &&
         cgroup !== "/" &&
@@ -426,7 +437,7 @@ function secondsBetween(fromMs: number, toMs: number): number {
   return seconds < 10 ? Math.round(seconds * 10) / 10 : Math.round(seconds);
 }
 
-/** At most 4 KiB: of the curve every second point goes, the oldest part first, then the least growers. */
+/** At most 4 KiB: every second point of the curve goes, then the least growers. */
 function shortened(before: Before): Before {
   let { limitUse, growers } = before;
   const isTooLong = () =>

@@ -11,7 +11,7 @@ import type { SnapshotKeeper } from "../sources/snapshot.ts";
 export interface OutcomeWatchOptions {
   counting: Pick<KillCounting, "watched" | "settle">;
   files: HostFiles;
-  /** Absent where the machine has no memory controller. */
+  /** Absent where the machine has no memory controller, or processes are hidden from this one. */
   tree: CgroupTree | undefined;
   owners: Pick<OwnerNames, "ownerOf">;
   /** Boot id of the running kernel, 32 hex digits. */
@@ -116,7 +116,7 @@ class LookedAt {
 
   /** All cgroups as they are now: the last snapshot may be older than what was started since. */
   get paths(): readonly string[] {
-    this.#paths ??= this.#options.tree?.read().readings.map(({ path }) => path) ?? [];
+    this.#paths ??= this.#options.tree?.paths() ?? [];
     return this.#paths;
   }
 

@@ -1,8 +1,9 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ProcessBirth, parseProcessBirth } from "../kernel/process-stat.ts";
+import { directoriesIn, linksOf } from "./cgroup-directory.ts";
 import type { CgroupHierarchy } from "./cgroup-tree.ts";
-import { FileUnavailable, type HostFiles } from "./host-files.ts";
+import { type FilePath, FileUnavailable, type HostFiles, pathBelow } from "./host-files.ts";
 
 export interface Member extends ProcessBirth {
   pid: number;
@@ -20,7 +21,8 @@ const membersAtMost = 2000;
 
 /**
  * The processes of one cgroup and of those below it, from the lists of the cgroups themselves.
- * `undefined` where some are out of the reader's sight: another pid namespace, another part of the hierarchy.
+ * `undefined` where some are out of the reader's sight: another pid namespace, another part of the hierarchy, a list
+ * that cannot be read.
  */
 export function membersOf(
   files: HostFiles,
@@ -29,7 +31,13 @@ export function membersOf(
 ): CgroupMembers | undefined {
   const directory = join(hierarchy.directory, path);
   const pids: number[] = [];
-  const exists = collectPids(files, directory, pids);
+  let exists: boolean;
+  try {
+    exists = collectPids(files, directory, pids);
+  } catch (error) {
+    if (error instanceof FileUnavailable) return undefined;
+    throw error;
+  }
   // Without the root of the hierarchy a cgroup may be elsewhere.
   if (!exists && !seesRoot(hierarchy)) return undefined;
   if (pids.includes(0)) return undefined;
@@ -42,23 +50,23 @@ export function membersOf(
   return { exists, processes };
 }
 
-/** False where the directory is not there. */
-function collectPids(files: HostFiles, directory: string, pids: number[]): boolean {
+/**
+ * False where the directory is not there.
+ * @throws {FileUnavailable}
+ */
+function collectPids(files: HostFiles, directory: FilePath, pids: number[]): boolean {
   let text: string;
   try {
-    text = files.text(join(directory, "cgroup.procs"));
+    text = files.text(pathBelow(directory, "cgroup.procs"));
   } catch (error) {
-    if (!(error instanceof FileUnavailable)) throw error;
-    return existsSync(directory);
+    const isGone =
+      error instanceof FileUnavailable &&
+      (error.reason === "missing" || error.reason === "vanished");
+    if (!isGone) throw error;
+    return linksOf(directory) !== undefined;
   }
   for (const line of text.split("\n")) if (line !== "") pids.push(Number(line));
-  try {
-    for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      if (entry.isDirectory()) collectPids(files, join(directory, entry.name), pids);
-    }
-  } catch {
-    // Removed meanwhile, with all that was in it.
-  }
+  for (const name of directoriesIn(directory)) collectPids(files, pathBelow(directory, name), pids);
   return true;
 }
 

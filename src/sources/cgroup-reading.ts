@@ -28,19 +28,24 @@ export function workingSetBytes(reading: CgroupReading): number | undefined {
   return Math.max(0, reading.currentBytes - reading.inactiveFileBytes);
 }
 
+type Charged = Pick<CgroupReading, "currentBytes" | "fileBytes" | "shmemBytes">;
+
 /**
  * Memory that only a kill or swapping frees: charged memory minus page cache, but including shared memory, which counts as
  * page cache there. Like `cgroup:oom_memory_unreclaimable:ratio`, in bytes.
  */
-export function unreclaimableBytes(reading: CgroupReading): number | undefined {
-  const { currentBytes, fileBytes, shmemBytes } = reading;
+export function unreclaimableBytes({
+  currentBytes,
+  fileBytes,
+  shmemBytes,
+}: Charged): number | undefined {
   if (fileBytes === undefined || shmemBytes === undefined) return undefined;
   return Math.max(0, currentBytes - fileBytes + shmemBytes);
 }
 
 /** Usage of a limit without page cache, which the kernel reclaims before it kills. */
-export function heldBytes(reading: CgroupReading): number {
-  return unreclaimableBytes(reading) ?? reading.currentBytes;
+export function heldBytes(charged: Charged): number {
+  return unreclaimableBytes(charged) ?? charged.currentBytes;
 }
 
 const nearLimitRatio = 0.8;

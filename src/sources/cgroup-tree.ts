@@ -174,6 +174,15 @@ export class CgroupTree {
     return counts;
   }
 
+  /** Of all cgroups, those that the readings leave out included. */
+  paths(): string[] {
+    const paths: string[] = [];
+    this.#walk(({ path }) => {
+      paths.push(path);
+    });
+    return paths;
+  }
+
   /** The cgroup of each process by pid, from the cgroups' own lists. */
   cgroupsByPid(): Map<number, string> {
     const cgroups = new Map<number, string>();

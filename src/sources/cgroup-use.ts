@@ -41,13 +41,5 @@ export function useOfCgroup(
     if (!(error instanceof FileUnavailable)) throw error;
   }
   const swapBytes = isV2 ? value("memory.swap.current") : stat.swapBytes;
-  const reading = {
-    path,
-    currentBytes,
-    ...stat,
-    effectiveMaxBytes: Number.POSITIVE_INFINITY,
-    events: {},
-    pressure: {},
-  };
-  return { heldBytes: heldBytes(reading), swapBytes: swapBytes ?? 0 };
+  return { heldBytes: heldBytes({ currentBytes, ...stat }), swapBytes: swapBytes ?? 0 };
 }

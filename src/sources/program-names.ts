@@ -81,7 +81,8 @@ export class ProgramNames implements SnapshotKeeper {
   #quietUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ProgramNamesOptions) {
-    this.#options = options;
+    // What is forgotten between two passes would be read in each of them.
+    this.#options = { ...options, top: Math.min(options.top, knownAtMost / 2) };
     this.#read = options.readCommandLine ?? readOnPool;
   }
 

@@ -81,6 +81,15 @@ describe("the loop as a sentence", () => {
     expect(told({ count: 12, withinSeconds: 600, ageSeconds: null })).toBe(
       "The 12th kill of victim.service within 10 minutes: it leaks, or its limit is too small.",
     );
+    for (const [count, nth] of [
+      [11, "11th"],
+      [21, "21st"],
+      [22, "22nd"],
+      [23, "23rd"],
+    ] as const) {
+      const sentence = told({ count, withinSeconds: 3000, ageSeconds: null });
+      expect(sentence).toContain(`The ${nth} kill of`);
+    }
     expect(told(null)).toBeUndefined();
   });
 });

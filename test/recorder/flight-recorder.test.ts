@@ -26,6 +26,7 @@ class RecordedHost {
   limits: Record<string, number> = {};
   processes: Process[] = [];
   availableMib = 4096;
+  beyondLimit = 0;
   readonly readAgain: string[] = [];
   processReads = 0;
   readonly recorder = new FlightRecorder({
@@ -50,7 +51,7 @@ class RecordedHost {
     this.recorder.noteCgroups({
       readings: this.#readings(),
       filtered: 0,
-      beyondLimit: 0,
+      beyondLimit: this.beyondLimit,
       unreadable: 0,
     });
     this.#noteProcesses();
@@ -292,6 +293,35 @@ describe("a steady host", () => {
   });
 });
 
+describe("what the recorder has not seen", () => {
+  it("is not the limit of a kill whose log names none", () => {
+    const host = new RecordedHost();
+    host.cgroups = { "/job.service": { mib: 850 } };
+    host.look();
+    host.look();
+    const kill = killed(3, "java", 990, {
+      constraint: "memcg",
+      limitCgroup: null,
+      cgroup: "/job.service",
+    });
+    expect(host.recorder.before(kill, 0)).toBeNull();
+  });
+
+  it("has not grown from nothing, where not all cgroups are read", () => {
+    const host = new RecordedHost();
+    host.limits = { "/shop": 1000 };
+    host.cgroups = { "/shop/a.service": { mib: 100 } };
+    host.processes = [{ pid: 9, comm: "db", cgroup: "/shop/b.service", mib: 880 }];
+    const kill = killed(9, "db", 900, { ...parent, cgroup: "/shop/b.service" });
+    const growersOf = () => told(host.recorder.before(kill, 0))?.map(([cgroup]) => cgroup);
+    host.look();
+    expect(growersOf()).toContain("/shop/b.service");
+    host.beyondLimit = 1;
+    host.look();
+    expect(growersOf()).toEqual([]);
+  });
+});
+
 describe("what is near its limit", () => {
   it("is read every two seconds, and then drawn by that", () => {
     const host = new RecordedHost();
@@ -310,6 +340,30 @@ describe("what is near its limit", () => {
     });
     const seconds = host.recorder.before(kill, 0)?.limitUse.map(([before]) => before);
     expect(seconds).toEqual([10, 8, 6, 4, 2]);
+  });
+
+  it("keeps the curve of the time since, when it was near for a while only", () => {
+    const host = new RecordedHost();
+    host.limits = { "/job.service": 1000 };
+    host.cgroups = { "/job.service": { mib: 850 } };
+    host.look(0);
+    host.recorder.look();
+    host.nowMs += 30_000;
+    host.set("/job.service", 300);
+    for (let at = 0; at < 4; at++) host.look();
+    const kill = killed(3, "java", 990, {
+      ...parent,
+      limitCgroup: "/job.service",
+      cgroup: "/job.service",
+    });
+    const points = host.recorder.before(kill, 0)?.limitUse;
+    expect(points?.map(([seconds, bytes]) => [seconds, bytes / mib])).toEqual([
+      [150, 850],
+      [120, 300],
+      [90, 300],
+      [60, 300],
+      [30, 300],
+    ]);
   });
 
   it("is read no more when it is not near any longer", () => {

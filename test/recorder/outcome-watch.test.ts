@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Kill } from "../../src/kills/kill.ts";
 import { incidentOf } from "../../src/kills/kill-deduplicator.ts";
@@ -51,8 +51,8 @@ function kill(cgroup: string | null, more: Partial<Kill> = {}): Kill {
   return told;
 }
 
-function watch(boot = bootA): OutcomeWatch {
-  const { files, tree, owners } = openHost(host.roots);
+function watch(boot = bootA, cgroups: Parameters<typeof openHost>[1] = {}): OutcomeWatch {
+  const { files, tree, owners } = openHost(host.roots, cgroups);
   return new OutcomeWatch({
     counting: {
       watched: () => [...watched.values()].map((kill) => ({ kill, killedSeconds })),
@@ -134,6 +134,14 @@ describe("the cgroup of a victim", () => {
     expect([...settled.values()]).toEqual([{ outcome: "restarted", restartSeconds: 20 }]);
   });
 
+  it("is followed by the new one also where the readings leave that out", () => {
+    kill("/system.slice/old.slice/shop.service");
+    addCgroup(unit, [61]);
+    addProcess(61, "php", 1020);
+    lookUntil(watch(bootA, { cgroups: { max: 2000, include: undefined, exclude: /shop/ } }), 121);
+    expect([...settled.values()]).toEqual([{ outcome: "restarted", restartSeconds: 20 }]);
+  });
+
   it("is read again at the end, for what was started since the last snapshot", () => {
     kill("/system.slice/old.slice/shop.service");
     const looking = watch();
@@ -169,6 +177,15 @@ describe("after a restart of the exporter", () => {
 });
 
 describe("nothing is said", () => {
+  it("of a cgroup whose list of processes cannot be read", () => {
+    addCgroup(unit, []);
+    rmSync(host.path(`sys/fs/cgroup${unit}/cgroup.procs`));
+    mkdirSync(host.path(`sys/fs/cgroup${unit}/cgroup.procs`));
+    kill(unit);
+    watch().look();
+    expect(outcomes()).toEqual([undefined]);
+  });
+
   it("of a kill without a cgroup, and of the root, which is no workload", () => {
     kill(null);
     kill("/", { incident: incidentOf(sighting({ pid: 51 })) });

@@ -71,6 +71,15 @@ function limited(path: string, currentBytes: number): CgroupReading {
 }
 
 describe("programs of processes", () => {
+  it("is read once, however many processes are wanted", () => {
+    const host = new WatchedHost({ top: Number.POSITIVE_INFINITY });
+    for (let pid = 1; pid <= 3000; pid++) host.add(pid, ["/usr/bin/java", "-jar", "a.jar"]);
+    host.look();
+    const first = host.read.length;
+    host.look();
+    expect([first, host.read.length]).toEqual([1024, 1024]);
+  });
+
   it("is read once for a process, and again when its comm or the process changes", () => {
     const host = new WatchedHost();
     host.add(7, ["sh", "start.sh"], { comm: "sh" });
