@@ -231,7 +231,11 @@ export class Exporter {
         top: flags["collector.processes.top"],
         looksAtCgroups: flags.collectors.includes("cgroups"),
       }),
-      new KillsCollector({ counting, userspace, state: state?.directory }),
+      new KillsCollector({
+        counting,
+        userspace,
+        states: [state?.directory, userspaceState?.directory],
+      }),
       new LogCollector(kernelLog, daemonLogs),
     ];
     const scraper = new Scraper({

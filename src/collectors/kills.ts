@@ -6,12 +6,15 @@ export interface KillsCollectorOptions {
   counting: Pick<KillCounting, "counts" | "recent" | "lastKills" | "unaccounted" | "noVictims">;
   /** Kills by programs outside the kernel. */
   userspace: Pick<UserspaceCounting, "counts" | "recent">;
-  /** How the counts are saved; absent if they are not. */
-  state?: {
-    readonly isSaving: boolean;
-    readonly saveFailures: number;
-    readonly damagedFiles: number;
-  };
+  /** Where each of the two ledgers is saved; a place that could not be opened is `undefined`. */
+  states?: readonly (LedgerHealth | undefined)[];
+}
+
+/** How a ledger is saved. */
+export interface LedgerHealth {
+  readonly isSaving: boolean;
+  readonly saveFailures: number;
+  readonly damagedFiles: number;
 }
 
 /** The counted kills. */
@@ -24,7 +27,7 @@ export class KillsCollector implements Collector {
   }
 
   collect({ sink }: CollectorPass): void {
-    const { counting, userspace, state } = this.#options;
+    const { counting, userspace, states = [] } = this.#options;
     const counts = counting.counts();
     for (const [constraint, kills] of counts?.kills ?? []) {
       sink.add("oom_kills_total", kills, { constraint });
@@ -56,8 +59,11 @@ export class KillsCollector implements Collector {
     for (const { timestampMs, labels } of userspace.recent()) {
       sink.add("oom_userspace_kill_timestamp_seconds", timestampMs / 1000, { ...labels });
     }
-    sink.add("oom_state_persistent", state?.isSaving === true ? 1 : 0, {});
-    sink.add("oom_state_save_failures_total", state?.saveFailures ?? 0, {});
-    sink.add("oom_state_damaged_total", state?.damagedFiles ?? 0, {});
+    const isSaving = states.length > 0 && states.every((state) => state?.isSaving === true);
+    const sum = (count: "saveFailures" | "damagedFiles") =>
+      states.reduce((before, state) => before + (state?.[count] ?? 0), 0);
+    sink.add("oom_state_persistent", isSaving ? 1 : 0, {});
+    sink.add("oom_state_save_failures_total", sum("saveFailures"), {});
+    sink.add("oom_state_damaged_total", sum("damagedFiles"), {});
   }
 }

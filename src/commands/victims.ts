@@ -8,7 +8,7 @@ import {
   UsageError,
 } from "../command-line/flag-table.ts";
 import { serveFlags } from "../flags.ts";
-import type { Meminfo } from "../kernel/meminfo.ts";
+import { type Meminfo, memoryInUse } from "../kernel/meminfo.ts";
 import { type Owner, unitForPeople } from "../kills/owner.ts";
 import { processName } from "../kills/process-name.ts";
 import type { CgroupReading } from "../sources/cgroup-reading.ts";
@@ -17,7 +17,7 @@ import { Host } from "../sources/host.ts";
 import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
 import { readingAtOnce } from "../sources/program-names.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
-import { firstToAct, memoryNow, nextOthers, otherKillers } from "../status/other-killers.ts";
+import { firstToAct, nextOthers, otherKillers } from "../status/other-killers.ts";
 import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
 import { bytes, percent } from "../text/quantities.ts";
@@ -130,7 +130,7 @@ function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonic
   if (host.programs !== undefined) snapshot.handTo([host.programs]);
   const ranking = victims.rank(processes, totals, cgroup);
   const answer = victims.answer(ranking, processes, flags.top);
-  const memory = memoryNow(meminfo);
+  const memory = memoryInUse(meminfo);
   const isOfHost = cgroup === undefined && !host.view.isContainer;
   const killers = isOfHost ? nextOthers(otherKillers(files), memory, processes) : [];
   if (flags.json) return `${jsonText({ ...answer, killers })}\n`;

@@ -225,12 +225,20 @@ export function takeMinuteStamp(text: string, clock: LogClock): Stamp | undefine
   return stamp;
 }
 
-const logcatStamp =
-  /^(?:(\d{4})-)?(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{3}) +(?:[a-z]+ +)?0 +0 [VDIWEFA] *(?:: )?/;
+const logcatTime = /^(?:(\d{4})-)?(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{3}) +(?:[a-z]+ +)?/;
+const logcatKernel = /^0 +0 [VDIWEFA] *(?:: )?/;
 
 /** `11-20 13:23:50.671     0     0 E ` of logcat's kernel buffer: process 0 is the kernel. */
 export function takeLogcatStamp(text: string, clock: LogClock): Stamp | undefined {
-  const match = logcatStamp.exec(text);
+  const stamp = takeLogcatTime(text, clock);
+  const task = stamp && logcatKernel.exec(text.slice(stamp.length));
+  if (stamp === undefined || !task) return undefined;
+  return { ...stamp, length: stamp.length + task[0].length };
+}
+
+/** `11-20 13:23:50.671   ` of any of logcat's lines, up to the ids of process and thread. */
+export function takeLogcatTime(text: string, clock: LogClock): Stamp | undefined {
+  const match = logcatTime.exec(text);
   if (match === null) return undefined;
   const [month, day, hour, minute, second, millis] = match.slice(2).map(Number) as SixNumbers;
   const time = [month, day, hour, minute, second, millis] as const;

@@ -164,3 +164,25 @@ function takeFromOther(use: MemoryUse, kind: keyof MemoryUse, bytes: number): vo
   use[kind] += taken;
   use.other -= taken;
 }
+
+/** Sizes of the host's memory and swap, and the unreclaimable usage of each. */
+export function memoryInUse(meminfo: Meminfo) {
+  const { memTotalBytes: totalBytes, swapTotalBytes = 0, swapFreeBytes = 0 } = meminfo;
+  const availableBytes = meminfo.memAvailableBytes ?? meminfo.memFreeBytes;
+  return {
+    totalBytes,
+    availableBytes,
+    usedBytes: totalBytes - availableBytes,
+    swapTotalBytes,
+    swapFreeBytes,
+    swapUsedBytes: swapTotalBytes - swapFreeBytes,
+  };
+}
+
+const nearRatio = 0.1;
+
+/** Whether the host is nearly out of memory: less than a tenth is available. */
+export function isHostNear(meminfo: Meminfo): boolean {
+  const { availableBytes, totalBytes } = memoryInUse(meminfo);
+  return availableBytes < totalBytes * nearRatio;
+}

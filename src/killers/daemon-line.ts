@@ -20,6 +20,7 @@ import { messageOfObject, parseJson, recordOf } from "../kernel-log/log-object.t
 import {
   takeFullStamp,
   takeIsoStamp,
+  takeLogcatTime,
   takeSyslogStamp,
   takeUnixStamp,
 } from "../kernel-log/log-stamp.ts";
@@ -39,8 +40,7 @@ const rfc5424 =
 const priority = /^<\d{1,3}>/;
 const monotonic = /^\[ *(\d{1,10})\.(\d{6})\] /;
 const talos = /^(?:\S+: )?user: +[a-z]+: \[([^\]]{1,40})\]: \[talos\] /;
-const logcat =
-  /^(?:(\d{4})-)?(\d\d-\d\d \d\d:\d\d:\d\d\.\d{3})(?: +[a-z]+)? +\d+ +\d+ [VDIWEFA] lowmemorykiller *: /;
+const lowmemorykiller = /^\d+ +\d+ [VDIWEFA] lowmemorykiller *: /;
 /** Text that only one daemon writes: sufficient if a line has no envelope. */
 const bareTexts: [RegExp, UserspaceKiller][] = [
   [
@@ -107,12 +107,11 @@ function ofCopy(line: string, clock: LogClock): DaemonLine | undefined {
     const timeMs = takeIsoStamp(console[1] ?? "", clock)?.timeMs;
     return { killer: "talos", text: line.slice(console[0].length), timeMs };
   }
-  const phone = logcat.exec(line);
-  if (phone !== null) {
-    // Without a year, like syslog's timestamps: it is the last such day.
-    const year = phone[1] ?? yearOf(phone[2] ?? "", clock);
-    const timeMs = takeIsoStamp(`${year}-${phone[2]}`, clock)?.timeMs;
-    return { killer: "lmkd", text: line.slice(phone[0].length), timeMs };
+  const phone = takeLogcatTime(line, clock);
+  const killer = phone && lowmemorykiller.exec(line.slice(phone.length));
+  if (phone !== undefined && killer) {
+    const text = line.slice(phone.length + killer[0].length);
+    return { killer: "lmkd", text, timeMs: phone.timeMs };
   }
   const own = nohangStamp.exec(line);
   if (own !== null) {
@@ -127,14 +126,6 @@ function ofCopy(line: string, clock: LogClock): DaemonLine | undefined {
   }
   return nohangTexts.test(line) ? { killer: "nohang", text: line } : undefined;
 }
-
-function yearOf(stamp: string, clock: LogClock): number {
-  const year = new Date(clock.nowMs()).getUTCFullYear();
-  const timeMs = takeIsoStamp(`${year}-${stamp}`, clock)?.timeMs ?? 0;
-  return timeMs > clock.nowMs() + dayMs ? year - 1 : year;
-}
-
-const dayMs = 86_400_000;
 
 /** An entry of the journal, or a log store's version of a line. */
 function ofObject(value: unknown, options: DaemonLineOptions): DaemonLine | undefined {

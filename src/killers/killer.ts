@@ -30,27 +30,6 @@ export const killReasons = [
 
 export type KillReason = (typeof killReasons)[number];
 
-/** The name of a daemon in syslog and in the journal. */
-const killerOfIdentifier = new Map<string, UserspaceKiller>([
-  ["systemd-oomd", "systemd-oomd"],
-  ["earlyoom", "earlyoom"],
-  ["nohang", "nohang"],
-  ["nohang-desktop", "nohang"],
-  ["kubelet", "kubelet"],
-  // A process that includes a kubelet, under the distribution's own name.
-  ["k3s", "kubelet"],
-  ["rke2", "kubelet"],
-  ["k0s", "kubelet"],
-  ["microk8s.daemon-kubelite", "kubelet"],
-  ["talos", "talos"],
-  ["lowmemorykiller", "lmkd"],
-]);
-
-/** The daemon with this name; `undefined` for every other program. */
-export function killerOfName(identifier: string): UserspaceKiller | undefined {
-  return killerOfIdentifier.get(identifier);
-}
-
 /** Identifiers and units of a daemon. A unit cannot be forged in the journal, an identifier can. */
 export interface DaemonNames {
   identifiers: readonly string[];
@@ -81,6 +60,7 @@ export const daemonNames: Record<FollowedKiller, DaemonNames> = {
     ],
   },
   kubelet: {
+    // Processes that include a kubelet have the distribution's own name.
     identifiers: ["kubelet", "k3s", "rke2", "k0s", "microk8s.daemon-kubelite"],
     units: [
       "kubelet.service",
@@ -100,3 +80,17 @@ export const daemonNames: Record<FollowedKiller, DaemonNames> = {
     ],
   },
 };
+
+/** The name of a daemon in syslog and in the journal. */
+const killerOfIdentifier = new Map<string, UserspaceKiller>([
+  ...followedKillers.flatMap((killer) =>
+    daemonNames[killer].identifiers.map((name) => [name, killer] as const),
+  ),
+  ["talos", "talos"],
+  ["lowmemorykiller", "lmkd"],
+]);
+
+/** The daemon with this name; `undefined` for every other program. */
+export function killerOfName(identifier: string): UserspaceKiller | undefined {
+  return killerOfIdentifier.get(identifier);
+}

@@ -13,6 +13,7 @@
  *   user: warning: [2026-08-11T17:20:38Z]: [talos] Sending SIGKILL to cgroup {"component": "controller-runtime", "controller": "runtime.OOMController", "cgroup": "/sys/fs/cgroup/kubepods/burstable/podc11937f9-989d-48ba-8453-06d2baa9392b"}
  *   user: warning: [2026-08-11T17:20:38Z]: [talos] victim processes: {"component": "controller-runtime", "controller": "runtime.OOMController", "processes": [4021, 4077]}
  */
+import { parseJson, recordOf } from "../kernel-log/log-object.ts";
 import { type DaemonGrammar, type DaemonKill, type DaemonLine, stampsOf } from "./daemon-kill.ts";
 
 const kill = /^Sending SIGKILL to cgroup (\{.*)$/s;
@@ -64,10 +65,5 @@ function isEmpty(list: unknown): boolean {
 
 /** A line is cut off at 976 bytes, so its JSON may be incomplete. */
 function fieldOf(json: string, name: string): unknown {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(json, "latin1").toString("utf8"));
-    return (value as Record<string, unknown>)[name];
-  } catch {
-    return undefined;
-  }
+  return recordOf(parseJson(json))?.[name];
 }

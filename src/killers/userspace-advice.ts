@@ -84,8 +84,11 @@ const adviceOf: Record<UserspaceKiller, (kill: DaemonKill, victim: Victim) => Ad
   ],
 };
 
-/** A name as an extended regular expression that fits nothing else; a control character fits any. */
+/**
+ * A name as an extended regular expression that people paste between quotes. A control character and a quote fit any
+ * character.
+ */
 function regexOf(name: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return name.replace(/[\\^$.|?*+()[\]{}]/g, "\\$&").replace(/[\x00-\x1f\x7f]/g, ".");
+  return name.replace(/[\\^$.|?*+()[\]{}]/g, "\\$&").replace(/[\x00-\x1f\x7f'"]/g, ".");
 }

@@ -102,7 +102,7 @@ export class UserspaceCounting {
       }
     },
     caughtUp: () => {
-      if (!this.#ledger.hasBegun) {
+      if (this.#ledger.beganMs === undefined) {
         this.#ledger.record({ atMs: this.#options.nowMs(), began: true });
       }
       this.#hasCaughtUp = true;
@@ -110,7 +110,8 @@ export class UserspaceCounting {
     },
   };
 
-  #take({ kill, sourcePath, isLive, boot }: DaemonKillRead): void {
+  #take(read: DaemonKillRead): void {
+    const { kill, sourcePath, isLive, boot } = read;
     const { nowMs, ownerOf, log } = this.#options;
     const sighting = sightingOf(kill, boot);
     const atMs = nowMs();
@@ -129,11 +130,17 @@ export class UserspaceCounting {
           identity: { ...sighting, incident },
           kill: shown,
           labels: labelsOf(shown),
-          history: !this.#ledger.hasBegun,
+          history: this.#isHistory(read),
         },
       ],
       positions,
     });
+  }
+
+  /** Logged before counting began. Another source than the one read then may hold older kills, for all its being new here. */
+  #isHistory({ kill: { timeMs }, isLive }: DaemonKillRead): boolean {
+    const { beganMs } = this.#ledger;
+    return beganMs === undefined || (!isLive && timeMs !== undefined && timeMs < beganMs);
   }
 
   /** Another process may have the pid by now: its name has to be the same. */

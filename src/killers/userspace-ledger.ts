@@ -59,7 +59,8 @@ export interface UserspaceSnapshot {
   identities: UserspaceIdentity[];
   stories: Story[];
   positions: Record<string, unknown>;
-  began: boolean;
+  /** When counting began, milliseconds since the epoch; `null` before. */
+  beganMs: number | null;
 }
 
 export interface SavedUserspaceLedger {
@@ -99,7 +100,7 @@ export class UserspaceLedger {
   /** By incident, in the order of first reading. */
   readonly #stories = new Map<string, Story>();
   readonly #positions = new Map<string, unknown>();
-  #began = false;
+  #beganMs: number | undefined;
 
   constructor({ store, saved }: { store?: UserspaceStore; saved?: SavedUserspaceLedger }) {
     this.#store = store;
@@ -107,9 +108,9 @@ export class UserspaceLedger {
     for (const change of saved?.changes ?? []) this.#apply(change);
   }
 
-  /** False on the first start: what the log holds by then is history. */
-  get hasBegun(): boolean {
-    return this.#began;
+  /** When counting began, milliseconds since the epoch: what was logged before is history. `undefined` on the first start. */
+  get beganMs(): number | undefined {
+    return this.#beganMs;
   }
 
   find(sighting: UserspaceSighting): UserspaceIdentity | undefined {
@@ -157,27 +158,30 @@ export class UserspaceLedger {
       identities: this.#identities.save(),
       stories: [...this.#stories.values()],
       positions: Object.fromEntries(this.#positions),
-      began: this.#began,
+      beganMs: this.#beganMs ?? null,
     };
   }
 
-  #restore({ counts, identities, stories, positions, began }: UserspaceSnapshot): void {
+  #restore({ counts, identities, stories, positions, beganMs }: UserspaceSnapshot): void {
     for (const killer of followedKillers) this.#counts.set(killer, counts[killer] ?? 0);
     this.#identities.restore(identities);
     for (const story of stories) this.#stories.set(story.kill.incident, story);
     for (const [key, position] of Object.entries(positions)) this.#positions.set(key, position);
-    this.#began = began;
+    this.#beganMs = beganMs ?? undefined;
   }
 
   #apply({ atMs, entries = [], extended = [], positions = {}, began }: UserspaceChange): void {
     for (const { identity, ...entry } of entries) {
       this.#identities.add(identity);
-      this.#stories.set(identity.incident, { ...entry, atMs });
+      // Two kills may share an incident; what was shown first stays.
+      if (!this.#stories.has(identity.incident)) {
+        this.#stories.set(identity.incident, { ...entry, atMs });
+      }
       if (!entry.history) this.#countOne(identity.killer);
     }
     for (const sighting of extended) this.#identities.extend(sighting);
     for (const [key, position] of Object.entries(positions)) this.#positions.set(key, position);
-    this.#began ||= began === true;
+    if (began === true) this.#beganMs ??= atMs;
     for (const incident of this.#stories.keys()) {
       if (this.#stories.size <= storyLimit) break;
       this.#stories.delete(incident);

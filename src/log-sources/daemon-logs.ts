@@ -99,6 +99,7 @@ export class DaemonLogs implements DaemonLog {
   #isLoggedUp: boolean | undefined;
   #follower: { listener: DaemonLogListener; position: (key: string) => unknown } | undefined;
   #hasCaughtUp = false;
+  #isSourceCaughtUp = false;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #stirredMs: number | undefined;
 
@@ -147,6 +148,7 @@ export class DaemonLogs implements DaemonLog {
     const { mode, files, monotonicMs } = this.#options;
     this.#lookedMs = monotonicMs();
     if (mode === "none") return;
+    this.#chooseAgain();
     const here = killersHere(files, mode);
     // One that was removed has its kills still.
     const added = here.filter((killer) => !this.#watched.includes(killer));
@@ -158,8 +160,18 @@ export class DaemonLogs implements DaemonLog {
     else this.#source.watch(this.#watched);
   }
 
+  /** `auto` took the journal, which cannot be read, and syslogd has begun to write since. */
+  #chooseAgain(): void {
+    const { mode, files, bootTimeMs } = this.#options;
+    if (mode !== "auto" || this.#source?.name !== "journal" || this.#state.up) return;
+    if (chooseDaemonFile(files, bootTimeMs()) === undefined) return;
+    this.#source.stop();
+    this.#open();
+  }
+
   #open(): void {
     const { mode, files, bootTimeMs } = this.#options;
+    this.#isSourceCaughtUp = false;
     const file = mode === "journal" ? undefined : chooseDaemonFile(files, bootTimeMs());
     const path = file ?? files.rootfs(logFiles[0] as string);
     const isFile = mode === "file" || file !== undefined;
@@ -181,10 +193,11 @@ export class DaemonLogs implements DaemonLog {
   #listenerOf(sourcePath: string): SourceListener {
     return {
       kill: (kill, boot) =>
-        this.#follower?.listener.kill({ kill, sourcePath, isLive: this.#hasCaughtUp, boot }),
+        this.#follower?.listener.kill({ kill, sourcePath, isLive: this.#isSourceCaughtUp, boot }),
       stateChanged: (state) => this.#noteState(sourcePath, state),
       caughtUp: () => {
         this.#source?.settle();
+        this.#isSourceCaughtUp = true;
         if (this.#hasCaughtUp) return;
         this.#hasCaughtUp = true;
         this.#follower?.listener.caughtUp();

@@ -11,8 +11,10 @@
  * A journalctl that ends is started again, after 1 s, then twice as long each time, up to 5 minutes. What
  * was written meanwhile is read then: nothing is lost, as long as the journal keeps it.
  */
+
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync } from "node:fs";
+import { parseJson } from "../kernel-log/log-object.ts";
 import type { HostFiles } from "../sources/host-files.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import type { ReadState } from "./log-source.ts";
@@ -95,7 +97,7 @@ export class Journal {
   #child: Child | undefined;
   #timer: NodeJS.Timeout | undefined;
   #waitMs: number;
-  #isUp: boolean | undefined;
+  #state: ReadState | undefined;
   #stopped = false;
 
   constructor(options: JournalOptions) {
@@ -170,8 +172,8 @@ export class Journal {
   }
 
   #setState(state: ReadState): void {
-    if (state.up === this.#isUp) return;
-    this.#isUp = state.up;
+    if (state.up === this.#state?.up && state.reason === this.#state.reason) return;
+    this.#state = state;
     this.#options.listener.stateChanged(state);
   }
 
@@ -243,12 +245,7 @@ class EntryLines {
   }
 
   #read(line: string): void {
-    let value: unknown;
-    try {
-      value = JSON.parse(Buffer.from(line, "latin1").toString("utf8"));
-    } catch {
-      return;
-    }
+    const value = parseJson(line);
     if (typeof value === "object" && value !== null) this.#take(value as Record<string, unknown>);
   }
 }

@@ -1,6 +1,6 @@
 import { BoundedMap } from "../collections/bounded-map.ts";
 import { ancestorsOf, isWithin } from "../kernel/cgroup-path.ts";
-import type { Meminfo } from "../kernel/meminfo.ts";
+import { isHostNear, type Meminfo, memoryInUse } from "../kernel/meminfo.ts";
 import type { Before, Grower } from "../kills/before.ts";
 import type { Kill, KillTask } from "../kills/kill.ts";
 import { type Owner, unknownOwner } from "../kills/owner.ts";
@@ -34,7 +34,6 @@ const processesAtMost = 1000;
 const processesPerLook = 32;
 const nearAtMost = 10;
 const readProcessesAfterMs = 31_000;
-const hostNearRatio = 0.1;
 /** Of the limit or of the host's memory; less is no growth. */
 const growthRatio = 0.05;
 const growersAtMost = 5;
@@ -101,11 +100,11 @@ export class FlightRecorder implements SnapshotKeeper {
   }
 
   noteMeminfo(meminfo: Meminfo): void {
-    this.#memTotalBytes = meminfo.memTotalBytes;
-    this.#hostBytes = meminfo.memTotalBytes + (meminfo.swapTotalBytes ?? 0);
+    const { totalBytes, swapTotalBytes } = memoryInUse(meminfo);
+    this.#memTotalBytes = totalBytes;
+    this.#hostBytes = totalBytes + swapTotalBytes;
     this.#host.note(this.#options.monotonicMs(), [[host, hostUse(meminfo)]]);
-    const availableBytes = meminfo.memAvailableBytes ?? meminfo.memFreeBytes;
-    this.#setNear(host, availableBytes < meminfo.memTotalBytes * hostNearRatio);
+    this.#setNear(host, isHostNear(meminfo));
   }
 
   noteCgroups({ readings, filtered, beyondLimit }: CgroupReadings): void {
@@ -131,10 +130,7 @@ export class FlightRecorder implements SnapshotKeeper {
     const leaves = readings.filter(({ path }) => !parents.has(path) && path !== "/");
     this.#leaves.note(
       now,
-      leaves.map((reading) => [
-        reading.path,
-        heldBytes(reading) + (reading.swapCurrentBytes ?? reading.swapBytes ?? 0),
-      ]),
+      leaves.map((reading) => [reading.path, heldBytes(reading) + (reading.swapCurrentBytes ?? 0)]),
     );
     this.#limitOf = new Map(
       readings
@@ -427,9 +423,8 @@ function nameOf({ pid, comm }: { pid: number; comm: string }): string {
 }
 
 function hostUse(meminfo: Meminfo): number {
-  const { memTotalBytes, memAvailableBytes, memFreeBytes } = meminfo;
-  const { swapTotalBytes = 0, swapFreeBytes = 0 } = meminfo;
-  return memTotalBytes - (memAvailableBytes ?? memFreeBytes) + swapTotalBytes - swapFreeBytes;
+  const { usedBytes, swapUsedBytes } = memoryInUse(meminfo);
+  return usedBytes + swapUsedBytes;
 }
 
 function secondsBetween(fromMs: number, toMs: number): number {

@@ -35,8 +35,13 @@ function isHere(files: HostFiles, { executables, units }: KillerPlaces<string>):
 
 /** Whether a unit has a cgroup. */
 export function isRunning(files: HostFiles, unit: string): boolean {
-  return hierarchies.some((hierarchy) =>
-    slices.some((slice) => exists(files.sysfs(hierarchy, slice, unit))),
+  return cgroupsOfUnit(files, unit).some(exists);
+}
+
+/** Directories of the cgroup that a unit of the system may have. */
+export function cgroupsOfUnit(files: HostFiles, unit: string): string[] {
+  return hierarchies.flatMap((hierarchy) =>
+    slices.map((slice) => files.sysfs(hierarchy, slice, unit)),
   );
 }
 

@@ -5,22 +5,15 @@
  * /etc/systemd/oomd.conf and oomd.conf.d of /etc, /run and /usr/lib, /var/lib/kubelet/config.yaml.
  * earlyoom's own command line is read while it runs, from /proc/PID/cmdline.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import type { HostFiles } from "./host-files.ts";
-
-export function textUnder(files: HostFiles, path: string): string | undefined {
-  try {
-    return readFileSync(files.rootfs(path), "utf8");
-  } catch {
-    return undefined;
-  }
-}
+import { cgroupsOfUnit } from "./installed-killers.ts";
 
 /** The arguments of the first process of a unit, without its name; `undefined` where none is seen. */
 export function argumentsOf(files: HostFiles, unit: string): string[] | undefined {
-  for (const hierarchy of ["fs/cgroup", "fs/cgroup/systemd", "fs/cgroup/unified"]) {
-    const list = files.sysfs(hierarchy, "system.slice", unit, "cgroup.procs");
-    const pid = files.textIfReadable(list)?.split("\n")[0];
+  for (const cgroup of cgroupsOfUnit(files, unit)) {
+    const pid = files.textIfReadable(join(cgroup, "cgroup.procs"))?.split("\n")[0];
     if (pid === undefined || pid === "") continue;
     const line = files.textIfReadable(files.procfs(pid, "cmdline"));
     if (line)
@@ -52,7 +45,7 @@ export function oomdConfigs(files: HostFiles): string[] {
     }
   }
   const dropIns = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
-  return [...mains, ...dropIns].flatMap((path) => textUnder(files, path) ?? []);
+  return [...mains, ...dropIns].flatMap((path) => files.textIfReadable(files.rootfs(path)) ?? []);
 }
 
 function namesIn(directory: string): string[] {

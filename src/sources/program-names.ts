@@ -2,7 +2,7 @@ import { close, open, read, readlinkSync } from "node:fs";
 import { BoundedMap } from "../collections/bounded-map.ts";
 import { ancestorsOf } from "../kernel/cgroup-path.ts";
 import { isCut, programOf } from "../kernel/command-line.ts";
-import type { Meminfo } from "../kernel/meminfo.ts";
+import { isHostNear, type Meminfo } from "../kernel/meminfo.ts";
 import { stalledPercent } from "../kernel/pressure.ts";
 import { parseProcessStat } from "../kernel/process-stat.ts";
 import { type CgroupReading, heldBytes, isNearLimit } from "./cgroup-reading.ts";
@@ -34,7 +34,6 @@ const readAtMost = 64 * 1024;
 const knownAtMost = 2048;
 /** A reading of the cgroups expires after this. */
 const limitsKnownForMs = 45_000;
-const hostNearRatio = 0.1;
 const stalledAtMostPercent = 0.1;
 const quietAfterKillMs = 10_000;
 const closesWithinMs = 1000;
@@ -123,8 +122,8 @@ export class ProgramNames implements SnapshotKeeper {
     this.#waiting = [];
   }
 
-  noteMeminfo({ memTotalBytes, memAvailableBytes, memFreeBytes }: Meminfo): void {
-    this.#isHostNear = (memAvailableBytes ?? memFreeBytes) < memTotalBytes * hostNearRatio;
+  noteMeminfo(meminfo: Meminfo): void {
+    this.#isHostNear = isHostNear(meminfo);
   }
 
   noteCgroups({ readings }: CgroupReadings): void {

@@ -1,4 +1,4 @@
-import type { Meminfo } from "../kernel/meminfo.ts";
+import { type Meminfo, memoryInUse } from "../kernel/meminfo.ts";
 import type { CgroupReadings } from "../sources/cgroup-tree.ts";
 import type { SnapshotKeeper } from "../sources/snapshot.ts";
 import { LastHour, type Moment } from "./last-hour.ts";
@@ -55,20 +55,6 @@ export class HostHour implements SnapshotKeeper {
   ofCgroup(path: string, now: Moment): UsePoint[] {
     return this.#limits.points(path, now);
   }
-}
-
-/** Sizes of the host's memory and swap, and the unreclaimable usage of each. */
-export function memoryInUse(meminfo: Meminfo) {
-  const { memTotalBytes: totalBytes, swapTotalBytes = 0, swapFreeBytes = 0 } = meminfo;
-  const availableBytes = meminfo.memAvailableBytes ?? meminfo.memFreeBytes;
-  return {
-    totalBytes,
-    availableBytes,
-    usedBytes: totalBytes - availableBytes,
-    swapTotalBytes,
-    swapFreeBytes,
-    swapUsedBytes: swapTotalBytes - swapFreeBytes,
-  };
 }
 
 function ratio({ unreclaimableBytes = 0, limitBytes }: LimitReading): number {

@@ -1,4 +1,4 @@
-import { type Meminfo, memoryUse } from "../kernel/meminfo.ts";
+import { type Meminfo, memoryInUse, memoryUse } from "../kernel/meminfo.ts";
 import { type AnyKill, onePerVictim } from "../killers/linked-kills.ts";
 import type { CollectorName } from "../metrics/catalog.ts";
 import { type CgroupReading, workingSetBytes } from "../sources/cgroup-reading.ts";
@@ -11,13 +11,12 @@ import { readUncountedMemory, type UncountedMemory } from "../sources/uncounted-
 import { bytes } from "../text/quantities.ts";
 import { ScopeVictims } from "../victims/scope-victims.ts";
 import { dangerSeconds, secondsLeft } from "./findings.ts";
-import { type HostHour, memoryInUse } from "./host-hour.ts";
+import type { HostHour } from "./host-hour.ts";
 import type { Moment } from "./last-hour.ts";
 import { type LimitReading, limitsIn, limitsInForce } from "./limits-in-force.ts";
 import {
   actsAt,
   firstToAct,
-  memoryNow,
   type NextOther,
   nextOthers,
   type OtherKiller,
@@ -106,26 +105,26 @@ export class HostStatus {
     const processes = this.#rankable(seen, undefined);
     const ranking = this.#victims.rank(processes, seen.totals);
     const { victims, unkillable } = this.#victims.answer(ranking, processes, victimsShown);
+    const memory = seen.meminfo && this.#memoryView(seen.meminfo);
     return {
       atMs: nowMs(),
-      memory: seen.meminfo && this.#memoryView(seen.meminfo),
+      memory,
       cgroups: this.#cgroupViews(seen),
       victims,
       unkillable: this.#knowsProcesses(seen, undefined) ? unkillable : undefined,
       kills: onePerVictim(kills()),
       unaccountedKills: unaccounted(),
       sources: sources().map(({ name, path, up, reason }) => ({ name, path, up, reason })),
-      otherKillers: this.#otherKillers(seen),
+      otherKillers: this.#otherKillers(seen, memory),
       troubles: [...troubles(), ...this.#viewTroubles()],
     };
   }
 
   /** A sentence for each, who acts first, and why their kills are not seen. */
-  #otherKillers(seen: HostSeen): string[] {
+  #otherKillers(seen: HostSeen, memory: StatusView["memory"]): string[] {
     const { daemonLogs } = this.#options;
     const killers = this.#killersHere();
-    const memory = seen.meminfo && memoryNow(seen.meminfo);
-    const left = seen.meminfo && this.#memoryView(seen.meminfo).timeLeft;
+    const left = memory?.timeLeft;
     const first = memory && firstToAct(this.#nextOthers(seen), memory, left && secondsLeft(left));
     const unseen = daemonLogs().find(({ up }) => !up);
     return [
@@ -141,11 +140,10 @@ export class HostStatus {
     ];
   }
 
-  #nextOthers({ meminfo, processes }: HostSeen): NextOther[] {
-    if (meminfo === undefined) return [];
-    const { hidesProcesses, isContainer } = this.#options.host.view;
-    const visible = hidesProcesses || isContainer ? [] : (processes?.processes ?? []);
-    return nextOthers(this.#killersHere(), memoryNow(meminfo), visible);
+  #nextOthers(seen: HostSeen): NextOther[] {
+    if (seen.meminfo === undefined) return [];
+    const memory = memoryInUse(seen.meminfo);
+    return nextOthers(this.#killersHere(), memory, this.#rankable(seen, undefined));
   }
 
   #killersHere(): OtherKiller[] {

@@ -1,6 +1,6 @@
 /** Which programs outside the kernel would kill on this host, when, whom, and who acts first. */
 
-import type { Meminfo } from "../kernel/meminfo.ts";
+import type { memoryInUse } from "../kernel/meminfo.ts";
 import { daemonNames, type FollowedKiller, followedKillers } from "../killers/killer.ts";
 import {
   type Amount,
@@ -14,8 +14,9 @@ import {
 } from "../killers/killer-limits.ts";
 import type { HostFiles } from "../sources/host-files.ts";
 import { installedKillers, isRunning } from "../sources/installed-killers.ts";
-import { argumentsOf, oomdConfigs, textUnder, wordsOfVariable } from "../sources/killer-configs.ts";
+import { argumentsOf, oomdConfigs, wordsOfVariable } from "../sources/killer-configs.ts";
 import { bytes } from "../text/quantities.ts";
+import { about } from "../text/times.ts";
 
 export interface OtherKiller {
   limits: KillerLimits;
@@ -35,15 +36,19 @@ const limitsOf: Record<FollowedKiller, (files: HostFiles) => KillerLimits> = {
   earlyoom: (files) =>
     earlyoomLimits(
       argumentsOf(files, "earlyoom.service") ??
-        wordsOfVariable(textUnder(files, "etc/default/earlyoom") ?? "", "EARLYOOM_ARGS"),
+        wordsOfVariable(
+          files.textIfReadable(files.rootfs("etc/default/earlyoom")) ?? "",
+          "EARLYOOM_ARGS",
+        ),
     ),
   nohang: (files) => {
     const isDesktop = isRunning(files, "nohang-desktop.service");
     const name = isDesktop ? "nohang-desktop.conf" : "nohang.conf";
-    return nohangLimits(textUnder(files, `etc/nohang/${name}`) ?? "");
+    return nohangLimits(files.textIfReadable(files.rootfs(`etc/nohang/${name}`)) ?? "");
   },
   "systemd-oomd": (files) => oomdLimits(oomdConfigs(files)),
-  kubelet: (files) => kubeletLimits(textUnder(files, "var/lib/kubelet/config.yaml") ?? ""),
+  kubelet: (files) =>
+    kubeletLimits(files.textIfReadable(files.rootfs("var/lib/kubelet/config.yaml")) ?? ""),
 };
 
 /** `acts at 10 % of memory available and 10 % of swap free`. */
@@ -65,27 +70,12 @@ function amountText(amount: Amount): string {
   return "bytes" in amount ? bytes(amount.bytes) : `${Number(amount.percent.toFixed(2))} %`;
 }
 
-export interface MemoryNow {
-  totalBytes: number;
-  availableBytes: number;
-  swapTotalBytes: number;
-  swapFreeBytes: number;
-}
-
-export function memoryNow({
-  memTotalBytes,
-  memAvailableBytes,
-  memFreeBytes,
-  swapTotalBytes = 0,
-  swapFreeBytes = 0,
-}: Meminfo): MemoryNow {
-  return {
-    totalBytes: memTotalBytes,
-    availableBytes: memAvailableBytes ?? memFreeBytes,
-    swapTotalBytes,
-    swapFreeBytes,
-  };
-}
+type MemoryInUse = ReturnType<typeof memoryInUse>;
+/** Of the host, as just read. */
+export type MemoryNow = Pick<
+  MemoryInUse,
+  "totalBytes" | "availableBytes" | "swapTotalBytes" | "swapFreeBytes"
+>;
 
 interface KillerProcess {
   pid: number;
@@ -119,14 +109,17 @@ export function nextOthers(
   memory: MemoryNow,
   processes: readonly KillerProcess[],
 ): NextOther[] {
-  return killers
-    .filter(({ isRunning, limits }) => isRunning && limits.memoryAvailable !== undefined)
+  const acting = killers.filter(
+    ({ isRunning, limits }) => isRunning && limits.memoryAvailable !== undefined,
+  );
+  if (acting.length === 0) return [];
+  const candidates = processes.map(({ memory: { residentBytes }, ...process }) => ({
+    ...process,
+    residentBytes,
+  }));
+  return acting
     .map(({ limits }) => {
       const { killer, memoryAvailable, swapFree } = limits;
-      const candidates = processes.map(({ memory: { residentBytes }, ...process }) => ({
-        ...process,
-        residentBytes,
-      }));
       const victim = firstOf(candidates, limits);
       return {
         killer,
@@ -168,12 +161,7 @@ export function firstToAct(
       ? " at any moment"
       : secondsLeft === undefined
         ? " first"
-        : ` in about ${minutes(secondsLeft * share)}`;
+        : ` in ${about(secondsLeft * share)}`;
   const swap = first.swapAllows ? "" : ", once swap is used up as far";
   return `${first.killer} ${first.actsAt}, the kernel at 0: with ${left} left ${first.killer} ${takes}${when}${swap}.`;
-}
-
-function minutes(seconds: number): string {
-  const count = Math.max(1, Math.round(seconds / 60));
-  return count === 1 ? "a minute" : `${count} minutes`;
 }
