@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { KillsCollector } from "../../src/collectors/kills.ts";
+import { KillsCollector, type KillsCollectorOptions } from "../../src/collectors/kills.ts";
 import type { KillLabels } from "../../src/kills/kill-history.ts";
 import { Snapshot } from "../../src/sources/snapshot.ts";
 import { samplesOf } from "./samples.ts";
@@ -27,6 +27,23 @@ describe("before the log has been read to its end", () => {
       oom_state_persistent: 0,
       oom_state_save_failures_total: 0,
       oom_state_damaged_total: 0,
+    });
+  });
+});
+
+describe("the state", () => {
+  const healthy = { isSaving: true, saveFailures: 0, damagedFiles: 0 };
+  const persistent = (...states: NonNullable<KillsCollectorOptions["states"]>) =>
+    samplesOf(new KillsCollector({ counting, userspace, states }), unread);
+
+  it("is kept where both ledgers are, and failures of both count", () => {
+    expect(persistent(healthy, healthy)).toMatchObject({ oom_state_persistent: 1 });
+    expect(persistent(healthy, undefined)).toMatchObject({ oom_state_persistent: 0 });
+    const full = { isSaving: false, saveFailures: 3, damagedFiles: 1 };
+    expect(persistent({ ...healthy, saveFailures: 2 }, full)).toMatchObject({
+      oom_state_persistent: 0,
+      oom_state_save_failures_total: 5,
+      oom_state_damaged_total: 1,
     });
   });
 });

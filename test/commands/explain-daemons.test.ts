@@ -120,6 +120,11 @@ describe("explain of a log with daemons that kill", () => {
     `);
   });
 
+  it("lets no name end the quoted option that people paste", async () => {
+    const text = await run(earlyoom("10:00", 1234, `' --dryrun '`));
+    expect(text).toContain("add --avoid '^(. --dryrun .)$' to");
+  });
+
   it("explains a process that the kernel killed too only once, and links both in JSON", async () => {
     const log = earlyoom("23:48", 226, "greedy") + kernelLog;
     const kills = await killsOf(log);

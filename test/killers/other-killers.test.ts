@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import type { DaemonKill } from "../../src/killers/daemon-kill.ts";
+import { DaemonScanner } from "../../src/killers/daemon-scanner.ts";
 import { killsIn, told } from "./daemon-log.ts";
 
 const head = "Oct 12 19:34:45 node1 kubelet[2480]: ";
@@ -82,6 +84,22 @@ describe("Talos' lines (by its source and public logs)", () => {
 });
 
 describe("lmkd's lines (by its source and public logs)", () => {
+  it("are of the day before where the new year has begun east of Greenwich only", () => {
+    const kills: DaemonKill[] = [];
+    const auckland = {
+      nowMs: () => Date.parse("2026-12-31T12:00:00Z"),
+      zone: { offsetSeconds: () => 13 * 3600 },
+    };
+    const scanner = new DaemonScanner({ clock: auckland, copied: true }, (kill) =>
+      kills.push(kill),
+    );
+    const line =
+      "01-01 00:30:00.000   479   479 I lowmemorykiller: Kill 'com.android.settings' (17757), uid 1010174, oom_score_adj 900 to free 4445960kB rss, 3990164kB anon rss, 2413008kB swap; reason: low watermark is breached\n";
+    scanner.push(Buffer.from(line));
+    scanner.endOfInput();
+    expect(kills.map(({ timeMs }) => timeMs)).toEqual([Date.parse("2026-12-31T11:30:00Z")]);
+  });
+
   const line =
     "07-28 10:46:14.514   479   479 I lowmemorykiller: Kill 'com.tcs.assistant' (17757), uid 1010174, oom_score_adj 0 to free 4445960kB rss, 3990164kB anon rss, 2413008kB swap, 0kB dmabuf_pss, 0kB dmabuf_rss; reason: ";
 

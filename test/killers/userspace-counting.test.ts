@@ -123,6 +123,21 @@ describe("on the first start", () => {
   });
 });
 
+describe("a log that is read for the first time after counting began", () => {
+  it("holds history, and the kills since", () => {
+    begin();
+    log.catchUp();
+    nowMs += 60_000;
+    const counting = begin();
+    log.say({ pid: 7, timeMs: startMs - 86_400_000 }, "c1");
+    log.say({ pid: 8, timeMs: startMs + 1000 }, "c2");
+    log.catchUp();
+    expect(counts(counting)).toMatchObject({ earlyoom: 1 });
+    expect(counting.kills().map(({ pid }) => pid)).toEqual([8, 7]);
+    expect(counting.recent().map(({ labels }) => labels.pid)).toEqual(["8"]);
+  });
+});
+
 describe("a kill", () => {
   it("counts once, however often it is announced, and again after a minute", () => {
     const counting = begin();

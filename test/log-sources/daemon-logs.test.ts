@@ -146,6 +146,25 @@ describe("auto", () => {
     expect(followed.logs.states).toMatchObject([{ name: "journal", up: true }]);
   });
 
+  it("takes up syslog where there is no journal to read, once syslogd writes", async () => {
+    rmSync(join(root, "run/log/journal"), { recursive: true });
+    const journal = new StandInJournal(root);
+    const followed = follow("auto", journal);
+    await eventually(() =>
+      expect(followed.logs.states).toMatchObject([{ name: "journal", up: false }]),
+    );
+    const syslog = join(root, "var/log/syslog");
+    writeFileSync(syslog, `Nov 20 13:23:50 web1 earlyoom[712]: ${killText(7)}\n`);
+    monotonic = 60_000;
+    followed.logs.beat();
+    await eventually(() => {
+      settle(followed);
+      expect(pidsOf(followed)).toEqual([7]);
+    });
+    expect(followed.kills[0]).toMatchObject({ isLive: false, sourcePath: syslog });
+    await eventually(() => expect(followed.caughtUp()).toBe(true));
+  });
+
   it("does not follow the kubelet, and journal does", () => {
     install("usr/bin/kubelet");
     writeFileSync(join(root, "var/log/syslog"), "");
