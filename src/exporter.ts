@@ -120,12 +120,13 @@ export class Exporter {
     const { files, owners, table, tree, programs } = host;
     const ownProc = ownProcfs();
     const boot = bootIdIn(flags["path.procfs"]) ?? "";
+    const clock = { nowMs, zone: hostTimeZone(flags["path.rootfs"]) };
     const kernelLog = new KernelLog({
       mode: flags.collectors.includes("kills") ? flags["kernel-log.source"] : "none",
       filePath: flags["kernel-log.file"],
       kmsg,
       files,
-      clock: { nowMs, zone: hostTimeZone(flags["path.rootfs"]) },
+      clock,
       monotonicMs,
       boot,
       bootTimeMs: () => bootTimeMs(files, nowMs()),
@@ -174,7 +175,7 @@ export class Exporter {
       mode: flags.collectors.includes("kills") ? flags["daemon-log.source"] : "none",
       files,
       rootfs: flags["path.rootfs"],
-      clock: { nowMs, zone: hostTimeZone(flags["path.rootfs"]) },
+      clock,
       monotonicMs,
       boot,
       bootTimeMs: () => bootTimeMs(files, nowMs()),

@@ -86,6 +86,8 @@ export class FlightRecorder implements SnapshotKeeper {
   /** By cgroup, of the last look. */
   #limitOf = new Map<string, Limit>();
   #nearLimits: string[] = [];
+  /** When the processes were last asked for: a slow or failed reading is not asked for again at once. */
+  #askedMs = Number.NEGATIVE_INFINITY;
   /** Whether the last look saw all cgroups: then one that it lacks is a new one. */
   #sawAll = false;
   #memTotalBytes = 0;
@@ -172,7 +174,10 @@ export class FlightRecorder implements SnapshotKeeper {
       }
       this.#near.note(now, uses);
     }
-    if (now - this.#processes.lastMs >= readProcessesAfterMs) readProcesses();
+    const lookedMs = Math.max(this.#processes.lastMs, this.#askedMs);
+    if (now - lookedMs < readProcessesAfterMs) return;
+    this.#askedMs = now;
+    readProcesses();
   }
 
   /**
@@ -280,7 +285,7 @@ export class FlightRecorder implements SnapshotKeeper {
     );
     if (known.length <= readAgainAtMost) return new Set([...fresh, ...known]);
     const largest = known
-      .map((cgroup) => ({ cgroup, bytes: this.#leaves.uses(cgroup).at(-1)?.bytes ?? 0 }))
+      .map((cgroup) => ({ cgroup, bytes: this.#leaves.last(cgroup) ?? 0 }))
       .sort((a, b) => b.bytes - a.bytes)
       .slice(0, readAgainAtMost)
       .map(({ cgroup }) => cgroup);
@@ -311,7 +316,7 @@ export class FlightRecorder implements SnapshotKeeper {
       return Math.max(kill.usageBytes, lastBytes ?? 0);
     }
     const heldByVictim = heldAtKill(kill);
-    const lastOfVictim = this.#processes.uses(nameOf(kill)).at(-1)?.bytes;
+    const lastOfVictim = this.#processes.last(nameOf(kill));
     const grownSince =
       lastOfVictim === undefined || lastBytes === undefined
         ? heldByVictim

@@ -59,7 +59,8 @@ export class OutcomeWatch implements SnapshotKeeper {
     }
     const seen = new Map<string, ReadonlySet<string>>();
     const members = new LookedAt(this.#options);
-    for (const one of watched) this.#judge(one, members, seen);
+    const nowSeconds = this.#options.bootSeconds();
+    for (const one of watched) this.#judge(one, nowSeconds, members, seen);
     this.#seen = seen;
     const tookMs = monotonicMs() - startMs;
     this.#nextMs = startMs + Math.max(lookEveryMs, tookMs * restShare);
@@ -67,12 +68,13 @@ export class OutcomeWatch implements SnapshotKeeper {
 
   #judge(
     { kill, killedSeconds }: WatchedKill,
+    nowSeconds: number,
     members: LookedAt,
     seen: Map<string, ReadonlySet<string>>,
   ): void {
-    const { counting, boot, bootSeconds } = this.#options;
+    const { counting, boot } = this.#options;
     const { incident, cgroup, pid, comm, owner } = kill;
-    const ageSeconds = bootSeconds() - killedSeconds;
+    const ageSeconds = nowSeconds - killedSeconds;
     const isLast = ageSeconds >= watchSeconds;
     const isOfThisBoot = incident.startsWith(`${boot.slice(0, 8)}-`);
     const isLost = !isOfThisBoot || ageSeconds > resumedWithinSeconds || ageSeconds < 0;

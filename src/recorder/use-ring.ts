@@ -93,6 +93,12 @@ export class UseRing {
     return uses;
   }
 
+  /** In use at the last look that saw `name`. */
+  last(name: string): number | undefined {
+    const known = this.#rows.get(name);
+    return known && this.#bytes[known.row * this.#slots + (known.look % this.#slots)];
+  }
+
   #add(name: string): { row: number; look: number } | undefined {
     if (this.#rows.size >= this.#namesAtMost) return undefined;
     const row = this.#free.pop() ?? this.#rows.size;

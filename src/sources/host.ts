@@ -124,7 +124,7 @@ export class Host {
   *#readCgroups(deadlineMs: number): Steps<CgroupReadings | undefined> {
     if (this.tree === undefined) return undefined;
     return yield* this.tree.readInSteps(() => this.#now() > deadlineMs, {
-      hasNoKills: this.#hasNoKills(),
+      hasNoKills: this.tree.hierarchy.version === "v1" && this.#hasNoKills(),
       hasNoSwap: this.#hasNoSwap,
     });
   }

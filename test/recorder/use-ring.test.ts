@@ -65,6 +65,7 @@ describe("a ring of looks", () => {
             seen.filter(([other]) => other === of).map(([, bytes]) => ({ atMs, bytes })),
           );
           expect(uses.uses(of)).toEqual(expected);
+          expect(uses.last(of)).toBe(expected.at(-1)?.bytes);
         }
       }),
     );
