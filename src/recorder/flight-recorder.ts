@@ -333,12 +333,14 @@ export class FlightRecorder implements SnapshotKeeper {
     return use;
   }
 
-  /** Who was not there at the first look has grown from nothing. */
-  #growthOf(uses: readonly Use[], toBytes: number, killedMs: number): Growth | undefined {
+  /** What was not there at an earlier look has grown from nothing since. */
+  #growthOf(uses: readonly Use[], toBytes: number, killedMs: number): Growth {
     const lastMs = Math.min(this.#leaves.lastMs, killedMs);
     const [first] = uses;
     if (first === undefined) return { from: { atMs: lastMs, bytes: 0 }, toBytes };
-    return growthBetween(uses, toBytes);
+    const absentMs = this.#sawAll ? this.#leaves.lookBefore(first.atMs) : undefined;
+    const sinceAbsent = absentMs === undefined ? uses : [{ atMs: absentMs, bytes: 0 }, ...uses];
+    return growthBetween(sinceAbsent, toBytes);
   }
 
   /** The process that grew most among those of some cgroups. */

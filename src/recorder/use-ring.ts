@@ -93,6 +93,15 @@ export class UseRing {
     return uses;
   }
 
+  /** Of the last look before `atMs` that is kept; `undefined` where there is none. */
+  lookBefore(atMs: number): number | undefined {
+    for (let look = this.#looks - 1; look >= 0 && look >= this.#looks - this.#slots; look--) {
+      const time = this.#times[look % this.#slots] as number;
+      if (time < atMs) return time;
+    }
+    return undefined;
+  }
+
   /** In use at the last look that saw `name`. */
   last(name: string): number | undefined {
     const known = this.#rows.get(name);

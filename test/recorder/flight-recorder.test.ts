@@ -294,6 +294,22 @@ describe("a steady host", () => {
 });
 
 describe("what the recorder has not seen", () => {
+  it("at an earlier look has grown from nothing since", () => {
+    const host = new RecordedHost();
+    host.limits = { "/job.service": 64 };
+    host.look();
+    host.cgroups = { "/job.service": { mib: 53 } };
+    host.look(6);
+    const kill = killed(3, "java", 63, {
+      ...parent,
+      limitCgroup: "/job.service",
+      limitBytes: 64 * mib,
+      usageBytes: 64 * mib,
+      cgroup: "/job.service",
+    });
+    expect(told(host.recorder.before(kill, 0))).toMatchObject([["/job.service", 3, 0, 64, 36]]);
+  });
+
   it("is not the limit of a kill whose log names none", () => {
     const host = new RecordedHost();
     host.cgroups = { "/job.service": { mib: 850 } };
