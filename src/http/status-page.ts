@@ -1,5 +1,4 @@
 import { type AnyKill, isKernelKill } from "../killers/linked-kills.ts";
-import { type UserspaceKill, victimName } from "../killers/userspace-kill.ts";
 import { processName } from "../kills/process-name.ts";
 import { workloadName } from "../kills/workload-name.ts";
 import {
@@ -8,6 +7,7 @@ import {
   type Finding,
   findings,
   killTimeMs,
+  nameOfVictim,
   secondsLeft,
   trend,
 } from "../status/findings.ts";
@@ -238,7 +238,7 @@ function killRow(kill: AnyKill, atMs: number, site: Site): Html {
   const when = killTimeMs(kill);
   const where = kill.comm === null ? undefined : workloadName(kill.owner, kill.cgroup);
   const isKernels = isKernelKill(kill);
-  const name = isKernels ? processName(kill) : nameOf(kill);
+  const name = nameOfVictim(kill);
   const title = isKernels ? causeTitles[kill.cause] : reasonTitles[kill.reason];
   return html`<li data-key="${kill.incident}"><div class="row"><span class="what"><a class="name" href="${killPath(kill, site)}">${name}</a>${kill.pid !== null && html` pid ${kill.pid}`}${where !== undefined && html` of ${where}`}${!isKernels && html` <span class="tag">${kill.killer}</span>`}</span><span class="much">${when === undefined ? "time unknown" : time(when, atMs)}</span></div><p>${title}. ${kill.summary}</p></li>`;
 }
@@ -264,12 +264,6 @@ function divide<Item>(
   { atOnce, atMost }: { atOnce: number; atMost: number },
 ): [readonly Item[], readonly Item[], number] {
   return [items.slice(0, atOnce), items.slice(atOnce, atMost), Math.max(0, items.length - atMost)];
-}
-
-function nameOf(kill: UserspaceKill): string {
-  return kill.comm === null
-    ? victimName(kill)
-    : processName({ comm: kill.comm, program: kill.program });
 }
 
 function killPath({ incident }: AnyKill, { basePath }: Site): string {

@@ -2,6 +2,7 @@ import type { KillReason, UserspaceKiller } from "../killers/killer.ts";
 import { type AnyKill, isKernelKill } from "../killers/linked-kills.ts";
 import { type UserspaceKill, victimName } from "../killers/userspace-kill.ts";
 import { workloadName } from "../kills/workload-name.ts";
+import { killTimeMs } from "../status/findings.ts";
 import { bytes } from "../text/quantities.ts";
 import { utc } from "../text/times.ts";
 import { type Html, html } from "./html.ts";
@@ -55,7 +56,7 @@ export function pageOfKill(
 function userspaceKillPage(kill: UserspaceKill, site: Site, nowMs: number): Html {
   const name = victimName(kill);
   const where = kill.comm === null ? undefined : workloadName(kill.owner, kill.cgroup);
-  const when = timeMsOf(kill);
+  const when = killTimeMs(kill);
   const verb = kill.reason === "eviction" ? "evicted" : "killed";
   const body = html`
 <section class="answer" aria-labelledby="answer">
@@ -71,16 +72,12 @@ ${card("Details", factTable(origin(kill)))}`;
 
 /** What a daemon had done to the process that the kernel killed. */
 function linkedCard(kill: UserspaceKill, nowMs: number): Html {
-  const when = timeMsOf(kill);
+  const when = killTimeMs(kill);
   return card(
     "Another killer had signalled it",
     html`<div class="prose"><p>${kill.summary}</p>${when !== undefined && html`<p>${time(when, nowMs)}, at ${utc(when)}</p>`}</div>`,
     killerNames[kill.killer],
   );
-}
-
-function timeMsOf({ time }: UserspaceKill): number | undefined {
-  return time === null ? undefined : Date.parse(time);
 }
 
 function numbersCard({ readings, residentBytes, swapBytes }: UserspaceKill): Html {

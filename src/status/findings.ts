@@ -232,10 +232,15 @@ function recentKill({ kills, atMs }: StatusView): Dated | undefined {
 
 /** What people call a victim: its process, or the cgroup or pod that was taken as a whole. */
 export function victimText(kill: AnyKill): string {
-  if (isKernelKill(kill)) return `${processName(kill)} (pid ${kill.pid})`;
-  return kill.comm === null
-    ? victimName(kill)
-    : `${processName({ comm: kill.comm, program: kill.program })} (pid ${kill.pid})`;
+  const isProcess = isKernelKill(kill) || kill.comm !== null;
+  return isProcess ? `${nameOfVictim(kill)} (pid ${kill.pid})` : nameOfVictim(kill);
+}
+
+/** Of a process its name, of what else was taken the cgroup or pod. */
+export function nameOfVictim(kill: AnyKill): string {
+  if (isKernelKill(kill)) return processName(kill);
+  const { comm, program } = kill;
+  return comm === null ? victimName(kill) : processName({ comm, program });
 }
 
 /** `, at its own limit of 2 GiB`; empty if the log does not say. */
