@@ -86,7 +86,7 @@ const peculiarities: Record<string, Peculiarity> = {
   chromium: {
     // Without any fonts every page crashes.
     before: [
-      `[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE='${join(cache, "chromium/fonts.conf")}'`,
+      '[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE="$root/../fonts.conf" XDG_CACHE_HOME="$root/../cache"',
     ],
   },
   debootstrap: {
@@ -351,7 +351,8 @@ async function writeStarter({ packageName, pathInside }: Wanted, home: string): 
   if (compiledIn !== undefined) await replaceFolder(join(home, "root", pathInside), compiledIn);
   const script = [
     "#!/bin/sh",
-    `root='${join(home, "root")}'`,
+    // Relative to itself: a checkout may be moved or copied with what it unpacked.
+    'root="$(dirname "$0")/root"',
     `export LD_LIBRARY_PATH="${folders.map((folder) => `$root/${folder}`).join(":")}"`,
     ...before,
     `exec "$root/${pathInside}" "$@"`,
@@ -378,8 +379,8 @@ async function replaceFolder(
 /** For a machine without fonts. */
 const fontsConfiguration = `<?xml version="1.0"?>
 <fontconfig>
-<dir>${join(cache, "chromium/root/usr/share/fonts")}</dir>
-<cachedir>${join(cache, "chromium/font-cache")}</cachedir>
+<dir prefix="relative">root/usr/share/fonts</dir>
+<cachedir prefix="xdg">fontconfig</cachedir>
 </fontconfig>
 `;
 
