@@ -28,7 +28,7 @@ const { build } = await import("esbuild").catch((error) => {
   throw error;
 });
 
-const { packRunbooks } = await import("./runbooks.mjs");
+const { packDocuments } = await import("./documents.mjs");
 
 const shared = {
   absWorkingDir: root,
@@ -51,7 +51,7 @@ async function replace(name, format) {
     entryPoints: ["src/main.ts"],
     define: {
       bcryptThread: JSON.stringify(thread.outputFiles[0].text),
-      packedRunbooks: JSON.stringify(runbooks),
+      packedDocuments: JSON.stringify(documents),
     },
     ...format,
   });
@@ -69,7 +69,7 @@ async function replace(name, format) {
 }
 
 mkdirSync(outdir, { recursive: true });
-const runbooks = packRunbooks();
+const documents = packDocuments();
 // The thread that checks passwords, if any are configured: its program is a string in the other one.
 const thread = await build({
   ...shared,

@@ -1,3 +1,4 @@
+import { commandSummaries } from "../src/command-line/commands.ts";
 import { flagHelp } from "../src/command-line/flag-help.ts";
 import type { FlagDefinition, FlagTable } from "../src/command-line/flag-table.ts";
 import { commands } from "./manual.ts";
@@ -90,6 +91,8 @@ function bashCompletion(): string {
     "  elif [[ $command == explain ]]; then",
     '    COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames',
     "  elif ((COMP_CWORD == 1)); then",
+    `    COMPREPLY=($(compgen -W "${Object.keys(commandSummaries).join(" ")}" -- "$cur"))`,
+    "  elif ((COMP_CWORD == 2)) && [[ $prev == help ]]; then",
     `    COMPREPLY=($(compgen -W "${names.join(" ")}" -- "$cur"))`,
     "  fi",
     "}",
@@ -133,8 +136,8 @@ function zshCompletion(): string {
     "    (( CURRENT-- ))",
     `  elif (( CURRENT == 2 )) && [[ \${words[2]} != -* ]]; then`,
     "    local -a commands=(",
-    ...Object.entries(commands).map(
-      ([name, { about }]) => `      ${quoted(`${name}:${described(firstSentence(about))}`)}`,
+    ...Object.entries(commandSummaries).map(
+      ([name, summary]) => `      ${quoted(`${name}:${described(summary)}`)}`,
     ),
     "    )",
     "    _describe command commands",
@@ -152,14 +155,17 @@ function zshCompletion(): string {
 function fishCompletion(): string {
   const quoted = (text: string) => `'${text.replace(/(['\\])/g, "\\$1")}'`;
   const others = names.filter((name) => name !== "serve").join(" ");
-  const lines = Object.entries(commands).flatMap(([command, { about, flags }]) => {
+  const first = Object.entries(commandSummaries).map(
+    ([name, summary]) =>
+      `complete -c oom-exporter -n '__fish_use_subcommand' -a ${name} -d ${quoted(summary)}`,
+  );
+  const lines = Object.entries(commands).flatMap(([command, { flags }]) => {
     const condition =
       command === "serve"
         ? `not __fish_seen_subcommand_from ${others}`
         : `__fish_seen_subcommand_from ${command}`;
     const head = `complete -c oom-exporter -n ${quoted(condition)}`;
     return [
-      `complete -c oom-exporter -n '__fish_use_subcommand' -a ${command} -d ${quoted(firstSentence(about))}`,
       ...words(flags).map((word) => {
         const value = taken(word);
         const takes =
@@ -178,9 +184,5 @@ function fishCompletion(): string {
       ...(takesFiles(command) ? [`${head} -F`] : []),
     ];
   });
-  return [generated, "complete -c oom-exporter -f", ...lines, ""].join("\n");
-}
-
-function firstSentence(text: string): string {
-  return text.replace(/[.:] .*$/s, "").replace(/\.$/, "");
+  return [generated, "complete -c oom-exporter -f", ...first, ...lines, ""].join("\n");
 }

@@ -1,5 +1,10 @@
-import { flagDefault, flagHelp, flagUsage } from "../src/command-line/flag-help.ts";
-import type { FlagDefinition, FlagTable } from "../src/command-line/flag-table.ts";
+import {
+  type CommandHelp,
+  flagDefault,
+  flagHelp,
+  flagUsage,
+} from "../src/command-line/flag-help.ts";
+import type { FlagDefinition } from "../src/command-line/flag-table.ts";
 import { ownerOfCgroup } from "../src/kills/owner.ts";
 import { platformRows, raiseLimit } from "../src/kills/platforms.ts";
 import {
@@ -68,14 +73,18 @@ function labelsOf(name: (typeof metricNames)[number]): string {
 }
 
 /** docs/flags.md, from the commands' tables of flags. */
-export function flagsPage(tables: Readonly<Record<string, FlagTable>>): string {
-  const sections = Object.entries(tables).map(([command, table]) =>
+export function flagsPage(commands: Readonly<Record<string, CommandHelp>>): string {
+  const sections = Object.entries(commands).map(([name, { flags: table, exitCodes }]) =>
     [
-      `## ${command}`,
+      `## oom-exporter ${name === "serve" ? "[serve]" : name}`,
       "",
       "| Flag | Default | What it does |",
       "|---|---|---|",
       ...Object.entries(table).map(([name, definition]) => flagRow(name, definition)),
+      "",
+      "Exit codes:",
+      "",
+      ...Object.entries(exitCodes).map(([code, meaning]) => `- ${code}: ${meaning}`),
     ].join("\n"),
   );
   return ["# Flags", "", generated, "", sections.join("\n\n"), ""].join("\n");

@@ -10,6 +10,7 @@ import { Scraper } from "./collectors/scrape.ts";
 import type { ServeFlags } from "./flags.ts";
 import { buildApp } from "./http/app.ts";
 import { Connections } from "./http/connections.ts";
+import { builtInDocuments } from "./http/documents.ts";
 import { acceptedHostNames } from "./http/host-name.ts";
 import { ListenError } from "./http/listen-error.ts";
 import {
@@ -20,7 +21,6 @@ import {
   type RequestHandler,
   timeouts,
 } from "./http/listeners.ts";
-import { builtInRunbooks } from "./http/runbooks.ts";
 import { allKills } from "./killers/linked-kills.ts";
 import { UserspaceCounting } from "./killers/userspace-counting.ts";
 import type { SavedUserspaceLedger } from "./killers/userspace-ledger.ts";
@@ -314,7 +314,8 @@ export class Exporter {
       }),
       configuredHeaders: access && (() => access.headers()),
       basePath: new URL(flags.externalUrl ?? "http://localhost").pathname.replace(/\/$/, ""),
-      runbooks: builtInRunbooks,
+      documents: builtInDocuments,
+      version: this.#options.own.version,
       ui: flags["web.ui"],
       isReady: () => counting.hasCaughtUp && scraper.hasRun,
       kills: () => allKills(counting.kills(), userspace.kills()),

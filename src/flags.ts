@@ -25,7 +25,7 @@ const commonFlags = {
 export const defaultStateDirectory = "/var/lib/oom-exporter";
 
 /** Paths with other content, so metrics cannot use them. */
-const takenPath = /^\/(api|kills|runbooks|-)(\/|$)/;
+const takenPath = /^\/(api|kills|runbooks|software|-)(\/|$)/;
 
 /** Flags of `oom-exporter serve`; help, parsing and docs/flags.md use this table. */
 export const serveFlags = {

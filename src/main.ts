@@ -1,11 +1,11 @@
 #!/usr/bin/env -S node --single-threaded
 import { existsSync, realpathSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
+import { commandSummaries } from "./command-line/commands.ts";
 import { UsageError } from "./command-line/flag-table.ts";
 import { ListenError } from "./http/listen-error.ts";
-
+import { jsonText } from "./text/json-text.ts";
 import { printable } from "./text/printable.ts";
-
 import { WebConfigError } from "./web-config/web-config-error.ts";
 
 // Without a handler this signal opens Node's inspector, which allows running code.
@@ -26,10 +26,25 @@ void run(process.argv.slice(2)).then(
   (error: unknown) => {
     const known = [UsageError, ListenError, WebConfigError];
     if (!(error instanceof Error) || !known.some((kind) => error instanceof kind)) throw error;
-    process.stderr.write(`oom-exporter: ${printable(error.message)}\n`);
+    process.stderr.write(`${failureLine(error.message, process.argv)}\n`);
     process.exitCode = error instanceof UsageError ? 2 : 1;
   },
 );
+
+/** Why the exporter does not start, in the format of its log. */
+function failureLine(message: string, argv: readonly string[]): string {
+  const isJson = argv.some(
+    (word, at) =>
+      word === "--log.format=json" || (word === "--log.format" && argv[at + 1] === "json"),
+  );
+  if (!isJson) return `oom-exporter: ${printable(message)}`;
+  return jsonText({ level: "error", time: new Date().toISOString(), msg: message });
+}
+
+/** This program's file, links resolved. */
+function program(): string {
+  return realpathSync(process.argv[1] ?? process.execPath);
+}
 
 /** Each command loads its own modules: `explain` needs no HTTP server. */
 async function run(argv: string[]): Promise<number | undefined> {
@@ -50,7 +65,7 @@ async function run(argv: string[]): Promise<number | undefined> {
       placeOf: (document, exporterUrl) =>
         placeOfDocument(document, {
           exporterUrl,
-          program: realpathSync(process.argv[1] ?? process.execPath),
+          program: program(),
           exists: existsSync,
         }),
     });
@@ -62,6 +77,7 @@ async function run(argv: string[]): Promise<number | undefined> {
   }
   if (command === "doctor") {
     const { doctor, placeOf, userName } = await import("./commands/doctor.ts");
+    const { placeOfDropIn } = await import("./commands/documents.ts");
     const { stdout, stderr, env } = process;
     const user = userName(process.getuid?.() ?? 0);
     return doctor(rest, {
@@ -71,6 +87,7 @@ async function run(argv: string[]): Promise<number | undefined> {
       clock: () => Date.now(),
       user,
       place: placeOf(env),
+      shipped: (name) => placeOfDropIn(name, { program: program(), exists: existsSync }),
     });
   }
   if (command === "serve" || command === "" || command.startsWith("-")) {
@@ -87,6 +104,6 @@ async function run(argv: string[]): Promise<number | undefined> {
     return serve(flags);
   }
   throw new UsageError(
-    `unknown command "${command}"; commands are serve, explain, victims and doctor`,
+    `unknown command "${command}"; commands are ${Object.keys(commandSummaries).join(", ")}`,
   );
 }

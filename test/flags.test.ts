@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { commandSummaries } from "../src/command-line/commands.ts";
 import { helpText } from "../src/command-line/flag-help.ts";
 import { type FlagTable, parseFlags, UsageError } from "../src/command-line/flag-table.ts";
 import { serveHelp } from "../src/commands/serve.ts";
@@ -156,18 +157,20 @@ describe("a table of another command", () => {
     expect(positionals).toEqual(["a.log", "-", "--b"]);
   });
 
+  const ofExplain = {
+    usage: "oom-exporter explain [FILE...]",
+    about: "Explains each kill.",
+    flags: table,
+    exitCodes: { 0: "done", 2: "wrong usage" },
+  };
+
   it("has its own help", () => {
-    const help = helpText({
-      usage: "oom-exporter explain [FILE...]",
-      about: "Tells each kill.",
-      flags: table,
-      exitCodes: { 0: "done", 2: "wrong usage" },
-    });
+    const help = helpText(ofExplain, 100);
     expect(help).toBe(
       [
         "usage: oom-exporter explain [FILE...]",
         "",
-        "Tells each kill.",
+        "Explains each kill.",
         "",
         "Flags:",
         "      --[no-]json                   Print JSON.",
@@ -182,13 +185,25 @@ describe("a table of another command", () => {
   });
 });
 
-describe("the help of serve", () => {
-  const help = helpText(serveHelp);
+describe.each([60, 80, 100, 200])("the help of serve in %i columns", (width) => {
+  const lines = helpText(serveHelp, width).trimEnd().split("\n");
+  const at = (word: string) => lines.findIndex((line) => line.includes(word));
 
-  it("names every flag and fits 100 columns", () => {
-    for (const name of Object.keys(serveFlags)) {
-      expect(help).toContain(name);
+  it("fits, and uses the room", () => {
+    const longest = Math.max(...lines.map((line) => line.length));
+    expect(longest).toBeLessThanOrEqual(width);
+    expect(longest).toBeGreaterThan(width * 0.8);
+  });
+
+  it("names every flag, and every command on a line of its own", () => {
+    for (const name of Object.keys(serveFlags)) expect(at(name)).toBeGreaterThan(0);
+    for (const name of Object.keys(commandSummaries)) {
+      expect(lines.filter((line) => line.startsWith(`  ${name} `))).toHaveLength(1);
     }
-    expect(Math.max(...help.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
+    expect(at("Commands:")).toBeLessThan(at("Flags:"));
+  });
+
+  it("says what an exit code means", () => {
+    expect(at("  2  wrong usage")).toBeGreaterThan(at("Exit codes:"));
   });
 });

@@ -100,16 +100,7 @@ const mayUse: [room: string, allowed: string[]][] = [
   ["logger", ["text/"]],
   ["flags", ["command-line/", "metrics/catalog", "http/external-url", "http/listeners"]],
   ["exporter", everything],
-  [
-    "main",
-    [
-      "commands/",
-      "command-line/flag-table",
-      "http/listen",
-      "text/printable",
-      "web-config/web-config-error",
-    ],
-  ],
+  ["main", ["commands/", "command-line/", "http/listen", "text/", "web-config/web-config-error"]],
 ];
 
 function roomOf(path: string): string | undefined {

@@ -18,11 +18,11 @@ _oom_exporter() {
     --daemon-log.source) COMPREPLY=($(compgen -W "auto file journal none" -- "$cur")); return ;;
     --log.level) COMPREPLY=($(compgen -W "debug info warn error" -- "$cur")); return ;;
     --log.format) COMPREPLY=($(compgen -W "logfmt json" -- "$cur")); return ;;
-    --web.listen-address|--web.telemetry-path|--web.max-requests|--web.external-url|--collector.cgroups.include|--collector.cgroups.exclude|--collector.cgroups.max|--collector.processes.top|--check.wait|--since|--cgroup|--top) return ;;
+    --web.listen-address|--web.telemetry-path|--web.max-requests|--web.external-url|--collector.cgroups.include|--collector.cgroups.exclude|--collector.cgroups.max|--collector.processes.top|--check.wait|--limit|--since|--cgroup|--top) return ;;
   esac
   case $command in
     serve) flags="--web.listen-address= --web.telemetry-path= --web.config.file= --web.systemd-socket --web.max-requests= --web.external-url= --web.ui --no-web.ui --path.procfs= --path.sysfs= --path.rootfs= --kernel-log.source= --kernel-log.file= --daemon-log.source= --state.directory= --collector.host --no-collector.host --collector.cgroups --no-collector.cgroups --collector.processes --no-collector.processes --collector.kills --no-collector.kills --collector.log --no-collector.log --collector.cgroups.include= --collector.cgroups.exclude= --collector.cgroups.max= --collector.processes.top= --collector.processes.program --no-collector.processes.program --log.level= --log.format= --check --check.wait= --version --help" ;;
-    explain) flags="--json --since= --web.external-url= --help" ;;
+    explain) flags="--json --brief --limit= --since= --web.external-url= --help" ;;
     victims) flags="--json --cgroup= --top= --collector.processes.program --no-collector.processes.program --path.procfs= --path.sysfs= --path.rootfs= --help" ;;
     doctor) flags="--json --web.listen-address= --path.procfs= --path.sysfs= --path.rootfs= --kernel-log.source= --kernel-log.file= --daemon-log.source= --state.directory= --help" ;;
   esac
@@ -32,6 +32,8 @@ _oom_exporter() {
   elif [[ $command == explain ]]; then
     COMPREPLY=($(compgen -f -- "$cur")); compopt -o filenames
   elif ((COMP_CWORD == 1)); then
+    COMPREPLY=($(compgen -W "serve explain victims doctor help version" -- "$cur"))
+  elif ((COMP_CWORD == 2)) && [[ $prev == help ]]; then
     COMPREPLY=($(compgen -W "serve explain victims doctor" -- "$cur"))
   fi
 }

@@ -48,6 +48,7 @@ export function packageTree(root: string, format: Format, built: Built): Package
     ...folder(`${path}/rules`, "prometheus-rules", /\.yml$/),
     ...folder(`${path}/dashboards`, "grafana/dashboards", /\.json$/),
     ...folder(`${path}/runbooks`, "docs/runbooks", /\.md$/),
+    ...folder(`${path}/software`, "docs/software", /\.md$/),
   ];
   const manual = manualOf(read("packaging/oom-exporter.1"), built);
   if (format === "tar") {

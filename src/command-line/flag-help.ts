@@ -38,19 +38,29 @@ export interface CommandHelp {
   /** Its usage line, such as `oom-exporter explain [FILE... or -] [FLAGS]`. */
   usage: string;
   about: string;
+  /** Its commands and what each does. */
+  commands?: Readonly<Record<string, string>>;
   flags: FlagTable;
   /** The meaning of each exit code. */
   exitCodes: Readonly<Record<number, string>>;
 }
 
-/** The `--help` text of a command: usage line, description, a paragraph per flag, exit codes. */
-export function helpText({ usage, about, flags: table, exitCodes }: CommandHelp): string {
-  const indent = 36;
-  const lines = [`usage: ${usage}`, "", ...wrap(about, 100), "", "Flags:"];
+/** The `--help` text of a command: usage line, description, commands, a paragraph per flag, exit codes. */
+export function helpText(
+  { usage, about, commands = {}, flags: table, exitCodes }: CommandHelp,
+  width: number,
+): string {
+  // On a narrow terminal the text of a flag stands below it.
+  const indent = width < 90 ? 10 : 36;
+  const lines = [...wrap(`usage: ${usage}`, width, 7), "", ...wrap(about, width), ""];
+  if (Object.keys(commands).length > 0) {
+    lines.push("Commands:", ...definitions(commands, width), "");
+  }
+  lines.push("Flags:");
   for (const [name, definition] of Object.entries(table)) {
     const short = name === "help" ? "  -h, " : "      ";
     const head = `${short}${flagUsage(name, definition)}`;
-    const body = wrap(flagHelp(definition), 100 - indent);
+    const body = wrap(flagHelp(definition), width - indent);
     if (head.length < indent - 1) {
       lines.push(head.padEnd(indent) + (body.shift() ?? ""));
     } else {
@@ -58,9 +68,18 @@ export function helpText({ usage, about, flags: table, exitCodes }: CommandHelp)
     }
     lines.push(...body.map((line) => " ".repeat(indent) + line));
   }
-  lines.push("", "Exit codes:");
-  for (const [code, meaning] of Object.entries(exitCodes)) lines.push(`  ${code}  ${meaning}`);
+  lines.push("", "Exit codes:", ...definitions(exitCodes, width));
   return `${lines.join("\n")}\n`;
+}
+
+/** Names with their meaning beside them. */
+function definitions(meanings: Readonly<Record<string, string>>, width: number): string[] {
+  const indent = Math.max(...Object.keys(meanings).map((name) => name.length)) + 4;
+  return Object.entries(meanings).flatMap(([name, meaning]) =>
+    wrap(meaning, width - indent).map((line, at) =>
+      at === 0 ? `  ${name}`.padEnd(indent) + line : " ".repeat(indent) + line,
+    ),
+  );
 }
 
 /** What a flag does, with its choices and a default that its usage does not show. */

@@ -5,6 +5,7 @@ import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import { type FlagTable, parseFlags, UsageError } from "../command-line/flag-table.ts";
 import { type Check, checksAnswer, type Place } from "../doctor/check.ts";
 import { blindness, examine } from "../doctor/host-checks.ts";
+import type { Shipped } from "../doctor/service-fixes.ts";
 import { defaultStateDirectory, resolveFlags, serveFlags } from "../flags.ts";
 import { openKmsg } from "../log-sources/kmsg-device.ts";
 import { HostFiles } from "../sources/host-files.ts";
@@ -14,10 +15,10 @@ import { hostTimeZone } from "../sources/time-zone.ts";
 import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
 import { columns, wrap } from "../text/wrapping.ts";
-import { type Style, styleFor, width } from "./terminal.ts";
+import { type Output, type Style, styleFor, widthOf } from "./terminal.ts";
 
 export interface DoctorIo {
-  stdout: { write(text: string): unknown; isTTY?: boolean };
+  stdout: Output;
   stderr: { write(text: string): unknown };
   env: Readonly<Record<string, string | undefined>>;
   /** Milliseconds since the epoch. */
@@ -25,6 +26,7 @@ export interface DoctorIo {
   /** Name of the user that this runs as. */
   user: string;
   place: Place;
+  shipped: Shipped;
   /** The kernel's ring buffer; never under --path.rootfs. Default /dev/kmsg. */
   kmsgPath?: string;
   /** Default: this process's own. */
@@ -65,7 +67,7 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     return 2;
   }
   if (flags.help) {
-    io.stdout.write(helpText(doctorHelp));
+    io.stdout.write(helpText(doctorHelp, widthOf(io.stdout, io.env)));
     return 0;
   }
   const {
@@ -75,6 +77,7 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     clock,
     user,
     place,
+    shipped,
   } = io;
   const checks = await examine({
     files: new HostFiles({
@@ -91,6 +94,7 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     clock: { nowMs: clock, zone: hostTimeZone(flags["path.rootfs"]) },
     user,
     place,
+    shipped,
     ownScoreAdj,
   });
   io.stdout.write(
@@ -137,6 +141,7 @@ const stateColumns = 9;
 const nameColumns = 28;
 
 function textOf(checks: readonly Check[], { user, place }: DoctorIo, style: Style): string {
+  const { width } = style;
   const lines = [
     ...wrap(firstSentence(checks, style), width),
     "",
@@ -168,7 +173,7 @@ function summary({ name, state, found }: Check, style: Style): string {
   const mark = state.padEnd(stateColumns);
   const painted = { ok: style.quiet, partial: style.bold, missing: style.alarm }[state](mark);
   const head = `${painted}${name.padEnd(nameColumns)}`;
-  const room = width - columns(head);
+  const room = style.width - columns(head);
   const characters = [...printable(found)];
   const shown =
     characters.length <= room ? characters.join("") : `${characters.slice(0, room - 1).join("")}…`;
@@ -178,14 +183,20 @@ function summary({ name, state, found }: Check, style: Style): string {
 const labelColumns = 8;
 
 function details({ name, state, found, impact, fix }: Check, style: Style): string[] {
-  const field = (label: string, text: string | null): string[] =>
-    wrap(printable(text ?? ""), width - labelColumns - 2).map(
-      (line, index) => `  ${style.quiet((index === 0 ? label : "").padEnd(labelColumns))}${line}`,
+  const labelled = (label: string, lines: readonly string[]): string[] =>
+    lines.map(
+      (line, at) => `  ${style.quiet((at === 0 ? label : "").padEnd(labelColumns))}${line}`,
     );
+  const wrapped = (text: string) => wrap(printable(text), style.width - labelColumns - 2);
+  // Commands are copied, so they are not wrapped.
+  const { text, commands = [] } = fix ?? {};
+  const copied = commands.map(
+    (command) => `${text === undefined ? "" : "  "}${printable(command)}`,
+  );
   return [
     style.bold(`${name}: ${state}`),
-    ...field("Found", found),
-    ...field("Impact", impact),
-    ...field("Fix", fix),
+    ...labelled("Found", wrapped(found)),
+    ...labelled("Impact", wrapped(impact ?? "")),
+    ...labelled("Fix", [...(text === undefined ? [] : wrapped(text)), ...copied]),
   ];
 }

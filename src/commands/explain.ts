@@ -1,4 +1,4 @@
-/** `oom-exporter explain [FILE... or -] [--json] [--since T]`: explains the kills in a log. */
+/** `oom-exporter explain [FILE... or -] [FLAGS]`: explains the kills in a log. */
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
@@ -7,8 +7,6 @@ import { parseExternalUrl } from "../http/external-url.ts";
 import { parseKmsgRecord } from "../kernel-log/kernel-message.ts";
 import { KillScanner } from "../kernel-log/kill-scanner.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
-import type { OomFragment } from "../kernel-log/oom-fragment.ts";
-import type { KernelLogEvent, OomKillReport } from "../kernel-log/oom-report.ts";
 import {
   type Chunks,
   type MakeLineReader,
@@ -17,11 +15,6 @@ import {
 } from "../kernel-log/whole-log.ts";
 import type { DaemonKill } from "../killers/daemon-kill.ts";
 import { DaemonScanner } from "../killers/daemon-scanner.ts";
-import { victimName } from "../killers/userspace-kill.ts";
-import { runbookIn } from "../kills/advice.ts";
-import { killOfReport } from "../kills/kill.ts";
-import { incidentOf, KillDeduplicator, sightingOf } from "../kills/kill-deduplicator.ts";
-import { ownerOfCgroup } from "../kills/owner.ts";
 import { openKmsg, readRing } from "../log-sources/kmsg-device.ts";
 import { chooseLogSource } from "../log-sources/log-choice.ts";
 import { bootIdIn } from "../sources/boot-id.ts";
@@ -30,17 +23,15 @@ import { HostFiles } from "../sources/host-files.ts";
 import { readHostView } from "../sources/host-view.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
-import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
 import { parseSince, sinceForms } from "../text/times.ts";
-import { DaemonKills } from "./daemon-kills.ts";
-import { killStory, memberLine, tally } from "./kill-story.ts";
+import { explainedAtMost, KillPrinter } from "./kill-printer.ts";
+import { sourceName } from "./kill-story.ts";
 import { compressionOf, UnpackError, unpacked } from "./packed-log.ts";
-import { type Style, styleFor } from "./terminal.ts";
-import { linkedSentence, userspaceStory } from "./userspace-story.ts";
+import { type Output, styleFor, widthOf } from "./terminal.ts";
 
 export interface ExplainIo {
-  stdout: { write(text: string): unknown; isTTY?: boolean };
+  stdout: Output;
   stderr: { write(text: string): unknown };
   stdin: AsyncIterable<Uint8Array>;
   /** Milliseconds since the epoch. */
@@ -58,6 +49,17 @@ const about =
 
 export const explainFlags = {
   json: { type: "boolean", default: false, help: "Print one kill as JSON on each line." },
+  brief: {
+    type: "boolean",
+    default: false,
+    help: "Print only the table, one line for each kill.",
+  },
+  limit: {
+    type: "string",
+    placeholder: "N",
+    check: (value) => (/^\d{1,9}$/.test(value) ? undefined : "must be a whole number, 0 or more"),
+    help: `Show only the N latest kills; 0 shows and explains all. Default: the table has all, and the ${explainedAtMost} latest are explained.`,
+  },
   since: {
     type: "string",
     placeholder: "TIME",
@@ -88,10 +90,14 @@ export const explainHelp: CommandHelp = {
 
 function parseExplainFlags(argv: readonly string[], nowMs: number) {
   const { values, positionals } = parseFlags(explainFlags, argv);
+  if (values.json && values.brief) {
+    throw new UsageError("--brief cannot be combined with --json; use one of them");
+  }
   const sinceMs = values.since === undefined ? undefined : sinceOf(values.since, nowMs);
   const exporter = parseExternalUrl(values["web.external-url"] ?? "");
   const exporterUrl = typeof exporter === "string" ? undefined : exporter.url;
-  return { files: positionals, json: values.json, sinceMs, exporterUrl, help: values.help };
+  const limit = values.limit === undefined ? undefined : Number(values.limit);
+  return { ...values, files: positionals, limit, sinceMs, exporterUrl };
 }
 /** Small enough to stay in the processor's cache from the read to the search: four times as fast as 1 MiB. */
 const readBytes = 64 * 1024;
@@ -111,16 +117,16 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
     io.stderr.write(`oom-exporter explain: ${printable(error.message)}\n`);
     return 2;
   }
-  const { files, json, sinceMs, exporterUrl } = flags;
+  const { files, json, brief, limit, sinceMs, exporterUrl } = flags;
   if (flags.help) {
-    io.stdout.write(helpText(explainHelp));
+    io.stdout.write(helpText(explainHelp, widthOf(io.stdout, io.env)));
     return 0;
   }
 
   const clock: LogClock = { nowMs: io.clock, zone: hostTimeZone(io.rootfs) };
   const style = styleFor(io.stdout, io.env);
   const placeOf = (document: string) => io.placeOf?.(document, exporterUrl) ?? `docs/${document}`;
-  const printer = new KillPrinter(io, { json, sinceMs, style, placeOf });
+  const printer = new KillPrinter(io, { json, brief, limit, sinceMs, style, placeOf });
   const names = files.length > 0 ? files : [ownSource(io)];
   let failed = false;
   for (const name of names) {
@@ -134,7 +140,10 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
       io.stderr.write(`oom-exporter explain: ${printable(failureOf(error, name))}\n`);
     }
   }
-  if (!failed) printer.end(names.filter((name) => name !== undefined));
+  printer.end(
+    names.filter((name) => name !== undefined),
+    failed,
+  );
   return failed ? 1 : 0;
 }
 
@@ -144,7 +153,7 @@ const noSource =
 function failureOf(error: Error, name: string | undefined): string {
   if (error instanceof Failure) return error.message;
   const { code, message } = error as NodeJS.ErrnoException;
-  const where = name === "-" ? "standard input" : name;
+  const where = sourceName(name ?? "");
   if (error instanceof UnpackError) return `${where}: ${message}`;
   if (code === "ENOENT")
     return `${where}: no such file; pass a kernel log, or - to read standard input`;
@@ -288,207 +297,4 @@ async function* utf8Of(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
 function* withFirst(first: Uint8Array, rest: Iterable<Uint8Array>): Generator<Uint8Array> {
   yield first;
   yield* rest;
-}
-
-interface KillPrinterOptions {
-  placeOf(document: string): string;
-  json: boolean;
-  sinceMs: number | undefined;
-  style: Style;
-}
-
-interface Waiting {
-  report: OomKillReport;
-  name: string;
-}
-
-interface Fragment {
-  fragment: OomFragment;
-  name: string;
-}
-
-/** Prints each kill once, even if its line occurs several times or in several files. */
-class KillPrinter {
-  readonly #stdout: ExplainIo["stdout"];
-  readonly #stderr: ExplainIo["stderr"];
-  readonly #options: KillPrinterOptions;
-  readonly #known = new KillDeduplicator();
-  readonly #names = new Map<string, number>();
-  #waiting: Waiting | undefined;
-  /** The last kill printed. */
-  #before: OomKillReport | undefined;
-  #printed = 0;
-  #unparsed: string[] = [];
-  #fragments: Fragment[] = [];
-  /** Messages that journalctl left out as "blob data". */
-  #hidden = 0;
-  /** Kills of which somebody else tells, until all sources are read: the kernel's own line may follow. */
-  #secondHand: Waiting[] = [];
-  readonly #firstHand = new Set<string>();
-  readonly #daemonKills = new DaemonKills();
-
-  constructor(
-    { stdout, stderr }: Pick<ExplainIo, "stdout" | "stderr">,
-    options: KillPrinterOptions,
-  ) {
-    this.#stdout = stdout;
-    this.#stderr = stderr;
-    this.#options = options;
-  }
-
-  take(event: KernelLogEvent, name: string): void {
-    // A report waits for the next event, because the line that names its group comes after it.
-    if (event.kind === "kill") {
-      if (event.report.repeatsVictim) return;
-      this.#tellWaiting();
-      if (event.report.killLine.isQuoted) this.#secondHand.push({ report: event.report, name });
-      else this.#waiting = { report: event.report, name };
-    } else if (event.kind === "fragment") {
-      this.#fragments.push({ fragment: event.fragment, name });
-    } else if (event.kind === "hidden") {
-      this.#hidden += event.count;
-    } else if (event.kind === "unparsed") {
-      this.#unparsed.push(`${name}:${event.lineNumber ?? "?"}`);
-    }
-  }
-
-  takeDaemonKill(kill: DaemonKill, name: string): void {
-    this.#daemonKills.take(kill, name);
-  }
-
-  endOfSource(): void {
-    this.#tellWaiting();
-    this.#tellDaemonKills();
-  }
-
-  /** The closing lines for people: totals, and what could not be read. */
-  end(names: readonly string[]): void {
-    for (const quoted of this.#secondHand) {
-      const key = quotedKey(quoted.report);
-      if (this.#firstHand.has(key)) continue;
-      this.#firstHand.add(key);
-      this.#waiting = quoted;
-      this.#tellWaiting();
-    }
-    if (this.#options.json) {
-      for (const { fragment, name } of this.#fragments) {
-        const { pid, comm, cgroup, limitCgroup, trigger, lineNumber } = fragment;
-        const source = { name, line: lineNumber ?? null };
-        const shown = { pid, comm, cgroup, limitCgroup, trigger, source };
-        this.#stderr.write(`${JSON.stringify({ fragment: shown })}\n`);
-      }
-      return;
-    }
-    for (const { fragment, name } of this.#fragments) {
-      this.#stdout.write(`${fragmentStory(fragment, name)}\n`);
-    }
-    if (this.#printed === 0 && this.#fragments.length === 0) {
-      this.#stdout.write(`No out-of-memory kill in ${names.map(printable).join(", ")}.\n`);
-    } else if (this.#printed > 1) {
-      this.#stdout.write(tally(this.#names, this.#options.style));
-    }
-    if (this.#hidden > 0) {
-      this.#stdout.write(
-        `${this.#hidden} kernel ${this.#hidden === 1 ? "message is" : "messages are"} hidden as "blob data", and a kill may be among them: export the log again with journalctl -k -a\n`,
-      );
-    }
-    if (this.#unparsed.length === 0) return;
-    const places = this.#unparsed.slice(0, 5).map(printable).join(", ");
-    const count = this.#unparsed.length;
-    this.#stdout.write(
-      `${count} ${count === 1 ? "line looks like a kill but does" : "lines look like a kill but do"} not match any known kernel's format: ${places}\n`,
-    );
-  }
-
-  #tellWaiting(): void {
-    if (this.#waiting === undefined) return;
-    const { report, name } = this.#waiting;
-    this.#waiting = undefined;
-    this.#firstHand.add(quotedKey(report));
-    const sighting = sightingOf(report, { reread: false });
-    if (this.#known.classify(sighting).as !== "new") return;
-    this.#known.add(this.#known.identify(sighting));
-    const { sinceMs, json, style } = this.#options;
-    const { timeMs } = report.killLine;
-    if (sinceMs !== undefined && timeMs !== undefined && timeMs < sinceMs) return;
-    if (timeMs !== undefined) this.#tellDaemonKills(timeMs);
-
-    const incident = incidentOf(sighting);
-    const kill = killOfReport(report, { incident, sourceName: name, ownerOf: ownerOfCgroup });
-    const linked = this.#daemonKills.link(kill);
-    if (linked !== undefined) kill.linkedIncident = linked.incident;
-    if (json) {
-      this.#stdout.write(`${jsonText(kill)}\n`);
-    } else {
-      const isMember = isOfSameGroup(this.#before, report);
-      const also = linked === undefined ? undefined : linkedSentence(linked, kill);
-      const story = isMember
-        ? memberLine(kill, style)
-        : killStory(this.#withPlaces(kill), style, also);
-      this.#stdout.write(`${this.#printed > 0 && !isMember ? "\n" : ""}${story}`);
-    }
-    this.#before = report;
-    this.#printed += 1;
-    this.#names.set(kill.comm, (this.#names.get(kill.comm) ?? 0) + 1);
-  }
-
-  /** The kill with advice that says where the runbook is for people at this machine. */
-  #withPlaces<K extends { advice: string[] }>(kill: K): K {
-    const advice = kill.advice.map((line) => {
-      const document = runbookIn(line);
-      return document === undefined ? line : `Runbook: ${this.#options.placeOf(document)}`;
-    });
-    return { ...kill, advice };
-  }
-
-  /** The kills that daemons announced before a moment, or all there are. */
-  #tellDaemonKills(untilMs?: number): void {
-    const { sinceMs, json, style } = this.#options;
-    for (const kill of this.#daemonKills.drain(untilMs)) {
-      if (sinceMs !== undefined && kill.time !== null && Date.parse(kill.time) < sinceMs) continue;
-      if (json) {
-        this.#stdout.write(`${jsonText(kill)}\n`);
-        continue;
-      }
-      // The kernel kill's explanation mentions what the daemon did.
-      if (kill.linkedIncident !== null) continue;
-      this.#stdout.write(
-        `${this.#printed > 0 ? "\n" : ""}${userspaceStory(this.#withPlaces(kill), style)}`,
-      );
-      this.#before = undefined;
-      this.#printed += 1;
-      const name = victimName(kill);
-      this.#names.set(name, (this.#names.get(name) ?? 0) + 1);
-    }
-  }
-}
-
-/** Whether a kill belongs to the group that was just printed. */
-function isOfSameGroup(before: OomKillReport | undefined, report: OomKillReport): boolean {
-  return (
-    before !== undefined &&
-    report.groupCgroup !== undefined &&
-    before.groupCgroup === report.groupCgroup &&
-    before.dump === report.dump
-  );
-}
-
-/** What a kill's own line and its quotation have in common; a string that keeps no part of the log alive. */
-function quotedKey({ pid, comm, ...kill }: OomKillReport): string {
-  const { totalVmBytes, anonRssBytes, fileRssBytes, shmemRssBytes } = kill;
-  return JSON.stringify([pid, comm, totalVmBytes, anonRssBytes, fileRssBytes, shmemRssBytes]);
-}
-
-/** The remains of a report whose kill line is missing. */
-function fragmentStory({ pid, comm, ...rest }: OomFragment, name: string): string {
-  const victim = comm === undefined ? "a process" : printable(comm);
-  const who = pid === undefined ? "" : `: ${victim} (pid ${pid})`;
-  const place = rest.cgroup ?? rest.limitCgroup;
-  const { container, unit } = ownerOfCgroup(place);
-  const owner = container ?? unit;
-  const where =
-    place === undefined ? "" : ` in ${owner === null ? `cgroup ${printable(place)}` : owner}`;
-  const by = rest.trigger === undefined ? "" : `, asked for by ${printable(rest.trigger)}`;
-  const line = rest.lineNumber === undefined ? "" : `:${rest.lineNumber}`;
-  return `An OOM report without its kill line${who}${where}${by}; the rest was filtered out or lost [${printable(name)}${line}]`;
 }

@@ -4,20 +4,30 @@ import type { Kill, KillTask } from "../kills/kill.ts";
 import { unitForPeople } from "../kills/owner.ts";
 import { printable } from "../text/printable.ts";
 import { bytes, percent } from "../text/quantities.ts";
+import { type Column, table } from "../text/table.ts";
 import { wrap } from "../text/wrapping.ts";
-import { type Style, width } from "./terminal.ts";
+import type { Style } from "./terminal.ts";
 
 const labelWidth = 9;
+const indent = " ".repeat(2 + labelWidth);
 
-/**
- * One kill on several lines of at most 100 columns. `linked`: what another killer did to the same process, in one
- * sentence.
- */
-export function killStory(kill: Kill, style: Style, linked?: string): string {
+/** What is said of a kill beside its own report. */
+export interface Beside {
+  /** What another killer did to the same process, in one sentence. */
+  linked?: string;
+  /** Kills that one explanation stands for. */
+  group?: string;
+  storm?: string;
+}
+
+/** One kill on several lines. */
+export function killStory(kill: Kill, style: Style, { linked, group, storm }: Beside = {}): string {
   const lines = [
     ...headline(kill, style),
     ...field("Why", printable(kill.summary), style),
-    ...(linked === undefined ? [] : field("Also", printable(linked), style)),
+    ...optional("Storm", storm, style),
+    ...optional("Group", group, style),
+    ...optional("Also", linked, style),
     ...where(kill, style),
     ...advice(kill, style),
     ...numbers(kill, style),
@@ -26,31 +36,24 @@ export function killStory(kill: Kill, style: Style, linked?: string): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Another victim of the group that was printed right above. */
-export function memberLine(kill: Kill, style: Style): string {
-  const said = `${headline(kill, style).join(" ")} together with its group`;
-  return `${wrap(said, width - 2, 2)
-    .map((line) => `  ${line}`)
-    .join("\n")}\n`;
-}
-
-/** The totals of a log: which names the kernel killed how often. */
-export function tally(kills: ReadonlyMap<string, number>, style: Style): string {
-  const total = [...kills.values()].reduce((sum, count) => sum + count, 0);
-  const most = [...kills].sort((a, b) => b[1] - a[1]).slice(0, 5);
-  const names = most.map(([name, count]) => `${printable(name)} ${count}`).join(", ");
-  const rest = kills.size > most.length ? `, ${kills.size - most.length} other names` : "";
-  return `${wrap(`${style.bold(`${total} kills`)}: ${names}${rest}`, width).join("\n")}\n`;
+function optional(label: string, text: string | undefined, style: Style): string[] {
+  return text === undefined ? [] : field(label, printable(text), style);
 }
 
 function headline(kill: Kill, style: Style): string[] {
   const name = kill.comm === "" ? "(no name)" : printable(kill.comm);
-  const line = kill.source.line === null ? "" : `:${kill.source.line}`;
-  const when = whenOf(kill);
-  return wrap(
-    `${style.alarm(name)} ${style.bold(`(pid ${kill.pid}) was killed`)}${when} ${style.quiet(`[${printable(kill.source.name)}${line}]`)}`,
-    width,
-  );
+  const said = `${style.alarm(name)} ${style.bold(`(pid ${kill.pid}) was killed`)}${whenOf(kill)}`;
+  return wrap(`${said} ${style.quiet(placeOf(kill.source))}`, style.width);
+}
+
+/** Where it stands in the log: `[kern.log:71]`. */
+export function placeOf({ name, line }: Kill["source"]): string {
+  return `[${printable(sourceName(name))}${line === null ? "" : `:${line}`}]`;
+}
+
+/** How people call a source. */
+export function sourceName(name: string): string {
+  return name === "-" ? "standard input" : name;
 }
 
 export function whenOf({ time, uptimeSeconds }: Pick<Kill, "time" | "uptimeSeconds">): string {
@@ -82,10 +85,13 @@ export function advice(kill: Pick<Kill, "advice">, style: Style): string[] {
   return kill.advice.flatMap((line, index) => {
     const { text, command } = readAdvice(line);
     const said = field(index === 0 ? "Do" : "", `- ${printable(text)}`, style, 2);
-    // Never wrapped, so that it can be copied.
-    if (command !== undefined) said.push(`${" ".repeat(2 + labelWidth)}    ${printable(command)}`);
-    return said;
+    return command === undefined ? said : [...said, ...commandLine(command)];
   });
+}
+
+/** Never wrapped nor shortened, so that it can be copied. */
+export function commandLine(command: string): string[] {
+  return [`${indent}    ${printable(command)}`];
 }
 
 function numbers(kill: Kill, style: Style): string[] {
@@ -134,26 +140,34 @@ function tasks(kill: Kill, style: Style): string[] {
   const held = (task: KillTask): number => (task.rssBytes ?? 0) + (task.swapBytes ?? 0);
   const whole = kill.tasks.reduce((sum, task) => sum + held(task), 0);
   const rows = kill.tasks.map((task) => [
+    task.pid === kill.pid ? "->" : "",
     bytes(task.rssBytes ?? 0),
     task.swapBytes === null ? "-" : bytes(task.swapBytes),
-    percent(held(task), whole),
+    percent(held(task), whole).replace("under ", "< "),
     task.oomScoreAdj === null ? "-" : String(task.oomScoreAdj),
     String(task.pid),
-    `${printable(task.comm)}${task.pid === kill.pid ? "  <- killed" : ""}`,
+    printable(task.comm),
   ]);
-  const table = [["rss", "swap", "share", "adj", "pid", "the largest tasks"], ...rows];
-  const widths = [10, 10, 10, 6, 8];
-  return table.map((cells, index) => {
-    const line = cells.map((cell, at) => cell.padStart(widths[at] ?? 0)).join("  ");
-    const label = (index === 0 ? "Tasks" : "").padEnd(labelWidth);
-    const text = `  ${label}${line.trimEnd()}`;
+  const lines = table(taskColumns, rows, style.width - indent.length);
+  return lines.map((line, index) => {
+    const text = `  ${(index === 0 ? "Tasks" : "").padEnd(labelWidth)}${line}`;
     return index === 0 ? style.quiet(text) : text;
   });
 }
 
+/** An arrow points to the victim. */
+const taskColumns: Column[] = [
+  { head: "" },
+  { head: "rss", align: "right" },
+  { head: "swap", align: "right" },
+  { head: "share", align: "right" },
+  { head: "adj", align: "right" },
+  { head: "pid", align: "right" },
+  { head: "task", least: 8 },
+];
+
 export function field(label: string, text: string, style: Style, hang = 0): string[] {
-  const indent = " ".repeat(2 + labelWidth);
-  return wrap(text, width - indent.length, hang).map((line, index) =>
+  return wrap(text, style.width - indent.length, hang).map((line, index) =>
     index === 0 ? `  ${style.quiet(label.padEnd(labelWidth))}${line}` : `${indent}${line}`,
   );
 }

@@ -3,6 +3,7 @@ import { accessSync, constants } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import { commandSummaries } from "../command-line/commands.ts";
 import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import { Exporter } from "../exporter.ts";
 import { defaultStateDirectory, parseServeFlags, serveFlags } from "../flags.ts";
@@ -11,13 +12,15 @@ import { createLog, LineOutput, type Logger } from "../logger.ts";
 import type { OwnProcess } from "../own-process.ts";
 import { ownProcfs } from "../sources/own-proc.ts";
 import { protectOwnProcess } from "../sources/own-score-adj.ts";
-import { type OpenedState, StateDirectory } from "../sources/state-directory.ts";
+import { type OpenedState, SaveTrouble, StateDirectory } from "../sources/state-directory.ts";
 import { printable } from "../text/printable.ts";
+import { widthOf } from "./terminal.ts";
 
 export const serveHelp: CommandHelp = {
-  usage: "oom-exporter [serve] [FLAGS] | oom-exporter explain|victims|doctor [FLAGS]",
+  usage: "oom-exporter [COMMAND] [FLAGS]",
   about:
-    "Prometheus exporter for Linux out-of-memory kills: counts every kill, explains which process was killed and why, and shows which is next.",
+    "Prometheus exporter for Linux out-of-memory kills: counts every kill, explains which process was killed and why, and shows which is next. Without a command it serves, with the flags below; oom-exporter help COMMAND lists those of another one.",
+  commands: commandSummaries,
   flags: serveFlags,
   exitCodes: {
     0: "ended by a signal, or with --check: healthy",
@@ -37,7 +40,7 @@ export async function serve(argv: string[]): Promise<number | undefined> {
   const flags = parseServeFlags(argv, process.env);
   const { version } = packageJson;
   if (flags.help) {
-    process.stdout.write(helpText(serveHelp));
+    process.stdout.write(helpText(serveHelp, widthOf(process.stdout, process.env)));
     return 0;
   }
   if (flags.version) {
@@ -57,12 +60,13 @@ export async function serve(argv: string[]): Promise<number | undefined> {
     write: (line) => errors.write(line),
   });
   const scoreAdj = protectOwnProcess(ownProcfs());
-  const state = openState(flags["state.directory"], log);
+  const trouble = new SaveTrouble();
+  const state = openState(flags["state.directory"], log, trouble);
   const exporter = new Exporter({
     flags,
     state,
     // Separate state: kills by daemons are saved when their lines are read, not when the kernel kills.
-    userspaceState: state && openState(join(state.directory.path, "killers"), log),
+    userspaceState: state && openState(join(state.directory.path, "killers"), log, trouble),
     kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
     hostName: hostname(),
     inheritedSockets: inheritedSockets(),
@@ -83,8 +87,13 @@ export async function serve(argv: string[]): Promise<number | undefined> {
     });
   }
   const startUpLine = `${await started} | ${protectionText(scoreAdj)}`;
-  new LineOutput(process.stdout, onLost).write(`${printable(startUpLine)}
-`);
+  const output = new LineOutput(process.stdout, onLost);
+  if (flags["log.format"] === "json") {
+    const write = (line: string) => output.write(line);
+    createLog({ level: "info", format: "json", write }).info(startUpLine);
+  } else {
+    output.write(`${printable(startUpLine)}\n`);
+  }
   return undefined;
 }
 
@@ -115,12 +124,17 @@ function inheritedSockets(): number[] {
   return Array.from({ length: count || 0 }, (_, index) => firstInherited + index);
 }
 
-function openState(given: string | undefined, log: Logger): OpenedState | undefined {
+function openState(
+  given: string | undefined,
+  log: Logger,
+  trouble: SaveTrouble,
+): OpenedState | undefined {
   const path = given ?? (isWritable(defaultStateDirectory) ? defaultStateDirectory : undefined);
   if (path === undefined) return undefined;
   return StateDirectory.open(path, {
     nowMs: () => Date.now(),
     procfs: "/proc",
+    trouble,
     warn: (message) => log.warn(message),
     info: (message) => log.info(message),
   });

@@ -1,9 +1,14 @@
 /** Terminal output of the commands. */
 
-/** Fits every terminal, pager and e-mail. */
-export const width = 100;
+/** Fits most terminals, pagers and e-mails. */
+const usualWidth = 100;
+const narrowest = 60;
+/** Longer lines are hard to read. */
+const widest = 200;
 
 export interface Style {
+  /** Columns of a line. */
+  width: number;
   bold(text: string): string;
   alarm(text: string): string;
   quiet(text: string): string;
@@ -12,14 +17,28 @@ export interface Style {
 const csi = "\x1b[";
 const paint = (code: string) => (text: string) => `${csi}${code}m${text}${csi}0m`;
 
-const colours: Style = { bold: paint("1"), alarm: paint("1;31"), quiet: paint("2") };
-const plain: Style = { bold: (text) => text, alarm: (text) => text, quiet: (text) => text };
+const colours = { bold: paint("1"), alarm: paint("1;31"), quiet: paint("2") };
+const unpainted = (text: string) => text;
+const plain = { bold: unpainted, alarm: unpainted, quiet: unpainted };
 
-/** Colours if the output is a terminal and colours are not disabled. */
-export function styleFor(
-  stdout: { isTTY?: boolean },
-  env: Readonly<Record<string, string | undefined>>,
-): Style {
+/** A stream such as `process.stdout`. */
+export interface Output {
+  write(text: string): unknown;
+  isTTY?: boolean;
+  /** Width of the terminal. */
+  columns?: number;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Colours if the output is a terminal and colours are not disabled; lines as wide as the terminal. */
+export function styleFor(stdout: Output, env: Environment): Style {
   const isColoured = stdout.isTTY === true && (env.NO_COLOR ?? "") === "" && env.TERM !== "dumb";
-  return isColoured ? colours : plain;
+  return { ...(isColoured ? colours : plain), width: widthOf(stdout, env) };
+}
+
+/** Columns of a line: `COLUMNS` if it is set, else the terminal's, from 60 to 200; 100 if there is no terminal. */
+export function widthOf(stdout: Pick<Output, "columns">, env: Environment): number {
+  const width = Number(env.COLUMNS) || stdout.columns || usualWidth;
+  return Math.min(widest, Math.max(narrowest, Math.floor(width)));
 }

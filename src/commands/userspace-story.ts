@@ -4,10 +4,10 @@ import type { Kill } from "../kills/kill.ts";
 import { printable } from "../text/printable.ts";
 import { bytes } from "../text/quantities.ts";
 import { wrap } from "../text/wrapping.ts";
-import { advice, field, whenOf, where } from "./kill-story.ts";
-import { type Style, width } from "./terminal.ts";
+import { advice, field, placeOf, whenOf, where } from "./kill-story.ts";
+import type { Style } from "./terminal.ts";
 
-/** One kill on several lines of at most 100 columns. */
+/** One kill on several lines. */
 export function userspaceStory(kill: UserspaceKill, style: Style): string {
   const lines = [
     ...headline(kill, style),
@@ -34,11 +34,8 @@ export function linkedSentence(kill: UserspaceKill, kernelKill: Kill): string {
 
 function headline(kill: UserspaceKill, style: Style): string[] {
   const name = style.alarm(printable(victimName(kill)));
-  const line = kill.source.line === null ? "" : `:${kill.source.line}`;
-  return wrap(
-    `${name} ${style.bold(what(kill))}${whenOf(kill)} ${style.quiet(`[${printable(kill.source.name)}${line}]`)}`,
-    width,
-  );
+  const said = `${name} ${style.bold(what(kill))}${whenOf(kill)}`;
+  return wrap(`${said} ${style.quiet(placeOf(kill.source))}`, style.width);
 }
 
 function what({ killer, pid, signal, reason }: UserspaceKill): string {

@@ -9,7 +9,7 @@ import {
 } from "../command-line/flag-table.ts";
 import { serveFlags } from "../flags.ts";
 import { type Meminfo, memoryInUse } from "../kernel/meminfo.ts";
-import { type Owner, unitForPeople } from "../kills/owner.ts";
+import type { Advice } from "../kills/advice.ts";
 import { processName } from "../kills/process-name.ts";
 import type { CgroupReading } from "../sources/cgroup-reading.ts";
 import type { CgroupTree } from "../sources/cgroup-tree.ts";
@@ -22,6 +22,7 @@ import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { shellWord } from "../text/shell.ts";
+import { type Column, table } from "../text/table.ts";
 import { wrap } from "../text/wrapping.ts";
 import {
   type Ranking,
@@ -29,10 +30,11 @@ import {
   type Victim,
   type VictimsAnswer,
 } from "../victims/scope-victims.ts";
-import { type Style, styleFor, width } from "./terminal.ts";
+import { ownerName } from "./owner-name.ts";
+import { type Output, type Style, styleFor, widthOf } from "./terminal.ts";
 
 export interface VictimsIo {
-  stdout: { write(text: string): unknown; isTTY?: boolean };
+  stdout: Output;
   stderr: { write(text: string): unknown };
   env: Readonly<Record<string, string | undefined>>;
   /** A monotonic clock, milliseconds. */
@@ -79,7 +81,9 @@ export function victims(argv: readonly string[], io: VictimsIo): number {
         `unexpected argument "${printable(positionals[0])}"; see oom-exporter victims --help`,
       );
     }
-    io.stdout.write(values.help ? helpText(victimsHelp) : report(values, io));
+    io.stdout.write(
+      values.help ? helpText(victimsHelp, widthOf(io.stdout, io.env)) : report(values, io),
+    );
     return 0;
   } catch (error) {
     if (error instanceof UsageError) {
@@ -196,12 +200,16 @@ interface Seen {
 
 function textOf(seen: Seen, style: Style): string {
   const { answer } = seen;
+  const { width } = style;
   const paragraphs = [
     wrap(firstSentence(seen, style), width),
     seen.firstToAct === undefined ? [] : wrap(printable(`Before that: ${seen.firstToAct}`), width),
-    notes(seen).flatMap((note) => wrap(note, width)),
+    notes(seen).flatMap(({ text, command }) => [
+      ...wrap(text, width),
+      ...(command === undefined ? [] : [`    ${command}`]),
+    ]),
     answer.victims.length === 0 ? [] : tableOf(answer.victims, style),
-    together(seen),
+    together(seen, width),
     wrap(exempt(seen), width),
   ];
   return `${paragraphs
@@ -246,92 +254,77 @@ function limitOwner(limitingCgroup: string | undefined): string {
 }
 
 /** Conditions under which the first sentence is wrong, and notes on missing data. */
-function notes(seen: Seen): string[] {
+function notes(seen: Seen): Advice[] {
   const { cgroup, panicOnOom, killAllocatingTask, denied, seesHostInit, answer } = seen;
-  const notes: string[] = [];
+  const notes: Advice[] = [];
   const limiting = cgroup?.limitingCgroup;
   if (limiting !== undefined && limiting !== cgroup?.path) {
-    notes.push(
-      `At that limit the kernel chooses among all processes in ${printable(limiting)}: oom-exporter victims --cgroup ${shellWord(printable(limiting))}`,
-    );
+    notes.push({
+      text: `At that limit the kernel chooses among all processes in ${printable(limiting)}:`,
+      command: `oom-exporter victims --cgroup ${shellWord(printable(limiting))}`,
+    });
   }
   if (panicOnOom > (cgroup === undefined ? 0 : 1)) {
-    notes.push(
-      `But vm.panic_on_oom is ${panicOnOom}: the machine would panic instead. Fix: sysctl -w vm.panic_on_oom=0`,
-    );
+    notes.push({
+      text: `But vm.panic_on_oom is ${panicOnOom}: the machine would panic instead. To change that:`,
+      command: "sysctl -w vm.panic_on_oom=0",
+    });
   } else if (killAllocatingTask !== 0 && cgroup === undefined) {
-    notes.push(
-      "But vm.oom_kill_allocating_task is set: the kernel would kill the task that asks for memory at that moment. Fix: sysctl -w vm.oom_kill_allocating_task=0",
-    );
+    notes.push({
+      text: "But vm.oom_kill_allocating_task is set: the kernel would kill the task that asks for memory at that moment. To change that:",
+      command: "sysctl -w vm.oom_kill_allocating_task=0",
+    });
   }
   if (denied > 0) {
-    notes.push(
-      denied === 1
-        ? "1 process is not ranked because this user may not read it. Run as root."
-        : `${denied} processes are not ranked because this user may not read them. Run as root.`,
-    );
+    notes.push({
+      text:
+        denied === 1
+          ? "1 process is not ranked because this user may not read it. Run as root."
+          : `${denied} processes are not ranked because this user may not read them. Run as root.`,
+    });
   } else if (!seesHostInit) {
-    notes.push(
-      "Only the processes of this container are visible, not the host's: run on the host, or mount its /proc and pass --path.procfs.",
-    );
+    notes.push({
+      text: "Only the processes of this container are visible, not the host's: run on the host, or mount its /proc and pass --path.procfs.",
+    });
   }
   // A pod's sandbox has no name of its own.
   const nameless = answer.victims.filter(
     ({ owner }) => owner.containerId !== null && owner.container === null && owner.pod === null,
   );
   if (nameless.length > 0) {
-    notes.push(
-      "Some containers are shown by id because this user cannot read their names: run as root, or pass the host's / with --path.rootfs.",
-    );
+    notes.push({
+      text: "Some containers are shown by id because this user cannot read their names: run as root, or pass the host's / with --path.rootfs.",
+    });
   }
   return notes;
 }
 
-const commColumns = 16;
-const ownerColumns = 28;
-/** `#`, pid, comm, owner, memory, adj, score, frees; together with the rest under 100 columns. */
-const columnWidths = [3, 7, commColumns, ownerColumns, 9, 5, 5, 9];
+const victimColumns: Column[] = [
+  { head: "#", align: "right" },
+  { head: "pid", align: "right" },
+  { head: "comm", least: 8 },
+  { head: "owner", least: 8 },
+  { head: "memory", align: "right" },
+  { head: "adj", align: "right" },
+  { head: "score", align: "right" },
+  { head: "frees", align: "right" },
+  { head: "with", align: "right" },
+];
 
 function tableOf(victims: readonly Victim[], style: Style): string[] {
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, at) => cell.padStart(columnWidths[at] ?? 0))
-      .join(" ")
-      .trimEnd();
-  const head = ["#", "pid", fitted("comm", commColumns), fitted("owner", ownerColumns)];
-  return [
-    style.quiet(line([...head, "memory", "adj", "score", "frees", "with"])),
-    ...victims.map((victim) =>
-      line([
-        String(victim.rank),
-        String(victim.pid),
-        fitted(printable(processName(victim)), commColumns),
-        fitted(printable(ownerName(victim) ?? "-"), ownerColumns),
-        bytes(victim.residentBytes + victim.swapBytes),
-        String(victim.scoreAdj),
-        String(victim.score),
-        bytes(victim.freesBytes),
-        victim.diesWith.length === 0 ? "" : `+${victim.diesWith.length}`,
-      ]),
-    ),
-  ];
-}
-
-/** Exactly `length` columns: padded, or shortened in the middle, because the end of a path matters most. */
-function fitted(text: string, length: number): string {
-  const characters = [...text];
-  if (characters.length <= length) return text + " ".repeat(length - characters.length);
-  const head = Math.floor((length - 1) / 3);
-  const tail = length - 1 - head;
-  return `${characters.slice(0, head).join("")}…${characters.slice(-tail).join("")}`;
-}
-
-/** The unit, container or pod by its shortest clear name; else the cgroup. */
-function ownerName({ owner, cgroup }: { owner: Owner; cgroup: string | null }): string | undefined {
-  const { namespace, pod, container, containerId } = owner;
-  const inner = container ?? containerId?.slice(0, 12);
-  if (pod !== null) return [namespace, pod, inner].filter((name) => name != null).join("/");
-  return inner ?? unitForPeople(owner, cgroup) ?? cgroup ?? undefined;
+  const rows = victims.map((victim) => [
+    String(victim.rank),
+    String(victim.pid),
+    printable(processName(victim)),
+    printable(ownerName(victim) ?? "-"),
+    bytes(victim.residentBytes + victim.swapBytes),
+    String(victim.scoreAdj),
+    String(victim.score),
+    bytes(victim.freesBytes),
+    victim.diesWith.length === 0 ? "" : `+${victim.diesWith.length}`,
+  ]);
+  const [head = "", ...body] = table(victimColumns, rows, style.width);
+  return [style.quiet(head), ...body];
 }
 
 function nameOf(comm: string): string {
@@ -341,7 +334,7 @@ function nameOf(comm: string): string {
 const namedAtMost = 6;
 
 /** Which processes die together, once for each group. */
-function together({ answer, names }: Seen): string[] {
+function together({ answer, names }: Seen, width: number): string[] {
   const listed = new Set<number>();
   return answer.victims.flatMap(({ pid, comm, diesWith }) => {
     if (diesWith.length === 0 || listed.has(pid)) return [];

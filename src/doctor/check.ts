@@ -1,3 +1,9 @@
+/** What to do: text, then commands or settings to copy, each on a line of its own. */
+export interface Fix {
+  text?: string;
+  commands?: readonly string[];
+}
+
 /** One requirement of the exporter, or one setting that affects kills, as found on this machine. */
 export interface Check {
   name: string;
@@ -6,8 +12,8 @@ export interface Check {
   found: string;
   /** What is lost; `null` if nothing is. */
   impact: string | null;
-  /** The command that fixes it. */
-  fix: string | null;
+  /** `null` if nothing is wrong. */
+  fix: Fix | null;
 }
 
 /** Body of `doctor --json`. */
@@ -17,6 +23,7 @@ export interface ChecksAnswer {
     state: Check["state"];
     found: string;
     costs: string | null;
+    /** The text and the commands, each on a line. */
     fix: string | null;
   }[];
 }
@@ -28,7 +35,8 @@ export function checksAnswer(checks: readonly Check[]): ChecksAnswer {
       state,
       found,
       costs: impact,
-      fix,
+      fix:
+        fix && [fix.text, ...(fix.commands ?? [])].filter((line) => line !== undefined).join("\n"),
     })),
   };
 }
@@ -38,4 +46,14 @@ export type Place = "host" | "container" | "pod";
 
 export function ok(name: string, found: string): Check {
   return { name, state: "ok", found, impact: null, fix: null };
+}
+
+/** Commands that need no explanation. */
+export function run(...commands: string[]): Fix {
+  return { commands };
+}
+
+/** Flags that `docker run` lacks. */
+export function dockerFlags(flags: string): Fix {
+  return { text: "Add to docker run:", commands: [flags] };
 }

@@ -18,7 +18,8 @@ import type { OwnScoreAdj } from "../sources/own-score-adj.ts";
 import type { ProcessReadings } from "../sources/process-table.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
 import { bytes, percent } from "../text/quantities.ts";
-import { type Check, ok, type Place } from "./check.ts";
+import { shellWord } from "../text/shell.ts";
+import { type Check, dockerFlags, type Fix, ok, type Place, run } from "./check.ts";
 import { checkOtherKillers } from "./killer-check.ts";
 import {
   checkKernelLog,
@@ -28,6 +29,7 @@ import {
   lookAtRing,
 } from "./log-checks.ts";
 import { checkProtection } from "./protection-check.ts";
+import type { Shipped } from "./service-fixes.ts";
 
 export interface DoctorOptions {
   files: HostFiles;
@@ -42,6 +44,7 @@ export interface DoctorOptions {
   /** Name of the user that the exporter runs as. */
   user: string;
   place: Place;
+  shipped: Shipped;
   ownScoreAdj: OwnScoreAdj;
 }
 
@@ -62,7 +65,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
     checkKillCounter(files),
     ...checkCgroupsAndView(options),
     checkPressure(files),
-    checkSwap(meminfo),
+    checkSwap(meminfo, options),
     checkOvercommit(files, meminfo),
     checkPanic(files),
     checkAllocatingTask(files),
@@ -104,11 +107,11 @@ function kernel(files: HostFiles): string {
 }
 
 /** The command that adds a kernel parameter on this machine. It never reboots: people paste it. */
-function bootWith(files: HostFiles, parameter: string): string {
-  if (existsSync(files.rootfs("usr/sbin/grubby"))) {
-    return `grubby --update-kernel=ALL --args=${parameter} # from the next boot on`;
-  }
-  return `sed -i 's/^GRUB_CMDLINE_LINUX="/&${parameter} /' /etc/default/grub && update-grub # from the next boot on`;
+function bootWith(files: HostFiles, parameter: string): Fix {
+  const command = existsSync(files.rootfs("usr/sbin/grubby"))
+    ? `grubby --update-kernel=ALL --args=${parameter}`
+    : `sed -i 's/^GRUB_CMDLINE_LINUX="/&${parameter} /' /etc/default/grub && update-grub`;
+  return { text: "From the next boot on:", commands: [command] };
 }
 
 function checkKillCounter(files: HostFiles): Check {
@@ -126,7 +129,7 @@ function checkKillCounter(files: HostFiles): Check {
       state: "partial",
       found: `oom_kill ${kills} in /proc/vmstat counts the whole host's kills, and this is a container`,
       impact: "kills missing from the log are not detected",
-      fix: "run oom-exporter on the host",
+      fix: { text: "Run oom-exporter on the host." },
     };
   }
   if (kills !== undefined) return ok(name, `oom_kill ${kills} in /proc/vmstat since boot`);
@@ -135,7 +138,7 @@ function checkKillCounter(files: HostFiles): Check {
     state: "missing",
     found: `no oom_kill in /proc/vmstat; this is Linux ${kernel(files)}`,
     impact: "kills missing from the log are not detected",
-    fix: "boot Linux 4.13 or newer",
+    fix: { text: "Boot Linux 4.13 or newer." },
   };
 }
 
@@ -169,7 +172,7 @@ function checkCgroups({ files, tree }: Host, pass: CgroupReadings | undefined): 
       state: "partial",
       found: `cgroup ${version} at ${directory}, but no cgroup has memory accounting`,
       impact: unknown,
-      fix: `echo +memory > ${directory}/cgroup.subtree_control`,
+      fix: run(`echo +memory > ${directory}/cgroup.subtree_control`),
     };
   }
   const found = `cgroup ${version} at ${directory}: ${readings.length} account memory`;
@@ -179,7 +182,7 @@ function checkCgroups({ files, tree }: Host, pass: CgroupReadings | undefined): 
       state: "partial",
       found: `${found}, ${unreadable} not readable`,
       impact: "those cgroups are missing everywhere",
-      fix: "run as root",
+      fix: { text: "Run it as root." },
     };
   }
   if (version === "v2") return ok(name, found);
@@ -209,7 +212,7 @@ function checkView(
       state: "missing",
       found: error.message,
       impact: "the owners of kills and the next victim are unknown",
-      fix: "pass the mount point of procfs with --path.procfs",
+      fix: { text: "Pass the mount point of procfs with --path.procfs." },
     };
   }
   const { processes, denied } = pass;
@@ -220,15 +223,23 @@ function checkView(
       state: "partial",
       found: isInitHidden ? "other users' processes are hidden" : `${denied} processes unreadable`,
       impact: "hidden processes are not ranked: the next victim may be one of them",
-      fix: `mount -o remount,hidepid=0 ${files.roots.procfs}`,
+      fix: run(`mount -o remount,hidepid=0 ${files.roots.procfs}`),
     };
   }
   const ways = {
-    host: "oom-exporter doctor, run on the host itself",
-    container:
-      "docker run --pid=host --cgroupns=host -v /proc:/host/proc:ro -v /sys/fs/cgroup:/host/sys/fs/cgroup:ro ... --path.procfs=/host/proc --path.sysfs=/host/sys",
-    pod: "hostPID: true in the pod, the host's /proc and /sys/fs/cgroup mounted, --path.procfs and --path.sysfs",
-  };
+    host: { text: "Run oom-exporter on the host itself." },
+    container: {
+      text: "Add to docker run, and to the flags of oom-exporter:",
+      commands: [
+        "--pid=host --cgroupns=host -v /proc:/host/proc:ro -v /sys/fs/cgroup:/host/sys/fs/cgroup:ro",
+        "--path.procfs=/host/proc --path.sysfs=/host/sys",
+      ],
+    },
+    pod: {
+      text: "Mount the host's /proc and /sys/fs/cgroup, pass them with --path.procfs and --path.sysfs, and set in the pod's spec:",
+      commands: ["hostPID: true"],
+    },
+  } satisfies Record<Place, Fix>;
   if (!table.seesHostInit()) {
     return {
       name,
@@ -268,13 +279,40 @@ function checkPressure(files: HostFiles): Check {
     state: "missing",
     found: cause === "EOPNOTSUPP" ? "disabled at boot (psi=0)" : "no /proc/pressure/memory",
     impact: "no warning from memory stalls before a kill",
-    fix: isOld ? `boot Linux 4.20 or newer; this is ${kernel(files)}` : bootWith(files, "psi=1"),
+    fix: isOld
+      ? { text: `Boot Linux 4.20 or newer; this is ${kernel(files)}.` }
+      : bootWith(files, "psi=1"),
   };
 }
 
 const fullSwapRatio = 0.05;
 
-function checkSwap(meminfo: Meminfo | undefined): Check {
+/** What only a Kubernetes node has. */
+const nodePaths = ["var/lib/kubelet", "var/lib/rancher/k3s", "var/lib/rancher/rke2"];
+
+/** By default a kubelet does not start where there is swap. */
+function swapFix({ files, place }: DoctorOptions): Fix {
+  if (place === "pod" || nodePaths.some((path) => existsSync(files.rootfs(path)))) {
+    return {
+      text: "This is a Kubernetes node: ask who runs the cluster first. The kubelet has to allow swap (failSwapOn: false, memorySwap.swapBehavior: LimitedSwap), or it does not start again. Requests and limits on pods help without it.",
+    };
+  }
+  return {
+    text: "If the disk has room (Btrfs and ZFS need extra steps):",
+    commands: [
+      "fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile",
+    ],
+  };
+}
+
+function sysctlFix(name: string): Fix {
+  return {
+    text: "Now, and in /etc/sysctl.d, which sets it again at boot:",
+    commands: [`sysctl -w ${name}=0`, `grep -rl ${name} /etc/sysctl.conf /etc/sysctl.d`],
+  };
+}
+
+function checkSwap(meminfo: Meminfo | undefined, options: DoctorOptions): Check {
   const name = "swap";
   const { swapTotalBytes = 0, swapFreeBytes = 0 } = meminfo ?? {};
   if (swapTotalBytes === 0) {
@@ -283,7 +321,7 @@ function checkSwap(meminfo: Meminfo | undefined): Check {
       state: "partial",
       found: "none",
       impact: "no room to swap at a peak: kills come early and without warning",
-      fix: "fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile",
+      fix: swapFix(options),
     };
   }
   const free = `${percent(swapFreeBytes, swapTotalBytes)} free`;
@@ -295,7 +333,7 @@ function checkSwap(meminfo: Meminfo | undefined): Check {
     state: "partial",
     found: `${bytes(swapTotalBytes)}, ${free}`,
     impact: "no swap is left for the next peak, which may cause a kill",
-    fix: "oom-exporter victims, to see which processes use it",
+    fix: { text: "See which processes use it:", commands: ["oom-exporter victims"] },
   };
 }
 
@@ -308,7 +346,10 @@ function checkOvercommit(files: HostFiles, meminfo: Meminfo | undefined): Check 
       state: "partial",
       found: "1: always overcommit",
       impact: "allocations that are too large do not fail; a process is killed later instead",
-      fix: "sysctl -w vm.overcommit_memory=0, unless a program (Redis) wants 1",
+      fix: {
+        text: "Unless a program such as Redis asks for 1:",
+        commands: ["sysctl -w vm.overcommit_memory=0"],
+      },
     };
   }
   if (mode !== "2") return ok(name, mode === "0" ? "0: heuristic overcommit" : "not known");
@@ -327,7 +368,7 @@ function checkPanic(files: HostFiles): Check {
     state: "partial",
     found: `${value}: panic instead of a kill`,
     impact: "the host goes down instead of one process, and nothing can report it",
-    fix: "sysctl -w vm.panic_on_oom=0, and remove it from /etc/sysctl.d",
+    fix: sysctlFix("vm.panic_on_oom"),
   };
 }
 
@@ -343,17 +384,17 @@ function checkAllocatingTask(files: HostFiles): Check {
     found: `${value}: the kernel kills the task that asks for memory at that moment`,
     impact:
       "the next victim of the host cannot be predicted; oom-exporter itself is killed if it is the task that asks, even at oom_score_adj -900",
-    fix: "sysctl -w vm.oom_kill_allocating_task=0, and remove it from /etc/sysctl.d",
+    fix: sysctlFix("vm.oom_kill_allocating_task"),
   };
 }
 
 function checkState({ stateDirectory: path, user, place }: DoctorOptions): Check {
   const name = "state directory";
   const ways = {
-    host: `install -d -o ${user} -m 750 ${path}`,
-    container: `docker run -v oom-exporter-state:${path} ...`,
-    pod: `a hostPath volume mounted at ${path}`,
-  };
+    host: run(`install -d -o ${shellWord(user)} -m 750 ${shellWord(path)}`),
+    container: dockerFlags(`-v oom-exporter-state:${shellWord(path)}`),
+    pod: { text: `Mount a hostPath volume at ${path}.` },
+  } satisfies Record<Place, Fix>;
   let directory = path;
   while (!existsSync(directory) && directory !== dirname(directory)) directory = dirname(directory);
   const obstacle = writeObstacle(directory, user);
@@ -389,6 +430,10 @@ function writeObstacle(directory: string, user: string): string | undefined {
   }
 }
 
+function capitalised(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
+
 /** Under memory pressure an exporter answers late. */
 const askMs = 10_000;
 
@@ -407,7 +452,7 @@ async function checkAddress(address: ListenAddress): Promise<Check> {
     if (serving !== undefined) return ok(name, `served by oom-exporter ${serving}`);
     const [found = "", fix = ""] = error.message.split("; ");
     const impact = "oom-exporter does not start: kills go unseen";
-    return { name, state: "missing", found, impact, fix };
+    return { name, state: "missing", found, impact, fix: { text: capitalised(fix) } };
   }
 }
 

@@ -2,7 +2,8 @@ import { chooseDaemonFile, type DaemonLogMode, wantedKillers } from "../log-sour
 import { journalObstacle } from "../log-sources/journal.ts";
 import type { HostFiles } from "../sources/host-files.ts";
 import { actsAt, otherKillers } from "../status/other-killers.ts";
-import { type Check, ok } from "./check.ts";
+import { type Check, type Fix, ok, run } from "./check.ts";
+import { groupFix } from "./service-fixes.ts";
 
 export interface KillerCheckOptions {
   files: HostFiles;
@@ -34,7 +35,10 @@ export function checkOtherKillers(options: KillerCheckOptions): Check {
       state: "partial",
       found: `${killers}; not followed`,
       impact: "their kills are not counted",
-      fix: `--daemon-log.source=${daemonLog === "none" ? "auto" : "journal"}`,
+      fix: {
+        text: "Start oom-exporter with",
+        commands: [`--daemon-log.source=${daemonLog === "none" ? "auto" : "journal"}`],
+      },
     };
   }
   const source = sourceOf(options);
@@ -54,13 +58,13 @@ function sourceOf({
   bootTimeMs,
   hasJournalctl,
   user,
-}: KillerCheckOptions): { path: string } | { obstacle: string; fix: string } {
+}: KillerCheckOptions): { path: string } | { obstacle: string; fix: Fix } {
   const file = daemonLog === "journal" ? undefined : chooseDaemonFile(files, bootTimeMs);
   if (file !== undefined) return { path: file };
   if (daemonLog === "file") {
     return {
       obstacle: "no syslog, messages or daemon.log can be read",
-      fix: `usermod -aG adm ${user}`,
+      fix: groupFix("adm", user, files),
     };
   }
   const obstacle = journalObstacle(files);
@@ -68,10 +72,10 @@ function sourceOf({
     return {
       obstacle: `journal: ${obstacle}`,
       fix: obstacle.startsWith("permission")
-        ? `usermod -aG systemd-journal ${user}`
-        : "apt-get install rsyslog",
+        ? groupFix("systemd-journal", user, files)
+        : run("apt-get install rsyslog"),
     };
   }
-  if (!hasJournalctl) return { obstacle: "no journalctl", fix: "apt-get install systemd" };
+  if (!hasJournalctl) return { obstacle: "no journalctl", fix: run("apt-get install systemd") };
   return { path: "the journal" };
 }

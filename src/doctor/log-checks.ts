@@ -16,7 +16,8 @@ import type { HostFiles } from "../sources/host-files.ts";
 import { readHostView } from "../sources/host-view.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { ago } from "../text/times.ts";
-import { type Check, ok, type Place } from "./check.ts";
+import { type Check, dockerFlags, type Fix, ok, type Place, run } from "./check.ts";
+import { dropInFix, groupFix, type Shipped } from "./service-fixes.ts";
 
 export interface LogCheckOptions {
   files: HostFiles;
@@ -29,6 +30,7 @@ export interface LogCheckOptions {
   /** Name of the user that this runs as. */
   user: string;
   place: Place;
+  shipped: Shipped;
 }
 
 /** The state of the kernel's ring buffer. */
@@ -85,7 +87,7 @@ export function checkKernelLog(ring: Ring, options: LogCheckOptions): Check {
       state: "missing",
       found: "not read: --kernel-log.source=none",
       impact: unseen,
-      fix: "start oom-exporter without --kernel-log.source=none",
+      fix: { text: "Start oom-exporter without --kernel-log.source=none." },
     };
   }
   const { source, passedOver } = choose(options);
@@ -114,11 +116,11 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
       state: "missing",
       found: `${path}: ${wordFor(error)}`,
       impact: unseen,
-      fix: groupFix(path, options),
+      fix: fileFix(path, options),
     };
   }
   const lastMs = lastStampMs(path, clock);
-  const restart = "systemctl restart rsyslog";
+  const restart = run("systemctl restart rsyslog");
   // Rotation leaves an empty file, and the kernel may be silent for days, so this proves nothing.
   if (lastMs === undefined) {
     return {
@@ -213,35 +215,47 @@ function lastStampMs(path: string, clock: LogClock): number | undefined {
 }
 
 /** An existing file only needs its group; otherwise the ring buffer needs no daemon. */
-function sourceFix(options: LogCheckOptions, passedOver: LogChoice["passedOver"]): string {
+function sourceFix(options: LogCheckOptions, passedOver: LogChoice["passedOver"]): Fix {
   const denied = passedOver.find(
     ({ source }) => source.kind === "file" && /^E(ACCES|PERM)$/.test(readError(source.path) ?? ""),
   );
-  if (denied !== undefined) return groupFix(denied.source.path, options);
+  if (denied !== undefined) return fileFix(denied.source.path, options);
   const { mode, place } = options;
-  if (mode === "file" && place === "host")
-    return "apt-get install rsyslog, or --kernel-log.source=auto";
+  if (mode === "file" && place === "host") {
+    return {
+      text: "Start oom-exporter with --kernel-log.source=auto, or have the file written:",
+      commands: ["apt-get install rsyslog"],
+    };
+  }
   return ringFix(options);
 }
 
-function groupFix(path: string, { files, user, place }: LogCheckOptions): string {
+function fileFix(path: string, { files, user, place }: LogCheckOptions): Fix {
   const gid = statsOf(path)?.gid ?? 0;
-  if (place === "container") return `docker run --group-add ${gid} ...`;
-  if (place === "pod") return `securityContext: {supplementalGroups: [${gid}]} in the pod`;
+  if (place === "container") return dockerFlags(`--group-add ${gid}`);
+  if (place === "pod") {
+    return {
+      text: "In the pod's spec:",
+      commands: [`securityContext: {supplementalGroups: [${gid}]}`],
+    };
+  }
   const groups = files.textIfReadable(files.rootfs("etc/group")) ?? "";
   const name = new RegExp(`^([^:]+):[^:]*:${gid}:`, "m").exec(groups)?.[1] ?? `${gid}`;
-  return `usermod -aG ${name} ${user} && systemctl restart oom-exporter`;
+  return groupFix(name, user, files);
 }
 
-function ringFix({ place, kmsg }: LogCheckOptions): string {
+function ringFix({ place, kmsg, shipped }: LogCheckOptions): Fix {
   switch (place) {
     case "container":
-      return "docker run --user 0 --device /dev/kmsg:/dev/kmsg:r --cap-add SYSLOG ...";
+      return dockerFlags("--user 0 --device /dev/kmsg:/dev/kmsg:r --cap-add SYSLOG");
     case "pod":
-      return "securityContext: {privileged: true} in the container; the device cgroup refuses it otherwise";
+      return {
+        text: "In the container's spec; the device cgroup refuses it otherwise:",
+        commands: ["securityContext: {privileged: true}"],
+      };
     case "host":
       return openError(kmsg.open) === "ENOENT"
-        ? "mknod /dev/kmsg c 1 11 && chmod 644 /dev/kmsg"
-        : "systemctl edit oom-exporter, with [Service] AmbientCapabilities=CAP_SYSLOG CapabilityBoundingSet=CAP_SYSLOG ProtectKernelLogs=no PrivateDevices=no, a line each; by hand: run as root";
+        ? run("mknod /dev/kmsg c 1 11 && chmod 644 /dev/kmsg")
+        : dropInFix("kmsg.conf", shipped);
   }
 }

@@ -1,11 +1,13 @@
 import type { OwnScoreAdj } from "../sources/own-score-adj.ts";
 import { protectedScoreAdj } from "../sources/own-score-adj.ts";
-import { type Check, ok, type Place } from "./check.ts";
+import { type Check, dockerFlags, type Fix, ok, type Place } from "./check.ts";
 
-const ways: Record<Place, string> = {
-  host: "systemctl edit oom-exporter, with [Service] OOMScoreAdjust=-900; by hand: run as root",
-  container: "docker run --oom-score-adj -900 ...",
-  pod: "priorityClassName: system-node-critical in the pod",
+const ways: Record<Place, Fix> = {
+  host: {
+    text: "Start it with the shipped unit, which sets OOMScoreAdjust=-900; by hand, run as root.",
+  },
+  container: dockerFlags("--oom-score-adj -900"),
+  pod: { text: "In the pod's spec:", commands: ["priorityClassName: system-node-critical"] },
 };
 
 /** Whether an exporter started like this process survives when the host runs out of memory. */

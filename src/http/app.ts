@@ -6,9 +6,9 @@ import { contentTypes, type ExpositionFormat } from "../metrics/exposition.ts";
 import type { StatusView } from "../status/status-view.ts";
 import { jsonText } from "../text/json-text.ts";
 import { BadRequest, listKills, type Query, single, wholeNumber } from "./api.ts";
+import { type Document, documentPage, folderPage, servedFolders } from "./documents.ts";
 import { isAcceptedHost } from "./host-name.ts";
-import { contentSecurityPolicy } from "./pages.ts";
-import { type Runbook, runbookPage, runbooksPage } from "./runbooks.ts";
+import { contentSecurityPolicy, missingPage } from "./pages.ts";
 import { statusPage } from "./status-page.ts";
 import { UnsentAnswers } from "./unsent-answers.ts";
 import { pageOfKill } from "./userspace-kill-page.ts";
@@ -21,6 +21,8 @@ export interface AppOptions {
   };
   /** Name of the monitored machine. */
   hostName: string;
+  /** Of this program. */
+  version?: string;
   /** Default `/metrics`. */
   telemetryPath?: string;
   /** Maximum number of concurrent scrapes; 0 means no limit. */
@@ -31,9 +33,9 @@ export interface AppOptions {
   configuredHeaders?(): Readonly<Record<string, string>>;
   /** Path under which a reverse proxy serves this app, without a trailing slash. */
   basePath?: string;
-  /** Served under `/runbooks`. */
-  runbooks?(): readonly Runbook[];
-  /** Whether `/`, `/kills/:incident` and `/runbooks` are served. */
+  /** Served under `/runbooks` and `/software`. */
+  documents?(): readonly Document[];
+  /** Whether `/`, `/kills/:incident`, `/runbooks` and `/software` are served. */
   ui?: boolean;
   /** True after the first pass. */
   isReady(): boolean;
@@ -66,7 +68,14 @@ const securityHeaders = {
 export function buildApp(options: AppOptions): FastifyInstance {
   const telemetryPath = options.telemetryPath ?? "/metrics";
   const basePath = options.basePath ?? "";
-  const site = { hostName: options.hostName, basePath, telemetryPath };
+  const { hostName, version = "" } = options;
+  const site = { hostName, version, basePath, telemetryPath };
+  const hasPages = options.ui ?? true;
+  /** A page for people in a browser, a line for programs. */
+  const sendMissing = (request: FastifyRequest, reply: FastifyReply, line: string) =>
+    hasPages && isForBrowser(request)
+      ? sendPage(reply.code(404), missingPage(line, site).text)
+      : sendLine(reply, 404, line);
   const headers = () => ({ ...securityHeaders, ...lowerCased(options.configuredHeaders?.()) });
   const app = Fastify({
     logger: false,
@@ -99,7 +108,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
       reply.header("allow", "GET, HEAD");
       return sendLine(reply, 405, "only GET and HEAD are supported");
     }
-    return sendLine(reply, 404, "there is nothing at this path");
+    return sendMissing(request, reply, "there is nothing at this path");
   });
   app.setErrorHandler((error, request, reply) => {
     const status = (error as { statusCode?: number }).statusCode ?? 500;
@@ -163,26 +172,35 @@ export function buildApp(options: AppOptions): FastifyInstance {
   });
   app.get("/api/v1/status", async () => options.status());
 
-  if (options.ui ?? true) {
+  if (hasPages) {
     app.get<{ Params: { incident: string } }>("/kills/:incident", async (request, reply) => {
       const { incident } = request.params;
       const page = pageOfKill(incident, options.kills(), site, options.now());
       return page === undefined
-        ? sendLine(reply, 404, "there is no kill with this incident")
+        ? sendMissing(request, reply, "there is no kill with this incident")
         : sendPage(reply, page.text);
     });
-    const runbooks = options.runbooks ?? (() => []);
-    app.get("/runbooks", async (_request, reply) =>
-      sendPage(reply, runbooksPage(runbooks(), site).text),
-    );
-    app.get<{ Params: { alert: string } }>("/runbooks/:alert", async (request, reply) => {
-      // With .md too: an alert's runbook_url keeps it when only its base is replaced.
-      const name = request.params.alert.replace(/\.md$/, "");
-      const runbook = runbooks().find((candidate) => candidate.name === name);
-      return runbook === undefined
-        ? sendLine(reply, 404, "there is no runbook of this name; /runbooks lists them")
-        : sendPage(reply, runbookPage(runbook, site).text);
-    });
+    const documents = options.documents ?? (() => []);
+    const parameters = { runbooks: "alert", software: "program" } as const;
+    for (const folder of servedFolders) {
+      const parameter = parameters[folder];
+      app.get(`/${folder}`, async (_request, reply) =>
+        sendPage(reply, folderPage(folder, documents(), site).text),
+      );
+      app.get<{ Params: Record<string, string> }>(
+        `/${folder}/:${parameter}`,
+        async (request, reply) => {
+          // With .md too: an alert's runbook_url keeps it when only its base is replaced.
+          const name = request.params[parameter]?.replace(/\.md$/, "");
+          const document = documents().find(
+            (candidate) => candidate.folder === folder && candidate.name === name,
+          );
+          return document === undefined
+            ? sendMissing(request, reply, `there is no such page; /${folder} lists them`)
+            : sendPage(reply, documentPage(document, site).text);
+        },
+      );
+    }
     if (telemetryPath !== "/") {
       app.get("/", async (_request, reply) =>
         sendPage(reply, statusPage(options.statusView(), site).text),
@@ -211,6 +229,11 @@ function lowerCased(headers: Readonly<Record<string, string>> = {}): Record<stri
   return Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]),
   );
+}
+
+function isForBrowser(request: FastifyRequest): boolean {
+  const { accept = "" } = request.headers;
+  return accept.includes("text/html") && !pathOf(request).startsWith("/api/");
 }
 
 function pathOf({ url }: FastifyRequest): string {

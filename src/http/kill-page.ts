@@ -1,5 +1,5 @@
 import { isUnkillable } from "../kernel/badness.ts";
-import { readAdvice, runbookIn } from "../kills/advice.ts";
+import { documentIn, readAdvice } from "../kills/advice.ts";
 import { type Grower, growerName, growthSentence } from "../kills/before.ts";
 import type { Cause } from "../kills/cause.ts";
 import type { Constraint, Kill, KillTask } from "../kills/kill.ts";
@@ -11,9 +11,9 @@ import { killTimeMs } from "../status/findings.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { duration, utc } from "../text/times.ts";
 import { chart } from "./chart.ts";
+import { documentAddress, documentName } from "./documents.ts";
 import { type Html, html } from "./html.ts";
 import { bar, layout, type Site, time } from "./pages.ts";
-import { documentAddress, documentName } from "./runbooks.ts";
 
 /** Each cause in words. */
 export const causeTitles: Record<Cause, string> = {
@@ -78,9 +78,10 @@ export function adviceCard(advice: readonly string[], site: Site): Html | false 
 
 /** A command stands on a line of its own, to be copied whole. */
 function adviceItem(line: string, site: Site): Html {
-  const document = runbookIn(line);
-  if (document !== undefined) {
-    return html`<li>Runbook: <a href="${documentAddress(document, site)}">${documentName(document)}</a></li>`;
+  const found = documentIn(line);
+  if (found !== undefined) {
+    const { text, document } = found;
+    return html`<li>${linked(text)} <a href="${documentAddress(document, site)}">${documentName(document)}</a></li>`;
   }
   const { text, command } = readAdvice(line);
   return html`<li>${linked(text)}${command !== undefined && html`<pre><code>${command}</code></pre>`}</li>`;

@@ -5,10 +5,14 @@ import { Html, html } from "./html.ts";
 import { pageScript } from "./page-script.ts";
 import { style } from "./style.ts";
 
+const repository = "https://github.com/oom-exporter/oom-exporter";
+
 /** What every page needs to know about its environment. */
 export interface Site {
   /** Of the monitored machine. */
   hostName: string;
+  /** Of this program. */
+  version: string;
   /** Path under which a reverse proxy serves the app, without a trailing slash. */
   basePath: string;
   telemetryPath: string;
@@ -62,7 +66,7 @@ export interface Page {
 /** The frame of every page. */
 export function layout(
   { title, tone, body, isLive = false }: Page,
-  { hostName, basePath, telemetryPath }: Site,
+  { hostName, version, basePath, telemetryPath }: Site,
 ): Html {
   return html`<!doctype html>
 <html lang="en">
@@ -85,11 +89,15 @@ ${isLive && withoutScript}
 ${body}
 </main>
 <footer>
+<span>oom-exporter ${version}</span>
 <a href="${basePath}/runbooks">Runbooks</a>
+<a href="${basePath}/software">Software</a>
 <a href="${basePath}${telemetryPath}">Metrics</a>
 <a href="${basePath}/api/v1/kills">Kills as JSON</a>
 <a href="${basePath}/api/v1/victims">Victims as JSON</a>
 <a href="${basePath}/api/v1/status">Status as JSON</a>
+<a href="${repository}/blob/main/docs/openapi.yaml">API</a>
+<a href="${repository}#readme">Documentation</a>
 </footer>
 ${
   isLive &&
@@ -99,6 +107,16 @@ ${scriptElement}`
 </body>
 </html>
 `;
+}
+
+/** What a browser is shown where there is no page. */
+export function missingPage(reason: string, site: Site): Html {
+  const body = html`
+<section class="answer" aria-labelledby="answer">
+<h1 id="answer">Not found: ${reason}</h1>
+<p><a href="${site.basePath}/">The state of this host, and the latest kills</a></p>
+</section>`;
+  return layout({ title: "Not found", tone: "calm", body }, site);
 }
 
 /** A relative time, with the exact one as a tooltip. */

@@ -21,13 +21,15 @@ import {
 import { bytes, percent } from "../text/quantities.ts";
 import { about, utc, utcClock } from "../text/times.ts";
 import { chart } from "./chart.ts";
+import { runbookPath } from "./documents.ts";
 import { type Html, html } from "./html.ts";
 import { causeTitles } from "./kill-page.ts";
 import { bar, layout, type Site, time } from "./pages.ts";
-import { runbookPath } from "./runbooks.ts";
 import { reasonTitles } from "./userspace-kill-page.ts";
 
 const hourMs = 3_600_000;
+/** An hour of readings begins at most this much late. */
+const slackMs = 120_000;
 /** What is shown at once, and what opens on demand. */
 const limitsShown = { atOnce: 6, atMost: 100 };
 const killsShown = { atOnce: 5, atMost: 100 };
@@ -53,6 +55,7 @@ function answerSection(
   site: Site,
 ): Html {
   const { sentence, tone, topic, detail, kill, alert } = answer;
+  const next = [answer, ...others].find((finding) => finding.next !== undefined)?.next;
   const text = unbroken(sentence);
   const [, lead, rest] = /^([^:]*:)( .*)$/s.exec(text) ?? [];
   return html`<section class="answer" aria-labelledby="answer">
@@ -67,6 +70,7 @@ ${
       html`<li class="state ${other.tone}"><span>${withFullStop(other.sentence)}${other.kill !== undefined && html` <a href="${killPath(other.kill, site)}">Why</a>`}${other.alert !== undefined && html` <a href="${runbookPath(other.alert, site)}">What to do</a>`}</span></li>`,
   )}</ul>`
 }
+${next !== undefined && html`<p>${next.text}</p><pre><code>${next.command}</code></pre>`}
 <p class="as-of" id="as-of">As of <time datetime="${new Date(atMs).toISOString()}" title="${utc(atMs)}">${utcClock(atMs)}</time></p>
 </section>`;
 }
@@ -141,10 +145,19 @@ function hourFigure({ lastHour, totalBytes, swapTotalBytes }: HostMemoryView, at
     ...(swapTotalBytes > 0 ? [{ kind: "swap", name: "Swap in use", points: swap }] : []),
   ];
   return html`<figure>
-<figcaption><span>In use, last hour</span><span class="keys" aria-hidden="true"><span>memory</span>${swapTotalBytes > 0 && html`<span class="swap">swap</span>`}<span class="limit">${bytes(totalBytes)}</span></span></figcaption>
+<figcaption><span>In use, ${watchedSince(memory, atMs) ?? "last hour"}</span><span class="keys" aria-hidden="true"><span>memory</span>${swapTotalBytes > 0 && html`<span class="swap">swap</span>`}<span class="limit">${bytes(totalBytes)}</span></span></figcaption>
 ${chart({ fromMs: atMs - hourMs, toMs: atMs, limitBytes: totalBytes, lines })}
 <div class="axis" aria-hidden="true"><span>1 hour ago</span><span>30 minutes</span><span>now</span></div>
 </figure>`;
+}
+
+/** Watched for less than the hour that a chart shows. */
+function watchedSince(points: readonly { atMs: number }[], atMs: number): string | undefined {
+  const [first] = points;
+  const isShort = first !== undefined && first.atMs > atMs - hourMs + slackMs;
+  return isShort
+    ? `watching since ${utcClock(first.atMs).replace(/:\d\d UTC$/, " UTC")}`
+    : undefined;
 }
 
 function swapPart({ swapTotalBytes, swapFreeBytes }: HostMemoryView): Html {
@@ -154,10 +167,15 @@ function swapPart({ swapTotalBytes, swapFreeBytes }: HostMemoryView): Html {
 
 function limitsSection({ cgroups, atMs }: StatusView): Html {
   const inUse = cgroups.filter(({ usedBytes }) => usedBytes > 0);
+  const longest = inUse.reduce<CgroupView["lastHour"]>(
+    (best, { lastHour }) => (lastHour.length > best.length ? lastHour : best),
+    [],
+  );
+  const since = watchedSince(longest, atMs);
   const [shown, more, hidden] = divide(inUse, limitsShown);
   const list = (rows: readonly Html[]) => html`<ol class="rows limits">${rows}</ol>`;
   return html`<section class="card" aria-labelledby="limits">
-<h2 id="limits">Closest to their limits</h2>
+<h2 id="limits">Closest to their limits${since !== undefined && html` <small>${since}</small>`}</h2>
 ${shown.length === 0 ? html`<p>No cgroup in use has a memory limit.</p>` : list(shown.map((cgroup) => limitRow(cgroup, limitFigure(cgroup, atMs))))}
 ${more.length > 0 && html`<details><summary>${more.length} more cgroups</summary>${list(more.map((cgroup) => limitRow(cgroup)))}</details>`}
 ${hidden > 0 && html`<p class="note">${hidden} more not shown.</p>`}
@@ -224,13 +242,14 @@ function victimsTable(victims: readonly VictimView[], hasFirst: boolean): Html {
 }
 
 function killsSection({ kills, atMs }: StatusView, site: Site): Html {
-  const [shown, more] = divide(kills, killsShown);
+  const [shown, more, hidden] = divide(kills, killsShown);
   const rows = (part: readonly AnyKill[]) =>
     html`<ol class="rows">${part.map((kill) => killRow(kill, atMs, site))}</ol>`;
   return html`<section class="card" aria-labelledby="kills">
 <h2 id="kills">Latest kills</h2>
 ${shown.length === 0 ? html`<p>No kills known.</p>` : rows(shown)}
 ${more.length > 0 && html`<details><summary>${more.length} earlier ${more.length === 1 ? "kill" : "kills"}</summary>${rows(more)}</details>`}
+${hidden > 0 && html`<p class="note">${hidden} more: <a href="${site.basePath}/api/v1/kills?limit=1000">all kills as JSON</a></p>`}
 </section>`;
 }
 

@@ -150,10 +150,10 @@ td b{font-weight:400}tr.first th,tr.first b{font-weight:600}
 .facts tr:first-child>*{border-top:0;padding-top:0}
 .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(11.5rem,1fr));gap:1.1rem 1.5rem;margin:0}
 .tiles dt{color:var(--muted);font-size:.875rem}.tiles dd{margin:0;font-size:1.125rem;font-weight:600;overflow-wrap:anywhere}
-.advice{margin:0;padding-left:1.2rem}.advice li{margin:.4rem 0;overflow-wrap:anywhere}.advice pre{margin:.2rem 0;padding:.4rem .6rem;white-space:pre-wrap;background:var(--track);border-radius:.3rem}
+.advice{margin:0;padding-left:1.2rem}.advice li{margin:.4rem 0;overflow-wrap:anywhere}.answer pre,.advice pre{margin:.2rem 0;padding:.4rem .6rem;white-space:pre-wrap;background:var(--track);border-radius:.3rem}
 .contents ul{display:flex;flex-wrap:wrap;gap:.3rem 1.4rem;list-style:none;margin:0 0 1.1rem;padding:0;font-size:.9375rem}
-.runbook{overflow-wrap:anywhere}.runbook h2:not(:first-child){margin-top:1.8rem}.runbook h2{margin-bottom:.6rem}.runbook h3{margin:1.2rem 0 .4rem;font-size:1rem}.runbook p,.runbook ul,.runbook ol{margin:.6rem 0;max-width:50rem}.runbook li{margin:.3rem 0}
-.runbook pre{margin:.6rem 0;padding:.6rem .8rem;white-space:pre-wrap;background:var(--track);border-radius:.3rem}.runbook code{font-size:.875em}.runbook table{margin:.8rem 0}
+.document{overflow-wrap:anywhere}.document h2:not(:first-child){margin-top:1.8rem}.document h2{margin-bottom:.6rem}.document h3{margin:1.2rem 0 .4rem;font-size:1rem}.document p,.document ul,.document ol{margin:.6rem 0;max-width:50rem}.document li{margin:.3rem 0}
+.document pre{margin:.6rem 0;padding:.6rem .8rem;white-space:pre-wrap;background:var(--track);border-radius:.3rem}.document code{font-size:.875em}.document table{margin:.8rem 0}
 .prose p{margin:.5rem 0;max-width:50rem;overflow-wrap:anywhere}
 .quiet{border-left:3px solid var(--warning-fill);padding:.1rem 0 .1rem .9rem}
 footer{display:flex;flex-wrap:wrap;gap:.4rem 1.5rem;padding-top:.7rem;padding-bottom:2.5rem;font-size:.875rem}

@@ -32,9 +32,10 @@ export function readAdvice(line: string): Advice {
   return end < 0 ? { text: line } : { text: line.slice(0, end), command: line.slice(end + 1) };
 }
 
-/** The document below docs/ that an item of advice names as its runbook, such as `runbooks/OomKill.md`. */
-export function runbookIn(line: string): string | undefined {
-  return /^Runbook: docs\/(\S+\.md)$/.exec(line)?.[1];
+/** The document below docs/ to which an item of advice leads, such as `runbooks/OomKill.md`, and the text before it. */
+export function documentIn(line: string): { text: string; document: string } | undefined {
+  const [, text, document] = /^((?:.* )?(?:Runbook|More):) docs\/(\S+\.md)$/.exec(line) ?? [];
+  return text === undefined || document === undefined ? undefined : { text, document };
 }
 
 export const runbooks: Record<"host" | "cgroup", string> = {

@@ -282,7 +282,16 @@ function usageOfLimit({ usedBytes, poolBytes, report }: Evidence): string {
 
 function shareOfVictim(evidence: Evidence): string {
   const own = victimBytes(evidence);
-  return own === undefined ? "" : `, which used ${bytes(own)}`;
+  if (own === undefined) return "";
+  const { report, poolBytes, usedBytes = poolBytes } = evidence;
+  const isBeyond = report.constraint === "memcg" && usedBytes !== undefined && own > usedBytes;
+  if (!isBeyond) return `, which used ${bytes(own)}`;
+  // A page is charged to the cgroup that touched it first.
+  const why =
+    (report.anonRssBytes ?? 0) > usedBytes
+      ? "part of that is charged to another cgroup"
+      : "files and shared memory among that can be charged to another cgroup";
+  return `, which used ${bytes(own)} (${why})`;
 }
 
 function parentCgroupLimit(evidence: Evidence): string | undefined {

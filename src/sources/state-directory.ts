@@ -33,6 +33,26 @@ export interface StateDirectoryOptions {
   info: (message: string) => void;
   /** Where /proc is: shows whether the holder of a lock is still alive. */
   procfs: string;
+  /** Shared by directories on one disk, so that a full one is reported once. Default: reported for each. */
+  trouble?: SaveTrouble;
+}
+
+/** The directories that cannot be saved to, and why. */
+export class SaveTrouble {
+  readonly #reasons = new Map<string, string>();
+
+  /** Notes that saving fails. False if the same is already known of another directory. */
+  begins(path: string, reason: string): boolean {
+    const isNews = ![...this.#reasons.values()].includes(reason);
+    this.#reasons.set(path, reason);
+    return isNews;
+  }
+
+  /** Notes that saving works again. False if it still fails for another directory. */
+  ends(path: string): boolean {
+    this.#reasons.delete(path);
+    return this.#reasons.size === 0;
+  }
 }
 
 /** What an earlier process saved: a snapshot and the changes since, oldest first. */
@@ -65,6 +85,7 @@ export interface OpenedState {
 export class StateDirectory {
   readonly path: string;
   readonly #options: StateDirectoryOptions;
+  readonly #trouble: SaveTrouble;
   readonly #lock: StateLock;
   #journal: number | undefined;
   /** Length of the journal's complete lines, bytes. */
@@ -103,6 +124,7 @@ export class StateDirectory {
   private constructor(path: string, options: StateDirectoryOptions) {
     this.path = path;
     this.#options = options;
+    this.#trouble = options.trouble ?? new SaveTrouble();
     this.#lock = new StateLock(path, options.procfs);
   }
 
@@ -375,7 +397,7 @@ export class StateDirectory {
     this.saveFailures++;
     this.#failedMs = this.#options.nowMs();
     const reason = reasonOf(error);
-    if (this.#failing === undefined) {
+    if (this.#failing === undefined && this.#trouble.begins(this.path, reason)) {
       this.#options.warn(`cannot save to the state directory ${this.path}: ${reason}. ${advice}`);
     }
     this.#failing = reason;
@@ -391,6 +413,7 @@ export class StateDirectory {
   #succeed(): void {
     if (this.#failing === undefined) return;
     this.#failing = undefined;
+    if (!this.#trouble.ends(this.path)) return;
     this.#options.info(`saving to the state directory ${this.path} works again`);
   }
 }

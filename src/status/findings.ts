@@ -40,6 +40,8 @@ export interface Finding {
   kill?: AnyKill;
   /** The alert whose runbook says what to do. */
   alert?: string;
+  /** What to do next, and the command for it. */
+  next?: { text: string; command: string };
   /** Changes only when a screen reader should announce the finding again. */
   topic: string;
 }
@@ -261,6 +263,11 @@ function whatRanOut(kill: AnyKill): string {
     : `, at the limit${size} on ${limitCgroup}`;
 }
 
+const seeDoctor = {
+  text: "Where the exporter runs, as its user, this says what is missing and how to fix it:",
+  command: "oom-exporter doctor",
+};
+
 function blindness({ sources }: StatusView): Dated | undefined {
   if (sources.some(({ up }) => up)) return undefined;
   return {
@@ -269,6 +276,7 @@ function blindness({ sources }: StatusView): Dated | undefined {
     sentence: "Blind: no kernel log is being read, so kills go unseen",
     detail: sources.find(({ reason }) => reason !== undefined)?.reason,
     alert: "OomLogSourceDown",
+    next: seeDoctor,
     topic: "log",
   };
 }
@@ -292,6 +300,7 @@ function blindSpot({ collector, reason }: { collector: string; reason: string })
     sentence: `Partly blind: ${collector} cannot be read`,
     detail: reason,
     alert: "OomCollectorFailing",
+    next: seeDoctor,
     topic: collector,
   };
 }

@@ -2,13 +2,13 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
-import { readRunbooks } from "../../scripts/runbooks.mjs";
+import { readDocuments } from "../../scripts/documents.mjs";
 import { buildApp } from "../../src/http/app.ts";
 import { collectorNames } from "../../src/metrics/catalog.ts";
 import type { StatusView } from "../../src/status/status-view.ts";
 import { patienceMs } from "../setup/exporter-process.ts";
 
-const runbooks = readRunbooks();
+const documents = readDocuments();
 
 /** The app on a free loopback port, showing whatever `view` is. */
 export interface PageServer {
@@ -26,7 +26,7 @@ export async function servePages(view: StatusView): Promise<PageServer> {
     victims: () => ({}),
     status: () => ({}),
     statusView: () => server.view,
-    runbooks: () => runbooks,
+    documents: () => documents,
     now: () => server.view.atMs,
     onRefused() {},
     onError(error) {

@@ -93,6 +93,7 @@ async function run(
     clock: () => now,
     user: "oom-exporter",
     place: "host",
+    shipped: () => undefined,
     kmsgPath: host.kmsgPath,
     ownScoreAdj: { value: -900, mayLower: false },
     ...io,
@@ -137,7 +138,8 @@ ok       port 0                      free
 swap: partial
   Found   none
   Impact  no room to swap at a peak: kills come early and without warning
-  Fix     fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile
+  Fix     If the disk has room (Btrfs and ZFS need extra steps):
+            fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile
 
 Checked as user oom-exporter on the host. Run doctor as the exporter's user and with its flags to
 see what the exporter sees.
@@ -156,7 +158,9 @@ see what the exporter sees.
     });
     const { code, stdout } = await run(host, [], { place: "container", user: "x".repeat(40) });
     expect(code).toBe(1);
-    for (const line of stdout.split("\n")) expect([...line].length).toBeLessThanOrEqual(100);
+    // Commands are not wrapped, so that they can be copied.
+    const prose = stdout.split("\n").filter((line) => !/^ {12}\S/.test(line));
+    for (const line of prose) expect([...line].length).toBeLessThanOrEqual(100);
   });
 
   it("uses colours only on a terminal, and not if NO_COLOR is set", async () => {
@@ -238,16 +242,22 @@ describe("the kernel log", () => {
   });
 
   it.each<[Place, string]>([
-    ["host", "usermod -aG adm oom-exporter && systemctl restart oom-exporter"],
-    ["container", "docker run --group-add 4 ..."],
-    ["pod", "securityContext: {supplementalGroups: [4]} in the pod"],
+    [
+      "host",
+      "From the next login on, and for a service after its restart:\nusermod -aG adm oom-exporter",
+    ],
+    ["container", "Add to docker run:\n--group-add 4"],
+    ["pod", "In the pod's spec:\nsecurityContext: {supplementalGroups: [4]}"],
   ])("names the group that a file on a %s wants", async (place, fix) => {
     const host = new Host();
     const path = host.path("var/log/kern.log");
     // Whose group a file is, only root may choose.
     const gid = process.getuid?.() === 0 ? 4 : process.getgid?.();
     chownSync(path, process.getuid?.() ?? 0, gid ?? 0);
-    host.write("etc", { group: `adm:x:${gid}:syslog` });
+    host.write("etc", {
+      group: `adm:x:${gid}:syslog`,
+      passwd: "oom-exporter:x:990:990::/:/usr/sbin/nologin",
+    });
     chmodSync(path, 0);
     const args = ["--json", `--kernel-log.file=${path}`];
     const { stdout, code } = await withoutPrivilege(() => run(host, args, { place }));
@@ -301,7 +311,7 @@ describe("the kernel log", () => {
   it("is missing if it is disabled", async () => {
     const { code, of } = await checksOf(new Host(), ["--kernel-log.source=none"]);
     expect(code).toBe(1);
-    expect(of("kernel log")?.fix).toBe("start oom-exporter without --kernel-log.source=none");
+    expect(of("kernel log")?.fix).toBe("Start oom-exporter without --kernel-log.source=none.");
   });
 });
 
@@ -314,20 +324,20 @@ describe("the other checks", () => {
     expect(code).toBe(0);
     expect(of("kernel's kill count")).toMatchObject({
       state: "missing",
-      fix: "boot Linux 4.13 or newer",
+      fix: "Boot Linux 4.13 or newer.",
     });
-    expect(of("memory pressure")?.fix).toBe("boot Linux 4.20 or newer; this is 3.10.0-1160");
+    expect(of("memory pressure")?.fix).toBe("Boot Linux 4.20 or newer; this is 3.10.0-1160.");
   });
 
   it("names the boot parameter in the distribution's own way", async () => {
     const host = new Host();
     host.remove("proc/pressure");
     expect((await checksOf(host)).of("memory pressure")?.fix).toBe(
-      `sed -i 's/^GRUB_CMDLINE_LINUX="/&psi=1 /' /etc/default/grub && update-grub # from the next boot on`,
+      `From the next boot on:\nsed -i 's/^GRUB_CMDLINE_LINUX="/&psi=1 /' /etc/default/grub && update-grub`,
     );
     host.write("usr/sbin", { grubby: "" });
     expect((await checksOf(host)).of("memory pressure")?.fix).toBe(
-      "grubby --update-kernel=ALL --args=psi=1 # from the next boot on",
+      "From the next boot on:\ngrubby --update-kernel=ALL --args=psi=1",
     );
   });
 
@@ -351,8 +361,8 @@ describe("the other checks", () => {
   });
 
   it.each<[Place, RegExp]>([
-    ["container", /^docker run --pid=host --cgroupns=host /],
-    ["pod", /^hostPID: true/],
+    ["container", /^Add to docker run.*\n--pid=host --cgroupns=host .*\n--path.procfs/],
+    ["pod", /\nhostPID: true$/],
   ])("says how a %s can see the host", async (place, fix) => {
     const host = new Host();
     host.remove("proc/2");
@@ -400,12 +410,12 @@ describe("the other checks", () => {
     [
       { value: 0, mayLower: false },
       "container",
-      { state: "partial", fix: "docker run --oom-score-adj -900 ..." },
+      { state: "partial", fix: "Add to docker run:\n--oom-score-adj -900" },
     ],
     [
       { value: 984, mayLower: true },
       "pod",
-      { state: "partial", fix: "priorityClassName: system-node-critical in the pod" },
+      { state: "partial", fix: "In the pod's spec:\npriorityClassName: system-node-critical" },
     ],
     [
       { value: 0, mayLower: false },
@@ -517,6 +527,6 @@ it("exits with 1 if there is no procfs at the given path", async () => {
   expect(code).toBe(1);
   expect(checks.find(({ name }) => name === "view of the host")).toMatchObject({
     state: "missing",
-    fix: "pass the mount point of procfs with --path.procfs",
+    fix: "Pass the mount point of procfs with --path.procfs.",
   });
 });

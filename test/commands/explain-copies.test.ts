@@ -14,7 +14,7 @@ const constraint =
 async function run(args: string[], text: string | Uint8Array) {
   let [stdout, stderr] = ["", ""];
   const code = await explain([...args, "-"], {
-    stdout: { write: (part) => (stdout += part) },
+    stdout: { write: (part) => (stdout += part), columns: 200 },
     stderr: { write: (part) => (stderr += part) },
     stdin: (async function* () {
       yield typeof text === "string" ? Buffer.from(text) : text;
@@ -42,14 +42,14 @@ describe("a report without its kill line", () => {
     const { code, stdout } = await run([], `Nov 20 13:23:50 web1 kernel: ${constraint}\n`);
     expect(code).toBe(0);
     expect(stdout).toBe(
-      "An OOM report without its kill line: java (pid 7134) in cgroup /docker/0074; the rest was filtered out or lost [-:1]\n",
+      "An OOM report without its kill line: java (pid 7134) in cgroup /docker/0074; the rest was filtered out or lost [standard input:1]\n",
     );
   });
 
   it("of an older kernel names the cgroup, and the victim if that is left", async () => {
     const task = "Task in /docker/0074 killed as a result of limit of /docker";
     expect((await run([], `[1.000000] ${task}\n`)).stdout).toBe(
-      "An OOM report without its kill line in cgroup /docker/0074; the rest was filtered out or lost [-:1]\n",
+      "An OOM report without its kill line in cgroup /docker/0074; the rest was filtered out or lost [standard input:1]\n",
     );
     const announced = "Memory cgroup out of memory: Kill process 7 (a) score 9 or sacrifice child";
     const { stderr } = await run(["--json"], `[1.000000] ${task}\n[1.000001] ${announced}\n`);
@@ -173,8 +173,10 @@ describe("a text of journalctl that hides messages", () => {
   it("is said to, where no kill is shown", async () => {
     const hidden = "Nov 20 13:23:50 web1 kernel: [95B blob data]\n";
     const said =
-      '2 kernel messages are hidden as "blob data", and a kill may be among them: export the log again with journalctl -k -a\n';
-    expect((await run([], hidden.repeat(2))).stdout).toBe(`No out-of-memory kill in -.\n${said}`);
+      '2 kernel messages are hidden as "blob data", and a kill may be among them. Export the log again:\n    journalctl -k -a\n';
+    expect((await run([], hidden.repeat(2))).stdout).toBe(
+      `No out-of-memory kill in standard input.\n${said}`,
+    );
     expect((await run([], `Nov 20 13:23:50 web1 kernel: ${kill}\n${hidden}`)).stdout).not.toContain(
       "blob",
     );
@@ -262,7 +264,7 @@ describe("a line that looks like a kill in a vendor's words", () => {
   it("is reported with its position", async () => {
     const { stdout } = await run([], "[1.000000] lmk: Killed process 12 (a) adj=9 free=7\n");
     expect(stdout).toContain(
-      "1 line looks like a kill but does not match any known kernel's format: -:1\n",
+      "1 line looks like a kill but does not match any known kernel's format: standard input:1\n",
     );
   });
 });

@@ -100,7 +100,8 @@ describe("explain of a log with daemons that kill", () => {
                      systemctl set-property batch.service ManagedOOMPreference=avoid
                  - It acts on the pressure of the unit above: raise ManagedOOMMemoryPressureLimit= there,
                    or give the unit more memory (MemoryMax=, MemoryHigh= also make pressure).
-                 - Runbook: docs/runbooks/OomUserspaceKill.md
+                 - Runbook:
+                     docs/runbooks/OomUserspaceKill.md
         Facts    reason memory_pressure
       "
     `);
@@ -114,7 +115,8 @@ describe("explain of a log with daemons that kill", () => {
                      systemctl restart earlyoom
                  - It acts while memory is left (-m, by default at 10 % available and 10 % of swap free):
                    on a host with much memory a lower -m gives back what it keeps free.
-                 - Runbook: docs/runbooks/OomUserspaceKill.md
+                 - Runbook:
+                     docs/runbooks/OomUserspaceKill.md
         Facts    uid 1000, reason memory_available, 1.6 GiB resident
       "
     `);

@@ -3,7 +3,7 @@ import { killPage } from "../../src/http/kill-page.ts";
 import type { Kill } from "../../src/kills/kill.ts";
 import { aKill, nobody, nowMs } from "./views.ts";
 
-const site = { hostName: "web-03", basePath: "", telemetryPath: "/metrics" };
+const site = { hostName: "web-03", version: "1.2.3", basePath: "", telemetryPath: "/metrics" };
 
 /** The text of the page below its header, without markup. */
 function read(kill: Kill): string {

@@ -144,7 +144,7 @@ describe("an app that is not well", () => {
     statusView: fails,
     kills: fails,
     victims: fails,
-    runbooks: fails,
+    documents: fails,
   };
   const broken = { ...failing, scraper: { collectorNames, scrape: async () => fails() } };
 
@@ -157,6 +157,8 @@ describe("an app that is not well", () => {
     ["/kills/{incident}", "/kills/0-0-0"],
     ["/runbooks", "/runbooks"],
     ["/runbooks/{alert}", "/runbooks/OomKill"],
+    ["/software", "/software"],
+    ["/software/{program}", "/software/python"],
   ])("answers %s with a 500 as documented", async (path, url) => {
     const given = await ask(path, url, broken);
     expect(given.status).toBe(500);

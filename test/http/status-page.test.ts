@@ -3,7 +3,7 @@ import { statusPage } from "../../src/http/status-page.ts";
 import type { StatusView } from "../../src/status/status-view.ts";
 import { aCgroup, aKill, aLeak, aStatusView, aVictim, nobody } from "./views.ts";
 
-const site = { hostName: "web-03", basePath: "", telemetryPath: "/metrics" };
+const site = { hostName: "web-03", version: "1.2.3", basePath: "", telemetryPath: "/metrics" };
 const GiB = 2 ** 30;
 
 const render = (changes: Partial<StatusView> = {}) => statusPage(aStatusView(changes), site).text;

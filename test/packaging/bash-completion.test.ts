@@ -19,7 +19,8 @@ function offered(...words: string[]): string[] {
 
 needs(describe, obstacle)("the completion of bash", () => {
   it("offers the commands", () => {
-    expect(offered("")).toEqual(["serve", "explain", "victims", "doctor"]);
+    expect(offered("")).toEqual(["serve", "explain", "victims", "doctor", "help", "version"]);
+    expect(offered("help", "")).toEqual(["serve", "explain", "victims", "doctor"]);
     expect(offered("ex")).toEqual(["explain"]);
   });
 

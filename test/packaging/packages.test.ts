@@ -30,6 +30,7 @@ function textOf(files: ReadonlyMap<string, PackagedFile>, path: string): string 
 }
 
 const runbooks = readdirSync("docs/runbooks").sort();
+const software = readdirSync("docs/software").sort();
 
 describe("the Debian package", () => {
   it("has these files", () => {
@@ -57,6 +58,7 @@ describe("the Debian package", () => {
         "usr/share/oom-exporter/rules/alerts.yml",
         "usr/share/oom-exporter/rules/recording.yml",
         ...runbooks.map((name) => `usr/share/oom-exporter/runbooks/${name}`),
+        ...software.map((name) => `usr/share/oom-exporter/software/${name}`),
         "usr/share/oom-exporter/systemd/container-names.conf",
         "usr/share/zsh/vendor-completions/_oom-exporter",
       ].sort(),
@@ -163,6 +165,7 @@ describe("the tarball", () => {
         ),
         ...["fleet", "host", "workload"].map((name) => `dashboards/${name}.json`),
         ...runbooks.map((name) => `runbooks/${name}`),
+        ...software.map((name) => `software/${name}`),
         "systemd/oom-exporter.service",
         "systemd/oom-exporter.service.d/container-names.conf",
         "systemd/oom-exporter.service.d/kmsg.conf",

@@ -126,16 +126,19 @@ describe("doctor", () => {
 
   it("says what is missing, and how to mend it", () => {
     runEarlyoom();
-    expect(check()).toMatchObject({ state: "partial", fix: "apt-get install rsyslog" });
+    expect(check()).toMatchObject({
+      state: "partial",
+      fix: { commands: ["apt-get install rsyslog"] },
+    });
     put("run/log/journal/m/system.journal");
     expect(check()).toMatchObject({ state: "ok" });
     expect(check({ hasJournalctl: false })).toMatchObject({
       state: "partial",
-      fix: "apt-get install systemd",
+      fix: { commands: ["apt-get install systemd"] },
     });
     expect(check({ daemonLog: "none" })).toMatchObject({
       state: "partial",
-      fix: "--daemon-log.source=auto",
+      fix: { commands: ["--daemon-log.source=auto"] },
     });
   });
 });

@@ -7,7 +7,7 @@ const own = { version: "1.2.3", revision: "abc", uptimeSeconds: 90 };
 
 describe("the status", () => {
   it("is the page's verdict, word for word", () => {
-    const site = { hostName: "web-03", basePath: "", telemetryPath: "/metrics" };
+    const site = { hostName: "web-03", version: "1.2.3", basePath: "", telemetryPath: "/metrics" };
     const views = [
       aStatusView(),
       aStatusView({ kills: [] }),

@@ -23,6 +23,11 @@ await() {
   done
 }
 ready() { curl -sf -m 20 -o /dev/null http://127.0.0.1:10137/-/ready; }
+# series PREFIX: those that begin with it, each with its value
+series() { page /metrics | grep "^$1" | sort; }
+unaccounted() { [ "$(metric oom_kills_unaccounted)" = "$1" ]; }
+in_state() { [ "$(show ActiveState)" = "$1" ]; }
+listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 counted() { [ "$(metric oom_kills_total)" = "$1" ]; }
 
 # kill_one UNIT: has the kernel kill a process of that unit at its limit

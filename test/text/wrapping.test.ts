@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { columns, wrap } from "../../src/text/wrapping.ts";
+import { columns, shortened, wrap } from "../../src/text/wrapping.ts";
 
 describe("wrapped text", () => {
   it("breaks between words", () => {
@@ -11,13 +11,21 @@ describe("wrapped text", () => {
     expect(wrap("one two three four", 9, 2)).toEqual(["one two", "  three", "  four"]);
   });
 
-  it("breaks a word that is longer than a line, as a cgroup path may be", () => {
-    expect(wrap("at /system.slice/a.service", 10)).toEqual([
-      "at",
-      "/system.sl",
-      "ice/a.serv",
-      "ice",
+  it("shortens a word that is longer than a line in its middle, a path between its names", () => {
+    const path = "/kubepods.slice/kubepods-burstable.slice/kubepods-pod1.slice/cri-1.scope";
+    expect(wrap(`in ${path}`, 50)).toEqual([
+      "in",
+      "/kubepods.slice/…/kubepods-pod1.slice/cri-1.scope",
     ]);
+    expect(shortened(path, 35)).toBe("/kubepods.slice/…/cri-1.scope");
+    expect(shortened(path, 20)).toBe("…/cri-1.scope");
+    expect(shortened(path, 8)).toBe("/k…scope");
+    expect(shortened("a-name-that-has-no-slash", 10)).toBe("a-n…-slash");
+  });
+
+  it("leaves the address of a page whole, so that it can be opened", () => {
+    const address = "https://web-03.example.org:10137/runbooks/OomKill";
+    expect(wrap(`See ${address} now.`, 20)).toEqual(["See", address, "now."]);
   });
 
   it("counts no column for colours, and tears none of them", () => {
@@ -26,13 +34,14 @@ describe("wrapped text", () => {
     expect(wrap(`kill ${red} now`, 9)).toEqual([`kill ${red}`, "now"]);
   });
 
-  it("has no line that is too long, and loses nothing", () => {
-    const words = fc.array(fc.stringMatching(/^[a-z/.]{1,40}$/), { maxLength: 20 });
+  it("has no line that is too long, and loses only the middle of long words", () => {
+    const words = fc.array(fc.stringMatching(/^[a-z/.]{1,40}$/), { minLength: 1, maxLength: 20 });
     fc.assert(
       fc.property(words, fc.integer({ min: 1, max: 30 }), (list, limit) => {
         const lines = wrap(list.join(" "), limit);
         expect(lines.filter((line) => line.length > limit)).toEqual([]);
-        expect(lines.join("").replaceAll(" ", "")).toBe(list.join(""));
+        const words = lines.join(" ").split(" ");
+        expect(words).toEqual(list.map((word) => shortened(word, limit)));
       }),
     );
   });

@@ -2,35 +2,42 @@ import { readdirSync, readFileSync } from "node:fs";
 import { deflateRawSync } from "node:zlib";
 import MarkdownIt from "markdown-it";
 
-const folder = new URL("../docs/runbooks/", import.meta.url);
+const docs = new URL("../docs/", import.meta.url);
+const folders = ["runbooks", "software"];
 /** Where documents are that the exporter does not serve. */
 const documents = "https://github.com/oom-exporter/oom-exporter/blob/main/docs/";
 
 /**
- * The runbooks of docs/runbooks, as the exporter serves them.
+ * The documents of docs/runbooks and docs/software, as the exporter serves them.
  *
- * @returns {import("../src/http/runbooks.ts").Runbook[]}
+ * @returns {import("../src/http/documents.ts").Document[]}
  */
-export function readRunbooks() {
-  return readdirSync(folder)
-    .filter((file) => file.endsWith(".md"))
-    .sort()
-    .map((file) => renderRunbook(file.slice(0, -3), readFileSync(new URL(file, folder), "utf8")));
+export function readDocuments() {
+  return folders.flatMap((folder) => {
+    const url = new URL(`${folder}/`, docs);
+    return readdirSync(url)
+      .filter((file) => file.endsWith(".md"))
+      .sort()
+      .map((file) =>
+        renderDocument(folder, file.slice(0, -3), readFileSync(new URL(file, url), "utf8")),
+      );
+  });
 }
 
 /** The same for the bundle: a third of the size, and unpacked only when somebody asks for one. */
-export function packRunbooks() {
-  return deflateRawSync(JSON.stringify(readRunbooks()), { level: 9 }).toString("base64");
+export function packDocuments() {
+  return deflateRawSync(JSON.stringify(readDocuments()), { level: 9 }).toString("base64");
 }
 
 /**
- * HTML inside a runbook is shown as text, and addresses other than of the web are no links.
+ * HTML inside a document is shown as text, and addresses other than of the web are no links.
  *
+ * @param {"runbooks" | "software"} folder
  * @param {string} name
  * @param {string} markdown
- * @returns {import("../src/http/runbooks.ts").Runbook}
+ * @returns {import("../src/http/documents.ts").Document}
  */
-export function renderRunbook(name, markdown) {
+export function renderDocument(folder, name, markdown) {
   const renderer = new MarkdownIt({ html: false });
   const tokens = renderer.parse(markdown, {});
   const headings = [];
@@ -45,15 +52,17 @@ export function renderRunbook(name, markdown) {
     if (token.type === "th_open" || token.type === "td_open") token.attrs = null;
     for (const inline of token.children ?? []) {
       const target = inline.type === "link_open" ? inline.attrGet("href") : null;
-      if (target !== null) inline.attrSet("href", addressOf(target));
+      if (target !== null) inline.attrSet("href", addressOf(folder, target));
     }
   }
   // The title is the page's own.
-  const title = tokens.findIndex(({ type }) => type === "heading_close") + 1;
-  const body = tokens.slice(title);
+  const titleEnd = tokens.findIndex(({ type }) => type === "heading_close");
+  const body = tokens.slice(titleEnd + 1);
   const meaning = body[body.findIndex(({ type }) => type === "paragraph_open") + 1];
   return {
+    folder,
     name,
+    title: plainText(tokens[titleEnd - 1]),
     summary: firstSentence(plainText(meaning)),
     headings,
     body: renderer.renderer.render(body, renderer.options, {}),
@@ -76,10 +85,12 @@ function anchorOf(heading) {
     .replace(/\s/g, "-");
 }
 
-function addressOf(target) {
+function addressOf(folder, target) {
   if (/^(https?:|#)/.test(target)) return target;
-  const [, runbook, anchor = ""] = /^([\w-]+)\.md(#.*)?$/.exec(target) ?? [];
-  return runbook === undefined ? new URL(target, `${documents}runbooks/`).href : runbook + anchor;
+  const served = new RegExp(`^(?:\\.\\./(${folders.join("|")})/)?([\\w-]+)\\.md(#.*)?$`);
+  const [, other, document, anchor = ""] = served.exec(target) ?? [];
+  if (document === undefined) return new URL(target, `${documents}${folder}/`).href;
+  return `${other === undefined ? "" : `../${other}/`}${document}${anchor}`;
 }
 
 function firstSentence(text) {

@@ -1,13 +1,14 @@
 import { readdirSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
-import { packRunbooks, readRunbooks, renderRunbook } from "../../scripts/runbooks.mjs";
+import { packDocuments, readDocuments, renderDocument } from "../../scripts/documents.mjs";
 import { buildApp } from "../../src/http/app.ts";
 import { contentSecurityPolicy } from "../../src/http/pages.ts";
 import { collectorNames } from "../../src/metrics/catalog.ts";
 import { findings } from "../../src/status/findings.ts";
 import { aCgroup, aKill, aLeak, aMemory, aStatusView, nowMs } from "./views.ts";
 
-const runbooks = readRunbooks();
+const documents = readDocuments();
+const runbooks = documents.filter(({ folder }) => folder === "runbooks");
 const alerts = readdirSync("docs/runbooks").map((file) => file.replace(/\.md$/, ""));
 
 let app: ReturnType<typeof buildApp> | undefined;
@@ -25,7 +26,7 @@ function ask(url: string, changes: Partial<Parameters<typeof buildApp>[0]> = {},
     victims: () => undefined,
     status: () => ({}),
     statusView: () => aStatusView({ sources: [] }),
-    runbooks: () => runbooks,
+    documents: () => documents,
     now: () => nowMs,
     onRefused: () => {},
     onError: () => {},
@@ -43,7 +44,8 @@ function linksIn(page: string): string[] {
 
 describe("a rendered runbook", () => {
   it("shows HTML as text, refuses script addresses and carries no style of its own", () => {
-    const { body } = renderRunbook(
+    const { body } = renderDocument(
+      "runbooks",
       "X",
       "# X\n\n## A\n\n<script>alert(1)</script> [a](javascript:alert(1)) [b](data:text/html,x)\n\n| a |\n|--:|\n| <b>1</b> |\n",
     );
@@ -65,7 +67,7 @@ describe("a rendered runbook", () => {
       "",
       "[other](OomKill.md), [part](OomKill.md#meaning), [here](#meaning), [more](../metrics.md), [web](https://example.org/)",
     ].join("\n");
-    const { name, summary, headings, body } = renderRunbook("OomX", markdown);
+    const { name, summary, headings, body } = renderDocument("runbooks", "OomX", markdown);
     expect(name).toBe("OomX");
     expect(summary).toBe("It is x 1.5 times too much.");
     expect(headings).toEqual([
@@ -153,5 +155,5 @@ it("every finding that is no kill and no good news names an alert that has a run
 });
 
 it("takes little room in the program", () => {
-  expect(packRunbooks().length).toBeLessThan(JSON.stringify(runbooks).length / 2);
+  expect(packDocuments().length).toBeLessThan(JSON.stringify(documents).length / 2);
 });

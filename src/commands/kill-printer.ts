@@ -1,0 +1,325 @@
+import type { OomFragment } from "../kernel-log/oom-fragment.ts";
+import type { KernelLogEvent, OomKillReport } from "../kernel-log/oom-report.ts";
+import type { DaemonKill } from "../killers/daemon-kill.ts";
+import { documentIn, writeAdvice } from "../kills/advice.ts";
+import { type Kill, killOfReport } from "../kills/kill.ts";
+import { incidentOf, KillDeduplicator, sightingOf } from "../kills/kill-deduplicator.ts";
+import { ownerOfCgroup } from "../kills/owner.ts";
+import { jsonText } from "../text/json-text.ts";
+import { printable } from "../text/printable.ts";
+import { bytes } from "../text/quantities.ts";
+import { type Column, table } from "../text/table.ts";
+import { utc } from "../text/times.ts";
+import { wrap } from "../text/wrapping.ts";
+import { DaemonKills } from "./daemon-kills.ts";
+import { counted, type Episode, Episodes, inOrder, type KillLine, whenOfLine } from "./episodes.ts";
+import { killStory, sourceName } from "./kill-story.ts";
+import type { Output, Style } from "./terminal.ts";
+import { linkedSentence, userspaceStory } from "./userspace-story.ts";
+
+/** Explanations where nothing else is asked for; the table has every kill. */
+export const explainedAtMost = 20;
+
+export interface KillPrinterOptions {
+  placeOf(document: string): string;
+  json: boolean;
+  /** A line a kill, and no explanations. */
+  brief: boolean;
+  /** How many of the latest kills are shown; 0 means all. */
+  limit: number | undefined;
+  sinceMs: number | undefined;
+  style: Style;
+}
+
+interface Waiting {
+  report: OomKillReport;
+  name: string;
+}
+
+interface Fragment {
+  fragment: OomFragment;
+  name: string;
+}
+
+/**
+ * Prints each kill once, even if its line occurs several times or in several files. JSON is printed as kills are read;
+ * what is for people when all are known.
+ */
+export class KillPrinter {
+  readonly #stdout: Output;
+  readonly #stderr: { write(text: string): unknown };
+  readonly #options: KillPrinterOptions;
+  readonly #known = new KillDeduplicator();
+  readonly #episodes: Episodes;
+  /** Lines of JSON that wait because only the latest are wanted. */
+  #jsonLines: { timeMs: number; text: string }[] = [];
+  #waiting: Waiting | undefined;
+  /** The kernel's kill before this one. */
+  #before: OomKillReport | undefined;
+  #older = 0;
+  #unparsed: string[] = [];
+  #fragments: Fragment[] = [];
+  /** Messages that journalctl left out as "blob data". */
+  #hidden = 0;
+  /** Kills reported at second hand, until all sources are read: the kernel's own line may follow. */
+  #secondHand: Waiting[] = [];
+  readonly #firstHand = new Set<string>();
+  readonly #daemonKills = new DaemonKills();
+
+  constructor(
+    { stdout, stderr }: { stdout: Output; stderr: { write(text: string): unknown } },
+    options: KillPrinterOptions,
+  ) {
+    this.#stdout = stdout;
+    this.#stderr = stderr;
+    this.#options = options;
+    const { limit = explainedAtMost } = options;
+    this.#episodes = new Episodes(limit === 0 ? Number.POSITIVE_INFINITY : limit);
+  }
+
+  take(event: KernelLogEvent, name: string): void {
+    // A report waits for the next event, because the line that names its group comes after it.
+    if (event.kind === "kill") {
+      if (event.report.repeatsVictim) return;
+      this.#addWaiting();
+      if (event.report.killLine.isQuoted) this.#secondHand.push({ report: event.report, name });
+      else this.#waiting = { report: event.report, name };
+    } else if (event.kind === "fragment") {
+      this.#fragments.push({ fragment: event.fragment, name });
+    } else if (event.kind === "hidden") {
+      this.#hidden += event.count;
+    } else if (event.kind === "unparsed") {
+      this.#unparsed.push(`${sourceName(name)}:${event.lineNumber ?? "?"}`);
+    }
+  }
+
+  takeDaemonKill(kill: DaemonKill, name: string): void {
+    this.#daemonKills.take(kill, name);
+  }
+
+  endOfSource(): void {
+    this.#addWaiting();
+    this.#addDaemonKills();
+  }
+
+  /** Prints what is for people, and what could not be read. `unread`: a source failed. */
+  end(names: readonly string[], unread: boolean): void {
+    for (const quoted of this.#secondHand) {
+      const key = quotedKey(quoted.report);
+      if (this.#firstHand.has(key)) continue;
+      this.#firstHand.add(key);
+      this.#waiting = quoted;
+      this.#addWaiting();
+    }
+    if (this.#options.json) this.#endJson();
+    else this.#endText(names, unread);
+  }
+
+  #endJson(): void {
+    const { limit = 0 } = this.#options;
+    const latest = new Set([...this.#jsonLines].sort((a, b) => a.timeMs - b.timeMs).slice(-limit));
+    for (const line of this.#jsonLines) {
+      if (latest.has(line)) this.#stdout.write(line.text);
+    }
+    for (const { fragment, name } of this.#fragments) {
+      const { pid, comm, cgroup, limitCgroup, trigger, lineNumber } = fragment;
+      const source = { name, line: lineNumber ?? null };
+      const shown = { pid, comm, cgroup, limitCgroup, trigger, source };
+      this.#stderr.write(`${JSON.stringify({ fragment: shown })}\n`);
+    }
+  }
+
+  #endText(names: readonly string[], unread: boolean): void {
+    const { lines, areMany } = this.#episodes;
+    if (areMany || (this.#options.brief && lines.length > 0)) this.#printTable(lines);
+    else if (this.#older > 0 && lines.length > 0) this.#say(this.#olderSentence());
+    if (!this.#options.brief) this.#printStories(areMany);
+    for (const { fragment, name } of this.#fragments) this.#say(fragmentStory(fragment, name));
+    if (lines.length === 0 && this.#fragments.length === 0 && !unread) {
+      const { sinceMs } = this.#options;
+      const since = sinceMs === undefined ? "" : ` since ${utc(sinceMs)}`;
+      const where = names.map((name) => printable(sourceName(name))).join(", ");
+      const older = this.#older === 0 ? "" : ` ${this.#olderSentence()}`;
+      this.#say(`No out-of-memory kill${since} in ${where}.${older}`);
+    }
+    if (this.#hidden > 0) {
+      this.#say(
+        `${this.#hidden} kernel ${this.#hidden === 1 ? "message is" : "messages are"} hidden as "blob data", and a kill may be among them. Export the log again:`,
+      );
+      this.#stdout.write("    journalctl -k -a\n");
+    }
+    if (this.#unparsed.length === 0) return;
+    const places = this.#unparsed.slice(0, 5).map(printable).join(", ");
+    const count = this.#unparsed.length;
+    this.#say(
+      `${count} ${count === 1 ? "line looks like a kill but does" : "lines look like a kill but do"} not match any known kernel's format: ${places}`,
+    );
+  }
+
+  #say(text: string): void {
+    this.#stdout.write(`${wrap(text, this.#options.style.width).join("\n")}\n`);
+  }
+
+  #olderSentence(): string {
+    const { sinceMs = 0 } = this.#options;
+    const kills = this.#older === 1 ? "1 kill is" : `${this.#older} kills are`;
+    return `${kills} older than ${utc(sinceMs)}.`;
+  }
+
+  #printTable(lines: readonly KillLine[]): void {
+    const { style, limit = 0 } = this.#options;
+    const shown = inOrder(lines, (line) => line).slice(-limit);
+    const total = `${lines.length} ${lines.length === 1 ? "kill" : "kills"}`;
+    this.#say(`${style.bold(total)}: ${printable(counted(lines))}.`);
+    if (this.#older > 0) this.#say(this.#olderSentence());
+    const rows = shown.map((line) => [
+      whenOfLine(line, style.width < narrow),
+      printable(line.victim),
+      line.pid === null ? "-" : String(line.pid),
+      line.heldBytes === null ? "-" : bytes(line.heldBytes),
+      line.cause,
+      printable(line.where),
+    ]);
+    const [head = "", ...body] = table(tableColumns, rows, style.width);
+    this.#stdout.write(`\n${[style.quiet(head), ...body].join("\n")}\n`);
+    const hidden = lines.length - shown.length;
+    if (hidden > 0) this.#say(`\n${hidden} earlier not shown; --limit=0 shows all.`);
+  }
+
+  #printStories(hasTable: boolean): void {
+    const { leftOut } = this.#episodes;
+    let isFirst = !hasTable;
+    for (const episode of this.#episodes.latest()) {
+      for (const story of this.#storiesOf(episode)) {
+        this.#stdout.write(`${isFirst ? "" : "\n"}${story}`);
+        isFirst = false;
+      }
+    }
+    if (leftOut > 0 && this.#options.limit === undefined) {
+      this.#say(
+        `\nOnly the latest ${explainedAtMost} are explained; --limit=0 explains all, --brief none.`,
+      );
+    }
+  }
+
+  #storiesOf(episode: Episode): string[] {
+    const { style } = this.#options;
+    const { userspaceKill } = episode;
+    if (userspaceKill !== undefined) {
+      return [userspaceStory(this.#withPlaces(userspaceKill), style)];
+    }
+    return episode.told.map(({ kill, linked }) =>
+      killStory(this.#withPlaces(kill), style, {
+        linked,
+        group: episode.group(kill),
+        storm: episode.storm(kill),
+      }),
+    );
+  }
+
+  #addWaiting(): void {
+    if (this.#waiting === undefined) return;
+    const { report, name } = this.#waiting;
+    this.#waiting = undefined;
+    this.#firstHand.add(quotedKey(report));
+    const sighting = sightingOf(report, { reread: false });
+    if (this.#known.classify(sighting).as !== "new") return;
+    this.#known.add(this.#known.identify(sighting));
+    const { timeMs } = report.killLine;
+    if (this.#isOlder(timeMs)) return;
+    if (timeMs !== undefined) this.#addDaemonKills(timeMs);
+
+    const incident = incidentOf(sighting);
+    const kill = killOfReport(report, { incident, sourceName: name, ownerOf: ownerOfCgroup });
+    const linked = this.#daemonKills.link(kill);
+    if (linked !== undefined) kill.linkedIncident = linked.incident;
+    if (this.#options.json) {
+      this.#addJson(kill, timeMs);
+    } else {
+      const told = { kill, linked: linked && linkedSentence(linked, kill) };
+      this.#episodes.add(told, isOfSameGroup(this.#before, report));
+    }
+    this.#before = report;
+  }
+
+  /** Adds the kills that daemons announced before a moment, or all there are. */
+  #addDaemonKills(untilMs?: number): void {
+    for (const kill of this.#daemonKills.drain(untilMs)) {
+      const timeMs = kill.time === null ? undefined : Date.parse(kill.time);
+      if (this.#isOlder(timeMs)) continue;
+      if (this.#options.json) {
+        this.#addJson(kill, timeMs);
+        continue;
+      }
+      // The kernel kill's explanation mentions what the daemon did.
+      if (kill.linkedIncident !== null) continue;
+      this.#episodes.addUserspaceKill(kill);
+      this.#before = undefined;
+    }
+  }
+
+  #isOlder(timeMs: number | undefined): boolean {
+    const { sinceMs } = this.#options;
+    const isOlder = sinceMs !== undefined && timeMs !== undefined && timeMs < sinceMs;
+    if (isOlder) this.#older++;
+    return isOlder;
+  }
+
+  #addJson(kill: object, timeMs = Number.NEGATIVE_INFINITY): void {
+    const text = `${jsonText(kill)}\n`;
+    if ((this.#options.limit ?? 0) > 0) this.#jsonLines.push({ timeMs, text });
+    else this.#stdout.write(text);
+  }
+
+  /** The kill with advice that says where documents are for people at this machine, each on a line of its own. */
+  #withPlaces<K extends Pick<Kill, "advice">>(kill: K): K {
+    const advice = kill.advice.map((line) => {
+      const found = documentIn(line);
+      if (found === undefined) return line;
+      return writeAdvice({ text: found.text, command: this.#options.placeOf(found.document) });
+    });
+    return { ...kill, advice };
+  }
+}
+
+/** Below so many columns the table leaves out the year. */
+const narrow = 80;
+
+const tableColumns: Column[] = [
+  { head: "time (UTC)" },
+  { head: "victim", least: 10 },
+  { head: "pid", align: "right" },
+  { head: "memory", align: "right" },
+  { head: "cause", least: 9 },
+  { head: "of", least: 9 },
+];
+
+/** Whether a kill belongs to the group of the one before. */
+function isOfSameGroup(before: OomKillReport | undefined, report: OomKillReport): boolean {
+  return (
+    before !== undefined &&
+    report.groupCgroup !== undefined &&
+    before.groupCgroup === report.groupCgroup &&
+    before.dump === report.dump
+  );
+}
+
+/** What a kill's own line and its quotation have in common; a string that keeps no part of the log alive. */
+function quotedKey({ pid, comm, ...kill }: OomKillReport): string {
+  const { totalVmBytes, anonRssBytes, fileRssBytes, shmemRssBytes } = kill;
+  return JSON.stringify([pid, comm, totalVmBytes, anonRssBytes, fileRssBytes, shmemRssBytes]);
+}
+
+/** The remains of a report whose kill line is missing. */
+function fragmentStory({ pid, comm, ...rest }: OomFragment, name: string): string {
+  const victim = comm === undefined ? "a process" : printable(comm);
+  const who = pid === undefined ? "" : `: ${victim} (pid ${pid})`;
+  const place = rest.cgroup ?? rest.limitCgroup;
+  const { container, unit } = ownerOfCgroup(place);
+  const owner = container ?? unit;
+  const where =
+    place === undefined ? "" : ` in ${owner === null ? `cgroup ${printable(place)}` : owner}`;
+  const by = rest.trigger === undefined ? "" : `, asked for by ${printable(rest.trigger)}`;
+  const line = rest.lineNumber === undefined ? "" : `:${rest.lineNumber}`;
+  return `An OOM report without its kill line${who}${where}${by}; the rest was filtered out or lost [${printable(sourceName(name))}${line}]`;
+}
