@@ -2,6 +2,13 @@ import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
+/** They make real kills: one file after the other, beside all that makes none. */
+const withRealKills = [
+  "test/end-to-end/paging.test.ts",
+  "test/real-kernel/**/*.test.ts",
+  "test/browser/exporter.test.ts",
+];
+
 /** Tests that start servers, browsers and writers of their own. */
 const withProcesses = [
   "test/restart/**/*.test.ts",
@@ -11,20 +18,36 @@ const withProcesses = [
   "test/grafana/queries.test.ts",
 ];
 
-/** Tests that compare the exporter with all that happens on this machine: one file after the other. */
-const withWholeMachine = ["test/real-kernel/**/*.test.ts", "test/browser/exporter.test.ts"];
-
 /** They end what hangs; nothing that is tested is demanded to be fast. */
 const limits = { testTimeout: 600_000, hookTimeout: 600_000 };
 
-/** The files that take longest begin first, so that no core waits for the last one. */
+/**
+ * The files that take longest begin first, so that no core waits for the last one. Those with real
+ * kills wait for each other: they are spread over the rest, so that no two workers wait.
+ */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    const isLong = ({ moduleId }: TestSpecification) => /promtool|paging/.test(moduleId);
-    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+    const isLong = ({ moduleId }: TestSpecification) => /paging|promtool/.test(moduleId);
+    const longest = sorted.filter(isLong);
+    const of = (name: string) =>
+      sorted.filter((file) => file.project.name === name && !isLong(file));
+    return [...longest, ...of("processes"), ...spread(of("kills"), of("unit"))];
   }
 }
+
+/** The few among the many, at equal distances. */
+function spread<Item>(few: readonly Item[], many: readonly Item[]): Item[] {
+  const step = Math.ceil(many.length / (few.length + 1));
+  const parts = [...few, undefined].map((one, at) => {
+    const part = many.slice(at * step, (at + 1) * step);
+    return one === undefined ? part : [...part, one];
+  });
+  return parts.flat();
+}
+
+/** Two more than cores: much of what starts processes waits for them. */
+const maxWorkers = availableParallelism() + 2;
 
 export default defineConfig({
   test: {
@@ -32,13 +55,14 @@ export default defineConfig({
     // Beside a run that nobody watches only what failed is worth a line.
     reporters: [process.stdout.isTTY ? "default" : "minimal", "./test/setup/closing-line.ts"],
     sequence: { sequencer: LongestFirst },
+    maxWorkers,
     projects: [
       {
         test: {
           ...limits,
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: [...withProcesses, ...withWholeMachine],
+          exclude: [...withProcesses, ...withRealKills],
           // Two thirds of the time went into a new process and its imports for each file.
           isolate: false,
           maxConcurrency: availableParallelism(),
@@ -49,16 +73,15 @@ export default defineConfig({
           ...limits,
           name: "processes",
           include: withProcesses,
-          sequence: { groupOrder: 1 },
+          exclude: withRealKills,
         },
       },
       {
         test: {
           ...limits,
-          name: "machine",
-          include: withWholeMachine,
-          fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          name: "kills",
+          include: withRealKills,
+          setupFiles: ["./test/setup/real-kills.ts"],
         },
       },
     ],

@@ -1,8 +1,8 @@
-import { type ExecFileOptions, execFile, spawn } from "node:child_process";
-import { once } from "node:events";
+import { type ExecFileOptions, execFile } from "node:child_process";
 import { access, chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, delimiter, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { takeLock } from "./file-lock.ts";
 import { runName } from "./test-run.ts";
 
 const abandoned = new AbortController();
@@ -130,7 +130,8 @@ async function unpackOnce(wanted: Wanted): Promise<void> {
   const { pathInside } = wanted;
   const folder = folderOf(wanted);
   await mkdir(cache, { recursive: true });
-  await locked(join(cache, "lock"), async () => {
+  const release = await takeLock(join(cache, "lock"));
+  try {
     const home = join(cache, folder);
     const failure = join(cache, `${folder}.failed`);
     const failed = await readFile(failure, "utf8").catch(() => "");
@@ -151,22 +152,8 @@ async function unpackOnce(wanted: Wanted): Promise<void> {
       await writeFile(failure, `${runName()}\n${reasonOf(error)}`);
       throw error;
     }
-  });
-}
-
-/** `flock` ends with this process, however that ends: no lock outlives its holder. */
-async function locked(path: string, work: () => Promise<void>): Promise<void> {
-  const holder = spawn("flock", [path, "sh", "-c", "echo; exec cat"], {
-    stdio: ["pipe", "pipe", "ignore"],
-  });
-  const ended = once(holder, "close");
-  const [outcome] = await Promise.race([once(holder.stdout, "data"), ended]);
-  if (!Buffer.isBuffer(outcome)) throw new Error(`flock ${path} ended with exit code ${outcome}`);
-  try {
-    await work();
   } finally {
-    holder.stdin.end();
-    await ended;
+    await release();
   }
 }
 

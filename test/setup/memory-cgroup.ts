@@ -40,6 +40,11 @@ export function memoryCgroupObstacle(): string | undefined {
   return hierarchy() === undefined ? "no writable memory cgroup hierarchy" : undefined;
 }
 
+/** Where tests can make memory cgroups. */
+export function memoryCgroupRoot(): string | undefined {
+  return memoryCgroupObstacle() === undefined ? hierarchy()?.root : undefined;
+}
+
 /** Makes a memory cgroup below the root of the hierarchy. */
 export function makeMemoryCgroup(limitBytes?: number): TestCgroup {
   const found = hierarchy();
