@@ -70,7 +70,10 @@ export function sampleOf(exposition: string, series: string): number | undefined
 /** How long a test waits for what must come: no demand, it only ends a test that would wait for ever. */
 export const patienceMs = 60_000;
 
-/** Asks again and again until the answer is there; rejects with `what` when it does not come. */
+/**
+ * Asks again and again until there is an answer; rejects with `what` when none comes. An empty text
+ * and 0 are none: a file that is not written yet, a series that is not there.
+ */
 export async function eventually<Answer>(
   what: string,
   ask: () => Promise<Answer | undefined | false>,
@@ -79,7 +82,7 @@ export async function eventually<Answer>(
   const deadline = performance.now() + withinMs;
   for (;;) {
     const answer = await ask();
-    if (answer !== undefined && answer !== false) return answer;
+    if (answer) return answer;
     if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
