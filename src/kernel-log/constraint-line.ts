@@ -15,6 +15,8 @@ export type OomConstraint = "none" | "memcg" | "cpuset" | "memory_policy" | "unk
 /** The `oom-kill:constraint=...` line (>= 5.0). Its fields are unquoted, and users choose some of them. */
 export interface ConstraintLine {
   constraint: OomConstraint;
+  /** The kernel's word for it, if that is none of its own: a BPF program chose it. */
+  customConstraint?: string;
   limitCgroup?: string;
   victimCgroup?: string;
   task?: string;
@@ -37,7 +39,9 @@ const constraintNames: Record<string, OomConstraint> = {
 export function parseConstraintLine(text: string): ConstraintLine | undefined {
   const name = /^oom-kill:constraint=(\w+)/.exec(text);
   if (name === null) return undefined;
-  const line: ConstraintLine = { constraint: constraintNames[name[1] ?? ""] ?? "unknown" };
+  const known = constraintNames[name[1] ?? ""];
+  const line: ConstraintLine = { constraint: known ?? "unknown" };
+  if (known === undefined && name[1]?.startsWith("CONSTRAINT_")) line.customConstraint = name[1];
 
   let paths = text;
   const task = /^(.*),task=(.*),pid=(\d+),uid=(\d+)\s*$/s.exec(text);

@@ -14,7 +14,7 @@ const starts: readonly EnvelopeStart[] = [
   { pattern: /\[ *\d+\.\d{3,6}[\] ]/, glued: /\[ *\d+\.\d{6}\] / },
   { pattern: /\[ *\+\d+\.\d{6}\]/ },
   { pattern: /\[[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d\]/ },
-  { pattern: /\[(?:\S{1,12} +){3}\d\d:\d\d:\d\d \d{4}[\] ]/ },
+  { pattern: /\[(?:\S{1,12} +){3}\d\d:\d\d:\d\d(?: \d{4})?[\] ]/ },
   {
     pattern: /[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d/,
     glued: /[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: /,
@@ -47,11 +47,11 @@ export function splitGlued(line: string): string[] {
 }
 
 /**
- * Where lines of a copy were joined by blanks: by a page that knows no newlines, or by a terminal that pads
- * each line to its width.
+ * Where lines of a copy were joined, with blanks or without: by a page that knows no newlines, or by a terminal that
+ * pads each line to its width.
  */
 const joined =
-  /(?<=[^\s:"'([<>|-] {2,400})(?=\[ *\d+\.\d{6}\] )|(?<=[^\s:"'([<>|-] {1,400})(?=[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: )/;
+  /(?<=[^\s:"'([<>|-] {2,400})(?=\[ *\d+\.\d{6}\] )|(?<=[^\s"'([<>])(?=\[ *\d{1,9}\.\d{6}\] )|(?<=[^\s:"'([<>|-] {1,400})(?=[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: )/;
 
 /** The records of a line of a copy in which several were joined; one where they were not. */
 export function splitJoined(line: string): string[] {

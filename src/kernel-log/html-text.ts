@@ -1,8 +1,8 @@
 /**
  * A log that was copied as a page's source: `&lt;3&gt;[    8.640407]`, `kernel:&nbsp;`, `<br>` at the end of
- * lines.
+ * lines; or as the source of a forum's post: `[FONT="Courier New"]Nov  4 16:54:42 ...[/FONT]`.
  *
- * Source: HTML's character references; only those that a page puts in place of what a kernel writes.
+ * Source: HTML's character references, only those that a page puts in place of what a kernel writes; BBCode.
  */
 
 /** A reference where the kernel, or JSON around its text, has a character of its own. */
@@ -10,6 +10,11 @@ const inKernelText =
   /&lt;\d{1,2}&gt;\[|(?:illed|invoked|oom-killer:|Out|kernel:|\])&(?:nbsp|#160);|^\s*\{&(?:quot|#34);|&(?:quot|#34);(?:MESSAGE|message|msg|log)&(?:quot|#34);|\[&lt;[0-9a-f]{8,16}&gt;\]|^(?:&gt;\s?)+\S/m;
 /** A tag that begins or ends a line: a name in a kernel's text stands in neither place. */
 const tagAtEdge = /^\s*<(?:pre|p|div|td|tr|li|code|span|blockquote)\b[^>]{0,200}>|<br ?\/?>\s*$/m;
+
+const forumTag =
+  /\[\/?(?:font|code|quote|pre|indent|size|color|b|i|u|list|spoiler)(?:=[^\]\n]{0,100})?\]/;
+const forumTagAtEdge = new RegExp(`^\\s*${forumTag.source}|${forumTag.source}\\s*$`, "im");
+const forumTags = new RegExp(`^\\s*(?:${forumTag.source})+|(?:${forumTag.source})+\\s*$`, "gi");
 
 const tags = /<\/?(?:pre|p|div|td|tr|li|ul|ol|code|span|blockquote|b|i|em|strong)\b[^>]{0,200}>/g;
 const breaks = /<br ?\/?>/;
@@ -25,9 +30,9 @@ const references: Record<string, string> = {
 /** Whether the beginning of a log is a page's source. */
 export function isHtml(head: Uint8Array): boolean {
   const bytes = Buffer.from(head);
-  if (!bytes.includes(0x26) && !bytes.includes(0x3c)) return false;
+  if (!bytes.includes(0x26) && !bytes.includes(0x3c) && !bytes.includes("[/")) return false;
   const text = bytes.toString("latin1");
-  return inKernelText.test(text) || tagAtEdge.test(text);
+  return inKernelText.test(text) || tagAtEdge.test(text) || forumTagAtEdge.test(text);
 }
 
 /** Puts the characters in their place, in pieces as the bytes come. */
@@ -70,6 +75,7 @@ export class PlainText {
 function decoded(text: string): string {
   return text
     .replace(tags, "")
+    .replace(forumTags, "")
     .replace(/&(?:#(\d{1,3})|#x([0-9a-f]{1,2})|([a-z]{2,4}));/gi, reference);
 }
 

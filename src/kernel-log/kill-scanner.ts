@@ -178,8 +178,10 @@ export class KillScanner {
     const reader = this.#newReader();
     let line = this.#lineAt(0);
     for (const text of window.toString("latin1").split("\n")) {
-      const message = reader.read(text.slice(0, maxLineBytes));
-      if (message !== undefined) finder.push(message, line);
+      for (const part of splitJoined(text.slice(0, maxLineBytes))) {
+        const message = reader.read(part);
+        if (message !== undefined) finder.push(message, line);
+      }
       if (line !== undefined) line += 1;
     }
     for (const fragment of finder.end()) this.#emit({ kind: "fragment", fragment });

@@ -159,26 +159,27 @@ export function takeSyslogStamp(text: string, clock: LogClock): Stamp | undefine
 }
 
 const ctimeStamp =
-  /^\[([^[\]]{1,40}) (\d\d):(\d\d):(\d\d)(?: [A-Z]{2,5})? (\d{4})(?: <[ \d.]+>)?\] ?/;
+  /^\[([^[\]]{1,40}) (\d\d):(\d\d):(\d\d)(?: [A-Z]{2,5})?(?: (\d{4}))?(?: <[ \d.]+>)?\] ?/;
 const bracketDate = /^(?:\S+ +)?(\S+) +(\d{1,2})$|^(?:\S+ +)?(\d{1,2}) +(\S+)$/;
 
-/** `[Fri Nov 20 13:23:50 2026] ` of dmesg -T, in any locale, perhaps with a delta (-d) behind it. */
+/**
+ * `[Fri Nov 20 13:23:50 2026] ` of dmesg -T, in any locale, perhaps with a delta (-d) behind it; people leave out the
+ * year.
+ */
 export function takeCtimeStamp(text: string, clock: LogClock): Stamp | undefined {
   const match = ctimeStamp.exec(text);
   if (match === null) return undefined;
   const date = bracketDate.exec(match[1] ?? "");
   const stamp: Stamp = { length: match[0].length, fromDmesg: true };
   const month = monthOfName(date?.[1] ?? date?.[4] ?? "");
-  if (month === undefined) return stamp;
-  stamp.timeMs = localToEpochMs(
-    clock.zone,
-    Number(match[5]),
-    month,
-    Number(date?.[2] ?? date?.[3]),
-    Number(match[2]),
-    Number(match[3]),
-    Number(match[4]),
-  );
+  if (month === undefined) return match[5] === undefined ? undefined : stamp;
+  const [hour, minute, second] = match.slice(2, 5).map(Number) as [number, number, number];
+  const time = [month, Number(date?.[2] ?? date?.[3]), hour, minute, second] as const;
+  const year = match[5];
+  stamp.timeMs =
+    year === undefined
+      ? yearlessToEpochMs(clock, ...time)
+      : localToEpochMs(clock.zone, Number(year), ...time);
   return stamp;
 }
 

@@ -57,6 +57,9 @@ export interface ZoneInfo {
   freeBytes: number;
   minBytes?: number;
   lowBytes?: number;
+  highBytes?: number;
+  /** Free memory in blocks of 2^n pages, n the index; from the line of the buddy lists. */
+  freeBlocksBytes?: readonly number[];
   /** `managed:` (>= 3.9), else `present:`. */
   managedBytes?: number;
   /** The part of the free memory that only movable allocations may use. */
@@ -69,7 +72,11 @@ export interface MemInfoDump {
   totalBytes?: number;
   anonBytes?: number;
   fileBytes?: number;
+  /** Anonymous memory and page cache, until 2.6.27 only together. */
+  lruBytes?: number;
   shmemBytes?: number;
+  /** Until 2.6.30 only the total. */
+  slabBytes?: number;
   slabReclaimableBytes?: number;
   slabUnreclaimableBytes?: number;
   pageTablesBytes?: number;
@@ -136,7 +143,7 @@ export function parseHeader(text: string): OomTrigger | undefined {
 }
 
 const memInfoLine =
-  /^(?:Mem-[Ii]nfo|\s*active_anon:\d+ inactive_anon:\d|(?:Node \d+ )?[A-Z][A-Za-z0-9]* free:\d+kB|(?:Free|Total) swap )/;
+  /^(?:Mem-[Ii]nfo|\s*[Aa]ctive(?:_anon)?:\d+ (?:inactive|active_file)|(?:Node \d+ )?[A-Z][A-Za-z0-9]* free:\d+kB|(?:Free|Total) swap )/;
 
 /** Whether a text belongs to Mem-Info, even if its beginning is lost. */
 export function isOfMemInfo(text: string): boolean {
@@ -297,7 +304,8 @@ export class OomDumpReader {
     // <= 4.20 prints one line for each cgroup of the tree; the first is the one with the limit.
     if (this.#stat !== undefined) return false;
     this.#stat = new Map();
-    const inline = /:((?: ?[a-z_]+:\d+KB)+)\s*$/.exec(text);
+    // A pager may cut off the end.
+    const inline = /:((?: ?[a-z_]+:\d+KB)+)(?: ?[a-z_]+(?::\d*K?)?)?\s*$/.exec(text);
     const path = /^Memory cgroup stats for (\/.*?):?\s*$/s.exec(text.slice(0, inline?.index));
     if (path !== null) this.#cgroup = decodeUtf8(path[1] ?? "");
     for (const [, key = "", value] of (inline?.[1] ?? "").matchAll(/([a-z_]+):(\d+)KB/g)) {
@@ -371,15 +379,16 @@ export class OomDumpReader {
 /** "No limit" differs by kernel and page size, but is always beyond an exbibyte. */
 const unlimitedKilobytes = 2 ** 50;
 
-const memInfoCounters = /\b([a-z_]+):(\d+)(?=\s|$)/g;
+const memInfoCounters = /\b([A-Za-z][a-z_]+):(\d+)(?=\s|$)/g;
 /** A kernel without NUMA prints no node. */
 const zoneLine =
-  /^(?:Node (\d+) )?([A-Z][A-Za-z0-9]*) free:(\d+)kB (?:boost:\d+kB )?min:(\d+)kB low:(\d+)kB/;
+  /^(?:Node (\d+) )?([A-Z][A-Za-z0-9]*) free:(\d+)kB (?:boost:\d+kB )?min:(\d+)kB low:(\d+)kB(?: high:(\d+)kB)?/;
 
 /** One line of Mem-Info. Page counts (`active_anon:2005`) have no unit, sizes have one. */
 function readMemInfo(info: MemInfoLines, text: string): void {
-  if (/^\s*[a-z_]+:\d+(\s|$)/.test(text)) {
-    for (const [, key = "", pages] of text.matchAll(memInfoCounters)) {
+  if (/^\s*[A-Za-z][a-z_]+:\d+(\s|$)/.test(text)) {
+    for (const [, name = "", pages] of text.matchAll(memInfoCounters)) {
+      const key = name.toLowerCase();
       if (!info.pages.has(key)) info.pages.set(key, Number(pages));
     }
     return;
@@ -399,6 +408,7 @@ function readMemInfo(info: MemInfoLines, text: string): void {
       freeBytes: Number(zone[3]) * 1024,
       minBytes: Number(zone[4]) * 1024,
       lowBytes: Number(zone[5]) * 1024,
+      highBytes: zone[6] === undefined ? undefined : Number(zone[6]) * 1024,
       managedBytes: field("managed") ?? field("present"),
       freeCmaBytes: field("free_cma"),
     });
@@ -409,9 +419,16 @@ function readMemInfo(info: MemInfoLines, text: string): void {
     info.hugetlbBytes = (info.hugetlbBytes ?? 0) + Number(huge[1]) * Number(huge[2]) * 1024;
     return;
   }
-  const buddy = /^(?:Node \d+ )?[A-Z][A-Za-z0-9]*: \d+\*(\d+)kB /.exec(text);
+  const buddy = /^(?:Node (\d+) )?([A-Z][A-Za-z0-9]*): \d+\*(\d+)kB /.exec(text);
   if (buddy !== null) {
-    info.pageSizeBytes ??= Number(buddy[1]) * 1024;
+    info.pageSizeBytes ??= Number(buddy[3]) * 1024;
+    const [node, name] = [Number(buddy[1] ?? 0), buddy[2]];
+    const of = info.zones.find((candidate) => candidate.node === node && candidate.zone === name);
+    if (of !== undefined) {
+      of.freeBlocksBytes = [...text.matchAll(/\b(\d+)\*(\d+)kB\b/g)].map(
+        ([, count, size]) => Number(count) * Number(size) * 1024,
+      );
+    }
     return;
   }
   const swap = /^(Free|Total) swap *[=:] *(\d+)kB/.exec(text);
@@ -471,7 +488,9 @@ function memInfoOf(lines: MemInfoLines, pageSizeBytes: number): MemInfoDump {
     totalBytes: ram === undefined ? undefined : ram - (bytes("reserved") ?? 0),
     anonBytes: bytes("active_anon", "inactive_anon", "isolated_anon"),
     fileBytes: bytes("active_file", "inactive_file", "isolated_file"),
+    lruBytes: bytes("active", "inactive"),
     shmemBytes: bytes("shmem"),
+    slabBytes: bytes("slab"),
     slabReclaimableBytes: bytes("slab_reclaimable"),
     slabUnreclaimableBytes: bytes("slab_unreclaimable"),
     pageTablesBytes: bytes("pagetables"),

@@ -50,6 +50,8 @@ export interface OomKillReport extends KillLine {
   /** Byte offset right after the `Killed process` line, if the source has offsets. */
   endOffset?: number;
   constraint: OomConstraint;
+  /** A constraint that is none of the kernel's own: a BPF program asked for the kill and chose the word. */
+  customConstraint?: string;
   /** `task_memcg=`: the victim's own cgroup. */
   victimCgroup?: string;
   /** `oom_memcg=`: the cgroup whose limit was hit. */
@@ -519,7 +521,9 @@ export class OomReportAssembler {
   #giveUpTorn(torn: Torn): void {
     this.#torn = undefined;
     if (torn.constraintOf !== undefined || beginsKill(torn.text.split("\n", 1)[0] ?? "")) return;
-    const kill = parseCutKillLine(torn.text);
+    // What follows is no rest of the line, or the rest would have completed it.
+    const [firstLine = ""] = torn.text.split("\n", 1);
+    const kill = parseCutKillLine(torn.text) ?? parseCutKillLine(firstLine);
     const isNamed = (event: OpenEvent): boolean =>
       event.constraint?.pid === kill?.pid || (kill !== undefined && event.dump.names(kill.pid));
     const old = kill === undefined ? oldKillIn(torn.text) : undefined;
@@ -527,7 +531,8 @@ export class OomReportAssembler {
       this.#kill(old, torn.message, torn.lineNumber, torn.endOffset);
       return;
     }
-    if (kill !== undefined && (kill.totalVmBytes !== undefined || this.#open.some(isNamed))) {
+    const isCertain = kill?.totalVmBytes !== undefined || this.#open.some(isNamed);
+    if (kill !== undefined && isCertain) {
       this.#kill(kill, torn.message, torn.lineNumber, torn.endOffset);
       return;
     }
@@ -597,13 +602,18 @@ function reportOf(
     uid: kill.uid ?? (line?.pid === kill.pid ? line.uid : undefined) ?? row?.uid,
     oomScoreAdj: kill.oomScoreAdj ?? row?.oomScoreAdj,
     constraint: constraintOf(event, prefix),
+    customConstraint: line?.customConstraint,
     victimCgroup: isNamed ? (line?.victimCgroup ?? event?.taskIn?.victim) : undefined,
-    // The statistics in a cgroup's report begin with the cgroup whose limit was hit.
-    limitCgroup: line?.limitCgroup ?? event?.taskIn?.limit ?? dump?.memcg?.cgroup,
+    limitCgroup: line?.limitCgroup ?? limitBefore50(event?.taskIn?.limit, dump?.memcg?.cgroup),
     repeatsVictim: false,
     suppressed: dump === undefined,
     dump,
   };
+}
+
+/** The statistics in a cgroup's report begin with the cgroup whose limit was hit; a pager may cut the line that says so. */
+function limitBefore50(ofLine: string | undefined, ofStat: string | undefined): string | undefined {
+  return ofLine === undefined || ofStat?.startsWith(ofLine) ? (ofStat ?? ofLine) : ofLine;
 }
 
 /** The dump of an event. `undefined` if no line of it was printed. */
@@ -618,7 +628,9 @@ function constraintOf(event: OpenEvent | undefined, prefix: string | undefined):
   // 5.0 to 5.2 always print CONSTRAINT_NONE; the cgroup's limit in the dump still shows the constraint.
   const ofPrefix = constraintOfPrefix(prefix);
   const isMemcg = line?.limitCgroup !== undefined || ofPrefix === "memcg";
-  if (line !== undefined) return line.constraint === "none" && isMemcg ? "memcg" : line.constraint;
+  const isUsual = line?.constraint === "none" || line?.customConstraint !== undefined;
+  if (line !== undefined && isUsual) return isMemcg ? "memcg" : "none";
+  if (line !== undefined) return line.constraint;
   const isOfCgroup = event?.taskIn !== undefined || event?.dump.isOfCgroup;
   return isOfCgroup || isMemcg ? "memcg" : ofPrefix;
 }

@@ -8,7 +8,9 @@ import { EntryLines, entryFormOf } from "./entry-lines.ts";
 import { isHtml, PlainText } from "./html-text.ts";
 import { KillScanner } from "./kill-scanner.ts";
 import type { LogClock } from "./local-time.ts";
+import { MailLines, mailWrapOf } from "./mail-lines.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
+import { DecodedMail, isQuotedPrintable } from "./quoted-printable.ts";
 import { isReversed, turned } from "./reversed-log.ts";
 import { TableLines, tableHeadOf } from "./table-lines.ts";
 import { hasWideBlanks, PlainBlanks } from "./wide-blanks.ts";
@@ -91,9 +93,13 @@ export async function readWholeLog(
 function lineMakers(head: Uint8Array, clock: LogClock): LineMaker[] {
   const makers: LineMaker[] = [];
   let first = head;
-  if (hasWideBlanks(head)) {
+  if (isQuotedPrintable(first)) {
+    makers.push(new DecodedMail());
+    first = new DecodedMail().push(first);
+  }
+  if (hasWideBlanks(first)) {
     makers.push(new PlainBlanks());
-    first = new PlainBlanks().push(head);
+    first = new PlainBlanks().push(first);
   }
   if (isHtml(first)) {
     makers.push(new PlainText());
@@ -104,7 +110,9 @@ function lineMakers(head: Uint8Array, clock: LogClock): LineMaker[] {
   const form = entryFormOf(first);
   if (form !== undefined) return [...makers, new EntryLines(form)];
   const width = wrapWidthOf(first, clock);
-  return width === undefined ? makers : [...makers, new WrappedLines(width, clock)];
+  if (width !== undefined) return [...makers, new WrappedLines(width, clock)];
+  const wrap = mailWrapOf(first, clock);
+  return wrap === undefined ? makers : [...makers, new MailLines(wrap, clock)];
 }
 
 async function* made(chunks: Chunks, maker: LineMaker): AsyncGenerator<Uint8Array> {

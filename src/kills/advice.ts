@@ -51,6 +51,7 @@ export function adviceFor(cause: Cause, evidence: Evidence): Advice[] {
     ...softwareAdvice(cause, evidence),
     ...unkillableAdvice(cause, evidence),
     ...swapAdvice(cause, evidence),
+    ...allocatingTask(report.prefix),
     ...missingReport(evidence),
     { text: `Runbook: ${runbooks[report.constraint === "memcg" ? "cgroup" : "host"]}` },
   ];
@@ -64,11 +65,19 @@ const limitWhatGrows: Advice = {
   text: "Set limits for workloads that may grow (MemoryMax=, docker run --memory, Kubernetes limits), so that they die alone and early.",
 };
 
+const findBpfProgram: Advice = {
+  text: "Find the BPF program that requests kills, and its thresholds; raising a limit does not change them:",
+  command: "bpftool prog list; bpftool struct_ops show",
+};
+
 const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
-  manual: () => [
-    { text: "Find out who requested it:", command: "journalctl -k | grep -i sysrq" },
-    { text: "To disable SysRq:", command: "sysctl kernel.sysrq=0" },
-  ],
+  manual: ({ report }) => {
+    if (report.customConstraint !== undefined) return [findBpfProgram];
+    return [
+      { text: "Find out who requested it:", command: "journalctl -k | grep -i sysrq" },
+      { text: "To disable SysRq:", command: "sysctl kernel.sysrq=0" },
+    ];
+  },
   page_fault: () => [
     {
       text: "Memory was free again, or the fault failed for another reason: a kernel bug, or a cgroup's limit on kernel memory (memory.kmem.limit_in_bytes). Read the kernel messages around the kill (BUG, Oops, SLUB: Unable to allocate memory, page allocation failure):",
@@ -78,13 +87,27 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
       text: "Restart what was killed; it was not to blame. Kernels from 5.16 on no longer kill for a page fault: upgrade if this happens again.",
     },
   ],
-  cpuset_or_node: () => [
+  cpuset_or_node: ({ hasOnlyMovable }) => [
+    ...(hasOnlyMovable
+      ? [
+          {
+            text: "Add a node with a zone Normal to the cpuset (cpuset.mems): the kernel's own requests cannot use zone Movable. Kernels from 5.16 on refuse such a request instead of killing.",
+          },
+        ]
+      : []),
     { text: "See how much each node has left:", command: "numastat -m" },
     {
       text: "Allow more nodes (cpuset.mems, AllowedMemoryNodes= of a unit, numactl --interleave=all), or run fewer tasks on these nodes.",
     },
   ],
-  fragmentation: () => [
+  fragmentation: ({ memInfo }) => [
+    ...(memInfo?.zones.some(({ zone }) => zone === "HighMem")
+      ? [
+          {
+            text: "Only low memory can serve such a request on this 32-bit kernel, whatever is free in HighMem: run a 64-bit kernel.",
+          },
+        ]
+      : []),
     { text: "Compact free memory:", command: "echo 1 > /proc/sys/vm/compact_memory" },
     {
       text: "Keep more in reserve (vm.min_free_kbytes, 1 to 3 % of memory), and look for drivers that make high-order allocations. See the current state:",
@@ -114,7 +137,7 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
     },
     ...(shortZone === undefined ? [] : [lowMemory(shortZone.zone.zone)]),
   ],
-  unaccounted: () => [
+  unaccounted: ({ shortZone }) => [
     {
       text: "See what the kernel counts but does not report (per-cpu data, vmalloc, balloon, CMA):",
       command:
@@ -127,6 +150,7 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
     {
       text: "Otherwise a driver leaks: find its name in the kernel messages, update it, and reboot to free the memory. Limits on processes do not help.",
     },
+    ...(shortZone === undefined ? [] : [lowMemory(shortZone.zone.zone)]),
   ],
   shmem: (evidence) => [
     {
@@ -368,6 +392,17 @@ function swapAdvice(cause: Cause, evidence: Evidence): Advice[] {
       text: "There is no swap, so idle anonymous memory cannot be paged out. If the disk has room (Btrfs and ZFS need extra steps):",
       command:
         "fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile",
+    },
+  ];
+}
+
+/** With this setting the kernel does not look for the largest task. */
+function allocatingTask(prefix: string | undefined): Advice[] {
+  if (!prefix?.includes("oom_kill_allocating_task")) return [];
+  return [
+    {
+      text: "vm.oom_kill_allocating_task is set, so the kernel killed whatever asked for memory, not the largest task. To let it choose:",
+      command: "sysctl vm.oom_kill_allocating_task=0",
     },
   ];
 }

@@ -126,6 +126,10 @@ function containerName({ container, containerId, runtime }: Owner): string | und
 }
 
 function manual(evidence: Evidence): string | undefined {
+  const { customConstraint } = evidence.report;
+  if (customConstraint !== undefined) {
+    return `A BPF program requested the kill (constraint ${customConstraint}, which is none of the kernel's own), and the kernel killed ${victim(evidence)}; memory was not necessarily short.`;
+  }
   if (evidence.report.dump?.trigger?.order !== -1) return undefined;
   return `Somebody requested a kill with SysRq f (order -1), and the kernel killed ${victim(evidence)}; memory was not necessarily short.`;
 }
@@ -139,6 +143,8 @@ function pageFault(evidence: Evidence): string | undefined {
   const { report, memInfo } = evidence;
   const { gfpMask, order, comm } = report.dump?.trigger ?? {};
   if (gfpMask === undefined || Number.parseInt(gfpMask, 16) !== 0 || order !== 0) return undefined;
+  // A kernel thread has no page faults: something else calls the OOM killer without flags.
+  if (comm?.startsWith("kworker/")) return undefined;
   const { freeBytes, totalBytes, zones } = memInfo ?? {};
   if (freeBytes === undefined || totalBytes === undefined) return undefined;
   const isRoomy = (zones ?? []).some(
@@ -160,6 +166,10 @@ function cpusetOrNode(evidence: Evidence): string | undefined {
     }, new Map<number, number>())
     .entries();
   const free = [...rooms].map(([node, size]) => `${bytes(size)} on node ${node}`).join(", ");
+  const { comm = "" } = report.dump?.trigger ?? {};
+  if (evidence.hasOnlyMovable) {
+    return `The memory nodes that ${whose} allows have zone Movable only (free: ${free}), which the request of ${comm === "" ? "the task" : comm} cannot use, and the kernel killed ${victim(evidence)}, which could not help.`;
+  }
   return `The memory nodes that ${whose} allows ran out${free === "" ? "" : ` (free: ${free})`}, and the kernel killed ${victim(evidence)}, which was using them.`;
 }
 
@@ -174,10 +184,20 @@ function fragmentation(evidence: Evidence): string | undefined {
   const normal = memInfo.zones.filter((zone) => zone.zone === "Normal");
   const zones = normal.length > 0 ? normal : memInfo.zones.filter((zone) => zone.zone === "DMA32");
   const usable = ({ freeBytes, freeCmaBytes }: ZoneInfo): number => freeBytes - (freeCmaBytes ?? 0);
-  const roomy = zones.find((zone) => zone.lowBytes !== undefined && usable(zone) > zone.lowBytes);
+  const roomy = zones.find(
+    (zone) =>
+      zone.lowBytes !== undefined && usable(zone) > zone.lowBytes && !hasBlocks(zone, order),
+  );
   if (roomy === undefined) return undefined;
   const wanted = bytes((report.dump?.pageSizeBytes ?? 4096) * 2 ** order);
   return `${report.dump?.trigger?.comm} asked for ${wanted} of contiguous memory (order ${order}) and got none, although ${bytes(usable(roomy))} was free in zone ${roomy.zone} of node ${roomy.node}: free memory is fragmented.`;
+}
+
+/** Whether a zone has enough free blocks of at least this order: `min`, halved for each order, as the kernel did. */
+function hasBlocks({ freeBlocksBytes, minBytes = 0 }: ZoneInfo, order: number): boolean {
+  if (freeBlocksBytes === undefined) return false;
+  const large = freeBlocksBytes.slice(order).reduce((total, size) => total + size, 0);
+  return large > Math.max(minBytes / 2 ** order, 0);
 }
 
 function protectedHog(evidence: Evidence): string | undefined {
@@ -214,11 +234,12 @@ const unaccountedShare = 0.2;
 function unaccounted(evidence: Evidence): string | undefined {
   const { unaccountedBytes, poolBytes, anonBytes = 0, fileBytes = 0, kernelBytes = 0 } = evidence;
   const { memInfo } = evidence;
+  const { lruBytes = 0 } = memInfo ?? {};
   if (unaccountedBytes === undefined || poolBytes === undefined) return undefined;
   if (unaccountedBytes < poolBytes * unaccountedShare) return undefined;
-  const others = [anonBytes, fileBytes, kernelBytes, memInfo?.slabReclaimableBytes ?? 0];
+  const others = [anonBytes, fileBytes, lruBytes, kernelBytes, memInfo?.slabReclaimableBytes ?? 0];
   if (unaccountedBytes <= Math.max(...others, memInfo?.hugetlbBytes ?? 0)) return undefined;
-  return `${bytes(unaccountedBytes)} of ${bytes(poolBytes)} appears in none of the kernel's totals (processes use ${bytes(anonBytes)} of anonymous memory, slab and page tables ${bytes(kernelBytes)}): a driver or something similar uses it, and killing ${victim(evidence)} could free little.`;
+  return `${bytes(unaccountedBytes)} of ${bytes(poolBytes)} appears in none of the kernel's totals (processes ${memInfo?.anonBytes === undefined && lruBytes > 0 ? `and page cache use ${bytes(lruBytes)}` : `use ${bytes(anonBytes)} of anonymous memory`}, slab and page tables ${bytes(kernelBytes)}): a driver or something similar uses it, and killing ${victim(evidence)} could free little.`;
 }
 
 function sharedMemory(evidence: Evidence): string | undefined {
@@ -357,7 +378,7 @@ function memoryHog(evidence: Evidence): string | undefined {
   if (!isHalf(held(largest), whole)) return undefined;
   const of =
     poolBytes === undefined
-      ? `${percent(held(largest), whole)} of the memory of all tasks`
+      ? `${percent(held(largest), whole)} of the memory of the tasks in the log`
       : `${percent(held(largest), whole)} of the host's ${bytes(whole)}`;
   const killed = largest.pid === report.pid ? "" : `; the kernel killed ${victim(evidence)}`;
   return `${largest.comm} (pid ${largest.pid}) alone used ${bytes(held(largest))}, ${of}${killed}.`;

@@ -41,6 +41,8 @@ export interface Evidence {
   /** Memory that appears in none of the kernel's totals; absent if one of them is missing. */
   unaccountedBytes?: number;
   shortZone?: ShortZone;
+  /** The nodes that the request may use have zone Movable only, and it needs another one. */
+  hasOnlyMovable: boolean;
 }
 
 /** A task's own memory. Shared memory would count for each task that maps it, so it is excluded if known. */
@@ -73,6 +75,7 @@ export function evidenceOf(
     ...(memcg === undefined ? hostSizes(memInfo) : cgroupSizes(memcg)),
     memInfo,
     shortZone: shortZone(report, memInfo),
+    hasOnlyMovable: hasOnlyMovable(report, memInfo),
   };
 }
 
@@ -122,7 +125,8 @@ function cgroupSizes(memcg: {
 
 function hostSizes(memInfo: MemInfoDump | undefined): Sizes {
   if (memInfo === undefined) return {};
-  const { slabUnreclaimableBytes, pageTablesBytes, kernelStackBytes } = memInfo;
+  const { pageTablesBytes, kernelStackBytes } = memInfo;
+  const slabUnreclaimableBytes = memInfo.slabUnreclaimableBytes ?? memInfo.slabBytes;
   return {
     poolBytes: memInfo.totalBytes,
     anonBytes: memInfo.anonBytes,
@@ -141,14 +145,12 @@ function hostSizes(memInfo: MemInfoDump | undefined): Sizes {
  * outside the page cache allocate directly. Free memory in CMA is part of the free memory.
  */
 function unaccounted(memInfo: MemInfoDump): number | undefined {
-  const { totalBytes, freeBytes, anonBytes, fileBytes } = memInfo;
-  const { slabReclaimableBytes, slabUnreclaimableBytes, pageTablesBytes } = memInfo;
+  const { totalBytes, freeBytes, anonBytes, fileBytes, lruBytes } = memInfo;
+  const { slabBytes, slabReclaimableBytes, slabUnreclaimableBytes, pageTablesBytes } = memInfo;
   const sums = [
     freeBytes,
-    anonBytes,
-    fileBytes,
-    slabReclaimableBytes,
-    slabUnreclaimableBytes,
+    ...(lruBytes === undefined ? [anonBytes, fileBytes] : [lruBytes]),
+    ...(slabBytes === undefined ? [slabReclaimableBytes, slabUnreclaimableBytes] : [slabBytes]),
     pageTablesBytes,
   ];
   if (totalBytes === undefined || sums.includes(undefined)) return undefined;
@@ -241,7 +243,9 @@ export function shortZone(
   const [zone] = [...own].sort((a, b) => (b.managedBytes ?? 0) - (a.managedBytes ?? 0));
   const isShort = own.every((candidate) => {
     const cma = widest === "Movable" ? 0 : (candidate.freeCmaBytes ?? 0);
-    return candidate.lowBytes !== undefined && candidate.freeBytes - cma <= candidate.lowBytes;
+    // Between failure and dump a little may have become free.
+    const mark = candidate.highBytes ?? candidate.lowBytes;
+    return mark !== undefined && candidate.freeBytes - cma <= mark;
   });
   const [elsewhere] = memInfo.zones
     .filter((candidate) => rank(candidate) > limit)
@@ -252,4 +256,11 @@ export function shortZone(
     elsewhere.freeBytes > elsewhere.lowBytes * 2 &&
     elsewhere.freeBytes > zone.freeBytes;
   return isRoomy ? { zone, elsewhere } : undefined;
+}
+
+function hasOnlyMovable(report: OomKillReport, memInfo: MemInfoDump | undefined): boolean {
+  const zones = memInfo?.zones ?? [];
+  const widest = widestZone(report.dump?.trigger?.gfpMask);
+  if (zones.length === 0 || widest === undefined || widest === "Movable") return false;
+  return zones.every(({ zone }) => zone === "Movable");
 }

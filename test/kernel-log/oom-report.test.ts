@@ -696,13 +696,22 @@ describe("a machine without NUMA", () => {
       `[  492.680000] Out of memory: Killed process 42 (java) ${sizes}`,
     );
     expect(report?.dump?.memInfo?.zones).toEqual([
-      { node: 0, zone: "DMA", freeBytes: 519112 * kb, minBytes: 10428 * kb, lowBytes: 11228 * kb },
+      {
+        node: 0,
+        zone: "DMA",
+        freeBytes: 519112 * kb,
+        minBytes: 10428 * kb,
+        lowBytes: 11228 * kb,
+        highBytes: 12028 * kb,
+        freeBlocksBytes: [142 * 4 * kb, 161 * 8 * kb],
+      },
       {
         node: 0,
         zone: "HighMem",
         freeBytes: 3160712 * kb,
         minBytes: 512 * kb,
         lowBytes: 4000 * kb,
+        highBytes: 7488 * kb,
       },
     ]);
   });

@@ -431,3 +431,59 @@ describe("the cause of a kill", () => {
     expect(causeOf(report("unknown"))).toBe("unknown");
   });
 });
+
+describe("a report of 2.6 or of a patched kernel", () => {
+  const kb = 1024;
+  const lowmem = { node: 0, zone: "Normal", freeBytes: 5072 * kb, minBytes: 3736 * kb };
+
+  it("is not fragmentation where blocks of the order were free", () => {
+    const zone = { ...lowmem, lowBytes: 4668 * kb };
+    const blocks = (large: number) => ({
+      zones: [{ ...zone, freeBlocksBytes: [1108 * kb, 200 * kb, large] }],
+    });
+    expect(causeOf(host(blocks(0), order(1)))).toBe("fragmentation");
+    expect(causeOf(host(blocks(3700 * kb), order(1)))).not.toBe("fragmentation");
+  });
+
+  it("counts the totals that were not split yet", () => {
+    const memInfo = { totalBytes: 1024 * mib, freeBytes: 100 * mib, pageTablesBytes: 0 };
+    const { cause, summary } = diagnosisOf(
+      host({ ...memInfo, lruBytes: 300 * mib, slabBytes: 100 * mib }),
+    );
+    expect(cause).toBe("unaccounted");
+    expect(summary).toContain("524 MiB of 1 GiB");
+    expect(summary).toContain("processes and page cache use 300 MiB");
+  });
+
+  it("was requested by a BPF program if the constraint is none of the kernel's", () => {
+    const kill = memcg({ customConstraint: "CONSTRAINT_BPF_PSI_MEM" });
+    const { cause, causeBasis, summary, advice } = diagnosisOf(kill);
+    expect([cause, causeBasis]).toEqual(["manual", "read"]);
+    expect(summary).toContain("A BPF program requested the kill");
+    expect(advice[0]?.command).toContain("bpftool");
+  });
+
+  it("is no page fault if a kernel thread asked", () => {
+    const trigger = { comm: "kworker/1:2", pid: 77, gfpMask: "0x0()", order: 0 };
+    const free = { freeBytes: 8 * gib, zones: [{ ...lowmem, freeBytes: 8 * gib, lowBytes: mib }] };
+    expect(causeOf(host(free, { trigger }))).not.toBe("page_fault");
+    expect(causeOf(host(free, { trigger: { ...trigger, comm: "stat" } }))).toBe("page_fault");
+  });
+
+  it("says that the allowed nodes have movable memory only", () => {
+    const trigger = { comm: "runc:[2:INIT]", pid: 8291, gfpMask: "0x500cc2", order: 0 };
+    const zones = [{ node: 4, zone: "Movable", freeBytes: 124 * gib, lowBytes: mib }];
+    const { memInfo } = host({ zones }, { trigger }).dump ?? {};
+    const { cause, summary, advice } = diagnosisOf(report("cpuset", { trigger, memInfo }));
+    expect(cause).toBe("cpuset_or_node");
+    expect(summary).toContain("zone Movable only (free: 124 GiB on node 4)");
+    expect(advice[0]?.text).toContain("cpuset.mems");
+  });
+
+  it("names vm.oom_kill_allocating_task where it was set", () => {
+    const kill = { ...host(), prefix: "Out of memory (oom_kill_allocating_task)" };
+    expect(diagnosisOf(kill).advice.map(({ command }) => command)).toContain(
+      "sysctl vm.oom_kill_allocating_task=0",
+    );
+  });
+});

@@ -1,0 +1,152 @@
+/**
+ * A log in a mail or a chat that breaks lines at a blank, somewhere before its right margin.
+ *
+ *     [330319.251380] Out of memory: Killed process 541 (dbus-broker)
+ *     total-vm:4400kB, anon-rss:892kB, file-rss:380kB, shmem-rss:0kB, UID:999
+ *     pgtables:44kB oom_score_adj:-900
+ *
+ * Terminals break at exactly the same column: `wrapped-lines.ts`.
+ */
+import { ArrivingLines } from "./arriving-lines.ts";
+import { withoutQuoteMarks } from "./copied-line.ts";
+import { parseKillLine } from "./kill-line.ts";
+import type { LogClock } from "./local-time.ts";
+import { KernelMessageReader } from "./log-line.ts";
+
+const [narrowest, widest] = [50, 110];
+/** No record of the kernel begins like this. */
+const isRest =
+  /^(?:(?:total-vm|anon-rss|file-rss|shmem-rss|pgtables):(?:\d+kB|$)|UID:\d|oom_score_adj:-?\d|gfp_mask=(?:0x|\d)|order=-?\d|oom_score_adj=-?\d|nodemask=)/;
+const isKernelText = /oom-killer:\s*$|oom-killer: |illed process \d|oom-kill:constraint=/;
+const maxJoined = 4096;
+
+/** How such a log was broken. */
+export interface MailWrap {
+  /** The longest line that goes on; absent if only lines that certainly go on were found. */
+  width?: number;
+}
+
+/** How the lines of a log were broken; `undefined` if they were not. */
+export function mailWrapOf(head: Uint8Array, clock: LogClock): MailWrap | undefined {
+  const lines = Buffer.from(head).toString("latin1").split(/\r?\n/);
+  const breaks: { length: number; next: string }[] = [];
+  let isCertain = false;
+  let begun: string | undefined;
+  for (const [index, line] of lines.entries()) {
+    const next = lines[index + 1];
+    begun = hasEnvelope(line, clock) ? line : begun;
+    const rest = next === undefined ? "" : restOf(next);
+    if (next === undefined || rest === "" || hasEnvelope(next, clock)) {
+      if (rest === "") begun = undefined;
+      continue;
+    }
+    isCertain ||= isKernelText.test(begun ?? line) && isRest.test(rest.trimStart());
+    if (begun !== undefined && !/^\s/.test(rest)) {
+      breaks.push({ length: line.trimEnd().length, next: rest });
+    }
+  }
+  const width = breaks.reduce((longest, { length }) => Math.max(longest, length), 0);
+  const forced = breaks.filter((at) => isForced(at.length, at.next, width));
+  const isWrapped =
+    width >= narrowest &&
+    width <= widest &&
+    forced.length > 1 &&
+    forced.length * 10 >= breaks.length * 8;
+  if (isWrapped) return { width };
+  return isCertain ? {} : undefined;
+}
+
+/** Whether the first word of the next line had no room any more. */
+function isForced(length: number, next: string, width: number): boolean {
+  return length + 1 + (/^\S*/.exec(next)?.[0].length ?? 0) > width;
+}
+
+function restOf(line: string): string {
+  return withoutQuoteMarks(line).trimEnd();
+}
+
+function hasEnvelope(line: string, clock: LogClock): boolean {
+  const reader = new KernelMessageReader(clock, { copied: true });
+  reader.read(line);
+  return reader.hasSeenEnvelope;
+}
+
+/**
+ * Joins the lines again, in pieces as they arrive.
+ *
+ * Invariant: the lines do not depend on how the bytes are cut into pieces.
+ */
+export class MailLines {
+  readonly #width: number;
+  readonly #clock: LogClock;
+  readonly #lines = new ArrivingLines();
+  #joined: string | undefined;
+  /** Whether the joined line has an envelope. */
+  #isRecord = false;
+  #lastLength = 0;
+  #read = 0;
+  readonly #numbers: number[] = [];
+
+  constructor({ width = Number.POSITIVE_INFINITY }: MailWrap, clock: LogClock) {
+    this.#width = width;
+    this.#clock = clock;
+  }
+
+  /** Takes bytes of the log. Returns complete lines. */
+  push(bytes: Uint8Array): Buffer {
+    return this.#take(this.#lines.push(bytes));
+  }
+
+  /** End of the log: returns the last line. */
+  end(): Buffer {
+    const last = this.#take(this.#lines.end());
+    const joined = this.#joined === undefined ? "" : `${this.#joined}\n`;
+    this.#joined = undefined;
+    return Buffer.concat([last, Buffer.from(joined, "latin1")]);
+  }
+
+  /** Line of the log where a returned line begins (both 1-based). */
+  lineNumber(line: number): number {
+    return this.#numbers[line - 1] ?? line;
+  }
+
+  #take(lines: readonly string[]): Buffer {
+    const whole: string[] = [];
+    for (const line of lines) {
+      this.#read += 1;
+      if (this.#joined !== undefined && this.#goesOn(this.#joined, line)) {
+        const rest = restOf(line).trimStart();
+        this.#joined = `${this.#joined.trimEnd()}${separator(this.#joined, rest)}${rest}`;
+      } else {
+        if (this.#joined !== undefined) whole.push(this.#joined, "\n");
+        this.#joined = line;
+        this.#isRecord = hasEnvelope(line, this.#clock);
+        this.#numbers.push(this.#read);
+      }
+      this.#lastLength = line.trimEnd().length;
+    }
+    return Buffer.from(whole.join(""), "latin1");
+  }
+
+  #goesOn(joined: string, line: string): boolean {
+    const rest = restOf(line);
+    if (rest === "" || joined.length > maxJoined || hasEnvelope(line, this.#clock)) return false;
+    const isCut = /\b(?:total-|[a-z-]+:)$/.test(joined) && /^(?:vm:)?\d*/.test(rest.trimStart());
+    if (isKernelText.test(joined) && (isCut || isRest.test(rest.trimStart()))) return true;
+    if (!this.#isRecord || /^\s/.test(rest)) return false;
+    return isForced(this.#lastLength, rest, this.#width) && !isWholeKill(joined);
+  }
+}
+
+/** A mailer may break a word behind a hyphen or a colon. */
+function separator(before: string, rest: string): string {
+  if (/\s$/.test(before)) return " ";
+  const isInsideWord = /[-(=|]$/.test(before) || (/\w:$/.test(before) && /^\d/.test(rest));
+  return isInsideWord ? "" : " ";
+}
+
+/** A remark below a kill line is no part of it. */
+function isWholeKill(joined: string): boolean {
+  const at = joined.search(/(?:Memory cgroup o|O)ut of memory|Killed process /);
+  return at >= 0 && parseKillLine(joined.slice(at)) !== undefined;
+}
