@@ -1,13 +1,14 @@
 /**
  * Whether an honest scrape is answered while others crowd the exporter.
  *
- *   npm run build && node bench/connections.mjs [SECONDS] [--port=N]
+ *   npm run build && node bench/connections.mjs [SECONDS] [--port=N] [--only=refilled] [--crowd-nice=N]
  *
  * Scenarios, each for SECONDS (10): nobody else; 2,000 clients that connect and say nothing; 200 that
  * send their request a byte a second or read nothing of the answer; both, each reopened as soon as it
- * is closed. The crowd runs in a process of its own and comes from the same address. Every half second
- * one scrape on a new connection and one on a kept one: how many were answered within 1 s.
- * `--port` asks a program that runs already, for comparison.
+ * is closed. The crowd runs in a process of its own and comes from the same address; `--crowd-nice` gives it a lower
+ * priority, as if it ran on another machine. Every half second one scrape on a new connection and one on a kept one:
+ * how many were answered within 1 s, and what share of one processor the crowd and the exporter used meanwhile.
+ * `--only` runs one scenario. `--port` asks a program that runs already, for comparison.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -61,22 +62,29 @@ async function measure() {
     });
   const port =
     given ?? /127\.0\.0\.1:(\d+)/.exec(String((await once(exporter.stdout, "data"))[0]))?.[1];
-  for (const kind of ["nobody else", "idle", "slow", "refilled"]) {
+  const only = option("only");
+  const kinds = ["nobody else", "idle", "slow", "refilled"];
+  for (const kind of only === undefined ? kinds : [only]) {
+    const crowdWords = [process.execPath, self, `--crowd=${kind}`, `--port=${port}`];
     const others =
       kind === "nobody else"
         ? undefined
-        : spawn(process.execPath, [self, `--crowd=${kind}`, `--port=${port}`], { stdio: "ignore" });
+        : spawn("nice", ["-n", option("crowd-nice") ?? "0", ...crowdWords], { stdio: "ignore" });
     // So that the crowd is there.
     if (others !== undefined) await delay(1000);
+    const began = { atMs: performance.now(), crowd: cpuMs(others), exporter: cpuMs(exporter) };
     const [fresh, kept] = await Promise.all([
       scrapes(port, seconds, false),
       scrapes(port, seconds, true),
     ]);
+    const share = (child, before) =>
+      `${Math.round((100 * (cpuMs(child) - before)) / (performance.now() - began.atMs))} %`;
+    const shares = `crowd ${share(others, began.crowd)}, exporter ${share(exporter, began.exporter)} of a processor`;
     const anonymous =
       exporter &&
       /RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${exporter.pid}/status`, "utf8"))?.[1];
     console.log(
-      `${kind.padEnd(12)} new ${shown(fresh)} | kept ${shown(kept)}${exporter ? ` | ${Math.round(anonymous / 1024)} MiB anonymous` : ""}`,
+      `${kind.padEnd(12)} new ${shown(fresh)} | kept ${shown(kept)}${exporter ? ` | ${Math.round(anonymous / 1024)} MiB anonymous` : ""} | ${shares}`,
     );
     others?.kill("SIGKILL");
     await delay(1000);
@@ -86,6 +94,13 @@ async function measure() {
     await once(exporter, "exit");
   }
   rmSync(state, { recursive: true });
+}
+
+/** Processor time of a child process in ms. */
+function cpuMs(child) {
+  if (!child) return 0;
+  const fields = readFileSync(`/proc/${child.pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 function shown(times) {

@@ -18,6 +18,8 @@ export interface ConnectionsOptions {
 
 interface Connection {
   socket: Socket;
+  /** Both ends; absent until the first bytes arrive. */
+  endpoint: string | undefined;
   /** The client: its address or, for IPv6, the /64 network that one subscriber gets. */
   peer: string;
   /** Since when it has had no request in flight. */
@@ -70,12 +72,26 @@ export class Connections {
     return this.#bySocket.size;
   }
 
-  /** Tracks the connections of a server. */
+  /**
+   * Tracks the connections of a server. The server itself sees a connection when its first bytes arrive: in a flood of
+   * silent ones, a parser or TLS state for each would take most of the time.
+   */
   watch(server: Server): void {
     // When clients flood in within one turn of the event loop, more are accepted than will be kept.
     server.maxConnections = 4 * this.#limit;
     server.on("drop", () => this.#noteRefused());
-    server.on("connection", (socket: Socket) => this.#open(socket));
+    const listeners = server.listeners("connection");
+    server.removeAllListeners("connection");
+    server.on("connection", (socket: Socket) => {
+      const connection = this.#open(socket);
+      // A reset before the first byte; later errors are also the server's own.
+      socket.on("error", () => socket.destroy());
+      socket.once("readable", () => {
+        if (socket.destroyed) return;
+        this.#noteEndpoint(connection);
+        for (const listener of listeners) listener.call(server, socket);
+      });
+    });
   }
 
   /** Records that a request has arrived, until its answer is finished. */
@@ -132,10 +148,10 @@ export class Connections {
     for (const { responses } of this.#bySocket.values()) yield* responses;
   }
 
-  #open(socket: Socket): void {
-    const endpoint = endpointOf(socket);
+  #open(socket: Socket): Connection {
     const connection: Connection = {
       socket,
+      endpoint: undefined,
       peer: peerOf(socket.remoteAddress),
       idleSinceMs: 0,
       hasServed: false,
@@ -145,14 +161,20 @@ export class Connections {
     };
     this.opened++;
     this.#bySocket.set(socket, connection);
-    if (endpoint !== undefined) this.#byEndpoint.set(endpoint, connection);
     this.#setIdle(connection, true);
     socket.once("close", () => {
       this.#bySocket.delete(socket);
-      if (endpoint !== undefined) this.#byEndpoint.delete(endpoint);
+      if (connection.endpoint !== undefined) this.#byEndpoint.delete(connection.endpoint);
       this.#setIdle(connection, false);
     });
     if (this.size > this.#limit * crowdedRatio) this.#makeRoomSoon();
+    return connection;
+  }
+
+  #noteEndpoint(connection: Connection): void {
+    const endpoint = endpointOf(connection.socket);
+    connection.endpoint = endpoint;
+    if (endpoint !== undefined) this.#byEndpoint.set(endpoint, connection);
   }
 
   /** Keyed by socket; under TLS the socket is a different object with the same two endpoints. */

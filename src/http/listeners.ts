@@ -40,8 +40,11 @@ export function parseListenAddress(text: string): ListenAddress | string {
 /** How long a client may take to send its request, and to send the next one. */
 export const timeouts = { requestTimeout: 10_000, keepAliveTimeout: keepAliveMs };
 
-/** Length of the accept queue: in a flood, a legitimate client is not refused unseen. */
-const backlog = 1024;
+/**
+ * Length of the accept queue, at most net.core.somaxconn. If it is full, the kernel drops a client's packet, and the
+ * client sends the next one a second later.
+ */
+const backlog = 4096;
 
 /** Creates a server other than plain HTTP. */
 export interface ServerFactory {
