@@ -1,14 +1,14 @@
 /**
  * Whether an honest scrape is answered while others crowd the exporter.
  *
- *   npm run build && node bench/connections.mjs [SECONDS] [--port=N] [--only=refilled] [--crowd-nice=N]
+ *   npm run build && node bench/connections.mjs [SECONDS] [--port=N] [--only=SCENARIO] [--crowd-nice=N]
  *
- * Scenarios, each for SECONDS (10): nobody else; 2,000 clients that connect and say nothing; 200 that
- * send their request a byte a second or read nothing of the answer; both, each reopened as soon as it
- * is closed. The crowd runs in a process of its own and comes from the same address; `--crowd-nice` gives it a lower
- * priority, as if it ran on another machine. Every half second one scrape on a new connection and one on a kept one:
- * how many were answered within 1 s, and what share of one processor the crowd and the exporter used meanwhile.
- * `--only` runs one scenario. `--port` asks a program that runs already, for comparison.
+ * Scenarios, each for SECONDS (10): `nobody`; `idle`, 2,000 clients that connect and say nothing; `slow`, 200 that send
+ * their request a byte a second or read nothing of the answer; `both`; `flood`, 6,000 that say nothing, more than the
+ * exporter keeps. Each connection is opened again as soon as it is closed. The crowd runs in a process of its own and
+ * comes from the same address; `--crowd-nice` gives it a lower priority, as if it ran on another machine. Every half
+ * second one scrape on a new connection and one on a kept one: how many were answered within 1 s, and what share of one
+ * processor the crowd and the exporter used meanwhile. `--port` asks a program that runs already, for comparison.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -31,22 +31,26 @@ function crowd(port, kind) {
     const socket = createConnection(port, "127.0.0.1", () => behave(socket));
     socket.on("error", () => {});
     socket.once("close", () => {
-      if (kind.includes("refilled")) setTimeout(() => open(behave), 1);
+      setTimeout(() => open(behave), 1);
     });
   };
   const silent = () => {};
-  const slow = (socket) => {
+  const request = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+  const readsNothing = (socket) => {
     socket.pause();
-    const request = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
-    if (socket.localPort % 2 === 0) return socket.write(request);
+    socket.write(request);
+  };
+  const sendsSlowly = (socket) => {
     let sent = 0;
     const timer = setInterval(() => socket.write(request[sent++ % request.length]), 1000);
     socket.once("close", () => clearInterval(timer));
   };
-  const counts = { idle: [2000, 0], slow: [0, 200], refilled: [2000, 200] };
+  const counts = { idle: [2000, 0], slow: [0, 200], both: [2000, 200], flood: [6000, 0] };
   const [silentOnes, slowOnes] = counts[kind];
   for (let count = 0; count < silentOnes; count++) open(silent);
-  for (let count = 0; count < slowOnes; count++) open(slow);
+  for (let count = 0; count < slowOnes; count++) open(count % 2 === 0 ? readsNothing : sendsSlowly);
+  // Sockets that are not read would let it end.
+  setInterval(() => {}, 1000);
 }
 
 async function measure() {
@@ -63,11 +67,11 @@ async function measure() {
   const port =
     given ?? /127\.0\.0\.1:(\d+)/.exec(String((await once(exporter.stdout, "data"))[0]))?.[1];
   const only = option("only");
-  const kinds = ["nobody else", "idle", "slow", "refilled"];
+  const kinds = ["nobody", "idle", "slow", "both", "flood"];
   for (const kind of only === undefined ? kinds : [only]) {
     const crowdWords = [process.execPath, self, `--crowd=${kind}`, `--port=${port}`];
     const others =
-      kind === "nobody else"
+      kind === "nobody"
         ? undefined
         : spawn("nice", ["-n", option("crowd-nice") ?? "0", ...crowdWords], { stdio: "ignore" });
     // So that the crowd is there.
@@ -84,7 +88,7 @@ async function measure() {
       exporter &&
       /RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${exporter.pid}/status`, "utf8"))?.[1];
     console.log(
-      `${kind.padEnd(12)} new ${shown(fresh)} | kept ${shown(kept)}${exporter ? ` | ${Math.round(anonymous / 1024)} MiB anonymous` : ""} | ${shares}`,
+      `${kind.padEnd(6)} new ${shown(fresh)} | kept ${shown(kept)}${exporter ? ` | ${Math.round(anonymous / 1024)} MiB anonymous` : ""} | ${shares}`,
     );
     others?.kill("SIGKILL");
     await delay(1000);
@@ -99,7 +103,9 @@ async function measure() {
 /** Processor time of a child process in ms. */
 function cpuMs(child) {
   if (!child) return 0;
-  const fields = readFileSync(`/proc/${child.pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
+  const fields = readFileSync(`/proc/${child.pid}/stat`, "utf8")
+    .replace(/^.*\) /s, "")
+    .split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 

@@ -42,7 +42,7 @@ import { viewObstacle } from "./sources/host-view.ts";
 import { KillNotices } from "./sources/kill-notices.ts";
 import { meminfoIfReadable } from "./sources/meminfo-file.ts";
 import { NewProcesses } from "./sources/new-processes.ts";
-import { ownProcfs } from "./sources/own-proc.ts";
+import { maxDescriptors, ownProcfs } from "./sources/own-proc.ts";
 import type { SnapshotKeeper } from "./sources/snapshot.ts";
 import type { OpenedState } from "./sources/state-directory.ts";
 import { hostTimeZone } from "./sources/time-zone.ts";
@@ -255,6 +255,7 @@ export class Exporter {
     });
     this.#connections = new Connections({
       monotonicMs,
+      maxDescriptors: maxDescriptors(ownProc),
       onRefused: () => {
         this.#refused.connections++;
       },

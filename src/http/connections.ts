@@ -12,8 +12,12 @@ export interface ConnectionsOptions {
   onRefused?: () => void;
   /** Called when that begins, and again after a minute without. */
   onCrowded?: (event: { began: true } | { began: false; refused: number }) => void;
-  /** Maximum number of connections. */
+  /** Maximum number of connections that have sent something. */
   limit?: number;
+  /** Maximum number of connections that have not sent anything yet. */
+  silentLimit?: number;
+  /** Maximum number of open descriptors of this process; silent connections get a quarter at most. */
+  maxDescriptors?: number;
 }
 
 interface Connection {
@@ -31,8 +35,10 @@ interface Connection {
   isStalled: boolean;
 }
 
-/** Each connection costs memory on a machine that may have none left. */
+/** Each connection costs memory on a machine that may have none left: with its parser and answer some 20 KiB. */
 const defaultLimit = 512;
+/** Without them 4 KiB. To keep a silent connection costs less than to close it and accept the next one. */
+const defaultSilentLimit = 4096;
 /** Above this share of the limit, one peer may hold only a limited number of idle connections. */
 const crowdedRatio = 3 / 4;
 const peerRatio = 1 / 4;
@@ -46,17 +52,19 @@ const silenceMs = 100;
 const quietMs = 60_000;
 
 /**
- * All open connections on all listen addresses. Near the limit the oldest idle one is closed, so that silent clients
+ * All open connections on all listen addresses. Near a limit the oldest idle one is closed, so that silent clients
  * cannot keep others out. A client that reads nothing of its answer for a second counts as idle.
  */
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #limit: number;
+  readonly #silentLimit: number;
   readonly #bySocket = new Map<Socket, Connection>();
   readonly #byEndpoint = new Map<string, Connection>();
-  /** Connections without a request in flight, oldest first. */
-  readonly #idle = new Set<Connection>();
-  readonly #idleByPeer = new Map<string, Set<Connection>>();
+  /** Connections that have not sent anything yet. */
+  readonly #silent = new IdleConnections();
+  /** Connections that have, and have no request in flight. */
+  readonly #idle = new IdleConnections();
   /** Number of connections opened so far. */
   opened = 0;
   #isRoomDue = false;
@@ -66,6 +74,8 @@ export class Connections {
   constructor(options: ConnectionsOptions) {
     this.#options = options;
     this.#limit = options.limit ?? defaultLimit;
+    const { silentLimit = defaultSilentLimit, maxDescriptors = Number.POSITIVE_INFINITY } = options;
+    this.#silentLimit = Math.min(silentLimit, Math.floor(maxDescriptors / 4));
   }
 
   get size(): number {
@@ -78,7 +88,7 @@ export class Connections {
    */
   watch(server: Server): void {
     // When clients flood in within one turn of the event loop, more are accepted than will be kept.
-    server.maxConnections = 4 * this.#limit;
+    server.maxConnections = 4 * this.#limit + 2 * this.#silentLimit;
     server.on("drop", () => this.#noteRefused());
     const listeners = server.listeners("connection");
     server.removeAllListeners("connection");
@@ -88,7 +98,7 @@ export class Connections {
       socket.on("error", () => socket.destroy());
       socket.once("readable", () => {
         if (socket.destroyed) return;
-        this.#noteEndpoint(connection);
+        this.#noteSpoken(connection);
         for (const listener of listeners) listener.call(server, socket);
       });
     });
@@ -98,14 +108,14 @@ export class Connections {
   begin(request: AnyRequest, response: AnyResponse): void {
     const connection = this.#connectionOf(request.socket);
     if (connection === undefined) return;
-    this.#setIdle(connection, false);
+    this.#idle.delete(connection);
     connection.hasServed = true;
     connection.isStalled = false;
     connection.responses.add(response);
     response.once("close", () => {
       connection.responses.delete(response);
       if (connection.responses.size === 0 && this.#bySocket.has(connection.socket)) {
-        this.#setIdle(connection, true);
+        this.#addIdle(connection);
       }
     });
   }
@@ -113,7 +123,7 @@ export class Connections {
   /** Called every second: closes late clients and detects those that do not read their answer. */
   look(): void {
     const nowMs = this.#options.monotonicMs();
-    for (const connection of this.#idle) {
+    for (const connection of [...this.#silent, ...this.#idle]) {
       const idleMs = nowMs - connection.idleSinceMs;
       // The server itself closes late HTTP/1 connections, but not HTTP/2 ones.
       if (idleMs > keepAliveMs || (!connection.hasServed && idleMs > firstRequestMs)) {
@@ -133,7 +143,7 @@ export class Connections {
   /** Closes connections without a request in flight; a new one gets a moment to send its first. */
   closeIdle(): void {
     const nowMs = this.#options.monotonicMs();
-    for (const { socket, hasServed, idleSinceMs } of this.#idle) {
+    for (const { socket, hasServed, idleSinceMs } of [...this.#silent, ...this.#idle]) {
       if (hasServed || nowMs - idleSinceMs > silenceMs) socket.destroySoon();
     }
   }
@@ -153,7 +163,7 @@ export class Connections {
       socket,
       endpoint: undefined,
       peer: peerOf(socket.remoteAddress),
-      idleSinceMs: 0,
+      idleSinceMs: this.#options.monotonicMs(),
       hasServed: false,
       responses: new Set(),
       unsentBytes: 0,
@@ -161,20 +171,24 @@ export class Connections {
     };
     this.opened++;
     this.#bySocket.set(socket, connection);
-    this.#setIdle(connection, true);
-    socket.once("close", () => {
-      this.#bySocket.delete(socket);
-      if (connection.endpoint !== undefined) this.#byEndpoint.delete(connection.endpoint);
-      this.#setIdle(connection, false);
-    });
-    if (this.size > this.#limit * crowdedRatio) this.#makeRoomSoon();
+    this.#silent.add(connection);
+    socket.once("close", () => this.#forget(connection));
+    if (this.#silent.size > this.#silentLimit * crowdedRatio) this.#makeRoomSoon();
     return connection;
   }
 
-  #noteEndpoint(connection: Connection): void {
+  #noteSpoken(connection: Connection): void {
     const endpoint = endpointOf(connection.socket);
     connection.endpoint = endpoint;
     if (endpoint !== undefined) this.#byEndpoint.set(endpoint, connection);
+    this.#silent.delete(connection);
+    this.#idle.add(connection);
+    if (this.#spoken > this.#limit * crowdedRatio) this.#makeRoomSoon();
+  }
+
+  /** Number of connections that have sent something. */
+  get #spoken(): number {
+    return this.size - this.#silent.size;
   }
 
   /** Keyed by socket; under TLS the socket is a different object with the same two endpoints. */
@@ -187,19 +201,16 @@ export class Connections {
     );
   }
 
-  #setIdle(connection: Connection, isIdle: boolean): void {
-    const { peer } = connection;
-    const ofPeer = this.#idleByPeer.get(peer) ?? new Set();
-    if (isIdle) {
-      connection.idleSinceMs = this.#options.monotonicMs();
-      this.#idle.add(connection);
-      ofPeer.add(connection);
-      this.#idleByPeer.set(peer, ofPeer);
-    } else {
-      this.#idle.delete(connection);
-      ofPeer.delete(connection);
-      if (ofPeer.size === 0) this.#idleByPeer.delete(peer);
-    }
+  #addIdle(connection: Connection): void {
+    connection.idleSinceMs = this.#options.monotonicMs();
+    this.#idle.add(connection);
+  }
+
+  #forget(connection: Connection): void {
+    this.#bySocket.delete(connection.socket);
+    if (connection.endpoint !== undefined) this.#byEndpoint.delete(connection.endpoint);
+    this.#silent.delete(connection);
+    this.#idle.delete(connection);
   }
 
   #findStalled(connection: Connection): void {
@@ -208,10 +219,10 @@ export class Connections {
     const unsentBytes = isSent ? socket.writableLength : 0;
     if (unsentBytes > 0 && unsentBytes === connection.unsentBytes && !connection.isStalled) {
       connection.isStalled = true;
-      this.#setIdle(connection, true);
+      this.#addIdle(connection);
     } else if (connection.isStalled && unsentBytes !== connection.unsentBytes) {
       connection.isStalled = false;
-      this.#setIdle(connection, false);
+      this.#idle.delete(connection);
     }
     connection.unsentBytes = unsentBytes;
   }
@@ -232,39 +243,81 @@ export class Connections {
   }
 
   #makeRoom(): void {
-    const limit = this.#limit;
-    const crowded = limit * crowdedRatio;
-    const perPeer = limit * peerRatio;
-    let excess = this.size - crowded;
+    this.#refuseAll(this.#silent.surplus(this.#silent.size, this.#silentLimit));
+    this.#refuseAll(this.#idle.surplus(this.#spoken, this.#limit));
+    const excess = this.#spoken - this.#limit;
     if (excess <= 0) return;
-    for (const connections of this.#idleByPeer.values()) {
-      for (const connection of connections) {
-        if (excess <= 0 || connections.size <= perPeer) break;
-        this.#refuse(connection);
-        excess--;
-      }
-    }
-    excess = this.size - limit;
-    for (const connection of this.#idle) {
-      if (excess <= 0) return;
-      this.#refuse(connection);
-      excess--;
-    }
-    const newestFirst = [...this.#bySocket.values()].reverse();
-    for (const connection of newestFirst.slice(0, Math.max(0, excess))) this.#refuse(connection);
+    const busy = [...this.#bySocket.values()].filter(({ responses }) => responses.size > 0);
+    this.#refuseAll(busy.reverse().slice(0, excess));
   }
 
-  #refuse(connection: Connection): void {
-    this.#setIdle(connection, false);
-    this.#bySocket.delete(connection.socket);
-    connection.socket.destroy();
-    this.#noteRefused();
+  #refuseAll(connections: readonly Connection[]): void {
+    for (const connection of connections) {
+      this.#forget(connection);
+      connection.socket.destroy();
+      this.#noteRefused();
+    }
   }
 
   #noteRefused(): void {
     this.#options.onRefused?.();
     this.#lastRefusedMs = this.#options.monotonicMs();
     if (this.#refusedInCrowd++ === 0) this.#options.onCrowded?.({ began: true });
+  }
+}
+
+/** Connections without a request in flight, oldest first. */
+class IdleConnections implements Iterable<Connection> {
+  readonly #all = new Set<Connection>();
+  readonly #byPeer = new Map<string, Set<Connection>>();
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  [Symbol.iterator](): Iterator<Connection> {
+    return this.#all.values();
+  }
+
+  add(connection: Connection): void {
+    this.#all.add(connection);
+    const ofPeer = this.#byPeer.get(connection.peer);
+    if (ofPeer === undefined) this.#byPeer.set(connection.peer, new Set([connection]));
+    else ofPeer.add(connection);
+  }
+
+  delete(connection: Connection): void {
+    if (!this.#all.delete(connection)) return;
+    const ofPeer = this.#byPeer.get(connection.peer);
+    ofPeer?.delete(connection);
+    if (ofPeer?.size === 0) this.#byPeer.delete(connection.peer);
+  }
+
+  /**
+   * Those to close so that `count` connections come down to the limit: above three quarters of it the oldest of each
+   * peer that holds more than a quarter, then the oldest of all.
+   */
+  surplus(count: number, limit: number): Connection[] {
+    const chosen = new Set<Connection>();
+    let excess = count - limit * crowdedRatio;
+    if (excess <= 0) return [];
+    for (const connections of this.#byPeer.values()) {
+      let left = connections.size;
+      for (const connection of connections) {
+        if (excess <= 0 || left <= limit * peerRatio) break;
+        chosen.add(connection);
+        excess--;
+        left--;
+      }
+    }
+    excess = count - chosen.size - limit;
+    for (const connection of this.#all) {
+      if (excess <= 0) break;
+      if (chosen.has(connection)) continue;
+      chosen.add(connection);
+      excess--;
+    }
+    return [...chosen];
   }
 }
 

@@ -19,6 +19,7 @@ beforeEach(() => {
   clients = [];
   connections = new Connections({
     limit: 16,
+    silentLimit: 16,
     monotonicMs: () => nowMs,
     onRefused: () => {
       refused++;
@@ -59,14 +60,14 @@ async function scrape(from?: string): Promise<string> {
 }
 
 const isOpen = (client: Socket) => !client.destroyed && client.readyState === "open";
-const settled = () => expect.poll(() => connections.size).toBeLessThanOrEqual(16);
+const settled = (most = 16) => expect.poll(() => connections.size).toBeLessThanOrEqual(most);
 
 describe("connections", () => {
   it("keeps room for an honest client, however many say nothing", async () => {
     await serve();
     for (let count = 0; count < 60; count++) await connect(`127.0.0.${2 + (count % 20)}`);
     expect(await scrape()).toBe("HTTP/1.1 200 OK");
-    await settled();
+    await settled(17);
     expect(refused).toBeGreaterThanOrEqual(60 - 16);
     expect(events).toEqual([{ began: true }]);
   });
@@ -80,10 +81,10 @@ describe("connections", () => {
     await expect.poll(() => [...connections.responses()].length).toBe(1);
     const oldest = await connect("127.0.0.2");
     const others: Socket[] = [];
-    for (let count = 0; count < 15; count++) others.push(await connect(`127.0.0.${3 + count}`));
+    for (let count = 0; count < 16; count++) others.push(await connect(`127.0.0.${3 + count}`));
     await once(oldest, "close");
-    await settled();
-    expect([busy, ...others].map(isOpen)).toEqual(Array(16).fill(true));
+    await settled(17);
+    expect([busy, ...others].map(isOpen)).toEqual(Array(17).fill(true));
     finish();
     expect(String((await once(busy, "data"))[0])).toContain("done");
   });
@@ -129,17 +130,53 @@ describe("connections", () => {
     connections.look();
     connections.look();
     expect(await scrape("127.0.0.1")).toBe("HTTP/1.1 200 OK");
-    expect(refused).toBe(1);
+    await expect.poll(() => refused).toBe(1);
   });
 
   it("refuses the newest if all others have requests in flight", async () => {
     await serve(() => {});
     for (let count = 0; count < 16; count++) await connect("127.0.0.1", "/");
     await expect.poll(() => [...connections.responses()].length).toBe(16);
-    const late = await connect();
+    const late = await connect("127.0.0.1", "/");
     await once(late, "close");
     expect(refused).toBe(1);
     expect(clients.filter(isOpen)).toHaveLength(16);
+  });
+
+  it("keeps room for an honest client, however many begin a request and do not finish it", async () => {
+    await serve();
+    for (let count = 0; count < 60; count++) {
+      (await connect(`127.0.0.${2 + (count % 20)}`)).write("GET / HTTP/1.1\r\n");
+    }
+    expect(await scrape()).toBe("HTTP/1.1 200 OK");
+    await settled();
+    expect(refused).toBeGreaterThanOrEqual(60 - 16);
+  });
+
+  it("does not close those that have sent something because of many that have not", async () => {
+    await serve();
+    const kept = await connect("127.0.0.9", "/");
+    await once(kept, "data");
+    for (let count = 0; count < 60; count++) await connect();
+    await settled(17);
+    kept.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect(String((await once(kept, "data"))[0])).toContain("200 OK");
+  });
+
+  it("lives through a client that resets its connection before it sends anything", async () => {
+    await serve();
+    const client = await connect();
+    await expect.poll(() => connections.size).toBe(1);
+    client.resetAndDestroy();
+    await expect.poll(() => connections.size).toBe(0);
+    expect(await scrape()).toBe("HTTP/1.1 200 OK");
+  });
+
+  it("keeps fewer silent ones where descriptors are scarce", async () => {
+    connections = new Connections({ monotonicMs: () => nowMs, maxDescriptors: 32 });
+    await serve();
+    for (let count = 0; count < 12; count++) await connect(`127.0.0.${2 + count}`);
+    await expect.poll(() => connections.size).toBe(8);
   });
 
   it("says when it begins and, after a minute without, that it is over", async () => {
@@ -165,6 +202,20 @@ describe("connections", () => {
     await nextTurn();
     expect([...connections.responses()]).toEqual([]);
   });
+});
+
+it("closes none of 2,000 silent connections, which would only come back", async () => {
+  connections = new Connections({
+    monotonicMs: () => nowMs,
+    onRefused: () => {
+      refused++;
+    },
+  });
+  await serve();
+  await Promise.all(Array.from({ length: 2000 }, () => connect()));
+  await expect.poll(() => connections.size).toBe(2000);
+  expect(await scrape()).toBe("HTTP/1.1 200 OK");
+  expect(refused).toBe(0);
 });
 
 it("lets an honest client in that comes in the middle of a flood", async () => {
