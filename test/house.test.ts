@@ -73,7 +73,16 @@ const mayUse: [room: string, allowed: string[]][] = [
   ],
   [
     "status/",
-    ["victims/", "kills/", "killers/", "metrics/catalog", "sources/", "kernel/", "text/"],
+    [
+      "victims/",
+      "kills/",
+      "killers/",
+      "metrics/catalog",
+      "sources/",
+      "kernel/",
+      "text/",
+      "collections/",
+    ],
   ],
   [
     "doctor/",

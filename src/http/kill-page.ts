@@ -1,6 +1,6 @@
 import { isUnkillable } from "../kernel/badness.ts";
 import { documentIn, readAdvice } from "../kills/advice.ts";
-import { type Grower, growerName, growthSentence } from "../kills/before.ts";
+import { type Grower, growerName, growthSentence, recordingSentence } from "../kills/before.ts";
 import type { Cause } from "../kills/cause.ts";
 import type { Constraint, Kill, KillTask } from "../kills/kill.ts";
 import { loopSentence } from "../kills/kill-loop.ts";
@@ -28,7 +28,7 @@ export const causeTitles: Record<Cause, string> = {
   many_small: "Many small processes together",
   parent_cgroup_limit: "An ancestor's limit was hit",
   cgroup_limit: "It hit its own limit",
-  unknown_limit: "A limit was hit, the log does not say whose",
+  unknown_limit: "A limit was hit, but the log does not name it",
   swap_exhausted: "Memory and swap ran out",
   memory_hog: "One process held most memory",
   host_exhausted: "The host ran out of memory",
@@ -76,7 +76,7 @@ export function adviceCard(advice: readonly string[], site: Site): Html | false 
   return advice.length > 0 && card("What to do", html`<ul class="advice">${items}</ul>`);
 }
 
-/** A command stands on a line of its own, to be copied whole. */
+/** A command has a line of its own, for copying. */
 function adviceItem(line: string, site: Site): Html {
   const found = documentIn(line);
   if (found !== undefined) {
@@ -92,10 +92,10 @@ export function card(title: string, body: Html, aside?: string): Html {
   return html`<section class="card" aria-labelledby="${id}"><h2 id="${id}">${title}${aside !== undefined && html` <small>${aside}</small>`}</h2>${body}</section>`;
 }
 
-/** Without a time of its own a kill is at the end of some time. */
+/** For kills without a time: only distances on the chart matter. */
 const someTimeMs = 0;
 
-/** The minutes before: the curve up to the limit, and who grew. */
+/** The minutes before the kill: the curve up to the limit, and what grew. */
 function beforeCard(kill: Kill): Html | false {
   const { before } = kill;
   if (before === null || before.limitUse.length < 2) return false;
@@ -117,7 +117,7 @@ function beforeCard(kill: Kill): Html | false {
   });
   return html`${card(
     "Before the kill",
-    html`<figure><figcaption><span>${what}, the ${duration(spanMs / 1000)} before</span><span class="keys" aria-hidden="true"><span>memory</span>${before.limitBytes !== null && html`<span class="limit">${bytes(before.limitBytes)}</span>`}<span class="kill">kill</span></span></figcaption>${drawing}</figure>`,
+    html`<figure><figcaption><span>${what}, the ${duration(spanMs / 1000)} before</span><span class="keys" aria-hidden="true"><span>memory</span>${before.limitBytes !== null && html`<span class="limit">${bytes(before.limitBytes)}</span>`}<span class="kill">kill</span></span></figcaption>${drawing}</figure><p class="detail">${recordingSentence(before)}</p>`,
   )}${before.growers.length > 0 && growersCard(before.growers)}`;
 }
 
@@ -134,10 +134,10 @@ function growersCard(growers: readonly Grower[]): Html {
     ];
     return html`<li><div class="row"><span class="what"><b>${name}</b>${through}</span><span class="much">${bytes(fromBytes)} to ${bytes(toBytes)}${seconds >= 1 && ` in ${duration(seconds)}`}</span></div>${bar(parts, most, `grew by ${bytes(grown)}`)}</li>`;
   });
-  return card("Who grew", html`<ol class="rows">${rows}</ol>`, "before the kill, the most first");
+  return card("Who grew", html`<ol class="rows">${rows}</ol>`, "before the kill, largest growth first");
 }
 
-/** What became of it, and whether it happened before; nothing where neither is known. */
+/** Whether the workload survived, and whether it was killed before; nothing if neither is known. */
 function afterCard(kill: Kill): Html | false {
   const where = workloadName(kill.owner, kill.cgroup) ?? "its cgroup";
   const lines = [outcomeSentence(kill, kill.comm, where), loopSentence(kill)].filter(
@@ -152,7 +152,7 @@ function afterCard(kill: Kill): Html | false {
   );
 }
 
-/** What the kernel went by, one sentence each. */
+/** Why the kernel chose this process, one sentence each. */
 function reasons(kill: Kill): string[] {
   const { trigger, oomScoreAdj, limitCgroup, limitBytes, group } = kill;
   const lines = [scopeOf(kill)];
@@ -174,7 +174,7 @@ function reasons(kill: Kill): string[] {
   if (oomScoreAdj !== null && oomScoreAdj !== 0) {
     lines.push(
       oomScoreAdj > 0
-        ? `Its oom_score_adj of ${oomScoreAdj} moved it forward in the kernel's ranking.`
+        ? `Its oom_score_adj of ${oomScoreAdj} moved it up in the kernel's ranking.`
         : `It was chosen although an oom_score_adj of ${oomScoreAdj} protected it.`,
     );
   }
@@ -192,7 +192,7 @@ function scopeOf({ cause, constraint }: Kill): string {
   return scopes[constraint];
 }
 
-/** Where the victim stood among the tasks that the kernel listed. */
+/** The rank of the victim among the tasks that the kernel listed. */
 function rank({ pid, tasks }: Kill): string[] {
   const bySize = [...tasks].sort((a, b) => heldBytes(b) - heldBytes(a));
   const place = bySize.findIndex((task) => task.pid === pid);
@@ -203,7 +203,7 @@ function rank({ pid, tasks }: Kill): string[] {
   if (place === 0) {
     return ["It used more memory than any other process in the kernel's list."];
   }
-  const why = isUnkillable(largest.oomScoreAdj) ? ", which may not be killed" : "";
+  const why = isUnkillable(largest.oomScoreAdj) ? ", which is exempt from kills" : "";
   return [
     `${place} ${place === 1 ? "process" : "processes"} used more memory; the largest was ${largest.comm} (pid ${largest.pid})${why}, with ${bytes(heldBytes(largest))}.`,
   ];
@@ -229,7 +229,7 @@ function tasksCard(kill: Kill): Html {
   const rows = tasks.map((task) => {
     const held = heldBytes(task);
     const isVictim = task.pid === kill.pid;
-    return html`<li><div class="row"><span class="what"><b>${processName(task)}</b> pid ${task.pid}${isVictim && html` <span class="tag alarm">killed</span>`}${isUnkillable(task.oomScoreAdj) && html` <span class="tag warning">may not be killed</span>`}</span><span class="much">${bytes(held)}, ${percent(held, whole)}</span></div>${bar([{ kind: isVictim ? "alarm" : "plain", bytes: held }], largest, `${percent(held, whole)} of the memory of these processes`)}</li>`;
+    return html`<li><div class="row"><span class="what"><b>${processName(task)}</b> pid ${task.pid}${isVictim && html` <span class="tag alarm">killed</span>`}${isUnkillable(task.oomScoreAdj) && html` <span class="tag warning">exempt</span>`}</span><span class="much">${bytes(held)}, ${percent(held, whole)}</span></div>${bar([{ kind: isVictim ? "alarm" : "plain", bytes: held }], largest, `${percent(held, whole)} of the memory of these processes`)}</li>`;
   });
   return card(
     "What was using the memory",
@@ -287,13 +287,13 @@ function origin(kill: Kill): Fact[] {
   ];
 }
 
-/** What the log does not say is left out. */
+/** Facts that the log does not have are left out. */
 export function factTable(facts: readonly Fact[]): Html {
   const known = facts.filter(([, value]) => value !== null);
   return html`<table class="facts"><tbody>${known.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>`)}</tbody></table>`;
 }
 
-/** Text with its web addresses made links. */
+/** Text with its web addresses as links. */
 function linked(text: string): Html {
   const parts = text.split(/(https?:\/\/[^\s<>"']*[^\s<>"'.,;:)])/);
   return html`${parts.map((part, index) => (index % 2 === 1 ? html`<a href="${part}">${part}</a>` : part))}`;

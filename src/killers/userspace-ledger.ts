@@ -1,3 +1,4 @@
+import type { ChangeStore } from "../kills/change-store.ts";
 import type { OwnerLabels } from "../kills/owner.ts";
 import {
   type FollowedKiller,
@@ -69,17 +70,7 @@ export interface SavedUserspaceLedger {
   changes: readonly UserspaceChange[];
 }
 
-/** Keeps the ledger over restarts, as `StateDirectory` does. Nothing in it throws. */
-export interface UserspaceStore {
-  append(
-    change: UserspaceChange,
-    snapshot: () => UserspaceSnapshot,
-    options: { sync: boolean },
-  ): unknown;
-  readonly isSaving: boolean;
-  compact(snapshot: () => UserspaceSnapshot): unknown;
-  flush(): void;
-}
+export type UserspaceStore = ChangeStore<UserspaceChange, UserspaceSnapshot>;
 
 export interface RecentUserspaceKill {
   timestampMs: number;

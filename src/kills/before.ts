@@ -5,36 +5,36 @@ import { type Owner, unitForPeople } from "./owner.ts";
 import { processName } from "./process-name.ts";
 import { workloadName } from "./workload-name.ts";
 
-/** Whose use of memory grew before a kill. */
+/** A cgroup, or a process outside of all leaves, whose memory grew before a kill. */
 export interface Grower {
   cgroup: string | null;
   owner: Owner;
-  /** The process in it that grew most, where one was seen to. */
+  /** The process in it that grew most, if one was seen growing. */
   pid: number | null;
   comm: string | null;
-  /** Memory that only a kill or swap takes back, and swap. */
+  /** Unreclaimable memory and swap. */
   fromBytes: number;
   toBytes: number;
-  /** How long before the kill it was at `fromBytes`. */
+  /** Time from `fromBytes` to the kill. */
   seconds: number;
 }
 
-/** What the recorder holds of the minutes before a kill. */
+/** What the recorder knows of the minutes before a kill. */
 export interface Before {
-  /** How far it reaches back. */
+  /** How far it goes back. */
   seconds: number;
-  /** The limit that was hit, or the host's memory and swap; `null` where that is not known. */
+  /** The limit that was hit, or the host's memory and swap; `null` if unknown. */
   limitBytes: number | null;
-  /** Use that counts towards the limit that was hit, or the host's memory and swap; the oldest first. */
+  /** Usage that counts towards the limit that was hit, or the host's memory and swap in use; oldest first. */
   limitUse: [secondsBefore: number, bytes: number][];
-  /** Who grew by at least 5 % of the limit or of the host's memory, below that limit; the fastest growth first. */
+  /** Below that limit, what grew by at least 5 % of it or of the host's memory; largest growth first. */
   growers: Grower[];
 }
 
-/** Kills that keep what came before them; the newest. */
+/** Number of kills that keep their `before`, the newest ones. */
 export const beforeLimit = 100;
 
-/** The label `grower`: who grew most, as shortly as it can be named; empty where nobody is known to. */
+/** The label `grower`: a short name for what grew most; empty if nothing did. */
 export function growerLabel(before: Before | null): string {
   const [grower] = before?.growers ?? [];
   if (grower === undefined) return "";
@@ -44,10 +44,10 @@ export function growerLabel(before: Before | null): string {
   return container ?? unit ?? (cgroup?.split("/").at(-1) || comm || "");
 }
 
-/** Under this much nothing is said of what did not grow. */
+/** After a shorter recording, "nothing had grown" would say too much. */
 const watchedAtLeastSeconds = 60;
 
-/** Who grew, as a sentence for people; `undefined` where nobody watched for long enough. */
+/** What grew, as a sentence; `undefined` if the recording is too short. */
 export function growthSentence(kill: Kill): string | undefined {
   const { before } = kill;
   if (before === null) return undefined;
@@ -65,7 +65,23 @@ export function growthSentence(kill: Kill): string | undefined {
   return `${grew}; the kernel took ${processName(kill)}, which had ${hadGrown ? "grown by less" : "not grown"}.`;
 }
 
-/** A grower by the name that people know it by. */
+/** The recorder keeps 15 minutes, in looks half a minute apart. */
+const wholeRecordingSeconds = 14 * 60;
+const lookSeconds = 45;
+
+/** How far back the curve reaches, and why not further. */
+export function recordingSentence({ seconds, limitUse }: Before): string {
+  const curveSeconds = limitUse[0]?.[0] ?? 0;
+  if (seconds - curveSeconds > lookSeconds) {
+    return `The curve starts when this cgroup was first seen, ${duration(curveSeconds)} before the kill.`;
+  }
+  if (seconds < wholeRecordingSeconds) {
+    return `The exporter had been watching for ${duration(seconds)}.`;
+  }
+  return `The exporter keeps the last ${duration(seconds)}.`;
+}
+
+/** The name of a grower for people. */
 export function growerName({ owner, cgroup, comm, pid }: Grower): string {
   const hasName = unitForPeople(owner, cgroup) ?? owner.container ?? owner.pod;
   if (hasName === null && (cgroup === null || cgroup === "/") && comm !== null) {

@@ -1,6 +1,7 @@
 import { BoundedMap } from "../collections/bounded-map.ts";
 import { protectionOf } from "../kernel/badness.ts";
 import { growerLabel } from "./before.ts";
+import type { ChangeStore } from "./change-store.ts";
 import { type CommandCount, CommandKills } from "./command-kills.ts";
 import { type Constraint, constraints, type Kill } from "./kill.ts";
 import {
@@ -105,20 +106,7 @@ export interface SavedLedger {
   changes: readonly LedgerChange[];
 }
 
-/** Stores the ledger across restarts, like `StateDirectory`. Never throws. */
-export interface LedgerStore {
-  /**
-   * Saves a change before it returns. `snapshot` returns the whole ledger including that change; `sync` false: a machine
-   * crash may lose the change.
-   */
-  append(change: LedgerChange, snapshot: () => LedgerSnapshot, options: { sync: boolean }): unknown;
-  /** False while the published values would not survive a restart. */
-  readonly isSaving: boolean;
-  /** Saves the whole ledger, replacing all previous changes. */
-  compact(snapshot: () => LedgerSnapshot): unknown;
-  /** Starts syncing appended changes to disk. */
-  flush(): void;
-}
+export type LedgerStore = ChangeStore<LedgerChange, LedgerSnapshot>;
 
 export interface KillLedgerOptions {
   /** Absent if nothing is saved. */

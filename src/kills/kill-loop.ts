@@ -1,6 +1,6 @@
 import { duration } from "../text/times.ts";
 import type { Kill } from "./kill.ts";
-import { workloadName } from "./workload-name.ts";
+import { workloadKey, workloadName } from "./workload-name.ts";
 
 /** That a workload was killed before within the hour. */
 export interface KillLoop {
@@ -28,12 +28,12 @@ interface DatedKill {
  * @param earlier kills of any workload
  */
 export function loopOf(last: DatedKill, earlier: Iterable<DatedKill>): KillLoop | null {
-  const workload = workloadKey(last.kill);
+  const workload = workloadKey(last.kill.owner, last.kill.cgroup);
   if (workload === undefined) return null;
   const same = [...earlier]
     .filter(({ kill, timeMs }) => {
       const agoMs = last.timeMs - timeMs;
-      return agoMs >= 0 && agoMs <= loopMs && workloadKey(kill) === workload;
+      return agoMs >= 0 && agoMs <= loopMs && workloadKey(kill.owner, kill.cgroup) === workload;
     })
     .sort((a, b) => a.timeMs - b.timeMs);
   const events: DatedKill[] = [];
@@ -49,17 +49,6 @@ export function loopOf(last: DatedKill, earlier: Iterable<DatedKill>): KillLoop 
     withinSeconds: Math.round((last.timeMs - first.timeMs) / 1000),
     ageSeconds: commonAge(events.map(({ kill }) => kill.ageSeconds)),
   };
-}
-
-/** What restarts as one, under whatever cgroup. */
-function workloadKey({ owner, cgroup }: Kill): string | undefined {
-  const { podUid, pod, namespace, container, unit } = owner;
-  if (podUid !== null || pod !== null)
-    return ["pod", podUid ?? pod, namespace, container].join("\n");
-  if (container !== null) return `container\n${container}`;
-  if (unit === null) return cgroup ?? undefined;
-  // A unit of a user's manager is not the system's of that name.
-  return `unit\n${unit}\n${/\/user@[0-9]+\.service\//.exec(cgroup ?? "")?.[0] ?? ""}`;
 }
 
 function commonAge(ages: readonly (number | null)[]): number | null {

@@ -1,4 +1,5 @@
 import { BoundedMap } from "../collections/bounded-map.ts";
+import { type Use, UseRing } from "../collections/use-ring.ts";
 import { ancestorsOf, isWithin } from "../kernel/cgroup-path.ts";
 import { isHostNear, type Meminfo, memoryInUse } from "../kernel/meminfo.ts";
 import type { Before, Grower } from "../kills/before.ts";
@@ -9,7 +10,6 @@ import type { CgroupReadings } from "../sources/cgroup-tree.ts";
 import type { CgroupUse } from "../sources/cgroup-use.ts";
 import { type ProcessReadings, sizeBytes } from "../sources/process-table.ts";
 import type { SnapshotKeeper } from "../sources/snapshot.ts";
-import { type Use, UseRing } from "./use-ring.ts";
 
 export interface FlightRecorderOptions {
   ownerOf: (cgroup: string) => Owner;

@@ -1,7 +1,8 @@
 import type { KillCounting } from "../kills/kill-counting.ts";
 import type { WatchedKill } from "../kills/kill-history.ts";
 import { type CgroupSeen, judge, keyOf, watchSeconds } from "../kills/outcome.ts";
-import { type Owner, unitForPeople } from "../kills/owner.ts";
+import type { Owner } from "../kills/owner.ts";
+import { workloadKey } from "../kills/workload-name.ts";
 import { type CgroupMembers, membersOf } from "../sources/cgroup-members.ts";
 import type { CgroupReadings, CgroupTree } from "../sources/cgroup-tree.ts";
 import type { HostFiles } from "../sources/host-files.ts";
@@ -23,8 +24,9 @@ export interface OutcomeWatchOptions {
 }
 
 const lookEveryMs = 2000;
-/** A look at cgroups of many processes is followed by so many times its own length of rest. */
+/** A look at cgroups with many processes takes at most 1 % of the time, but on a busy machine looks go on. */
 const restShare = 100;
+const restAtMostMs = 10_000;
 const ticksPerSecond = 100;
 /** A watch that an exporter left off longer ago than that says nothing of the kill any more. */
 const resumedWithinSeconds = 600;
@@ -63,7 +65,7 @@ export class OutcomeWatch implements SnapshotKeeper {
     for (const one of watched) this.#judge(one, nowSeconds, members, seen);
     this.#seen = seen;
     const tookMs = monotonicMs() - startMs;
-    this.#nextMs = startMs + Math.max(lookEveryMs, tookMs * restShare);
+    this.#nextMs = startMs + Math.max(lookEveryMs, Math.min(restAtMostMs, tookMs * restShare));
   }
 
   #judge(
@@ -97,11 +99,12 @@ export class OutcomeWatch implements SnapshotKeeper {
     else seen.set(incident, new Set([own, ...others].flatMap((one) => one.processes.map(keyOf))));
   }
 
-  /** Other cgroups of the same owner. */
+  /** Other cgroups of the same workload. */
   #cgroupsOf(owner: Owner, cgroup: string, paths: readonly string[]): string[] {
     const { owners } = this.#options;
+    const key = workloadKey(owner, cgroup);
     return paths.filter(
-      (path) => path !== cgroup && isSameOwner(owner, cgroup, owners.ownerOf(path), path),
+      (path) => path !== cgroup && workloadKey(owners.ownerOf(path), path) === key,
     );
   }
 }
@@ -145,15 +148,4 @@ function seenOf({ exists, processes }: CgroupMembers): CgroupSeen {
       bornSeconds: startTicks / ticksPerSecond,
     })),
   };
-}
-
-function isSameOwner(owner: Owner, cgroup: string, other: Owner, path: string): boolean {
-  if (owner.podUid !== null) {
-    return other.podUid === owner.podUid && other.container === owner.container;
-  }
-  if (owner.container !== null) {
-    return other.podUid === null && other.container === owner.container;
-  }
-  const unit = unitForPeople(owner, cgroup);
-  return unit !== null && other.container === null && unitForPeople(other, path) === unit;
 }

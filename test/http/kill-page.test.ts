@@ -33,16 +33,16 @@ describe("the page of a kill", () => {
       "The limit was that of /system.slice, 1 GiB.",
     ],
     [
-      "a larger one that may not be killed",
+      "a larger one that is exempt",
       {
         tasks: [
           { pid: 9, comm: "db", rssBytes: 2 ** 31, swapBytes: 0, oomScoreAdj: -1000, cgroup: null },
           { pid: 4242, comm: "java", rssBytes: 1, swapBytes: 0, oomScoreAdj: 0, cgroup: null },
         ],
       },
-      "1 process used more memory; the largest was db (pid 9), which may not be killed, with 2 GiB.",
+      "1 process used more memory; the largest was db (pid 9), which is exempt from kills, with 2 GiB.",
     ],
-    ["a high oom_score_adj", { oomScoreAdj: 900 }, "oom_score_adj of 900 moved it forward"],
+    ["a high oom_score_adj", { oomScoreAdj: 900 }, "oom_score_adj of 900 moved it up"],
     [
       "a low oom_score_adj",
       { oomScoreAdj: -500 },
@@ -61,7 +61,7 @@ describe("the page of a kill", () => {
 
   it("shows what was using the memory, with the victim marked", () => {
     expect(read(aKill())).toContain(
-      "java pid 4242 killed 998 MiB, 99 % agent pid 77 may not be killed 2 MiB, under 1 %",
+      "java pid 4242 killed 998 MiB, 99 % agent pid 77 exempt 2 MiB, under 1 %",
     );
   });
 
@@ -130,6 +130,7 @@ describe("the page of a kill", () => {
     const { text } = killPage(aKill({ before }), site, nowMs);
     expect(text).toContain("Memory below the limit in the 5 minutes before the kill: from 256 MiB");
     expect(text).toContain('class="kill"');
+    expect(text).toContain("The exporter had been watching for 5 minutes.");
     expect(text).toContain("Who grew");
     expect(text).toContain("1 MiB to 512 MiB in 5 minutes");
     expect(text).toContain("the kernel took java, which had not grown.");

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Before, type Grower, growerLabel, growthSentence } from "../../src/kills/before.ts";
+import { type Before, type Grower, growerLabel, growthSentence, recordingSentence } from "../../src/kills/before.ts";
 import type { Kill } from "../../src/kills/kill.ts";
 import { type Owner, unknownOwner } from "../../src/kills/owner.ts";
 import { killOf, sighting } from "./sample-kill.ts";
@@ -69,5 +69,21 @@ describe("who grew, as a sentence", () => {
     expect(said({ before: grown([]), limitCgroup: null })).toContain("Nothing on the host");
     expect(said({ before: grown([], 59) })).toBeUndefined();
     expect(said({ before: null })).toBeUndefined();
+  });
+});
+
+describe("how far the curve reaches", () => {
+  it.each([
+    ["the whole recording", 900, 898, "The exporter keeps the last 15 minutes."],
+    ["an exporter started lately", 240, 238, "The exporter had been watching for 4 minutes."],
+    [
+      "a cgroup made lately",
+      900,
+      120,
+      "The curve starts when this cgroup was first seen, 2 minutes before the kill.",
+    ],
+  ])("is said for %s", (_, seconds, first, sentence) => {
+    const recording: Before = { ...grown([], seconds), limitUse: [[first, gib]] };
+    expect(recordingSentence(recording)).toBe(sentence);
   });
 });

@@ -55,7 +55,7 @@ describe("kills of the same workload within an hour", () => {
       owner: { ...unknownOwner, unit: "app.service" },
     };
     const user = {
-      ...system,
+      owner: { ...system.owner, platform: "systemd_user" as const },
       cgroup: "/user.slice/user-7.slice/user@7.service/app.slice/app.service",
     };
     expect(loopOf(at(600, 400, user), [at(0, 400, system)])).toBeNull();

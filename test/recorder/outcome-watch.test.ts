@@ -16,12 +16,16 @@ let host: TemporaryTree;
 let nowSeconds: number;
 let watched: Map<string, Kill>;
 let settled: Map<string, Settled | undefined>;
+let lookTakesMs: number;
+let isLooking: boolean;
 
 beforeEach(() => {
   host = new TemporaryTree();
   nowSeconds = killedSeconds;
   watched = new Map();
   settled = new Map();
+  lookTakesMs = 0;
+  isLooking = false;
   host.write("sys/fs/cgroup", { "cgroup.controllers": "memory" });
   host.write("proc", { meminfo: "MemTotal: 1024 kB" });
 });
@@ -65,8 +69,15 @@ function watch(boot = bootA, cgroups: Parameters<typeof openHost>[1] = {}): Outc
     tree,
     owners,
     boot,
-    bootSeconds: () => nowSeconds,
-    monotonicMs: () => nowSeconds * 1000,
+    bootSeconds: () => {
+      isLooking = true;
+      return nowSeconds;
+    },
+    monotonicMs: () => {
+      const ms = nowSeconds * 1000 + (isLooking ? lookTakesMs : 0);
+      isLooking = false;
+      return ms;
+    },
   });
 }
 
@@ -101,6 +112,19 @@ describe("the cgroup of a victim", () => {
     expect(outcomes()).toEqual([]);
     lookUntil(looking, 3);
     expect([...settled.values()]).toEqual([{ outcome: "respawned", restartSeconds: 3 }]);
+  });
+
+  it("is watched at least every 10 seconds, however slow the machine is", () => {
+    addCgroup(unit, [7]);
+    addProcess(7, "master", 10);
+    lookTakesMs = 900;
+    kill(unit);
+    const looking = watch();
+    lookUntil(looking, 5);
+    addCgroup(unit, [7, 8]);
+    addProcess(8, "php", killedSeconds + 6);
+    lookUntil(looking, 21);
+    expect([...settled.values()]).toEqual([{ outcome: "respawned", restartSeconds: 6 }]);
   });
 
   it("counts the processes of cgroups below it, and none that has ended", () => {

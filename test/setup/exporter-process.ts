@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Kill } from "../../src/kills/kill.ts";
 
-const main = new URL("../../dist/oom-exporter.mjs", import.meta.url).pathname;
+const main = resolve("dist/oom-exporter.mjs");
 
 /** The built exporter, running. */
 export interface ExporterProcess {

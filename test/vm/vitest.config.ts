@@ -8,7 +8,7 @@ export default defineConfig({
     globalSetup: "./test/vm/require-machine.ts",
     // An emulated machine takes a processor for itself.
     fileParallelism: false,
-    testTimeout: 600_000,
+    testTimeout: 1_400_000,
     reporters: ["verbose", "./test/setup/closing-line.ts"],
   },
 });

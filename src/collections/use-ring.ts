@@ -1,7 +1,7 @@
-/** Rows that are made at once; all of them hold `slots` numbers. */
+/** Rows allocated at first; each has `slots` numbers. */
 const firstRows = 64;
 
-/** How much was in use at one time. */
+/** Memory in use at one time. */
 export interface Use {
   /** Monotonic milliseconds. */
   atMs: number;
@@ -9,10 +9,10 @@ export interface Use {
 }
 
 /**
- * What was in use by name, look by look, for the last `slots` looks. A name that none of them has seen is
- * forgotten. Without a look there is no point: a gap stays a gap.
+ * Memory in use by name, for the last `slots` looks and a bounded number of names. A name that none of these looks has
+ * seen is forgotten. Without a look there is no point: a gap stays a gap.
  *
- * Memory: 8 bytes a look and name, and some 100 for the name.
+ * Memory: 8 bytes per look and name, and some 100 for the name.
  */
 export class UseRing {
   readonly #slots: number;
@@ -20,11 +20,12 @@ export class UseRing {
   readonly #namesAtMost: number;
   readonly #times: Float64Array;
   #bytes: Float64Array;
+  /** The name not seen for the longest time comes first. */
   readonly #rows = new Map<string, { row: number; look: number }>();
   readonly #free: number[] = [];
   #looks = 0;
 
-  /** @param apartMs looks closer together than this are passed over */
+  /** @param apartMs a look that follows sooner than this is ignored */
   constructor(options: { slots: number; apartMs: number; namesAtMost: number }) {
     this.#slots = options.slots;
     this.#apartMs = options.apartMs;
@@ -38,14 +39,14 @@ export class UseRing {
     return nowMs - this.lastMs >= this.#apartMs;
   }
 
-  /** Of the last look; minus infinity where there was none. */
+  /** Time of the last look; minus infinity before the first. */
   get lastMs(): number {
     return this.#looks === 0
       ? Number.NEGATIVE_INFINITY
       : (this.#times[(this.#looks - 1) % this.#slots] as number);
   }
 
-  /** Of the oldest look that is kept; `undefined` where there is none. */
+  /** Time of the oldest look in the ring; `undefined` before the first. */
   get firstMs(): number | undefined {
     if (this.#looks === 0) return undefined;
     const oldest = this.#looks > this.#slots ? this.#looks % this.#slots : 0;
@@ -60,27 +61,43 @@ export class UseRing {
     return this.#rows.keys();
   }
 
-  /** Notes one look; names for which there is no room are left out. */
-  note(nowMs: number, uses: Iterable<readonly [name: string, bytes: number]>): void {
+  /**
+   * Notes one look. New names replace those not seen for the longest time.
+   *
+   * @param uses most important first: names beyond the maximum are left out
+   * @param options `forgetsUnseen`: names that this look has not seen are forgotten at once
+   */
+  note(
+    nowMs: number,
+    uses: Iterable<readonly [name: string, bytes: number]>,
+    { forgetsUnseen = false } = {},
+  ): void {
     if (!this.isDue(nowMs)) return;
     const slot = this.#looks % this.#slots;
     this.#times[slot] = nowMs;
     for (const { row } of this.#rows.values()) this.#bytes[row * this.#slots + slot] = Number.NaN;
-    for (const [name, bytes] of uses) {
-      const known = this.#rows.get(name) ?? this.#add(name);
-      if (known === undefined) continue;
-      known.look = this.#looks;
+    const added: (readonly [name: string, bytes: number])[] = [];
+    const set = (name: string, known: { row: number }, bytes: number) => {
+      this.#rows.delete(name);
+      this.#rows.set(name, { row: known.row, look: this.#looks });
       this.#bytes[known.row * this.#slots + slot] = bytes;
+    };
+    // First those with a history, so that no new name takes their place.
+    for (const use of [...uses].slice(0, this.#namesAtMost)) {
+      const known = this.#rows.get(use[0]);
+      if (known === undefined) added.push(use);
+      else set(use[0], known, use[1]);
+    }
+    for (const [name, bytes] of added) set(name, { row: this.#newRow() }, bytes);
+    for (const [name, { look }] of this.#rows) {
+      const unseenFor = this.#looks - look;
+      if (unseenFor === 0) break;
+      if (forgetsUnseen || unseenFor >= this.#slots) this.#forget(name);
     }
     this.#looks++;
-    for (const [name, { row, look }] of this.#rows) {
-      if (this.#looks - look <= this.#slots) continue;
-      this.#rows.delete(name);
-      this.#free.push(row);
-    }
   }
 
-  /** The looks that saw `name`, the oldest first. */
+  /** The looks that saw `name`, oldest first. */
   uses(name: string): Use[] {
     const known = this.#rows.get(name);
     const uses: Use[] = [];
@@ -93,7 +110,7 @@ export class UseRing {
     return uses;
   }
 
-  /** Of the last look before `atMs` that is kept; `undefined` where there is none. */
+  /** Time of the last look before `atMs`; `undefined` if there is none in the ring. */
   lookBefore(atMs: number): number | undefined {
     for (let look = this.#looks - 1; look >= 0 && look >= this.#looks - this.#slots; look--) {
       const time = this.#times[look % this.#slots] as number;
@@ -108,18 +125,26 @@ export class UseRing {
     return known && this.#bytes[known.row * this.#slots + (known.look % this.#slots)];
   }
 
-  #add(name: string): { row: number; look: number } | undefined {
-    if (this.#rows.size >= this.#namesAtMost) return undefined;
+  /** A free row, if need be that of the name not seen for the longest time. */
+  #newRow(): number {
+    if (this.#rows.size >= this.#namesAtMost)
+      this.#forget(this.#rows.keys().next().value as string);
     const row = this.#free.pop() ?? this.#rows.size;
     const rows = this.#bytes.length / this.#slots;
     if (row >= rows) {
-      const grown = new Float64Array(Math.max(firstRows, rows * 2) * this.#slots);
-      grown.set(this.#bytes);
-      this.#bytes = grown;
+      const enlarged = Math.min(this.#namesAtMost, Math.max(firstRows, rows * 2));
+      const bytes = new Float64Array(enlarged * this.#slots);
+      bytes.set(this.#bytes);
+      this.#bytes = bytes;
     }
     this.#bytes.fill(Number.NaN, row * this.#slots, (row + 1) * this.#slots);
-    const added = { row, look: this.#looks };
-    this.#rows.set(name, added);
-    return added;
+    return row;
+  }
+
+  #forget(name: string): void {
+    const known = this.#rows.get(name);
+    if (known === undefined) return;
+    this.#rows.delete(name);
+    this.#free.push(known.row);
   }
 }

@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { UseRing } from "../../src/recorder/use-ring.ts";
+import { UseRing } from "../../src/collections/use-ring.ts";
 
 const ring = (more: Partial<ConstructorParameters<typeof UseRing>[0]> = {}) =>
   new UseRing({ slots: 4, apartMs: 10, namesAtMost: 3, ...more });
 
 describe("a ring of looks", () => {
-  it("gives what each look saw of a name, the oldest first", () => {
+  it("gives what each look saw of a name, oldest first", () => {
     const uses = ring();
     uses.note(0, [["a", 1]]);
     uses.note(10, [
@@ -23,7 +23,7 @@ describe("a ring of looks", () => {
     expect([uses.firstMs, uses.lastMs]).toEqual([0, 20]);
   });
 
-  it("passes over a look that follows too soon", () => {
+  it("ignores a look that follows too soon", () => {
     const uses = ring();
     uses.note(0, [["a", 1]]);
     uses.note(9, [["a", 2]]);
@@ -39,17 +39,42 @@ describe("a ring of looks", () => {
     ]);
   });
 
-  it("leaves out names for which there is no room, until others are forgotten", () => {
+  it("leaves out names beyond its maximum, the first ones preferred", () => {
     const uses = ring();
     uses.note(
       0,
       ["a", "b", "c", "d"].map((name) => [name, 1]),
     );
     expect([...uses.names]).toEqual(["a", "b", "c"]);
-    for (let at = 10; at <= 40; at += 10) uses.note(at, [["a", at]]);
+    uses.note(
+      10,
+      ["d", "a", "c", "b"].map((name) => [name, 2]),
+    );
+    expect(["a", "b", "c", "d"].map((name) => uses.uses(name).length)).toEqual([2, 0, 2, 1]);
+  });
+
+  it("replaces the name not seen for the longest time by a new one", () => {
+    const uses = ring();
+    uses.note(0, [["a", 1]]);
+    uses.note(10, [["b", 2]]);
+    uses.note(20, [["c", 3]]);
+    uses.note(30, [["d", 4]]);
+    expect([...uses.names]).toEqual(["b", "c", "d"]);
+    expect(uses.uses("d")).toEqual([{ atMs: 30, bytes: 4 }]);
+  });
+
+  it("forgets a name that no look in it has seen, or at once if asked to", () => {
+    const uses = ring();
+    uses.note(0, [
+      ["a", 1],
+      ["b", 1],
+    ]);
+    for (let at = 10; at <= 30; at += 10) uses.note(at, [["a", at]]);
+    expect([...uses.names]).toEqual(["b", "a"]);
+    uses.note(40, [["a", 40]]);
     expect([...uses.names]).toEqual(["a"]);
-    uses.note(50, [["d", 9]]);
-    expect(uses.uses("d")).toEqual([{ atMs: 50, bytes: 9 }]);
+    uses.note(50, [["c", 50]], { forgetsUnseen: true });
+    expect([...uses.names]).toEqual(["c"]);
   });
 
   it("is, whatever is noted, the last looks as a list would hold them", () => {

@@ -1,0 +1,214 @@
+/**
+ * How much of the story of a kill is right: who grew, the curve up to the limit, what ran, whether the workload
+ * survived, whether it is a loop. Every kill is real, each in a cgroup of its own.
+ *
+ *   npm run build && npm run bench -- story [TRIALS] [NAME ...]
+ *
+ * TRIALS of each kind, 4 by default: seven minutes. NAME: part of the name of a kind; `programs` for what runs.
+ * Needs root, a memory cgroup hierarchy and cc. Interpreters that are not on PATH are replaced by a process with
+ * their name and arguments. $PAGES is a directory for the page of one kill of each kind.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import type { Kill } from "../src/kills/kill.ts";
+import { type ExporterProcess, startExporter } from "../test/setup/exporter-process.ts";
+import { described, thisMachine } from "./machine.ts";
+import { type Judgement, judge, type Part } from "./story/judge.ts";
+import { isOnPath, programTrials, secretText } from "./story/programs.ts";
+import { Stage } from "./story/stage.ts";
+import { kinds, loopSeconds, outcomeSeconds, type Trial } from "./story/trials.ts";
+
+const scrapeEveryMs = 15_000;
+/** More than two scrapes. */
+const leadSeconds = 70;
+/** From one trial of a kind to the next. */
+const apartSeconds = 6;
+const programLeadSeconds = 50;
+/** A busy machine takes long to start seventeen programs. */
+const programPatienceMs = 400_000;
+
+const [trialsText = "4", ...names] = process.argv.slice(3);
+const trials = Number(trialsText);
+const isWanted = (name: string) =>
+  names.length === 0 || names.some((wanted) => name.includes(wanted));
+const scratch = mkdtempSync(join(tmpdir(), "oom-exporter-story-"));
+
+class Table {
+  readonly #rows = new Map<string, Map<Part, { right: number; all: number }>>();
+
+  add(kind: string, judgement: Judgement, about: string): void {
+    const row = this.#rows.get(kind) ?? new Map();
+    this.#rows.set(kind, row);
+    for (const [part, wrong] of Object.entries(judgement)) {
+      const { right, all } = row.get(part) ?? { right: 0, all: 0 };
+      row.set(part, { right: right + (wrong === undefined ? 1 : 0), all: all + 1 });
+      if (wrong !== undefined) console.log(`wrong: ${kind}, ${about}: ${part}: ${wrong}`);
+    }
+  }
+
+  print(parts: readonly Part[]): void {
+    console.log(`\n| kills | ${parts.join(" | ")} |\n|---|${"---|".repeat(parts.length)}`);
+    for (const [kind, row] of this.#rows) {
+      const cells = parts.map((part) => {
+        const cell = row.get(part);
+        return cell === undefined ? "" : `${cell.right} of ${cell.all}`;
+      });
+      console.log(`| ${kind} | ${cells.join(" | ")} |`);
+    }
+    const sums = parts.map((part) => {
+      const cells = [...this.#rows.values()].flatMap((row) => row.get(part) ?? []);
+      const sum = (key: "right" | "all") => cells.reduce((total, cell) => total + cell[key], 0);
+      return `**${sum("right")} of ${sum("all")}**`;
+    });
+    console.log(`| **all** | ${sums.join(" | ")} |`);
+  }
+}
+
+/** An exporter that is scraped as Prometheus does. */
+async function scraped<Result>(then: (exporter: ExporterProcess) => Promise<Result>) {
+  const flags = [
+    "--kernel-log.source=kmsg",
+    `--state.directory=${mkdtempSync(join(scratch, "s"))}`,
+  ];
+  const exporter = await startExporter(flags);
+  const scraper = setInterval(() => void exporter.metrics().catch(() => {}), scrapeEveryMs);
+  try {
+    await exporter.metrics();
+    return await then(exporter);
+  } finally {
+    clearInterval(scraper);
+    await exporter.end();
+  }
+}
+
+async function keepPage(exporter: ExporterProcess, kind: string, kill: Kill): Promise<void> {
+  const directory = process.env.PAGES;
+  if (directory === undefined) return;
+  mkdirSync(directory, { recursive: true });
+  const page = await (await fetch(`${exporter.url}/kills/${kill.incident}`)).text();
+  writeFileSync(join(directory, `${kind.replaceAll(/[^a-z]+/g, "-")}.html`), page);
+}
+
+async function playTrials(): Promise<void> {
+  const stage = new Stage(join(scratch, "bin"));
+  const table = new Table();
+  const played: { kind: string; trial: Trial }[] = [];
+  try {
+    for (let number = 0; number < trials; number++) {
+      for (const [kind, trialOf] of Object.entries(kinds)) {
+        if (isWanted(kind))
+          played.push({ kind, trial: trialOf(stage, `${number}_${process.pid}`) });
+      }
+    }
+    for (const { trial } of played) trial.prepare?.();
+    await stage.settled();
+    await scraped(async (exporter) => {
+      const each = played.length / trials;
+      for (const [at, { trial }] of played.entries()) {
+        trial.run(leadSeconds + Math.floor(at / each) * apartSeconds);
+      }
+      const lastSeconds = leadSeconds + trials * apartSeconds;
+      await waitRunning(lastSeconds + loopSeconds + outcomeSeconds);
+      const kills = (await exporter.kills()).reverse();
+      const metrics = await exporter.metrics();
+      for (const { kind, trial } of played) {
+        const { expected } = trial;
+        const own = kills.filter(({ cgroup }) => cgroup === expected.cgroup);
+        for (let nth = 1; nth <= Math.max(expected.kills, own.length); nth++) {
+          const kill = own[nth - 1];
+          const judgement = judge(kill, growerOf(metrics, kill), { expected, own, stage });
+          table.add(kind, judgement, `${expected.cgroup}, kill ${nth}, ${describedKill(kill)}`);
+        }
+        const last = own.at(-1);
+        if (last !== undefined) await keepPage(exporter, kind, last);
+      }
+      console.log(/^oom_kills_unaccounted .*$/m.exec(metrics)?.[0]);
+    });
+  } finally {
+    stage.clear();
+  }
+  table.print(["victim", "grower", "curve", "outcome", "loop"]);
+}
+
+/** Waits so many seconds in which this process was not suspended; says so if it was. */
+async function waitRunning(seconds: number): Promise<void> {
+  for (let second = 0; second < seconds; second++) {
+    const beganMs = performance.now();
+    await wait(1000);
+    const lostSeconds = (performance.now() - beganMs) / 1000 - 1;
+    if (lostSeconds > 5) console.log(`suspended for ${lostSeconds.toFixed(0)} s: not valid`);
+  }
+}
+
+function growerOf(metrics: string, kill: Kill | undefined): string | undefined {
+  const line = metrics
+    .split("\n")
+    .find(
+      (one) => one.startsWith("oom_kill_timestamp_seconds{") && one.includes(`"${kill?.incident}"`),
+    );
+  return /grower="([^"]*)"/.exec(line ?? "")?.[1];
+}
+
+function describedKill(kill: Kill | undefined): string {
+  if (kill === undefined) return "";
+  const { incident, suppressed, before } = kill;
+  const growers = before?.growers.map(({ cgroup, fromBytes, toBytes, seconds }) => {
+    return `${cgroup} ${fromBytes >> 20} to ${toBytes >> 20} in ${seconds} s`;
+  });
+  return `${incident}${suppressed ? " without a report" : ""}, growers: ${growers?.join("; ")}`;
+}
+
+async function playPrograms(): Promise<void> {
+  const table = new Table();
+  const all = programTrials(join(scratch, "programs"), programLeadSeconds);
+  const stage = new Stage(join(scratch, "bin"));
+  try {
+    await scraped(async (exporter) => {
+      for (let number = 0; number < trials; number++) {
+        const started = all.map((trial, at) => {
+          const cgroup = stage.limited(`program${number}-${at}.service`, trial.limitMb);
+          return { trial, cgroup, ended: stage.start(cgroup, trial.command).ended };
+        });
+        await Promise.race([
+          Promise.all(started.map(({ ended }) => ended)),
+          wait(programPatienceMs),
+        ]);
+        await wait(2000);
+        const kills = await exporter.kills();
+        for (const { trial, cgroup } of started) {
+          const kill = kills.find((one) => one.cgroup === cgroup.path);
+          const isRight = kill !== undefined && kill.program === trial.program;
+          const wrong = kill === undefined ? "no kill" : `${kill.program}, not ${trial.program}`;
+          table.add(trial.name, { program: isRight ? undefined : wrong }, `${kill?.comm}`);
+          cgroup.remove();
+        }
+      }
+      const answers = [
+        await exporter.metrics(),
+        JSON.stringify(await exporter.kills()),
+        await (await fetch(exporter.url)).text(),
+        await (await fetch(`${exporter.url}/api/v1/victims`)).text(),
+        exporter.log(),
+      ];
+      const leaks = answers.filter((answer) => answer.includes(secretText)).length;
+      console.log(`answers with a part of a command line: ${leaks}`);
+    });
+  } finally {
+    stage.clear();
+  }
+  const missing = ["java", "javac", "perl", "php", "python3", "ruby"].filter(
+    (name) => !isOnPath(name),
+  );
+  if (missing.length > 0) console.log(`by arguments only: ${missing.join(", ")}`);
+  table.print(["program"]);
+}
+
+console.log(described(thisMachine()));
+try {
+  if (names.length === 0 || Object.keys(kinds).some(isWanted)) await playTrials();
+  if (isWanted("programs")) await playPrograms();
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
