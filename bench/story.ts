@@ -6,13 +6,15 @@
  *
  * TRIALS of each kind, 4 by default: seven minutes. NAME: part of the name of a kind; `programs` for what runs.
  * Needs root, a memory cgroup hierarchy and cc. Interpreters that are not on PATH are replaced by a process with
- * their name and arguments. $PAGES is a directory for the page of one kill of each kind.
+ * their name and arguments. $PICTURES is a directory for a picture of the page of
+ * one kill of each kind, which needs Chromium.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Kill } from "../src/kills/kill.ts";
+import { startChromium } from "../test/browser/chromium.ts";
 import { type ExporterProcess, startExporter } from "../test/setup/exporter-process.ts";
 import { described, thisMachine } from "./machine.ts";
 import { type Judgement, judge, type Part } from "./story/judge.ts";
@@ -83,12 +85,19 @@ async function scraped<Result>(then: (exporter: ExporterProcess) => Promise<Resu
   }
 }
 
-async function keepPage(exporter: ExporterProcess, kind: string, kill: Kill): Promise<void> {
-  const directory = process.env.PAGES;
+/** @param kills by kind */
+async function takePictures(url: string, kills: ReadonlyMap<string, Kill>): Promise<void> {
+  const directory = process.env.PICTURES;
   if (directory === undefined) return;
   mkdirSync(directory, { recursive: true });
-  const page = await (await fetch(`${exporter.url}/kills/${kill.incident}`)).text();
-  writeFileSync(join(directory, `${kind.replaceAll(/[^a-z]+/g, "-")}.html`), page);
+  const browser = await startChromium();
+  const page = await browser.newPage({ viewport: { width: 900, height: 900 } });
+  for (const [kind, { incident }] of kills) {
+    await page.goto(`${url}/kills/${incident}`);
+    const name = `${kind.replaceAll(/[^a-z]+/g, "-")}.png`;
+    await page.screenshot({ path: join(directory, name), fullPage: true });
+  }
+  await browser.close();
 }
 
 async function playTrials(): Promise<void> {
@@ -113,6 +122,7 @@ async function playTrials(): Promise<void> {
       await waitRunning(lastSeconds + loopSeconds + outcomeSeconds);
       const kills = (await exporter.kills()).reverse();
       const metrics = await exporter.metrics();
+      const pictured = new Map<string, Kill>();
       for (const { kind, trial } of played) {
         const { expected } = trial;
         const own = kills.filter(({ cgroup }) => cgroup === expected.cgroup);
@@ -122,8 +132,9 @@ async function playTrials(): Promise<void> {
           table.add(kind, judgement, `${expected.cgroup}, kill ${nth}, ${describedKill(kill)}`);
         }
         const last = own.at(-1);
-        if (last !== undefined) await keepPage(exporter, kind, last);
+        if (last !== undefined) pictured.set(kind, last);
       }
+      await takePictures(exporter.url, pictured);
       console.log(/^oom_kills_unaccounted .*$/m.exec(metrics)?.[0]);
     });
   } finally {

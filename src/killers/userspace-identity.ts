@@ -3,16 +3,21 @@ import { BoundedMap } from "../collections/bounded-map.ts";
 import type { DaemonKill } from "./daemon-kill.ts";
 import type { UserspaceKiller } from "./killer.ts";
 
-/** A daemon that signals its victim again within this time still has the same kill in hand. */
+/** earlyoom and nohang signal a process again until it is gone. */
 export const sameKillMs = 60_000;
+/**
+ * A cgroup outlives its processes: its unit may be restarted and killed again. After a kill for pressure systemd-oomd
+ * pauses for 15 s; for swap it looks every 150 ms and kills again what has not died yet.
+ */
+const sameCgroupKillMs = 10_000;
 export const identityLimit = 10_000;
 
-/** What tells one announced kill from another. */
+/** What distinguishes one announced kill from another. */
 export interface UserspaceSighting {
   killer: UserspaceKiller;
   /** Boot id, 32 hex digits; absent where the boot of the line is unknown. */
   boot?: string;
-  /** Process id, cgroup or pod: what was taken. */
+  /** The process id, cgroup or pod that was killed. */
   victim: string;
   comm?: string;
   /** Wall clock, milliseconds since the epoch. */
@@ -32,9 +37,9 @@ export interface UserspaceIdentity extends UserspaceSighting {
 /**
  * Decides whether an announcement is of a kill already seen.
  *
- * Invariant: two are of one kill if and only if killer and victim are the same, no more than 60 s lie
- * between two announcements of it, and neither boot nor command name contradicts. Where either lacks its
- * time, the rest decides.
+ * Invariant: two are of one kill if and only if killer and victim are the same, no more than 60 s (10 s for a whole
+ * cgroup) lie between two announcements of it, and neither boot nor command name contradicts. If either has no time, the
+ * rest decides.
  */
 export class UserspaceIdentities {
   /** By killer and victim, the identity seen last at the end. */
@@ -72,7 +77,7 @@ export class UserspaceIdentities {
   }
 }
 
-/** A pid or a unit comes back: as many of its kills are told apart. */
+/** A pid or a cgroup comes back: this many of its kills are kept. */
 const identitiesOfOneVictim = 8;
 
 export function sightingOf(kill: DaemonKill, boot: string | undefined): UserspaceSighting {
@@ -83,7 +88,7 @@ export function sightingOf(kill: DaemonKill, boot: string | undefined): Userspac
   return { killer, boot: bootId ?? boot, victim, comm, timeMs, monotonicMs };
 }
 
-/** `<boot id, 8 hex, or 0>-<killer>-<epoch s>-<pid, or 8 hex of what else was taken>` */
+/** `<boot id, 8 hex, or 0>-<killer>-<epoch s>-<pid, or 8 hex of the cgroup or pod>` */
 export function incidentOf({ killer, boot, victim, timeMs = 0 }: UserspaceSighting): string {
   const name = /^\d+$/.test(victim)
     ? victim
@@ -96,21 +101,22 @@ function keyOf({ killer, victim }: UserspaceSighting): string {
 }
 
 function isSame(known: UserspaceIdentity, sighting: UserspaceSighting): boolean {
-  const { boot, comm, timeMs, monotonicMs } = sighting;
+  const { boot, comm, timeMs, monotonicMs, victim } = sighting;
+  const withinMs = victim.startsWith("/") ? sameCgroupKillMs : sameKillMs;
   if (boot !== undefined && known.boot !== undefined && boot !== known.boot) return false;
   if (comm !== undefined && known.comm !== undefined && comm !== known.comm) return false;
   if (boot !== undefined && boot === known.boot && monotonicMs !== undefined) {
     if (known.monotonicMs !== undefined) {
       const last = known.lastMonotonicMs ?? known.monotonicMs;
-      return isNear(known.monotonicMs, last, monotonicMs);
+      return isNear(known.monotonicMs, last, monotonicMs, withinMs);
     }
   }
   if (timeMs === undefined || known.timeMs === undefined) return true;
-  return isNear(known.timeMs, known.lastTimeMs ?? known.timeMs, timeMs);
+  return isNear(known.timeMs, known.lastTimeMs ?? known.timeMs, timeMs, withinMs);
 }
 
-function isNear(first: number, last: number, moment: number): boolean {
-  return moment >= first - sameKillMs && moment <= last + sameKillMs;
+function isNear(first: number, last: number, moment: number, withinMs: number): boolean {
+  return moment >= first - withinMs && moment <= last + withinMs;
 }
 
 function latest(a: number | undefined, b: number | undefined): number | undefined {

@@ -36,6 +36,12 @@ describe("one kill", () => {
     expect(killsOf(at(0), at(61))).toBe(2);
   });
 
+  it("of a whole cgroup is announced again within seconds: its unit may be restarted and killed again", () => {
+    const unit = { victim: "/system.slice/batch.service", comm: undefined };
+    expect(killsOf(at(0, unit), at(1, unit), at(10, unit))).toBe(1);
+    expect(killsOf(at(0, unit), at(16, unit), at(40, unit))).toBe(3);
+  });
+
   it("is read again from an earlier place of the log", () => {
     expect(killsOf(at(0), at(50), at(0), at(50))).toBe(1);
   });
