@@ -134,7 +134,11 @@ function growersCard(growers: readonly Grower[]): Html {
     ];
     return html`<li><div class="row"><span class="what"><b>${name}</b>${through}</span><span class="much">${bytes(fromBytes)} to ${bytes(toBytes)}${seconds >= 1 && ` in ${duration(seconds)}`}</span></div>${bar(parts, most, `grew by ${bytes(grown)}`)}</li>`;
   });
-  return card("Who grew", html`<ol class="rows">${rows}</ol>`, "before the kill, largest growth first");
+  return card(
+    "Who grew",
+    html`<ol class="rows">${rows}</ol>`,
+    "before the kill, largest growth first",
+  );
 }
 
 /** Whether the workload survived, and whether it was killed before; nothing if neither is known. */

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { type Before, type Grower, growerLabel, growthSentence, recordingSentence } from "../../src/kills/before.ts";
+import {
+  type Before,
+  type Grower,
+  growerLabel,
+  growthSentence,
+  recordingSentence,
+} from "../../src/kills/before.ts";
 import type { Kill } from "../../src/kills/kill.ts";
 import { type Owner, unknownOwner } from "../../src/kills/owner.ts";
 import { killOf, sighting } from "./sample-kill.ts";
