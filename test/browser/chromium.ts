@@ -1,14 +1,16 @@
 import { type Browser, chromium } from "playwright-core";
 import { debianTool } from "../setup/debian-tools.ts";
 
-const program = await debianTool("chromium", "usr/lib/chromium/chromium");
+const program = await debianTool(
+  "chromium-headless-shell",
+  "usr/lib/chromium/chromium-headless-shell",
+);
 
 /** Why there is no Chromium here, or `undefined` if there is. */
 export const chromiumObstacle = program.obstacle;
 
 /** No call but to the page that is opened; and a container's /dev/shm is small. */
 const flags = [
-  "--headless",
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",

@@ -83,7 +83,7 @@ interface Peculiarity {
 }
 
 const peculiarities: Record<string, Peculiarity> = {
-  chromium: {
+  "chromium-headless-shell": {
     // Without any fonts every page crashes.
     before: [
       '[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE="$root/../fonts.conf" XDG_CACHE_HOME="$root/../cache"',
@@ -164,7 +164,8 @@ async function unpack({ packageName, pathInside, suite }: Wanted, home: string):
   const { plugins } = peculiarities[packageName] ?? {};
   const folders = await completeLibraries(join(root, pathInside), root, packages, plugins);
   await writeFile(join(home, "library-path"), folders.join(":"));
-  if (packageName === "chromium") await writeFile(join(home, "fonts.conf"), fontsConfiguration);
+  if (packageName === "chromium-headless-shell")
+    await writeFile(join(home, "fonts.conf"), fontsConfiguration);
 }
 
 async function fetchPackage(name: string, root: string, suite?: string): Promise<Packages> {

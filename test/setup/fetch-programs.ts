@@ -4,7 +4,7 @@ import { abandonFetching, debianTool } from "./debian-tools.ts";
 const wanted = [
   ["prometheus", "usr/bin/promtool"],
   ["prometheus-alertmanager", "usr/bin/amtool"],
-  ["chromium", "usr/lib/chromium/chromium"],
+  ["chromium-headless-shell", "usr/lib/chromium/chromium-headless-shell"],
   ["logrotate", "usr/sbin/logrotate"],
   ["rsyslog", "usr/sbin/rsyslogd"],
 ] as const;
