@@ -53,9 +53,20 @@ export function splitGlued(line: string): string[] {
 const joined =
   /(?<=[^\s:"'([<>|-] {2,400})(?=\[ *\d+\.\d{6}\] )|(?<=[^\s"'([<>])(?=\[ *\d{1,9}\.\d{6}\] )|(?<=[^\s:"'([<>|-] {1,400})(?=[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: )/;
 
+/** `Nov 20 13:23:50 ` before the host. */
+const syslogStampLength = 16;
+
+/** Whether `joined` may match, without the cost of a pattern on every line of a dump. */
+function mayBeJoined(line: string): boolean {
+  if (line.includes("  [")) return true;
+  const tag = line.lastIndexOf(" kernel: ");
+  const host = tag < 1 ? -1 : line.lastIndexOf(" ", tag - 1) + 1;
+  return host > syslogStampLength;
+}
+
 /** The records of a line of a copy in which several were joined; one where they were not. */
 export function splitJoined(line: string): string[] {
-  const parts = line.length < 60 ? [line] : line.split(joined);
+  const parts = line.length < 60 || !mayBeJoined(line) ? [line] : line.split(joined);
   const [first = ""] = parts;
   return parts.length === 1 || anyEnvelope.test(first) ? parts : [line];
 }

@@ -522,6 +522,8 @@ const anyKill = /[Kk]illed process \d+/;
 
 /** The records of a line. In a log that is followed only a line with a kill is looked at for a second one. */
 function linesIn(line: string, isCopied: boolean): string[] {
-  const parts = anyKill.test(line) ? splitGlued(line) : [line];
+  const mayHoldKill = line.includes("illed process ");
+  if (!mayHoldKill || !anyKill.test(line)) return isCopied ? splitJoined(line) : [line];
+  const parts = splitGlued(line);
   return isCopied ? parts.flatMap(splitJoined) : parts;
 }

@@ -384,6 +384,10 @@ const memInfoCounters = /\b([A-Za-z][a-z_]+):(\d+)(?=\s|$)/g;
 const zoneLine =
   /^(?:Node (\d+) )?([A-Z][A-Za-z0-9]*) free:(\d+)kB (?:boost:\d+kB )?min:(\d+)kB low:(\d+)kB(?: high:(\d+)kB)?/;
 
+const managedField = /\bmanaged:(\d+)kB/;
+const presentField = /\bpresent:(\d+)kB/;
+const freeCmaField = /\bfree_cma:(\d+)kB/;
+
 /** One line of Mem-Info. Page counts (`active_anon:2005`) have no unit, sizes have one. */
 function readMemInfo(info: MemInfoLines, text: string): void {
   if (/^\s*[A-Za-z][a-z_]+:\d+(\s|$)/.test(text)) {
@@ -398,8 +402,8 @@ function readMemInfo(info: MemInfoLines, text: string): void {
     info.kernelStackBytes = (info.kernelStackBytes ?? 0) + Number(stack[1]) * 1024;
   const zone = zoneLine.exec(text);
   if (zone !== null) {
-    const field = (name: string): number | undefined => {
-      const kilobytes = new RegExp(`\\b${name}:(\\d+)kB`).exec(text)?.[1];
+    const field = (pattern: RegExp): number | undefined => {
+      const kilobytes = pattern.exec(text)?.[1];
       return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
     };
     info.zones.push({
@@ -409,8 +413,8 @@ function readMemInfo(info: MemInfoLines, text: string): void {
       minBytes: Number(zone[4]) * 1024,
       lowBytes: Number(zone[5]) * 1024,
       highBytes: zone[6] === undefined ? undefined : Number(zone[6]) * 1024,
-      managedBytes: field("managed") ?? field("present"),
-      freeCmaBytes: field("free_cma"),
+      managedBytes: field(managedField) ?? field(presentField),
+      freeCmaBytes: field(freeCmaField),
     });
     return;
   }
@@ -478,10 +482,12 @@ function triggerComm(trigger: OomTrigger, kill: KillLine): string {
 
 function memInfoOf(lines: MemInfoLines, pageSizeBytes: number): MemInfoDump {
   const bytes = (...keys: string[]): number | undefined => {
-    const counts = keys.map((key) => lines.pages.get(key)).filter((count) => count !== undefined);
-    return counts.length === 0
-      ? undefined
-      : counts.reduce((sum, count) => sum + count, 0) * pageSizeBytes;
+    let pages: number | undefined;
+    for (const key of keys) {
+      const count = lines.pages.get(key);
+      if (count !== undefined) pages = (pages ?? 0) + count;
+    }
+    return pages === undefined ? undefined : pages * pageSizeBytes;
   };
   const ram = bytes("RAM");
   return {

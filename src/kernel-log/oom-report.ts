@@ -136,7 +136,7 @@ export class OomReportAssembler {
   readonly #emit: (event: KernelLogEvent) => void;
   #open: OpenEvent[] = [];
   #past: PastEvent | undefined;
-  #victims = new Map<number, { comm: string; line: KernelMessage }>();
+  #victims = new Map<number, { comm: string; printed: KernelTimes }>();
   #dumpTimes: KernelMessage[] = [];
   /** A group line has been read since the last dump began. */
   #groupSeen = false;
@@ -378,7 +378,8 @@ export class OomReportAssembler {
     const repeatsVictim =
       known !== undefined &&
       known.comm === kill.comm &&
-      microsBetween(known.line, message) <= (this.#groupSeen ? groupMaxMicros : bareGroupMaxMicros);
+      microsBetween(known.printed, message) <=
+        (this.#groupSeen ? groupMaxMicros : bareGroupMaxMicros);
 
     const event = repeatsVictim ? undefined : this.#takeEvent(kill, message);
     const past = event === undefined ? this.#pastEventOf(kill, message, repeatsVictim) : undefined;
@@ -406,7 +407,9 @@ export class OomReportAssembler {
 
   #rememberVictim(kill: KillLine, line: KernelMessage): void {
     this.#victims.delete(kill.pid);
-    this.#victims.set(kill.pid, { comm: kill.comm, line });
+    // Only the times: a text would keep the whole dump that it was cut from.
+    const { printkMicros, timeMs } = line;
+    this.#victims.set(kill.pid, { comm: kill.comm, printed: { printkMicros, timeMs } });
     if (this.#victims.size <= maxVictims) return;
     for (const oldest of this.#victims.keys()) {
       this.#victims.delete(oldest);
@@ -540,6 +543,8 @@ export class OomReportAssembler {
   }
 }
 
+type KernelTimes = Pick<KernelMessage, "printkMicros" | "timeMs">;
+
 /** A line whose end is still missing: a newline in a name splits it in files and in dmesg's output. */
 interface Torn {
   message: KernelMessage;
@@ -574,7 +579,7 @@ function sharesClock(a: KernelMessage, b: KernelMessage): boolean {
 }
 
 /** Time from one message to a later one, by a clock that both have; 0 if they share none. */
-function microsBetween(from: KernelMessage, to: KernelMessage): number {
+function microsBetween(from: KernelTimes, to: KernelTimes): number {
   if (from.printkMicros !== undefined && to.printkMicros !== undefined) {
     return Math.abs(to.printkMicros - from.printkMicros);
   }
