@@ -61,6 +61,12 @@ const announced = new RegExp(raw`(${prefixes}): [Kk]ill process \d{1,10} \(`);
 /** The kill line of the oldest kernels, which has no sizes: the full stop ends it. */
 const anyOldKill = /Out of [mM]emory: Killed process \d{1,10} \([^()]{1,15}\)\./;
 
+/** A kill line that somebody wrote down without its sizes, alone on a line or in Markdown's marks for code. */
+export const bareKill = new RegExp(
+  raw`^[\s>|*-]{0,20}(?:${prefixes}): Killed process \d{1,10} \([^()]{1,15}\)(?: in /\S{1,200})?\s*$|\x60(?:${prefixes}): Killed process \d{1,10} \([^()]{1,15}\)\x60`,
+);
+const writtenKill = new RegExp(raw`(?:${prefixes}): Killed process \d{1,10} \([^()]{1,15}\)`);
+
 const quotedAnnouncement = new RegExp(
   raw`(?:${prefixes}): [Kk]ill process \d{1,10} \([^)]{0,15}\) score \d{1,5}\b`,
 );
@@ -70,7 +76,10 @@ export function quotedKill(text: string): string | undefined {
   const kill = anyKill.exec(text.slice(0, 4096))?.[0];
   const whole =
     kill === undefined ? undefined : /^.*(?:\dkB|oom_score_adj:-?\d{1,5})/s.exec(kill)?.[0];
-  if (whole === undefined) return anyOldKill.exec(text.slice(0, 4096))?.[0];
+  if (whole === undefined) {
+    const written = bareKill.test(text) ? writtenKill.exec(text)?.[0] : undefined;
+    return written === undefined ? anyOldKill.exec(text.slice(0, 4096))?.[0] : `${written}.`;
+  }
   const prefix = whole.startsWith("Killed") ? announced.exec(text.slice(0, 4096))?.[1] : undefined;
   return prefix === undefined ? whole : `${prefix}: ${whole}`;
 }
@@ -161,7 +170,7 @@ export function parseCutKillLine(text: string): KillLine | undefined {
 function killSizes(tail: string): Partial<KillLine> {
   const values = new Map<string, number>();
   // Without the lookbehind, every letter of a long word would be tried as the first of a key.
-  for (const [, key = "", value] of tail.matchAll(/(?<![\w-])([A-Za-z][A-Za-z_-]*):(\d+)kB/g)) {
+  for (const [, key = "", value] of tail.matchAll(/(?<![\w-])([A-Za-z][A-Za-z_-]*):(\d+)[kK]B/g)) {
     values.set(key, Number(value));
   }
   const bytes = (key: string): number | undefined => {

@@ -172,8 +172,8 @@ export class KillScanner {
   /** A filtered text is short, so the bytes at hand are all of it, or its end. */
   #emitFragments(): void {
     const window = this.#bytes();
-    if (!["oom", "ut of memory", " killed as a result of "].some((words) => window.includes(words)))
-      return;
+    const hints = ["oom", "ut of memory", " killed as a result of ", "OOM encountered"];
+    if (!hints.some((words) => window.includes(words))) return;
     const finder = new FragmentFinder();
     const reader = this.#newReader();
     let line = this.#lineAt(0);

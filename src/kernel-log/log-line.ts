@@ -30,7 +30,7 @@ import {
   plausible,
 } from "./kernel-message.ts";
 import { decodeUtf8, unescapeDmesg, unescapeSyslog } from "./kernel-text.ts";
-import { killHead, looksLikeKill, quotedKill, quotedText } from "./kill-line.ts";
+import { bareKill, killHead, looksLikeKill, quotedKill, quotedText } from "./kill-line.ts";
 import type { LogClock } from "./local-time.ts";
 import { messageOfObject, parseJson } from "./log-object.ts";
 import {
@@ -79,6 +79,10 @@ const kmsgProperty = /^ [A-Z][A-Z0-9_]*=/;
 
 /** A task may be named ` `. */
 const strayBlanks = /^ +(?!invoked oom-killer)/;
+/** A string of a program, which quotes a line that it looks for or prints. */
+const stringOfCode =
+  /(?:^|[=(,]|"\s*:|\b(?:echo|printf|return|grep|in))\s*(?:-[A-Za-z]+\s+)*[A-Za-z]{0,2}["'][^"']*illed process /;
+const heading = /^\s*(?:\*\*|#{1,6} )/;
 const zoneStepMs = 1_800_000;
 const stampWithZone =
   /^\S{0,40}[T ]?\d\d:\d\d:\d\d(?:[.,]\d{1,9})? ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d)\b/;
@@ -143,7 +147,9 @@ export class KernelMessageReader {
     let message = this.#readEnvelope(line);
     const isCopy = message === undefined && this.#copied;
     if (isCopy) message = this.#readCopy(line);
-    if (message !== undefined) {
+    // A heading with a date is no line of a program.
+    const isHeading = this.#copied && message?.origin === "user" && heading.test(line);
+    if (message !== undefined && !isHeading) {
       this.#previous = this.#headingMs === undefined ? message : undefined;
       this.#previousIsCopy = isCopy;
       return message;
@@ -194,7 +200,8 @@ export class KernelMessageReader {
   #isQuotation(line: string): boolean {
     if (!line.includes("illed process ") || this.#previous?.origin === "user") return false;
     // An object that is no record of the kernel's.
-    if (/^\s*[{["]/.test(line)) return false;
+    if (/^\s*[{["]/.test(line) || stringOfCode.test(line)) return false;
+    if (bareKill.test(line)) return true;
     return !killHead.test(line) && quotedKill(line) !== undefined && plausible(line) !== "user";
   }
 
@@ -438,6 +445,9 @@ export class KernelMessageReader {
       if (first === 0x1b) message.text = withoutColours(message.text);
       else if (first <= 0x28 || first === 0x5b) message.text = message.text.replace(taskStamp, "");
       message.text = withoutEmphasis(message.text);
+      // People put blanks behind the commas.
+      if (message.text.startsWith("oom-kill:constraint="))
+        message.text = message.text.replace(/, +(?=[a-z_]+=|global_oom)/g, ",");
     }
     this.#envelopeLength = line.length - message.text.length;
     message.text = decode(message.text);

@@ -16,7 +16,7 @@ import { KernelMessageReader } from "./log-line.ts";
 const [narrowest, widest] = [50, 110];
 /** No record of the kernel begins like this. */
 const isRest =
-  /^(?:(?:total-vm|anon-rss|file-rss|shmem-rss|pgtables):(?:\d+kB|$)|UID:\d|oom_score_adj:-?\d|gfp_mask=(?:0x|\d)|order=-?\d|oom_score_adj=-?\d|nodemask=)/;
+  /^(?:(?:total-vm|anon-rss|file-rss|shmem-rss|pgtables):(?:\d+kB|$)|UID:\d|oom_score_adj:-?\d|gfp_mask=(?:0x|\d)|order=-?\d|oom_score_adj=-?\d|nodemask=|(?:oom|task)_memcg=\/|task=\S|global_oom,)/;
 const isKernelText = /oom-killer:\s*$|oom-killer: |illed process \d|oom-kill:constraint=/;
 const maxJoined = 4096;
 
@@ -141,6 +141,7 @@ export class MailLines {
 /** A mailer may break a word behind a hyphen or a colon. */
 function separator(before: string, rest: string): string {
   if (/\s$/.test(before)) return " ";
+  if (before.endsWith(",") && before.includes("oom-kill:constraint=")) return "";
   const isInsideWord = /[-(=|]$/.test(before) || (/\w:$/.test(before) && /^\d/.test(rest));
   return isInsideWord ? "" : " ";
 }

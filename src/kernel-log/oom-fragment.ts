@@ -5,6 +5,7 @@
  *     oom-kill:constraint=CONSTRAINT_MEMCG,...,oom_memcg=/docker/0074,task_memcg=/docker/0074,task=java,pid=7134,uid=0
  *     oom_reaper: reaped process 7134 (java), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB
  *     Task in /docker/0074 killed as a result of limit of /docker/0074                      (before 4.19)
+ *     Warning  SystemOOM  28s  kubelet  System OOM encountered, victim process: java, pid: 7134
  */
 import { parseConstraintLine, taskIn } from "./constraint-line.ts";
 import type { KernelMessage } from "./kernel-message.ts";
@@ -26,6 +27,11 @@ export interface OomFragment {
 }
 
 const maxFragments = 1000;
+/** The kubelet's events about kills that the kernel made. */
+const kubeletEvent =
+  /\b(?:System|Cgroup) OOM encountered, victim process: (.{1,15}?), pid: (\d{1,10})\b/;
+/** A constraint line that somebody shortened. */
+const shortened = /^oom-kill:\s?(?:constraint=|\.\.\.).*?\boom_memcg=(\/[^,\s`]{1,400})/s;
 const reaped = /^oom_reaper: reaped process (\d+) \((.*)\), now /s;
 
 /** Collects the fragments of a text without any kill line. */
@@ -36,7 +42,8 @@ export class FragmentFinder {
 
   push(message: KernelMessage, lineNumber?: number): void {
     const { text, origin, timeMs } = message;
-    if (origin === "user" || !/oom|Out of|ut of memory|killed as a result/.test(text)) return;
+    if (origin === "user" || !/oom|Out of|ut of memory|killed as a result|OOM enc/.test(text))
+      return;
     if (text.startsWith("Out of memory and no killable")) this.#header = undefined;
     const trigger = text.includes("oom-killer: ") ? parseHeader(text)?.comm : undefined;
     if (trigger !== undefined) {
@@ -50,9 +57,9 @@ export class FragmentFinder {
       this.#header = { timeMs, lineNumber, ...this.#header, cgroup, limitCgroup };
       return;
     }
-    const victim = victimIn(text.trimStart());
+    const victim = victimIn(text.replace(/^[\s`*>-]+/, ""));
     if (victim === undefined) return;
-    const known = this.#found.find(({ pid }) => pid === victim.pid);
+    const known = this.#found.find(({ pid }) => pid !== undefined && pid === victim.pid);
     if (known !== undefined) {
       known.comm ??= victim.comm;
       known.cgroup ??= victim.cgroup;
@@ -85,8 +92,11 @@ function victimIn(text: string): OomFragment | undefined {
   const constraint = parseConstraintLine(text);
   if (constraint !== undefined) {
     const { pid, task, victimCgroup, limitCgroup } = constraint;
-    return { pid, comm: task, cgroup: victimCgroup, limitCgroup };
+    const limit = limitCgroup ?? (pid === undefined ? shortened.exec(text)?.[1] : undefined);
+    return { pid, comm: task, cgroup: victimCgroup, limitCgroup: limit };
   }
+  const event = kubeletEvent.exec(text);
+  if (event !== null) return { pid: Number(event[2]), comm: decodeUtf8(event[1] ?? "") };
   const announced = announcement.exec(text);
   if (announced !== null)
     return { pid: Number(announced[2]), comm: decodeUtf8(announced[3] ?? "") };
