@@ -136,7 +136,9 @@ function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonic
   const answer = victims.answer(ranking, processes, flags.top);
   const memory = memoryInUse(meminfo);
   const isOfHost = cgroup === undefined && !host.view.isContainer;
-  const killers = isOfHost ? nextOthers(otherKillers(files), memory, processes) : [];
+  const others = isOfHost ? otherKillers(files) : [];
+  const cgroups = others.length === 0 ? [] : (snapshot.cgroups?.readings ?? []);
+  const killers = nextOthers(others, { memory, processes, cgroups, files });
   if (flags.json) return `${jsonText({ ...answer, killers })}\n`;
   const seen: Seen = {
     meminfo,

@@ -23,10 +23,7 @@ export function checkOtherKillers(options: KillerCheckOptions): Check {
   const all = otherKillers(files);
   if (all.length === 0) return ok(name, "none on this host");
   const killers = all
-    .map(
-      ({ limits, isRunning }) =>
-        `${limits.killer} ${isRunning ? actsAt(limits) : "is not running"}`,
-    )
+    .map((one) => `${one.limits.killer} ${one.isRunning ? actsAt(one) : "is not running"}`)
     .join("; ");
   const followed = all.filter(({ limits }) => wantedKillers(daemonLog).includes(limits.killer));
   if (daemonLog === "none" || followed.length === 0) {

@@ -128,10 +128,10 @@ export class HostStatus {
     const first = memory && firstToAct(this.#nextOthers(seen), memory, left && secondsLeft(left));
     const unseen = daemonLogs().find(({ up }) => !up);
     return [
-      ...killers.map(({ limits, isRunning }) =>
-        isRunning
-          ? `${limits.killer} ${actsAt(limits)}.`
-          : `${limits.killer} is installed and not running.`,
+      ...killers.map((one) =>
+        one.isRunning
+          ? `${one.limits.killer} ${actsAt(one)}.`
+          : `${one.limits.killer} is installed and not running.`,
       ),
       ...(first === undefined ? [] : [`First to act: ${first}`]),
       ...(unseen === undefined
@@ -143,7 +143,9 @@ export class HostStatus {
   #nextOthers(seen: HostSeen): NextOther[] {
     if (seen.meminfo === undefined) return [];
     const memory = memoryInUse(seen.meminfo);
-    return nextOthers(this.#killersHere(), memory, this.#rankable(seen, undefined));
+    const processes = this.#rankable(seen, undefined);
+    const { files } = this.#options.host;
+    return nextOthers(this.#killersHere(), { memory, processes, cgroups: seen.cgroups, files });
   }
 
   #killersHere(): OtherKiller[] {

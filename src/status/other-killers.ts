@@ -12,15 +12,32 @@ import {
   nohangLimits,
   oomdLimits,
 } from "../killers/killer-limits.ts";
+import {
+  firstForSwap,
+  type OomdCgroup,
+  type OomdSettings,
+  oomdSettings,
+} from "../killers/oomd-rule.ts";
 import type { HostFiles } from "../sources/host-files.ts";
 import { installedKillers, isRunning } from "../sources/installed-killers.ts";
 import { argumentsOf, oomdConfigs, wordsOfVariable } from "../sources/killer-configs.ts";
+import { UnitFiles } from "../sources/unit-files.ts";
 import { bytes } from "../text/quantities.ts";
 import { about } from "../text/times.ts";
 
 export interface OtherKiller {
   limits: KillerLimits;
   isRunning: boolean;
+  /** systemd-oomd only: what unit files tell it. */
+  oomd?: OomdUnits;
+}
+
+interface OomdUnits {
+  settingsOf: (unit: string) => OomdSettings;
+  /** Units and templates below which it kills. */
+  forSwap: readonly string[];
+  /** The same, with the limit if the unit has one: `user@.service (50%)`. */
+  forPressure: readonly string[];
 }
 
 /** Those on this host, with the limits of their configuration. */
@@ -29,7 +46,28 @@ export function otherKillers(files: HostFiles): OtherKiller[] {
   return installedKillers(files, places).map((killer) => ({
     limits: limitsOf[killer](files),
     isRunning: daemonNames[killer].units.some((unit) => isRunning(files, unit)),
+    ...(killer === "systemd-oomd" && { oomd: oomdUnits(files) }),
   }));
+}
+
+function oomdUnits(files: HostFiles): OomdUnits {
+  const unitFiles = new UnitFiles(files);
+  const known = new Map<string, OomdSettings>();
+  const settingsOf = (unit: string): OomdSettings => {
+    const settings = known.get(unit) ?? oomdSettings(unitFiles.textsOf(unit));
+    known.set(unit, settings);
+    return settings;
+  };
+  const all = [...unitFiles.units].sort().map((unit) => ({ unit, ...settingsOf(unit) }));
+  return {
+    settingsOf,
+    forSwap: all.filter(({ killsForSwap }) => killsForSwap).map(({ unit }) => unit),
+    forPressure: all
+      .filter(({ killsForPressure }) => killsForPressure)
+      .map(({ unit, pressureLimit }) =>
+        pressureLimit === undefined ? unit : `${unit} (${pressureLimit})`,
+      ),
+  };
 }
 
 const limitsOf: Record<FollowedKiller, (files: HostFiles) => KillerLimits> = {
@@ -52,18 +90,31 @@ const limitsOf: Record<FollowedKiller, (files: HostFiles) => KillerLimits> = {
 };
 
 /** `acts at 10 % of memory available and 10 % of swap free`. */
-export function actsAt({ killer, memoryAvailable, swapFree, pressure }: KillerLimits): string {
+export function actsAt({ limits, oomd }: OtherKiller): string {
+  const { memoryAvailable, swapFree, pressure } = limits;
   const parts: string[] = [];
-  if (memoryAvailable !== undefined) {
+  if (memoryAvailable !== undefined && oomd?.forSwap.length !== 0) {
     const swap = swapFree === undefined ? "" : ` and ${amountText(swapFree)} of swap free`;
-    const where = killer === "systemd-oomd" ? " (units with ManagedOOMSwap=kill)" : "";
+    const where = below(oomd?.forSwap);
     parts.push(`at ${amountText(memoryAvailable)} of memory available${swap}${where}`);
   }
-  if (pressure !== undefined) {
-    const where = killer === "systemd-oomd" ? " (units with ManagedOOMMemoryPressure=kill)" : "";
+  if (pressure !== undefined && oomd?.forPressure.length !== 0) {
+    const where = below(oomd?.forPressure);
     parts.push(`at memory pressure above ${pressure.percent} % for ${pressure.duration}${where}`);
   }
-  return parts.length === 0 ? "limits unknown" : `acts ${parts.join(", and ")}`;
+  if (parts.length > 0) return `acts ${parts.join(", and ")}`;
+  return oomd === undefined
+    ? "has unknown limits"
+    : "kills nothing: no unit of the system has ManagedOOMSwap=kill or ManagedOOMMemoryPressure=kill";
+}
+
+const unitsShown = 3;
+
+function below(units: readonly string[] | undefined): string {
+  if (units === undefined) return "";
+  const more = units.length - unitsShown;
+  const others = more > 0 ? ` and ${more} more units` : "";
+  return ` below ${units.slice(0, unitsShown).join(", ")}${others}`;
 }
 
 function amountText(amount: Amount): string {
@@ -96,21 +147,25 @@ export interface NextOther {
   swapAllows: boolean;
   pid: number | null;
   comm: string | null;
+  /** systemd-oomd kills a whole cgroup: this one, if any uses enough swap. */
+  cgroup: string | null;
 }
 
-/**
- * Of the killers that run here those that act on available memory, the one that acts first at the front:
- * the one with the highest limit. The kernel comes last, at 0.
- *
- * @param processes all of the host, as just read
- */
-export function nextOthers(
-  killers: readonly OtherKiller[],
-  memory: MemoryNow,
-  processes: readonly KillerProcess[],
-): NextOther[] {
+/** The host, as just read. */
+export interface HostNow {
+  memory: MemoryNow;
+  /** All of them. */
+  processes: readonly KillerProcess[];
+  cgroups: readonly { path: string; swapCurrentBytes?: number }[];
+  files: HostFiles;
+}
+
+/** Killers that run here and act on available memory, in the order in which they act. The kernel acts last, at 0. */
+export function nextOthers(killers: readonly OtherKiller[], now: HostNow): NextOther[] {
+  const { memory, processes } = now;
   const acting = killers.filter(
-    ({ isRunning, limits }) => isRunning && limits.memoryAvailable !== undefined,
+    ({ isRunning, limits, oomd }) =>
+      isRunning && limits.memoryAvailable !== undefined && oomd?.forSwap.length !== 0,
   );
   if (acting.length === 0) return [];
   const candidates = processes.map(({ memory: { residentBytes }, ...process }) => ({
@@ -118,28 +173,44 @@ export function nextOthers(
     residentBytes,
   }));
   return acting
-    .map(({ limits }) => {
+    .map((one) => {
+      const { limits, oomd } = one;
       const { killer, memoryAvailable, swapFree } = limits;
       const victim = firstOf(candidates, limits);
       return {
         killer,
-        actsAt: actsAt(limits),
+        actsAt: actsAt(one),
         atBytes: Math.round(bytesOf(memoryAvailable as Amount, memory.totalBytes)),
         swapAllows:
           swapFree === undefined ||
           memory.swapFreeBytes <= bytesOf(swapFree, memory.swapTotalBytes),
         pid: victim?.pid ?? null,
         comm: victim?.comm ?? null,
+        cgroup: (oomd && oomdFirst(oomd, now)?.path) ?? null,
       };
     })
     .sort((a, b) => b.atBytes - a.atBytes);
 }
 
+function oomdFirst({ settingsOf }: OomdUnits, now: HostNow): OomdCgroup | null | undefined {
+  const { memory, cgroups, files } = now;
+  return firstForSwap({
+    cgroups: cgroups.map(({ path, swapCurrentBytes = 0 }) => ({
+      path,
+      swapBytes: swapCurrentBytes,
+    })),
+    swapTotalBytes: memory.swapTotalBytes,
+    settingsOf,
+    isKilledAsGroup: (path) =>
+      files.textIfReadable(files.sysfs("fs/cgroup", path, "memory.oom.group"))?.trim() === "1",
+  });
+}
+
 /**
  * `earlyoom acts at 10 % of memory available ..., the kernel at 0: with 12 % left earlyoom takes firefox
- * (pid 4211) in about 4 minutes.` Nothing where no other killer acts on available memory.
+ * (pid 4211) in about 4 minutes.` Nothing if no other killer acts on available memory.
  *
- * @param secondsLeft until memory and swap are used up, where that is told
+ * @param secondsLeft until memory and swap are used up, if known
  */
 export function firstToAct(
   [first]: readonly NextOther[],
@@ -153,7 +224,7 @@ export function firstToAct(
     first.killer === "kubelet"
       ? "evicts a pod"
       : first.killer === "systemd-oomd"
-        ? "takes the cgroup with the most swap"
+        ? `takes ${first.cgroup ?? "the cgroup with the most swap"}`
         : `takes ${whom}`;
   const share = (availableBytes - first.atBytes) / availableBytes;
   const when =

@@ -4,7 +4,13 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { checkOtherKillers } from "../../src/doctor/killer-check.ts";
 import { HostFiles } from "../../src/sources/host-files.ts";
-import { actsAt, firstToAct, nextOthers, otherKillers } from "../../src/status/other-killers.ts";
+import {
+  actsAt,
+  firstToAct,
+  type HostNow,
+  nextOthers,
+  otherKillers,
+} from "../../src/status/other-killers.ts";
 
 const MiB = 2 ** 20;
 const memory = (availablePercent: number, swapFreePercent = 0) => ({
@@ -17,6 +23,13 @@ const processes = [
   { pid: 4211, comm: "firefox", score: 700, scoreAdj: 0, memory: { residentBytes: 500 * MiB } },
   { pid: 77, comm: "postgres", score: 600, scoreAdj: 0, memory: { residentBytes: 400 * MiB } },
 ];
+
+const host = (now: ReturnType<typeof memory>, cgroups: HostNow["cgroups"] = []): HostNow => ({
+  memory: now,
+  processes,
+  cgroups,
+  files,
+});
 
 let root: string;
 let files: HostFiles;
@@ -45,16 +58,17 @@ describe("the killers of a host", () => {
     put("usr/sbin/nohang");
     put("etc/nohang/nohang.conf", "soft_threshold_min_mem = 5 %\nsoft_threshold_min_swap = 10 %\n");
     put("etc/systemd/oomd.conf.d/10-x.conf", "[OOM]\nSwapUsedLimit=80%\n");
-    const found = otherKillers(files).map(({ limits, isRunning }) => [
-      limits.killer,
-      isRunning,
-      actsAt(limits),
-    ]);
+    put("usr/lib/systemd/system/-.slice.d/10-oomd.conf", "[Slice]\nManagedOOMSwap=kill\n");
+    put(
+      "usr/lib/systemd/system/user@.service.d/10-oomd.conf",
+      "[Service]\nManagedOOMMemoryPressure=kill\nManagedOOMMemoryPressureLimit=50%\n",
+    );
+    const found = otherKillers(files).map((one) => [one.limits.killer, one.isRunning, actsAt(one)]);
     expect(found).toEqual([
       [
         "systemd-oomd",
         false,
-        "acts at 20 % of memory available and 20 % of swap free (units with ManagedOOMSwap=kill), and at memory pressure above 60 % for 30s (units with ManagedOOMMemoryPressure=kill)",
+        "acts at 20 % of memory available and 20 % of swap free below -.slice, and at memory pressure above 60 % for 30s below user@.service (50%)",
       ],
       ["earlyoom", true, "acts at 10 % of memory available and 100 % of swap free"],
       ["nohang", false, "acts at 5 % of memory available and 10 % of swap free"],
@@ -76,7 +90,7 @@ describe("who acts first", () => {
     put("usr/sbin/nohang");
     put("sys/fs/cgroup/hostcritical.slice/nohang.service/cgroup.procs", "402\n");
     const now = memory(12);
-    const next = nextOthers(otherKillers(files), now, processes);
+    const next = nextOthers(otherKillers(files), host(now));
     expect(next.map(({ killer, atBytes }) => [killer, atBytes])).toEqual([
       ["earlyoom", 100 * MiB],
       ["nohang", 50 * MiB],
@@ -89,16 +103,44 @@ describe("who acts first", () => {
   it("says nothing of a time that is not known, and of swap that is still free", () => {
     runEarlyoom();
     const now = memory(12, 50);
-    const next = nextOthers(otherKillers(files), now, processes);
+    const next = nextOthers(otherKillers(files), host(now));
     expect(firstToAct(next, now)).toBe(
       "earlyoom acts at 10 % of memory available and 10 % of swap free, the kernel at 0: with 12 % left earlyoom takes firefox (pid 4211) first, once swap is used up as far.",
     );
     expect(firstToAct(next, memory(9))).toContain("takes firefox (pid 4211) at any moment");
   });
 
+  it("is systemd-oomd where a unit has ManagedOOMSwap=kill, with the cgroup it would take", () => {
+    put("usr/lib/systemd/systemd-oomd");
+    put("sys/fs/cgroup/system.slice/systemd-oomd.service/cgroup.procs", "402\n");
+    const cgroups = [
+      { path: "/system.slice", swapCurrentBytes: 60 * MiB },
+      { path: "/system.slice/a.service", swapCurrentBytes: 20 * MiB },
+      { path: "/system.slice/b.service", swapCurrentBytes: 40 * MiB },
+    ];
+    const now = host(memory(12), cgroups);
+    const [oomd] = otherKillers(files);
+    expect(oomd && actsAt(oomd)).toBe(
+      "kills nothing: no unit of the system has ManagedOOMSwap=kill or ManagedOOMMemoryPressure=kill",
+    );
+    expect(nextOthers(otherKillers(files), now)).toEqual([]);
+    put("etc/systemd/system/system.slice.d/swap.conf", "[Slice]\nManagedOOMSwap=kill\n");
+    const next = nextOthers(otherKillers(files), now);
+    expect(next).toMatchObject([
+      { killer: "systemd-oomd", cgroup: "/system.slice/b.service", pid: null },
+    ]);
+    expect(firstToAct(next, memory(12))).toContain(
+      "systemd-oomd takes /system.slice/b.service first",
+    );
+    put("etc/systemd/system/b.service", "[Service]\nManagedOOMPreference=omit\n");
+    expect(nextOthers(otherKillers(files), now)).toMatchObject([
+      { cgroup: "/system.slice/a.service" },
+    ]);
+  });
+
   it("is nobody where none runs", () => {
     put("usr/bin/earlyoom");
-    expect(nextOthers(otherKillers(files), memory(12), processes)).toEqual([]);
+    expect(nextOthers(otherKillers(files), host(memory(12)))).toEqual([]);
     expect(firstToAct([], memory(12))).toBeUndefined();
   });
 });
