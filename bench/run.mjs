@@ -1,7 +1,7 @@
 // Compiles the project (Node 20 runs no TypeScript) and runs one bench of this directory.
 // usage: node bench/run.mjs live-log
 import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 process.chdir(new URL("..", import.meta.url).pathname);
@@ -13,4 +13,8 @@ try {
 } catch {
   // Type errors are the type check's to report; what was written can be run.
 }
+// What is no TypeScript, and what it reads.
+copyFileSync("scripts/documents.mjs", join(compiled, "scripts/documents.mjs"));
+rmSync(join(compiled, "docs"), { force: true });
+symlinkSync(join(process.cwd(), "docs"), join(compiled, "docs"));
 await import(join(compiled, "bench", `${process.argv[2]}.js`));

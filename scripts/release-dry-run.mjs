@@ -33,6 +33,7 @@ const steps = {
     readFileSync("CHANGELOG.md", "utf8").includes(`\n## ${version} `)
       ? ""
       : `no section "## ${version} / DATE" in CHANGELOG.md; "Unreleased" becomes it`,
+  "the program is built": () => quietly("npm", "run", "--silent", "build") && "",
   "the other places that name the version have it": () =>
     visibly(
       "npx",
@@ -45,6 +46,8 @@ const steps = {
     ),
   "licences are listed": () =>
     visibly("npx", "vitest", "run", "--project", "unit", "test/third-party.test.ts"),
+  "rpmbuild is here": () =>
+    quietly("sh", "-c", "command -v rpmbuild || :") === "" ? "apt-get install rpm" : "",
   "packages are made": () =>
     visibly("npm", "run", "--silent", "package", "--", `--outdir=${outdir}`),
   "their checksums are right": () =>

@@ -204,7 +204,7 @@ function limitRow(cgroup: CgroupView, figure?: Html): Html {
   return html`<li data-key="${cgroup.cgroup}">
 <div class="what"><b>${name}</b>${name !== cgroup.cgroup && html`<span class="path one-line" title="${cgroup.cgroup}">${cgroup.cgroup}</span>`}${limitCgroup !== undefined && html`<span class="path">limit set by ${limitCgroup}</span>`}</div>
 ${figure}
-<div class="much"><b>${bytes(held)}</b> of ${bytes(limitBytes)}, ${filled}${outlook !== undefined && html`<span class="path ${tone}-text">${outlook}</span>`}</div>
+<div class="much"><b>${bytes(held)}</b> ${unbroken(`of ${bytes(limitBytes)}, ${filled}`)}${outlook !== undefined && html`<span class="path ${tone}-text">${outlook}</span>`}</div>
 ${bar(
   [
     { kind: tone, bytes: held },

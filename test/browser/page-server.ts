@@ -9,6 +9,7 @@ import type { StatusView } from "../../src/status/status-view.ts";
 import { patienceMs } from "../setup/exporter-process.ts";
 
 const documents = readDocuments();
+const { version } = JSON.parse(readFileSync("package.json", "utf8"));
 
 /** The app on a free loopback port, showing whatever `view` is. */
 export interface PageServer {
@@ -20,6 +21,7 @@ export interface PageServer {
 export async function servePages(view: StatusView): Promise<PageServer> {
   const app = buildApp({
     hostName: "web-03",
+    version,
     scraper: { collectorNames, scrape: async () => Buffer.from("") },
     isReady: () => true,
     kills: () => server.view.kills,

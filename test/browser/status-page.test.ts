@@ -72,19 +72,22 @@ async function open(
 
 const stories = Object.entries(states);
 
-describePage.each(["runbooks", "runbooks/OomKill"])("the page /%s", (path) => {
-  it("meets WCAG A and AA, in light and in dark, and fits a phone", async () => {
-    opened = await openPage(browser, `${server.url}${path}`);
-    const { page, wrongs } = opened;
-    expect(await accessibilityFaults(page)).toEqual([]);
-    await page.emulateMedia({ colorScheme: "dark" });
-    expect(await accessibilityFaults(page)).toEqual([]);
-    await page.setViewportSize({ width: 320, height: 700 });
-    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(320);
-    expect(await accessibilityFaults(page)).toEqual([]);
-    expect(wrongs).toEqual([]);
-  });
-});
+describePage.each(["runbooks", "runbooks/OomKill", "software", "software/python"])(
+  "the page /%s",
+  (path) => {
+    it("meets WCAG A and AA, in light and in dark, and fits a phone", async () => {
+      opened = await openPage(browser, `${server.url}${path}`);
+      const { page, wrongs } = opened;
+      expect(await accessibilityFaults(page)).toEqual([]);
+      await page.emulateMedia({ colorScheme: "dark" });
+      expect(await accessibilityFaults(page)).toEqual([]);
+      await page.setViewportSize({ width: 320, height: 700 });
+      expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(320);
+      expect(await accessibilityFaults(page)).toEqual([]);
+      expect(wrongs).toEqual([]);
+    });
+  },
+);
 
 describePage.each(stories)("the page of a host that is %s", (_, view) => {
   it("meets WCAG A and AA, in light and in dark", async () => {
@@ -178,10 +181,13 @@ describePage("the page", () => {
       "java",
       "java",
       "Runbooks",
+      "Software",
       "Metrics",
       "Kills as JSON",
       "Victims as JSON",
       "Status as JSON",
+      "API",
+      "Documentation",
     ]);
   });
 

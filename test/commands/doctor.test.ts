@@ -12,6 +12,8 @@ import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { type DoctorIo, doctor, placeOf } from "../../src/commands/doctor.ts";
 import type { ChecksAnswer, Place } from "../../src/doctor/check.ts";
+import { groupFix } from "../../src/doctor/service-fixes.ts";
+import { HostFiles } from "../../src/sources/host-files.ts";
 import type { OwnScoreAdj } from "../../src/sources/own-score-adj.ts";
 import { startExporter, temporaryDirectory } from "../setup/exporter-process.ts";
 import { addKthreadd, addProcess } from "../setup/process-files.ts";
@@ -264,6 +266,50 @@ describe("the kernel log", () => {
     const check = (JSON.parse(stdout) as ChecksAnswer).checks[0];
     expect(code).toBe(1);
     expect(check).toMatchObject({ state: "missing", fix: fix.replace("4", `${gid}`) });
+  });
+
+  it("names the shipped drop-in for the ring buffer, in place or to be copied", async () => {
+    const host = new Host();
+    host.ring(3600);
+    chmodSync(host.kmsgPath, 0);
+    const fixWith = (path: string) =>
+      withoutPrivilege(async () => {
+        const shipped = (name: string) => (name === "kmsg.conf" ? path : undefined);
+        return (await checksOf(host, [], { shipped })).of("/dev/kmsg")?.fix;
+      });
+    const folder = "/etc/systemd/system/oom-exporter.service.d";
+    expect(
+      (await fixWith("/opt/oom-exporter/systemd/oom-exporter.service.d/kmsg.conf"))?.split("\n"),
+    ).toEqual([
+      "By hand, run as root. For the service:",
+      `mkdir -p ${folder}`,
+      `cp /opt/oom-exporter/systemd/oom-exporter.service.d/kmsg.conf ${folder}/`,
+      "systemctl daemon-reload && systemctl restart oom-exporter",
+    ]);
+    expect(await fixWith("/usr/lib/systemd/system/oom-exporter.service.d/kmsg.conf")).toMatch(
+      /^The service has it by .*\nsystemctl cat oom-exporter$/,
+    );
+  });
+
+  it("adds the service's own user to a group by a drop-in, as it is in no passwd", () => {
+    const host = new Host();
+    const files = new HostFiles(host.roots);
+    expect(groupFix("adm", "oom-exporter", files).commands).toEqual([
+      "mkdir -p /etc/systemd/system/oom-exporter.service.d",
+      "printf '[Service]\\nSupplementaryGroups=adm\\n' > /etc/systemd/system/oom-exporter.service.d/adm.conf",
+      "systemctl daemon-reload && systemctl restart oom-exporter",
+    ]);
+    host.write("etc", { passwd: "alice:x:1000:1000::/home/alice:/bin/bash" });
+    expect(groupFix("adm", "alice", files).commands).toEqual(["usermod -aG adm alice"]);
+  });
+
+  it("leaves swap on a Kubernetes node to who runs the cluster", async () => {
+    const host = new Host();
+    host.write("proc", { meminfo: "MemTotal: 1048576 kB\nMemFree: 1024 kB" });
+    expect((await checksOf(host)).of("swap")?.fix).toContain("swapon");
+    expect((await checksOf(host, [], { place: "pod" })).of("swap")?.fix).not.toContain("swapon");
+    host.write("var/lib/kubelet", { "config.yaml": "" });
+    expect((await checksOf(host)).of("swap")?.fix).toMatch(/^This is a Kubernetes node: ask /);
   });
 
   it("is doubtful if it has no line from this boot, or the ring buffer is ahead of it", async () => {

@@ -62,6 +62,21 @@ describe("the command line", () => {
     expect(stderr).toMatch(/^oom-exporter: unknown command "serv"; commands are .*\n$/);
   });
 
+  it("gives the reason as JSON with --log.format=json", () => {
+    for (const flags of [
+      ["--log.format=json", "--web.listn-address=:1"],
+      ["--log.format", "json", "--web.config.file=/nonexistent/web.yml"],
+    ]) {
+      const { stdout, stderr } = run(...flags);
+      expect(stdout).toBe("");
+      expect(JSON.parse(stderr)).toEqual({
+        level: "error",
+        time: expect.stringMatching(/^\d{4}-.*Z$/),
+        msg: expect.stringMatching(/listn-address|web\.yml/),
+      });
+    }
+  });
+
   it("says which port is taken and what to do, and exits with 1", async () => {
     const blocker = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => blocker.once("listening", resolve));

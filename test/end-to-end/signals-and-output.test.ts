@@ -44,6 +44,50 @@ function start(stdout: number | "pipe", stderr: number | "pipe") {
   return child;
 }
 
+it("prints JSON only with --log.format=json, from the start line to the stop", async () => {
+  const log = join(directory.path, "kern.log");
+  const blocked = join(directory.path, "blocked");
+  closeSync(openSync(blocked, "w"));
+  const child = spawn(
+    process.execPath,
+    [
+      main,
+      ...["--web.listen-address=127.0.0.1:0", "--log.format=json", "--log.level=debug"],
+      ...[`--path.procfs=${procfs}`, `--path.sysfs=${sysfs}`, `--path.rootfs=${rootfs}`],
+      ...[`--kernel-log.file=${log}`, `--state.directory=${join(blocked, "state")}`],
+    ],
+    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, STATE_DIRECTORY: "" } },
+  );
+  children.push(child);
+  const printed = Promise.all([text(child.stdout), text(child.stderr)]);
+  const port = await servingPort(child);
+  // Something to complain about, and something that gets well again.
+  closeSync(openSync(log, "w"));
+  await eventually("it reads the log", async () =>
+    (await scrape(port))?.includes('oom_log_source_up{source="file"} 1'),
+  );
+  child.kill("SIGTERM");
+  const [stdout, stderr] = await printed;
+  const [start, ...more] = stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(more).toEqual([]);
+  expect(start).toEqual({
+    level: "info",
+    time: expect.any(String),
+    msg: expect.stringMatching(/^oom-exporter \d.* serves http:/),
+  });
+  const lines = stderr
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const said = lines.map(({ msg }) => msg).join("\n");
+  expect(said).toContain("cannot use the state directory");
+  expect(said).toContain("the kernel log is being read");
+  expect(said).toContain("stopping");
+});
+
 async function scrape(port: number): Promise<string | undefined> {
   try {
     return await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();

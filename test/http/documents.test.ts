@@ -140,6 +140,60 @@ describe("/runbooks", () => {
   });
 });
 
+describe("/software", () => {
+  it("lists every program, and serves its page with links that lead somewhere", async () => {
+    const { body } = await ask("/software");
+    const programs = readdirSync("docs/software").map((file) => file.replace(/\.md$/, ""));
+    for (const program of programs) {
+      expect(linksIn(body)).toContain(`/software/${program}`);
+      const page = await ask(`/software/${program}`);
+      expect(page.statusCode).toBe(200);
+      for (const address of linksIn(page.body)) {
+        const [path = ""] = address.split("#");
+        if (path !== "" && !path.startsWith("/")) expect(programs, address).toContain(path);
+      }
+    }
+    expect((await ask("/software/cobol")).statusCode).toBe(404);
+  });
+
+  it("is linked from the advice on a kill", async () => {
+    const advice = ["Python: fewer workers. More: docs/software/python.md"];
+    const { body } = await ask(`/kills/${aKill().incident}`, { kills: () => [aKill({ advice })] });
+    expect(body).toContain('Python: fewer workers. More: <a href="/software/python">python</a>');
+  });
+});
+
+describe("what is not found", () => {
+  const askFor = (url: string, accept: string, changes = {}) => {
+    const inner = ask(url, changes);
+    return inner.then(() => app?.inject({ url, headers: { accept } }));
+  };
+
+  it.each(["/nothing", "/kills/0-0-0", "/runbooks/Nothing", "/software/nothing"])(
+    "%s is a page with a way back in a browser, and a line elsewhere",
+    async (url) => {
+      const page = await askFor(url, "text/html,application/xhtml+xml", { basePath: "/oom" });
+      expect(page?.statusCode).toBe(404);
+      expect(page?.headers["content-type"]).toBe("text/html; charset=utf-8");
+      expect(page?.headers["content-security-policy"]).toBe(contentSecurityPolicy);
+      expect(linksIn(page?.body ?? "")).toContain("/oom/");
+      const line = await askFor(url, "*/*");
+      expect([line?.statusCode, line?.headers["content-type"]]).toEqual([
+        404,
+        "text/plain; charset=utf-8",
+      ]);
+      expect(line?.body.split("\n")).toHaveLength(2);
+    },
+  );
+
+  it("stays a line below /api, and where pages are off", async () => {
+    const type = async (url: string, changes = {}) =>
+      (await askFor(url, "text/html", changes))?.headers["content-type"];
+    expect(await type("/api/v1/nothing")).toBe("text/plain; charset=utf-8");
+    expect(await type("/nothing", { ui: false })).toBe("text/plain; charset=utf-8");
+  });
+});
+
 it("every finding that is no kill and no good news names an alert that has a runbook", () => {
   const views = [
     aStatusView({ sources: [], kills: [], unaccountedKills: 2, cgroups: [aLeak()] }),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { statusPage } from "../../src/http/status-page.ts";
 import type { StatusView } from "../../src/status/status-view.ts";
-import { aCgroup, aKill, aLeak, aStatusView, aVictim, nobody } from "./views.ts";
+import { aCgroup, aKill, aLeak, aMemory, aStatusView, aVictim, nobody } from "./views.ts";
 
 const site = { hostName: "web-03", version: "1.2.3", basePath: "", telemetryPath: "/metrics" };
 const GiB = 2 ** 30;
@@ -29,6 +29,51 @@ describe("the answer", () => {
     expect(text).toContain("<title>Healthy: 10 GiB left, no limit is set - web-03</title>");
     expect(text).toContain("fill=&#39;%23334155&#39;");
     expect(render()).toContain("fill=&#39;%23b3261e&#39;");
+  });
+});
+
+describe("a page", () => {
+  it("names the version and leads to runbooks, metrics, API and documentation", () => {
+    const footer = /<footer>(.*)<\/footer>/s.exec(render())?.[1] ?? "";
+    expect(footer).toContain("oom-exporter 1.2.3");
+    for (const path of [
+      "/runbooks",
+      "/software",
+      "/metrics",
+      "/api/v1/kills",
+      "openapi.yaml",
+      "#readme",
+    ]) {
+      expect(footer).toMatch(new RegExp(`href="[^"]*${path}"`));
+    }
+  });
+
+  it("of a blind exporter says what to do next", () => {
+    const sources = [{ name: "kmsg", path: "/dev/kmsg", up: false, reason: "permission denied" }];
+    expect(render({ sources, kills: [] })).toContain("<pre><code>oom-exporter doctor</code></pre>");
+    expect(render()).not.toContain("oom-exporter doctor");
+  });
+
+  it("says since when it watches where that is less than the hour", () => {
+    const { atMs } = aStatusView();
+    const points = (minutes: number) =>
+      Array.from({ length: minutes * 4 }, (_, at) => ({
+        atMs: atMs - at * 15_000,
+        usedBytes: GiB,
+      })).reverse();
+    const short = points(20);
+    const memory = aMemory({ lastHour: short.map((point) => ({ ...point, swapUsedBytes: 0 })) });
+    expect(read("memory", { memory })).toContain("In use, watching since 03:27 UTC");
+    expect(read("limits", { cgroups: [aCgroup(0.5, { lastHour: short })] })).toMatch(
+      /^Closest to their limits watching since 03:27 UTC /,
+    );
+    expect(read("memory", {})).toContain("In use, last hour");
+  });
+
+  it("says how many earlier kills there are, and where those are that it does not list", () => {
+    const kills = Array.from({ length: 150 }, (_, at) => aKill({ incident: `0-${at}-1` }));
+    expect(read("kills", { kills: kills.slice(0, 59) })).toContain("54 earlier kills");
+    expect(read("kills", { kills })).toMatch(/50 more: all kills as JSON$/);
   });
 });
 

@@ -187,7 +187,7 @@ describe("the completions", () => {
         env,
       });
     };
-    expect(offered("oom-exporter ")).toMatch(/^explain\tExplains/m);
+    expect(offered("oom-exporter ")).toMatch(/^explain\texplain the kills/m);
     expect(offered("oom-exporter victims --c")).toMatch(/^--cgroup=?\tRank/m);
     expect(offered("oom-exporter --log.format=")).toMatch(/json/);
   });

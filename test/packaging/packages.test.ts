@@ -205,6 +205,14 @@ describe("the same source", () => {
   });
 });
 
+it("the README starts a container by the line that docs/install.md has", () => {
+  const [readme, install] = ["README.md", "docs/install.md"].map(
+    (file) => /^ {4}docker run --detach (?:.*\\\n)*.*$/m.exec(readFileSync(file, "utf8"))?.[0],
+  );
+  expect(readme).toContain("--device /dev/kmsg");
+  expect(install).toBe(readme);
+});
+
 describe("the version of package.json", () => {
   const { version } = JSON.parse(readFileSync("package.json", "utf8"));
 
@@ -212,7 +220,7 @@ describe("the version of package.json", () => {
     ["docker/Dockerfile", /^ARG VERSION=(\S+)$/gm],
     ["docker/compose.yaml", /image: oom-exporter:(\S+)$/gm],
     ["docker/README.md", /oom-exporter:(\d[\w.-]*)/g],
-    ["README.md", /oom-exporter_(\d[\d.]*)_amd64/g],
+    ["README.md", /oom-exporter[_:](\d[\d.]*\d)/g],
     ["docs/install.md", /oom-exporter[_:-](\d[\d.]*\d)/g],
     ["docs/openapi.yaml", /^ +version: (\d\S+)$/gm],
     ["docs/testing-in-a-vm.md", /oom-exporter_(\d[\d.]*)_amd64/g],

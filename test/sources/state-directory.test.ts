@@ -15,7 +15,7 @@ import {
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
-import { type SavedState, StateDirectory } from "../../src/sources/state-directory.ts";
+import { type SavedState, SaveTrouble, StateDirectory } from "../../src/sources/state-directory.ts";
 import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
 
 vi.mock("node:fs", { spy: true });
@@ -33,7 +33,7 @@ class Keeper {
     this.path = path;
   }
 
-  open(procfs = "/proc"): SavedState | undefined {
+  open(procfs = "/proc", trouble?: SaveTrouble): SavedState | undefined {
     const say = (message: string) => {
       this.said.push(message);
     };
@@ -42,6 +42,7 @@ class Keeper {
       warn: say,
       info: say,
       procfs,
+      trouble,
     });
     this.directory = opened?.directory;
     this.state = [
@@ -85,9 +86,9 @@ class Keeper {
 }
 
 /** Open, with so many changes in the snapshot and so many in the journal. */
-function keeper(inSnapshot: number, inJournal: number): Keeper {
+function keeper(inSnapshot: number, inJournal: number, trouble?: SaveTrouble): Keeper {
   const made = new Keeper();
-  made.open();
+  made.open("/proc", trouble);
   for (let change = 1; change <= inSnapshot; change++) made.append(change);
   if (inSnapshot > 0) made.compact();
   for (let change = 1; change <= inJournal; change++) made.append(inSnapshot + change);
@@ -283,6 +284,24 @@ describe("failing saves", () => {
     made.append(12);
     made.reopen();
     expect(made.state).toEqual([1, 2, ...upTo(12).slice(2)]);
+  });
+
+  it("of two directories for the same reason are logged once, and so is the recovery of both", () => {
+    const trouble = new SaveTrouble();
+    const keepers = [keeper(1, 1, trouble), keeper(1, 1, trouble)];
+    for (const { path } of keepers) {
+      rmSync(path, { recursive: true });
+      writeFileSync(path, "in the way");
+    }
+    const said = () => keepers.map((each) => each.said.length);
+    for (const each of keepers) each.append(3);
+    expect(said()).toEqual([1, 0]);
+    for (const each of keepers) {
+      rmSync(each.path);
+      each.nowMs += 1000;
+      expect(each.append(4)).toBe(true);
+    }
+    expect(said()).toEqual([1, 1]);
   });
 
   it("are retried at once if the clock was set back in between", () => {
