@@ -13,25 +13,23 @@ import {
   readdirSync,
   readlinkSync,
   realpathSync,
-  renameSync,
   rmSync,
   statfsSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { debianTool } from "../setup/debian-tools.ts";
+import { bareRootObstacle, insideRoot, unpackBareRoot } from "../kit/bare-root.ts";
 
 const run = promisify(execFile);
 
-const debootstrap = await debianTool("debootstrap", "usr/sbin/debootstrap");
 const neededBytes = 6 * 2 ** 30;
 
 /** Why no bare Debian can be made here, or `undefined` where one can. */
 export function bareDebianObstacle(): string | undefined {
-  if (process.getuid?.() !== 0) return "needs root";
-  if (debootstrap.obstacle !== undefined) return debootstrap.obstacle;
+  const obstacle = bareRootObstacle();
+  if (obstacle !== undefined) return obstacle;
   const { bavail, bsize } = statfsSync(tmpdir());
   if (bavail * bsize < neededBytes) return `needs 6 GiB in ${tmpdir()}`;
   return undefined;
@@ -62,7 +60,7 @@ export class BareDebian {
     const debian = new BareDebian(root);
     try {
       chmodSync(root, 0o755);
-      await unpackBase(suite, root);
+      await unpackBareRoot(suite, root);
       debian.#addUser();
       debian.#addNode();
       await debian.#addClientConfiguration();
@@ -92,15 +90,9 @@ export class BareDebian {
    */
   start(command: string, account: Account, log: string): ChildProcess {
     const { id, home, path } = accounts[account];
-    const mounts = ["proc", "sys", "dev"].map((name) => `mount --rbind /${name} "$0/${name}"`);
-    const script = [...mounts, 'exec chroot "$@"'].join(" && ");
-    const words = [
-      ...["--mount", "--propagation", "private", "sh", "-c", script, this.#root],
-      ...[`--userspec=${id}:${id}`, "--groups=", this.#root],
-      ...["sh", "-c", `PATH=${path}; cd ${this.projectOf(account)} && ${command}`],
-    ];
+    const line = `PATH=${path}; cd ${this.projectOf(account)} && ${command}`;
     const output = openSync(log, "w");
-    return spawn("unshare", words, {
+    return spawn("unshare", insideRoot(this.#root, line, id), {
       cwd: "/",
       detached: true,
       stdio: ["ignore", output, output],
@@ -167,21 +159,6 @@ export class BareDebian {
       const own = join(this.#root, home, ".npmrc");
       if (copyIfThere(await npmValue("userconfig"), own)) chownSync(own, id, id);
     }
-  }
-}
-
-/** What debootstrap makes, kept for the next time. */
-async function unpackBase(suite: string, root: string): Promise<void> {
-  const cache = resolve("node_modules/.cache");
-  mkdirSync(cache, { recursive: true });
-  const archive = join(cache, `${suite}.tar`);
-  if (!existsSync(archive)) {
-    const options = ["--variant=minbase", suite, root];
-    await run(debootstrap.path as string, options, { maxBuffer: 64 << 20 });
-    await run("tar", ["-C", root, "--exclude=./dev/*", "-cf", `${archive}.new`, "."]);
-    renameSync(`${archive}.new`, archive);
-  } else {
-    await run("tar", ["-C", root, "-xpf", archive]);
   }
 }
 

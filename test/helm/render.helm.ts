@@ -1,15 +1,14 @@
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { promisify } from "node:util";
 import { beforeAll, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { type KubernetesObject, objectsIn } from "../deploy/kubernetes-objects.ts";
 import { cached } from "../kit/cache.ts";
 import { debianPrograms } from "../kit/debian-programs.ts";
+import { run } from "../kit/run.ts";
 import { chartDigest, chartDirectory, release, settings, valuesWith } from "./chart.ts";
 
 /*
@@ -18,7 +17,6 @@ import { chartDigest, chartDirectory, release, settings, valuesWith } from "./ch
  * every test run.
  */
 
-const run = promisify(execFile);
 let renderer: string;
 
 beforeAll(async () => {
@@ -33,11 +31,11 @@ beforeAll(async () => {
       "golang-github-masterminds-sprig-dev",
       "golang-k8s-sigs-yaml-dev",
     ]);
-    const { stdout } = await run("sh", ["-c", `ls -d ${root}/usr/lib/go-*`]);
-    await run(join(stdout.trim(), "bin/go"), ["build", "-o", building, source], {
+    const found = await run("sh", ["-c", `ls -d ${root}/usr/lib/go-*`]);
+    await run(join(found.trim(), "bin/go"), ["build", "-o", building, source], {
       env: {
         ...env,
-        GOROOT: stdout.trim(),
+        GOROOT: found.trim(),
         GOPATH: join(root, "usr/share/gocode"),
         GOCACHE: await mkdtemp(join(tmpdir(), "go-cache-")),
         GO111MODULE: "off",
@@ -63,8 +61,7 @@ async function render(own: object): Promise<string> {
         Chart: { Name: name, Version: version, AppVersion: appVersion },
       }),
     );
-    const { stdout } = await run(renderer, [chartDirectory, data], { maxBuffer: 16 << 20 });
-    return stdout;
+    return await run(renderer, [chartDirectory, data]);
   } finally {
     await rm(directory, { recursive: true });
   }

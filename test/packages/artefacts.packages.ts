@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { Spec, Validation } from "@cyclonedx/cyclonedx-library";
@@ -8,7 +8,7 @@ import { compareVersions, readElf } from "../../scripts/package/elf.ts";
 import { debianPrograms } from "../kit/debian-programs.ts";
 import { run } from "../kit/run.ts";
 import { debianTool } from "../setup/debian-tools.ts";
-import { eventually, temporaryDirectory } from "../setup/exporter-process.ts";
+import { startExporter, temporaryDirectory } from "../setup/exporter-process.ts";
 
 /*
  * What `npm run package` made, run and looked at: npm run test:packages
@@ -77,22 +77,13 @@ describe("the executable", () => {
   it("serves, checks itself and compares passwords on its thread", async () => {
     const config = join(directory.path, "web.yml");
     writeFileSync(config, `basic_auth_users: { alice: "${hashSync("secret", 4)}" }\n`);
-    const child = spawn(
-      executable(),
-      [
-        "--web.listen-address=127.0.0.1:0",
-        `--web.config.file=${config}`,
-        `--state.directory=${join(directory.path, "state")}`,
-        "--kernel-log.source=none",
-      ],
-      { stdio: ["ignore", "pipe", "inherit"], env: { PATH: "/usr/bin:/bin" } },
-    );
+    const flags = [`--web.config.file=${config}`, "--kernel-log.source=none"];
+    const exporter = await startExporter(flags, {
+      command: [executable()],
+      env: { PATH: "/usr/bin:/bin" },
+    });
     try {
-      let text = "";
-      child.stdout.on("data", (chunk) => {
-        text += chunk;
-      });
-      const url = await eventually("it serves", async () => /http:\/\/[\d.:]+/.exec(text)?.[0]);
+      const { url } = exporter;
       const ask = (password: string) =>
         fetch(`${url}/metrics`, {
           headers: {
@@ -106,7 +97,7 @@ describe("the executable", () => {
       const address = url.replace("http://", "");
       expect(output(executable(), "--check", `--web.listen-address=${address}`)).toBe("");
     } finally {
-      child.kill("SIGTERM");
+      await exporter.end();
     }
   });
 

@@ -1,9 +1,8 @@
-import { copyFileSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, it } from "vitest";
-import { cached } from "../kit/cache.ts";
+import { insideRoot, unpackBareRoot } from "../kit/bare-root.ts";
 import { debianPrograms } from "../kit/debian-programs.ts";
-import { sourceLines } from "../kit/debian-suite.ts";
 import { run } from "../kit/run.ts";
 import { temporaryDirectory } from "../setup/exporter-process.ts";
 
@@ -15,26 +14,17 @@ import { temporaryDirectory } from "../setup/exporter-process.ts";
 let directory: ReturnType<typeof temporaryDirectory>;
 let root: string;
 
-/** Runs a shell in it, with /proc, /sys and /dev for it alone; returns all that was printed. */
-function inside(script: string): Promise<string> {
-  const mounts = ["proc", "sys", "dev"].map((name) => `mount --rbind /${name} "$0/${name}"`);
-  const enter = [...mounts, 'exec chroot "$0" sh -c "exec 2>&1; $1"'].join(" && ");
+/** Runs a shell line in it; returns all that was printed. */
+function inside(line: string): Promise<string> {
   const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", LANG: "C" };
-  const words = ["--mount", "--propagation", "private", "sh", "-c", enter, root, script];
-  return run("unshare", words, { env, cwd: "/" });
+  return run("unshare", insideRoot(root, `exec 2>&1; ${line}`), { env, cwd: "/" });
 }
 
 beforeAll(async () => {
-  const base = await cached("bare/trixie.tar", async (building) => {
-    const { env } = await debianPrograms(["mmdebstrap"]);
-    const lines = await sourceLines(["trixie", "trixie-security"]);
-    const options = ["--quiet", "--variant=minbase", "--format=tar", "trixie", building];
-    await run("mmdebstrap", [...options, ...lines], { env });
-  });
   directory = temporaryDirectory();
   root = join(directory.path, "debian");
   mkdirSync(root);
-  await run("tar", ["-C", root, "--exclude=./dev/*", "-xpf", base]);
+  await unpackBareRoot("trixie", root);
   const deb = readdirSync(inject("artefacts")).find((name) => name.endsWith(".deb"));
   copyFileSync(join(inject("artefacts"), deb as string), join(root, "oom-exporter.deb"));
 }, 600_000);
@@ -68,5 +58,38 @@ it("installs, answers, and is purged without a trace", async () => {
   expect(text.trimEnd().split("\n").slice(-2)).toEqual([
     expect.stringContaining("find /"),
     "nothing else",
+  ]);
+});
+
+it("as an RPM asks systemd for what it should, by scriptlets that rpm runs", async () => {
+  const { root: programs, env } = await debianPrograms(["rpm"]);
+  const settings = { ...env, RPM_CONFIGDIR: join(programs, "usr/lib/rpm") };
+  const name = readdirSync(inject("artefacts")).find((entry) => entry.endsWith(".rpm"));
+  const asked = join(root, "asked");
+  // A systemd that only notes what it is asked for.
+  mkdirSync(join(root, "run/systemd/system"), { recursive: true });
+  const note = '#!/bin/sh\necho "$@" >>/asked\n';
+  writeFileSync(join(root, "usr/bin/systemctl"), note, { mode: 0o755 });
+  const step = async (...words: string[]) => {
+    writeFileSync(asked, "");
+    const own = ["--root", root, "--dbpath", "/rpmdb", "--nodeps"];
+    await run("rpm", [...own, ...words], { env: settings });
+    return readFileSync(asked, "utf8").trimEnd().split("\n");
+  };
+  const file = join(inject("artefacts"), name as string);
+  expect(await step("--install", file)).toEqual([
+    "--system daemon-reload",
+    "--no-reload preset oom-exporter.service",
+  ]);
+  // An upgrade: the new one's %post, then the old one's %postun.
+  expect(await step("--upgrade", "--force", file)).toEqual([
+    "--system daemon-reload",
+    "--system daemon-reload",
+    "try-restart oom-exporter.service",
+  ]);
+  expect(await step("--erase", "oom-exporter")).toEqual([
+    "--no-reload disable --now oom-exporter.socket oom-exporter.service",
+    "stop oomexporter.slice",
+    "--system daemon-reload",
   ]);
 });

@@ -21,15 +21,25 @@ export interface ExporterProcess {
   end(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
+/** Another program than the one that was built, such as one of the packages. */
+export interface ExporterCommand {
+  command?: readonly string[];
+  env?: NodeJS.ProcessEnv;
+}
+
 /**
  * Starts the built exporter on a free loopback port and waits until it serves. Where `flags` name no
  * state directory it gets one of its own: as root it would take the machine's.
  */
-export async function startExporter(flags: readonly string[] = []): Promise<ExporterProcess> {
+export async function startExporter(
+  flags: readonly string[] = [],
+  { command = [process.execPath, main], env = process.env }: ExporterCommand = {},
+): Promise<ExporterProcess> {
   const state = temporaryDirectory();
-  const child = spawn(process.execPath, [main, "--web.listen-address=127.0.0.1:0", ...flags], {
+  const [program = "", ...words] = command;
+  const child = spawn(program, [...words, "--web.listen-address=127.0.0.1:0", ...flags], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, STATE_DIRECTORY: state.path },
+    env: { ...env, STATE_DIRECTORY: state.path },
   });
   child.once("exit", () => state.remove());
   let log = "";

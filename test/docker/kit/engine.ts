@@ -1,6 +1,7 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, openSync } from "node:fs";
-import { mkdir, readFile, rename, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, symlink } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { cacheDirectory, cached } from "../../kit/cache.ts";
 import { debianPrograms } from "../../kit/debian-programs.ts";
@@ -53,10 +54,10 @@ export async function startEngine(): Promise<Engine> {
   }).then(() => {
     hasEnded = true;
   });
+  const guard = startGuard(daemon.pid as number, before, env);
   const stop = async () => {
-    daemon.kill("SIGTERM");
-    await ended;
-    await restore(before, env);
+    guard.stdin?.end();
+    await Promise.all([ended, once(guard, "close")]);
   };
   const patience = performance.now() + 90_000;
   while (!hasEnded && performance.now() < patience) {
@@ -113,8 +114,27 @@ async function networkSettings(env: NodeJS.ProcessEnv): Promise<NetworkSettings>
   };
 }
 
-async function restore(before: NetworkSettings, env: NodeJS.ProcessEnv): Promise<void> {
-  await writeFile(forwarding, before.forwarding);
-  if (before.policy !== "") await run("iptables", before.policy.split(" "), { env });
-  if (!before.hasBridge) await run("ip", ["link", "delete", "docker0"]).catch(() => undefined);
+/**
+ * Stops the engine and restores the settings once its standard input closes, which the end of this process does too,
+ * however it ends.
+ */
+function startGuard(engine: number, before: NetworkSettings, env: NodeJS.ProcessEnv): ChildProcess {
+  const script = [
+    "cat >/dev/null",
+    "kill $ENGINE; while kill -0 $ENGINE; do sleep 0.1; done",
+    `printf %s "$FORWARDING" >${forwarding}`,
+    '[ -z "$POLICY" ] || iptables $POLICY',
+    '[ -n "$BRIDGE" ] || ip link delete docker0',
+  ].join("\n");
+  return spawn("sh", ["-c", script], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+    env: {
+      ...env,
+      ENGINE: `${engine}`,
+      FORWARDING: before.forwarding,
+      POLICY: before.policy,
+      BRIDGE: before.hasBridge ? "kept" : "",
+    },
+  });
 }
