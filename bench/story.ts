@@ -69,16 +69,20 @@ class Table {
 }
 
 /** An exporter that is scraped as Prometheus does. */
-async function scraped<Result>(then: (exporter: ExporterProcess) => Promise<Result>) {
+async function scraped<Result>(
+  then: (exporter: ExporterProcess, told: ToldKills) => Promise<Result>,
+): Promise<Result> {
   const flags = [
     "--kernel-log.source=kmsg",
     `--state.directory=${mkdtempSync(join(scratch, "s"))}`,
   ];
   const exporter = await startExporter(flags);
-  const scraper = setInterval(() => void exporter.metrics().catch(() => {}), scrapeEveryMs);
+  const told = new ToldKills();
+  const scrape = async () => told.noteMetrics(await exporter.metrics());
+  const scraper = setInterval(() => void scrape().catch(() => {}), scrapeEveryMs);
   try {
-    await exporter.metrics();
-    return await then(exporter);
+    await scrape();
+    return await then(exporter, told);
   } finally {
     clearInterval(scraper);
     await exporter.end();
@@ -113,29 +117,29 @@ async function playTrials(): Promise<void> {
     }
     for (const { trial } of played) trial.prepare?.();
     await stage.settled();
-    await scraped(async (exporter) => {
+    await scraped(async (exporter, told) => {
       const each = played.length / trials;
       for (const [at, { trial }] of played.entries()) {
         trial.run(leadSeconds + Math.floor(at / each) * apartSeconds);
       }
       const lastSeconds = leadSeconds + trials * apartSeconds;
-      await waitRunning(lastSeconds + loopSeconds + outcomeSeconds);
-      const kills = (await exporter.kills()).reverse();
-      const metrics = await exporter.metrics();
+      const ask = async () => told.noteKills(await exporter.kills());
+      await waitRunning(lastSeconds + loopSeconds + outcomeSeconds, ask);
+      await ask();
       const pictured = new Map<string, Kill>();
       for (const { kind, trial } of played) {
         const { expected } = trial;
-        const own = kills.filter(({ cgroup }) => cgroup === expected.cgroup);
+        const own = told.inCgroup(expected.cgroup);
         for (let nth = 1; nth <= Math.max(expected.kills, own.length); nth++) {
           const kill = own[nth - 1];
-          const judgement = judge(kill, growerOf(metrics, kill), { expected, own, stage });
+          const judgement = judge(kill, told.growerOf(kill), { expected, own, stage });
           table.add(kind, judgement, `${expected.cgroup}, kill ${nth}, ${describedKill(kill)}`);
         }
         const last = own.at(-1);
         if (last !== undefined) pictured.set(kind, last);
       }
       await takePictures(exporter.url, pictured);
-      console.log(/^oom_kills_unaccounted .*$/m.exec(metrics)?.[0]);
+      console.log(/^oom_kills_unaccounted .*$/m.exec(await exporter.metrics())?.[0]);
     });
   } finally {
     stage.clear();
@@ -144,22 +148,47 @@ async function playTrials(): Promise<void> {
 }
 
 /** Waits so many seconds in which this process was not suspended; says so if it was. */
-async function waitRunning(seconds: number): Promise<void> {
+async function waitRunning(seconds: number, ask: () => Promise<void>): Promise<void> {
   for (let second = 0; second < seconds; second++) {
     const beganMs = performance.now();
     await wait(1000);
+    if (second % 5 === 0) await ask();
     const lostSeconds = (performance.now() - beganMs) / 1000 - 1;
     if (lostSeconds > 5) console.log(`suspended for ${lostSeconds.toFixed(0)} s: not valid`);
   }
 }
 
-function growerOf(metrics: string, kill: Kill | undefined): string | undefined {
-  const line = metrics
-    .split("\n")
-    .find(
-      (one) => one.startsWith("oom_kill_timestamp_seconds{") && one.includes(`"${kill?.incident}"`),
-    );
-  return /grower="([^"]*)"/.exec(line ?? "")?.[1];
+/**
+ * What the exporter says of kills, asked again and again: the series, what came before a kill and the watch of its
+ * outcome are of the newest hundred, and other kills on the machine count among them.
+ */
+class ToldKills {
+  readonly #kills = new Map<string, Kill>();
+  readonly #growers = new Map<string, string>();
+
+  /** @param kills newest first */
+  noteKills(kills: readonly Kill[]): void {
+    for (const kill of [...kills].reverse()) {
+      const before = kill.before ?? this.#kills.get(kill.incident)?.before ?? null;
+      this.#kills.set(kill.incident, { ...kill, before });
+    }
+  }
+
+  noteMetrics(metrics: string): void {
+    for (const line of metrics.split("\n")) {
+      const labels = /^oom_kill_timestamp_seconds\{incident="([^"]*)".*grower="([^"]*)"/.exec(line);
+      if (labels !== null) this.#growers.set(labels[1] as string, labels[2] as string);
+    }
+  }
+
+  /** Oldest first. */
+  inCgroup(path: string): Kill[] {
+    return [...this.#kills.values()].filter(({ cgroup }) => cgroup === path);
+  }
+
+  growerOf(kill: Kill | undefined): string | undefined {
+    return kill && this.#growers.get(kill.incident);
+  }
 }
 
 function describedKill(kill: Kill | undefined): string {

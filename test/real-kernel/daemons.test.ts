@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import type { UserspaceKill } from "../../src/killers/userspace-kill.ts";
@@ -16,7 +16,34 @@ import { needs } from "../setup/needs.ts";
 
 const script = fileURLToPath(new URL("daemons.sh", import.meta.url));
 const trials = 10;
-const earlyoom = await debianTool("earlyoom", "usr/bin/earlyoom");
+const [earlyoom, nohang] = await Promise.all([
+  debianTool("earlyoom", "usr/bin/earlyoom"),
+  debianTool("nohang", "usr/sbin/nohang"),
+]);
+
+/** Debian's daemons, each with so much memory available: below its limit for SIGTERM, above that for SIGKILL. */
+const daemons = [
+  {
+    name: "earlyoom",
+    executable: "usr/bin/earlyoom",
+    obstacle: earlyoom.obstacle,
+    command: [`${earlyoom.path}`, "-r", "0"],
+    availablePercent: 8,
+  },
+  {
+    name: "nohang",
+    executable: "usr/sbin/nohang",
+    obstacle: nohang.obstacle,
+    command: [
+      "python3",
+      `${nohang.path}`,
+      "--monitor",
+      "--config",
+      join(`${nohang.path}`, "../../../etc/nohang/nohang.conf"),
+    ],
+    availablePercent: 3,
+  },
+];
 
 /** A pid namespace with its own /proc needs root. */
 function namespaceObstacle(): string | undefined {
@@ -30,54 +57,60 @@ function namespaceObstacle(): string | undefined {
   }
 }
 
-/** Debian's own daemon, which really signals processes. */
-needs(describe, earlyoom.obstacle ?? namespaceObstacle())("earlyoom of Debian", () => {
-  it(`is counted as wait() saw its victims end, ${trials} of ${trials}, over a restart of the exporter`, async () => {
-    const { path: root, remove } = temporaryDirectory();
-    const log = join(root, "var/log/syslog");
-    mkdirSync(join(root, "var/log"), { recursive: true });
-    mkdirSync(join(root, "usr/bin"), { recursive: true });
-    writeFileSync(join(root, "usr/bin/earlyoom"), "");
-    writeFileSync(log, "");
-    writeFileSync(join(root, "meminfo"), nearlyOut());
-    for (let i = 1; i <= trials; i++) copyFileSync("/bin/sleep", join(root, `hog${i}`));
-    const flags = [
-      `--path.rootfs=${root}`,
-      `--state.directory=${join(root, "state")}`,
-      "--daemon-log.source=file",
-      "--kernel-log.source=none",
-    ];
-    let exporter = await startExporter(flags);
-    const counted = async () =>
-      sampleOf(await exporter.metrics(), 'oom_userspace_kills_total{killer="earlyoom"}');
-    await eventually("the counter is shown", async () => (await counted()) === 0);
+/** Debian's own daemons, which really signal processes. */
+describe.each(daemons)(
+  "$name of Debian",
+  ({ name, executable, obstacle, command, availablePercent }) => {
+    needs(it, obstacle ?? namespaceObstacle())(
+      `is counted as wait() saw its victims end, ${trials} of ${trials}, over a restart of the exporter`,
+      async () => {
+        const { path: root, remove } = temporaryDirectory();
+        const log = join(root, "var/log/syslog");
+        mkdirSync(join(root, "var/log"), { recursive: true });
+        mkdirSync(dirname(join(root, executable)), { recursive: true });
+        writeFileSync(join(root, executable), "");
+        writeFileSync(log, "");
+        writeFileSync(join(root, "meminfo"), nearlyOut(availablePercent));
+        for (let i = 1; i <= trials; i++) copyFileSync("/bin/sleep", join(root, `hog${i}`));
+        const flags = [
+          `--path.rootfs=${root}`,
+          `--state.directory=${join(root, "state")}`,
+          "--daemon-log.source=file",
+          "--kernel-log.source=none",
+        ];
+        let exporter = await startExporter(flags);
+        const counted = async () =>
+          sampleOf(await exporter.metrics(), `oom_userspace_kills_total{killer="${name}"}`);
+        await eventually("the counter is shown", async () => (await counted()) === 0);
 
-    const ended = await runDaemon(root, [earlyoom.path as string, "-r", "0"], (line) =>
-      appendFileSync(log, `${new Date().toISOString()} host earlyoom[2]: ${line}\n`),
+        const ended = await runDaemon(root, command, (line) =>
+          appendFileSync(log, `${new Date().toISOString()} host ${name}[2]: ${line}\n`),
+        );
+        const dead = ended.filter(({ status }) => status === 128 + 15);
+        await eventually("all kills are counted", async () => (await counted()) === dead.length);
+        await exporter.end("SIGKILL");
+        exporter = await startExporter(flags);
+        await eventually("the counter is shown again", async () => (await counted()) !== undefined);
+
+        expect(dead).toHaveLength(trials);
+        expect(await counted()).toBe(trials);
+        const kills = (await exporter.kills()) as unknown as UserspaceKill[];
+        // A name may still be the shell's: it is taken before or after exec.
+        const shown = kills.map(({ killer, pid, signal }) => `${killer} ${pid} ${signal}`);
+        expect(shown.sort()).toEqual(dead.map(({ pid }) => `${name} ${pid} SIGTERM`).sort());
+        await exporter.end();
+        remove();
+      },
     );
-    const dead = ended.filter(({ status }) => status === 128 + 15);
-    await eventually("all kills are counted", async () => (await counted()) === dead.length);
-    await exporter.end("SIGKILL");
-    exporter = await startExporter(flags);
-    await eventually("the counter is shown again", async () => (await counted()) !== undefined);
+  },
+);
 
-    expect(dead).toHaveLength(trials);
-    expect(await counted()).toBe(trials);
-    const kills = (await exporter.kills()) as unknown as UserspaceKill[];
-    // A name may still be the shell's: it is taken before or after exec.
-    const shown = kills.map(({ killer, pid, signal }) => `${killer} ${pid} ${signal}`);
-    expect(shown.sort()).toEqual(dead.map(({ pid }) => `earlyoom ${pid} SIGTERM`).sort());
-    await exporter.end();
-    remove();
-  });
-});
-
-/** What this machine's /proc/meminfo says, with 8 % of memory available and no swap: below SIGTERM's limit, above SIGKILL's. */
-function nearlyOut(): string {
+/** What this machine's /proc/meminfo says, with this much memory available and no swap. */
+function nearlyOut(availablePercent: number): string {
   const text = readFileSync("/proc/meminfo", "utf8");
   const total = Number(/^MemTotal: +(\d+)/m.exec(text)?.[1]);
   return text
-    .replace(/^(MemAvailable: +)\d+/m, `$1${Math.round(total * 0.08)}`)
+    .replace(/^(MemAvailable: +)\d+/m, `$1${Math.round((total * availablePercent) / 100)}`)
     .replace(/^(Swap(?:Total|Free): +)\d+/gm, "$10");
 }
 
