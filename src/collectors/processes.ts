@@ -2,7 +2,7 @@ import { protectionOf } from "../kernel/badness.ts";
 import { type OwnerLabels, ownerLabels } from "../kills/owner.ts";
 import { catalog, type LabelsOf } from "../metrics/catalog.ts";
 import { printLabels } from "../metrics/exposition.ts";
-import { type CgroupReading, heldBytes, isNearLimit } from "../sources/cgroup-reading.ts";
+import { fullestLimits } from "../sources/cgroup-reading.ts";
 import type { Host } from "../sources/host.ts";
 import type { HostView } from "../sources/host-view.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
@@ -103,23 +103,11 @@ export class ProcessesCollector implements Collector {
     const victims: NextVictim[] = [];
     const first = isContainer ? undefined : this.#ranking.firstOfHost(processes, totals);
     if (first !== undefined) victims.push({ scope: "host", process: first });
-    for (const cgroup of nearestTheirLimits(cgroups)) {
+    for (const { reading: cgroup, isNear } of fullestLimits(cgroups).slice(0, cgroupScopesAtMost)) {
+      if (!isNear) continue;
       const [process] = this.#ranking.rank(processes, totals, cgroup);
       if (process !== undefined) victims.push({ scope: cgroup.path, process });
     }
     return victims;
   }
-}
-
-/** The cgroups whose own limit is near, fullest first. */
-function nearestTheirLimits(cgroups: readonly CgroupReading[]): CgroupReading[] {
-  const share = (cgroup: CgroupReading) => heldBytes(cgroup) / cgroup.effectiveMaxBytes;
-  return cgroups
-    .filter(
-      (cgroup) =>
-        cgroup.limitingCgroup === cgroup.path &&
-        isNearLimit(heldBytes(cgroup), cgroup.effectiveMaxBytes),
-    )
-    .sort((a, b) => share(b) - share(a))
-    .slice(0, cgroupScopesAtMost);
 }

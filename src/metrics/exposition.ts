@@ -139,28 +139,44 @@ interface FramedMetric {
   get(): Promise<FramedMetric>;
 }
 
+/** The last one of each format: the same metrics have samples in nearly every scrape. */
+const frames = new Map<ExpositionFormat, { metrics: string; frame: readonly string[] }>();
+
 /**
- * Prints the samples in the order of the catalog, as UTF-8; a metric without samples is left out.
+ * What stands before, between and after the samples of these metrics.
  *
  * The registry lives for this one call: in OpenMetrics mode prom-client strips `_total` from the name of every counter
  * it has seen, and a registry that lived longer would print wrong names in the next text scrape.
  */
-export async function renderExposition(
-  samples: Samples,
+async function printFrame(
+  names: readonly MetricName[],
   format: ExpositionFormat,
-): Promise<Buffer> {
+): Promise<readonly string[]> {
   const registry = new FrameRegistry();
   registry.setContentType(contentTypes[format]);
-  const families: { name: MetricName; family: Family }[] = [];
-  for (const name of metricNames) {
-    const family = samples.of(name);
-    if (family === undefined) continue;
-    families.push({ name, family });
+  for (const name of names) {
     const { type, help } = catalog[name];
     const metric: FramedMetric = { name, help, type, values: [], get: async () => metric };
     registry.registerMetric(metric as unknown as Gauge);
   }
-  const frame = (await registry.metrics()).split(gap);
+  return (await registry.metrics()).split(gap);
+}
+
+/** Prints the samples in the order of the catalog, as UTF-8; a metric without samples is left out. */
+export async function renderExposition(
+  samples: Samples,
+  format: ExpositionFormat,
+): Promise<Buffer> {
+  const families: { name: MetricName; family: Family }[] = [];
+  for (const name of metricNames) {
+    const family = samples.of(name);
+    if (family !== undefined) families.push({ name, family });
+  }
+  const names = families.map(({ name }) => name);
+  const metrics = names.join();
+  const last = frames.get(format);
+  const frame = last?.metrics === metrics ? last.frame : await printFrame(names, format);
+  frames.set(format, { metrics, frame });
   const text = new Utf8Text();
   for (const [place, part] of frame.entries()) {
     text.append(part);

@@ -5,7 +5,7 @@ import { isHostNear, type Meminfo, memoryInUse } from "../kernel/meminfo.ts";
 import type { Before, Grower } from "../kills/before.ts";
 import type { Kill, KillTask } from "../kills/kill.ts";
 import { type Owner, unknownOwner } from "../kills/owner.ts";
-import { heldBytes, isNearLimit } from "../sources/cgroup-reading.ts";
+import { fullestLimits, heldBytes } from "../sources/cgroup-reading.ts";
 import type { CgroupReadings } from "../sources/cgroup-tree.ts";
 import type { CgroupUse } from "../sources/cgroup-use.ts";
 import { type ProcessReadings, sizeBytes } from "../sources/process-table.ts";
@@ -111,22 +111,19 @@ export class FlightRecorder implements SnapshotKeeper {
 
   noteCgroups({ readings, filtered, beyondLimit }: CgroupReadings): void {
     const now = this.#options.monotonicMs();
-    const limited = readings
-      .filter(({ limitingCgroup, path }) => limitingCgroup === path)
-      .map((reading) => ({ reading, share: heldBytes(reading) / reading.effectiveMaxBytes }))
-      .sort((a, b) => b.share - a.share);
+    const limits = fullestLimits(readings);
     this.#nearLimits = [
       ...this.#nearLimits.filter((name) => name === host),
-      ...limited
+      ...limits
         .slice(0, nearAtMost)
-        .filter(({ reading }) => isNearLimit(heldBytes(reading), reading.effectiveMaxBytes))
+        .filter(({ isNear }) => isNear)
         .map(({ reading }) => reading.path),
     ];
     if (!this.#leaves.isDue(now)) return;
     this.#sawAll = filtered === 0 && beyondLimit === 0;
     this.#limits.note(
       now,
-      limited.map(({ reading }) => [reading.path, heldBytes(reading)]),
+      limits.map(({ reading, heldBytes }) => [reading.path, heldBytes]),
     );
     const parents = new Set(readings.map(({ path }) => path.slice(0, path.lastIndexOf("/"))));
     const leaves = readings.filter(({ path }) => !parents.has(path) && path !== "/");

@@ -57,3 +57,36 @@ const nearLimitRatio = 0.8;
 export function isNearLimit(heldBytes: number, limitBytes: number): boolean {
   return heldBytes >= limitBytes * nearLimitRatio;
 }
+
+/** A cgroup's own limit, and what counts towards it. */
+export interface OwnLimit {
+  reading: CgroupReading;
+  heldBytes: number;
+  /** Of the limit, in use. */
+  share: number;
+  isNear: boolean;
+}
+
+const ownLimits = new WeakMap<readonly CgroupReading[], OwnLimit[]>();
+
+/** The limits that cgroups set themselves, fullest first; worked out once for the readings of a pass. */
+export function fullestLimits(readings: readonly CgroupReading[]): readonly OwnLimit[] {
+  let limits = ownLimits.get(readings);
+  if (limits === undefined) {
+    limits = [];
+    for (const reading of readings) {
+      const { path, limitingCgroup, effectiveMaxBytes } = reading;
+      if (limitingCgroup !== path) continue;
+      const held = heldBytes(reading);
+      limits.push({
+        reading,
+        heldBytes: held,
+        share: effectiveMaxBytes === 0 ? Number.POSITIVE_INFINITY : held / effectiveMaxBytes,
+        isNear: isNearLimit(held, effectiveMaxBytes),
+      });
+    }
+    limits.sort((a, b) => b.share - a.share);
+    ownLimits.set(readings, limits);
+  }
+  return limits;
+}

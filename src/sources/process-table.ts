@@ -27,6 +27,8 @@ export interface ProcessReading {
   readonly memory: ProcessMemory;
   /** Has CAP_SYS_ADMIN. */
   readonly isAdmin: boolean;
+  /** When this table first saw it, monotonic milliseconds: no two processes have the same pid and this time. */
+  readonly sinceMs?: number;
   /** Its first thread, or another one if that has exited; the kernel then uses that thread's name. */
   readonly thread: number;
   /** As of the last `refresh`; absent if it has not been read in detail since. */
@@ -69,6 +71,7 @@ const runnersUp = 32;
 const turnShare = 1 / 32;
 const turnAtLeast = 16;
 const turnAtMost = 64;
+const nine = 0x39;
 const rememberGoneForMs = 60_000;
 const findRootEveryMs = 10_000;
 const rememberGoneAtMost = 4096;
@@ -253,6 +256,8 @@ export class ProcessTable {
     const sinceMs = isFirst ? Number.NEGATIVE_INFINITY : this.#options.now();
     const listing = ++this.#listings;
     for (const name of names) {
+      // Of the other entries none begins with a digit.
+      if (name.charCodeAt(0) > nine) continue;
       const pid = Number(name);
       if (!Number.isInteger(pid)) continue;
       const known = this.#entries.get(pid);
@@ -305,6 +310,7 @@ export class ProcessTable {
       this.#remember(entry);
       entry.reading = undefined;
       entry.passes = 0;
+      entry.sinceMs = this.#options.now();
     }
     entry.inode = inode;
   }
@@ -383,6 +389,7 @@ export class ProcessTable {
       scoreAdj: this.#scoreAdj(pid),
       memory,
       isAdmin: first.isAdmin,
+      sinceMs: entry.sinceMs,
       thread,
     };
   }
@@ -523,7 +530,7 @@ interface Entry {
   score: number;
   passes: number;
   /** First sighting, by the monotonic clock. */
-  readonly sinceMs: number;
+  sinceMs: number;
   /** Number of the last procfs listing that included it. */
   listing: number;
   isDenied: boolean;

@@ -5,7 +5,7 @@ import { isCut, programOf } from "../kernel/command-line.ts";
 import { isHostNear, type Meminfo } from "../kernel/meminfo.ts";
 import { stalledPercent } from "../kernel/pressure.ts";
 import { parseProcessStat } from "../kernel/process-stat.ts";
-import { type CgroupReading, heldBytes, isNearLimit } from "./cgroup-reading.ts";
+import { fullestLimits } from "./cgroup-reading.ts";
 import type { CgroupReadings } from "./cgroup-tree.ts";
 import { FileUnavailable, type HostFiles } from "./host-files.ts";
 import type { ProcessReading, ProcessReadings } from "./process-table.ts";
@@ -40,6 +40,8 @@ const closesWithinMs = 1000;
 
 interface Known {
   comm: string;
+  /** As in its reading. */
+  sinceMs: number | undefined;
   /** Clock ticks since boot. */
   startTicks: number;
   /** Empty until it has been read, and if nothing may be taken from it. */
@@ -127,14 +129,11 @@ export class ProgramNames implements SnapshotKeeper {
   }
 
   noteCgroups({ readings }: CgroupReadings): void {
-    const limited = readings
-      .filter(({ limitingCgroup, path }) => limitingCgroup === path)
-      .map((reading) => ({ path: reading.path, isNear: isNear(reading), share: share(reading) }))
-      .sort((a, b) => b.share - a.share);
+    const limits = fullestLimits(readings);
     const { top, monotonicMs } = this.#options;
     this.#limits = {
-      near: new Set(limited.filter(({ isNear }) => isNear).map(({ path }) => path)),
-      fullest: new Set(limited.slice(0, top).map(({ path }) => path)),
+      near: new Set(limits.filter(({ isNear }) => isNear).map(({ reading }) => reading.path)),
+      fullest: new Set(limits.slice(0, top).map(({ reading }) => reading.path)),
       untilMs: monotonicMs() + limitsKnownForMs,
     };
   }
@@ -145,12 +144,16 @@ export class ProgramNames implements SnapshotKeeper {
     this.#waiting = [];
     for (const process of firstOf(processes, limits, this.#options.top)) {
       if (isWithinAny(process.cgroup, limits.near)) continue;
-      const { pid, comm } = process;
-      const startTicks = this.#startTicks(pid);
+      const { pid, comm, sinceMs } = process;
       const known = this.#known.get(pid);
+      if (sinceMs !== undefined && known?.comm === comm && known.sinceMs === sinceMs) continue;
+      const startTicks = this.#startTicks(pid);
       if (startTicks === undefined) continue;
-      if (known?.comm === comm && known.startTicks === startTicks) continue;
-      this.#waiting.push({ pid, known: { comm, startTicks, program: "" } });
+      if (known?.comm === comm && known.startTicks === startTicks) {
+        known.sinceMs = sinceMs;
+        continue;
+      }
+      this.#waiting.push({ pid, known: { comm, sinceMs, startTicks, program: "" } });
     }
     this.#next();
   }
@@ -203,14 +206,6 @@ export class ProgramNames implements SnapshotKeeper {
       return undefined;
     }
   }
-}
-
-function share(reading: CgroupReading): number {
-  return heldBytes(reading) / reading.effectiveMaxBytes;
-}
-
-function isNear(reading: CgroupReading): boolean {
-  return isNearLimit(heldBytes(reading), reading.effectiveMaxBytes);
 }
 
 function isWithinAny(cgroup: string | undefined, paths: ReadonlySet<string>): boolean {

@@ -29,12 +29,14 @@ export class HostHour implements SnapshotKeeper {
   }
 
   noteCgroups({ readings, beyondLimit }: CgroupReadings): void {
+    const now = this.#monotonicMs();
+    if (!this.#limits.takes(now)) return;
     const uses = limitsIn(readings)
       .sort((a, b) => ratio(b) - ratio(a))
       .flatMap(({ reading, unreclaimableBytes }) =>
         unreclaimableBytes === undefined ? [] : [[reading.path, unreclaimableBytes] as const],
       );
-    this.#limits.note(this.#monotonicMs(), uses, beyondLimit === 0);
+    this.#limits.note(now, uses, beyondLimit === 0);
   }
 
   /** True if the last snapshot is so old that the history needs a new one. */

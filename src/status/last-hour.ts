@@ -38,6 +38,11 @@ export class LastHour {
     return monotonicMs - this.#ring.lastMs >= dueAfterMs;
   }
 
+  /** False if a reading now would follow too soon after another, and be ignored. */
+  takes(monotonicMs: number): boolean {
+    return this.#ring.isDue(monotonicMs);
+  }
+
   /**
    * Records one reading. A reading that follows too soon after another is ignored.
    *

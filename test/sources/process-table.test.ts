@@ -95,6 +95,7 @@ describe("the processes of a host", () => {
           score: 700,
           scoreAdj: -17,
           isAdmin: false,
+          sinceMs: Number.NEGATIVE_INFINITY,
           thread: 812,
           memory: { residentBytes: 10240, swapBytes: 20480, pageTablesBytes: 30720 },
         },

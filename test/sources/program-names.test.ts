@@ -40,13 +40,22 @@ class WatchedHost {
   }
 
   /** Adds a process, the highest ranked first, or changes one. */
-  add(pid: number, args: string[], { comm = "java", startTicks = 100, cgroup = "/" } = {}): void {
+  add(
+    pid: number,
+    args: string[],
+    {
+      comm = "java",
+      startTicks = 100,
+      cgroup = "/",
+      sinceMs,
+    }: { comm?: string; startTicks?: number; cgroup?: string; sinceMs?: number } = {},
+  ): void {
     const fields = ["S", ...new Array(18).fill(0), startTicks, 0, 0];
     this.tree.write(`proc/${pid}`, {
       cmdline: args.map((argument) => `${argument}\0`).join(""),
       stat: `${pid} (${comm}) ${fields.join(" ")}`,
     });
-    const process = { pid, comm, cgroup } as ProcessReading;
+    const process = { pid, comm, cgroup, sinceMs } as ProcessReading;
     const known = this.#processes.findIndex((other) => other.pid === pid);
     if (known < 0) this.#processes.push(process);
     else this.#processes[known] = process;
@@ -94,6 +103,19 @@ describe("programs of processes", () => {
     host.look();
     expect(host.programOf(7)).toBe("other.jar");
     expect(host.read.length).toBe(3);
+  });
+
+  it("is not looked for again while the table says that it is the same process", () => {
+    const host = new WatchedHost();
+    host.add(7, ["java", "-jar", "billing.jar"], { sinceMs: 5 });
+    host.look();
+    // Another one's, if it were read: the table knows better.
+    host.add(7, ["java", "-jar", "other.jar"], { sinceMs: 5, startTicks: 900 });
+    host.look();
+    expect([host.programOf(7), host.read.length]).toEqual(["billing.jar", 1]);
+    host.add(7, ["java", "-jar", "other.jar"], { sinceMs: 6, startTicks: 900 });
+    host.look();
+    expect([host.programOf(7), host.read.length]).toEqual(["other.jar", 2]);
   });
 
   it("is read of the first of the ranking, and of the first below each limit", () => {
