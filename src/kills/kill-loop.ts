@@ -2,20 +2,20 @@ import { duration } from "../text/times.ts";
 import type { Kill } from "./kill.ts";
 import { workloadKey, workloadName } from "./workload-name.ts";
 
-/** That a workload was killed before within the hour. */
+/** A workload that was killed before within the hour. */
 export interface KillLoop {
-  /** How often by now, this time included; a group that dies together counts once. */
+  /** Number of kills including this one; a group that dies together counts once. */
   count: number;
-  /** From the first of them to this one. */
+  /** From the first kill to this one. */
   withinSeconds: number;
-  /** About how long each victim had run; `null` where that differs, or is not known of all. */
+  /** Approximate age of each victim; `null` if the ages differ or one is unknown. */
   ageSeconds: number | null;
 }
 
 const loopMs = 3_600_000;
-/** Kills that follow each other this fast have no restart between them. */
+/** Kills closer together than this have no restart between them. */
 const sameEventMs = 10_000;
-/** Ages are about the same up to this ratio. */
+/** Ages within this ratio count as the same. */
 const sameAgeRatio = 1.5;
 
 interface DatedKill {
@@ -68,7 +68,7 @@ const suffixes: Partial<Record<Intl.LDMLPluralRule, string>> = {
 };
 const ordinals = ["", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
 
-/** The loop as a sentence for people; `undefined` where there is none. */
+/** The loop as a sentence; `undefined` if there is none. */
 export function loopSentence({ loop, owner, cgroup }: Kill): string | undefined {
   if (loop === null) return undefined;
   const name = workloadName(owner, cgroup) ?? "this workload";

@@ -1,17 +1,17 @@
 import { duration } from "../text/times.ts";
 
 /**
- * What became of the victim's cgroup, as seen on this host within two minutes.
+ * Whether the victim's workload survived, as seen on this host within two minutes.
  *
- * - `gone`: the cgroup was removed, and there is no new one of the same owner.
- * - `stopped`: the cgroup is there, and no process in it.
- * - `restarted`: all of its processes are younger than the kill, or there is a new cgroup of the same owner.
- * - `respawned`: older processes live on, and one of the victim's name was started since.
- * - `lives_on`: older processes live on, and none of the victim's name was started since.
+ * - `gone`: the cgroup was removed, and the workload has no new one.
+ * - `stopped`: the cgroup exists and has no processes.
+ * - `restarted`: all of its processes are younger than the kill, or the workload has a new cgroup.
+ * - `respawned`: older processes still run, and one with the victim's name was started after the kill.
+ * - `lives_on`: older processes still run, and none with the victim's name was started after the kill.
  */
 export type Outcome = "gone" | "stopped" | "restarted" | "respawned" | "lives_on";
 
-/** How long a cgroup is watched. */
+/** Time for which a cgroup is watched. */
 export const watchSeconds = 120;
 
 export interface ProcessSeen {
@@ -21,9 +21,9 @@ export interface ProcessSeen {
   bornSeconds: number;
 }
 
-/** A cgroup as it was seen once, with those below it. */
+/** A cgroup and those below it, as seen by one look. */
 export interface CgroupSeen {
-  /** False where it was removed. */
+  /** False if it was removed. */
   exists: boolean;
   processes: readonly ProcessSeen[];
 }
@@ -37,22 +37,22 @@ export interface VictimKilled {
 
 export interface Settled {
   outcome: Outcome;
-  /** From the kill to the start of the process that took the victim's place; `null` where none did. */
+  /** From the kill to the start of the process that replaced the victim; `null` if none did. */
   restartSeconds: number | null;
 }
 
-/** A start is in ticks of a hundredth of a second, and the kernel rounds it down. */
+/** Start times are in ticks of 10 ms, rounded down. */
 const tickSeconds = 0.01;
 
 /**
- * Judges one look at the victim's cgroup and the new ones of its owner.
+ * Judges one look at the victim's cgroup and the other cgroups of its workload.
  *
- * Invariant: what is final before the two minutes are over, `restarted` and `respawned`, rests on a process
- * that two looks have seen: a helper that runs for a moment takes nobody's place.
+ * Invariant: `restarted` and `respawned`, which may be final before the two minutes are over, require a process seen by
+ * two looks, so that a helper that runs for a moment does not count as a replacement.
  *
- * @param others cgroups of the same owner
- * @param seenBefore keys (`keyOf`) of the processes that the look before has seen
- * @returns `undefined` while it is not known yet
+ * @param others cgroups of the same workload
+ * @param seenBefore keys (`keyOf`) of the processes seen by the previous look
+ * @returns `undefined` while the outcome is open
  */
 export function judge(
   victim: VictimKilled,
@@ -75,15 +75,15 @@ export function judge(
     return isLast ? settled("lives_on", []) : undefined;
   }
   if (young.some(stays)) return settled("restarted", young);
-  const anew = others
+  const renewed = others
     .filter(({ processes }) => processes.length > 0 && processes.every(isYoung))
     .flatMap(({ processes }) => processes);
-  if (anew.some(stays)) return settled("restarted", anew);
+  if (renewed.some(stays)) return settled("restarted", renewed);
   if (!isLast) return undefined;
   return settled(own.exists ? "stopped" : "gone", []);
 }
 
-/** A process, and no other that has its pid later. */
+/** Identifies a process, even if its pid is used again. */
 export function keyOf({ pid, bornSeconds }: ProcessSeen): string {
   return `${pid} ${bornSeconds}`;
 }
@@ -97,7 +97,7 @@ function secondsAfter(
   return Math.round(Math.max(0, first - killedSeconds) * 100) / 100;
 }
 
-/** What became of it, as a sentence for people; `undefined` where that is not known. */
+/** The outcome as a sentence; `undefined` if there is none. */
 export function outcomeSentence(
   { outcome, restartSeconds }: { outcome: Outcome | null; restartSeconds: number | null },
   name: string,
@@ -108,15 +108,15 @@ export function outcomeSentence(
     case null:
       return undefined;
     case "gone":
-      return `Two minutes later ${where} was gone from this host, and nothing of the same owner had been started.`;
+      return `Two minutes later ${where} was gone from this host and had not been started again.`;
     case "stopped":
-      return `Two minutes later no process was left in ${where}.`;
+      return `Two minutes later ${where} had no processes left.`;
     case "restarted":
       return `${capitalised(where)} was started again${after}.`;
     case "respawned":
-      return `The rest of ${where} lived on, and another ${name} was started${after}.`;
+      return `The rest of ${where} kept running, and another ${name} was started${after}.`;
     case "lives_on":
-      return `Two minutes later the rest of ${where} lived on without it: no other ${name} had been started.`;
+      return `Two minutes later the rest of ${where} was still running without it: no other ${name} had been started.`;
   }
 }
 

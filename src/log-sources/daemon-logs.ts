@@ -33,17 +33,17 @@ export interface DaemonLogsOptions {
   journal?: Pick<JournalOptions, "program" | "backOffMs">;
 }
 
-/** A log in which all daemons write: the first that is there, readable and written to since boot. */
+/** Logs with the lines of all daemons: the first one that is readable and was written to since boot is used. */
 const logFiles = ["var/log/syslog", "var/log/messages", "var/log/daemon.log"];
 const journalKey = "journal";
 /** Daemons may be installed later, and syslogd may start later than the exporter. */
 const lookAgainMs = 60_000;
-/** A daemon's next line may take its last kill back, for so long. */
+/** For this long a daemon's next line may revoke its last kill. */
 const settleAfterMs = 500;
-/** An action that never ends must not hold the position for ever. */
+/** A message that never ends must not hold the position forever. */
 const longestActionEntries = 2000;
 
-/** The log from which kills of daemons are read, and who opened it. */
+/** The log from which daemons' kills are read. */
 interface Source {
   readonly name: "file" | "journal";
   readonly path: string;
@@ -51,32 +51,32 @@ interface Source {
   start(): void;
   stop(): void;
   watch(killers: readonly FollowedKiller[]): void;
-  /** Kills that waited for a further line have waited long enough. */
+  /** Delivers kills that have waited long enough for another line. */
   settle(): void;
   position(): unknown;
 }
 
-/** What a source tells. */
+/** What a source reports. */
 interface SourceListener {
   kill(kill: DaemonKill, boot: string | undefined): void;
   stateChanged(state: ReadState): void;
   caughtUp(): void;
-  /** Something was read: a kill may wait for the next line. */
+  /** Something was read; a kill may be waiting for the next line. */
   stirred(): void;
 }
 
-/** The daemons that `auto` follows; the kubelet logs much, and is followed only when asked for. */
+/** The daemons that `auto` follows; the kubelet logs a lot and is followed only on request. */
 export function wantedKillers(mode: DaemonLogMode): readonly FollowedKiller[] {
   return mode === "auto" ? followedKillers.filter((name) => name !== "kubelet") : followedKillers;
 }
 
-/** Those of them that are on this host. */
+/** Those of them on this host. */
 export function killersHere(files: HostFiles, mode: DaemonLogMode): FollowedKiller[] {
   const places = wantedKillers(mode).map((name) => ({ name, ...daemonNames[name] }));
   return installedKillers(files, places);
 }
 
-/** The file that `auto` and `file` read; `undefined` where `auto` would read the journal. */
+/** The file that `auto` and `file` read; `undefined` if `auto` would read the journal. */
 export function chooseDaemonFile(files: HostFiles, bootTimeMs: number): string | undefined {
   return logFiles
     .map((path) => files.rootfs(path))
@@ -88,8 +88,8 @@ export function chooseDaemonFile(files: HostFiles, bootTimeMs: number): string |
 }
 
 /**
- * The logs of daemons that kill for memory: which is read, for whom, and from where on. Where no such
- * daemon is on the host, nothing is read.
+ * The logs of daemons that kill for memory: which one is read, for which daemons, and from which position. Without such
+ * a daemon on the host, nothing is read.
  */
 export class DaemonLogs implements DaemonLog {
   readonly #options: DaemonLogsOptions;
@@ -143,14 +143,14 @@ export class DaemonLogs implements DaemonLog {
     return [{ name, path, ...this.#state }];
   }
 
-  /** Looks which daemons are here, and takes up a source for the first of them. */
+  /** Looks for daemons, and opens a source once there is one. */
   #look(): void {
     const { mode, files, monotonicMs } = this.#options;
     this.#lookedMs = monotonicMs();
     if (mode === "none") return;
     this.#chooseAgain();
     const here = killersHere(files, mode);
-    // One that was removed has its kills still.
+    // The kills of a removed daemon stay.
     const added = here.filter((killer) => !this.#watched.includes(killer));
     if (added.length === 0) return;
     this.#watched = followedKillers.filter(
@@ -160,7 +160,7 @@ export class DaemonLogs implements DaemonLog {
     else this.#source.watch(this.#watched);
   }
 
-  /** `auto` took the journal, which cannot be read, and syslogd has begun to write since. */
+  /** `auto` chose the journal, which cannot be read, and syslogd has started since. */
   #chooseAgain(): void {
     const { mode, files, bootTimeMs } = this.#options;
     if (mode !== "auto" || this.#source?.name !== "journal" || this.#state.up) return;
@@ -301,7 +301,7 @@ class FileSource implements Source {
     this.#listener.stirred();
   }
 
-  /** A line that was just written is of this boot; an older one where its stamp says so. */
+  /** A line just written is of this boot; an older one only if its stamp says so. */
   #bootOf({ timeMs }: DaemonKill): string | undefined {
     const { boot, bootTimeMs } = this.#options;
     if (this.#isCaughtUp) return boot;
@@ -318,7 +318,7 @@ class JournalSource implements Source {
   readonly #listener: SourceListener;
   readonly #grammars = new DaemonGrammars();
   #killers: readonly FollowedKiller[];
-  /** Of the last entry after which no daemon was in the middle of something. */
+  /** Cursor of the last entry after which no daemon's message was incomplete. */
   #cursor: string | undefined;
   #latest: string | undefined;
   #entriesSince = 0;
@@ -372,7 +372,7 @@ class JournalSource implements Source {
   #take(record: Record<string, unknown>): void {
     const { line, cursor } = journalEntry(record) ?? {};
     const names = this.#killers.find((killer) => killer === line?.killer);
-    // The journal's own word of who wrote: anybody may use the daemon's name.
+    // The unit is journald's own field; any program can use the daemon's name.
     const isGenuine = names !== undefined && daemonNames[names].units.includes(line?.unit ?? "");
     const kill = isGenuine && line !== undefined ? this.#grammars.read(line) : undefined;
     this.#latest = cursor ?? this.#latest;

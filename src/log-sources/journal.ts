@@ -4,12 +4,12 @@
  *   journalctl --output=json --quiet --no-pager [--root=DIR] [--after-cursor=CURSOR | --lines=N] MATCH...
  *   journalctl --output=json --quiet --no-pager --follow --no-tail --after-cursor=CURSOR MATCH...
  *
- * First everything up to now is read by a journalctl that ends, which says that all has been delivered;
- * then one that follows goes on from the last cursor. Matches are on fields that journald sets itself
- * (`_SYSTEMD_UNIT`) besides the name that the daemon gives itself: that alone anybody could use.
+ * A first journalctl reads everything up to now; its end says that all of it has been delivered. A second one follows
+ * from the last cursor. Matches include a field that journald sets itself (`_SYSTEMD_UNIT`), because any program can use
+ * the daemon's name.
  *
- * A journalctl that ends is started again, after 1 s, then twice as long each time, up to 5 minutes. What
- * was written meanwhile is read then: nothing is lost, as long as the journal keeps it.
+ * If the second one ends, it is restarted after 1 s, then after twice as long each time, up to 5 minutes, and continues
+ * where it was: nothing is lost while the journal keeps it.
  */
 
 import { spawn } from "node:child_process";
@@ -22,39 +22,39 @@ import type { ReadState } from "./log-source.ts";
 export interface JournalListener {
   /** One entry, as a parsed object. */
   entry(entry: Record<string, unknown>): void;
-  /** What there was at the start has been delivered; later once for each child that follows. */
+  /** All entries from before the start have been delivered; later called once for each child that follows. */
   caughtUp(): void;
-  /** On change only, and once with the first finding. */
+  /** Called with the first state and on each change. */
   stateChanged(state: ReadState): void;
 }
 
 export interface JournalOptions {
   files: HostFiles;
-  /** True where the host's root file system is mounted elsewhere: journalctl is told where. */
+  /** True if the host's root file system is mounted elsewhere: journalctl gets its path. */
   rootfs: string;
   /** Alternatives, each a list of `FIELD=value`: what journalctl(1) calls matches. */
   matches: readonly (readonly string[])[];
-  /** Where to go on; absent: with the newest entries of what is there. */
+  /** Where to continue; absent: at the newest existing entries. */
   cursor?: string;
   listener: JournalListener;
-  /** Name or path of the program; `journalctl` is looked for on PATH. */
+  /** Name or path of the program; default `journalctl` on PATH. */
   program?: string;
-  /** Waits before the first new start, and at most. */
+  /** Delay before the first restart, and the longest one. */
   backOffMs?: { first: number; most: number };
 }
 
-/** Of entries older than the first start only the newest are shown. */
+/** Maximum number of entries from before the first start. */
 const firstStartLines = 1000;
 const defaultBackOffMs = { first: 1000, most: 300_000 };
-/** A child that lived as long was no failed start: waiting begins at the first step again. */
+/** A child that ran for this long resets the delay. */
 const soundMs = 60_000;
-/** No entry of a daemon is as long. */
+/** Longer entries are not a daemon's. */
 const longestEntry = 1024 * 1024;
 
 const install = "install systemd's journalctl, or give --daemon-log.source=file";
 const permission = "add this user to the group systemd-journal or adm";
 
-/** Why the journal cannot be read; `undefined` where it can. */
+/** Why the journal cannot be read; `undefined` if it can. */
 export function journalObstacle(files: HostFiles): string | undefined {
   const directories = ["var/log/journal", "run/log/journal"].map((path) => files.rootfs(path));
   let refused = false;
@@ -73,7 +73,7 @@ function namesIn(directory: string): string[] {
     return readdirSync(directory);
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    // A directory that may not be listed is as good as a file in it that may not be read.
+    // A directory that cannot be listed counts as a file that cannot be read.
     return error.code === "EACCES" ? ["."] : [];
   }
 }
@@ -117,7 +117,7 @@ export class Journal {
     this.#end();
   }
 
-  /** Other entries are wanted from now on: those that are new, and not read again. */
+  /** From now on delivers other entries: new ones only, none again. */
   match(matches: JournalOptions["matches"]): void {
     if (JSON.stringify(matches) === JSON.stringify(this.#matches)) return;
     this.#matches = matches;
@@ -135,7 +135,7 @@ export class Journal {
     this.#child = undefined;
     child?.removeAllListeners();
     child?.stdout?.removeAllListeners();
-    // It may end with an error that nobody waits for.
+    // Its error is no longer of interest.
     child?.on("error", () => {});
     child?.kill("SIGTERM");
   }
@@ -177,7 +177,7 @@ export class Journal {
     this.#options.listener.stateChanged(state);
   }
 
-  /** `ended`: with the reason where it failed. */
+  /** `ended`: with the reason if it failed. */
   #run(more: readonly string[], ended: (reason: string | undefined) => void): void {
     const { program = "journalctl", rootfs } = this.#options;
     const root = rootfs === "/" ? [] : [`--root=${rootfs}`];
@@ -205,7 +205,7 @@ export class Journal {
           : `${program}: ${error.message}`,
       );
     });
-    // All that it wrote has been read by then.
+    // All of its output has been read by then.
     child.once("close", (code, signal) => {
       if (code === 0) return settle(undefined);
       const last = said.trim().split("\n").at(-1);
@@ -220,7 +220,7 @@ export class Journal {
   }
 }
 
-/** Lines of JSON that come in chunks. One that is none is passed over: journalctl writes nothing else. */
+/** Lines of JSON that come in chunks. Anything else is skipped. */
 class EntryLines {
   readonly #take: (entry: Record<string, unknown>) => void;
   #begun = "";
@@ -231,7 +231,7 @@ class EntryLines {
   }
 
   push(chunk: Buffer): void {
-    // JSON of journalctl is UTF-8, and only its strings are more than ASCII: latin1 keeps the bytes whole.
+    // journalctl's JSON is UTF-8, and only strings contain more than ASCII: latin1 preserves their bytes.
     const lines = (this.#begun + chunk.toString("latin1")).split("\n");
     this.#begun = lines.pop() ?? "";
     for (const line of lines) {

@@ -13,20 +13,20 @@ import type { SnapshotKeeper } from "../sources/snapshot.ts";
 
 export interface FlightRecorderOptions {
   ownerOf: (cgroup: string) => Owner;
-  /** The cgroup of a process, also of one that has gone within the last minute. */
+  /** The cgroup of a process that is running or ended within the last minute. */
   cgroupOf: (pid: number) => string | undefined;
-  /** What a cgroup uses at this moment. */
+  /** Current usage of a cgroup. */
   useOf: (cgroup: string) => CgroupUse | undefined;
   readMeminfo: () => Meminfo | undefined;
-  /** Takes a snapshot of the processes and hands it to all keepers. */
+  /** Takes a snapshot of the processes and passes it to all keepers. */
   readProcesses: () => void;
   /** A clock that never goes back, milliseconds. */
   monotonicMs: () => number;
 }
 
-/** Fifteen minutes, in looks that scrapes bring every 15 s: every second one is kept. */
+/** Fifteen minutes. Scrapes come every 15 s, and every second one is kept. */
 const coarse = { slots: 31, apartMs: 29_000 };
-/** The last minutes of what is near its limit. */
+/** Two minutes of what is near its limit. */
 const fine = { slots: 60, apartMs: 2000 };
 const cgroupsAtMost = 4000;
 const limitsAtMost = 1000;
@@ -34,11 +34,11 @@ const processesAtMost = 1000;
 const processesPerLook = 32;
 const nearAtMost = 10;
 const readProcessesAfterMs = 31_000;
-/** Of the limit or of the host's memory; less is no growth. */
+/** Minimum growth, as a share of the limit or of the host's memory. */
 const growthRatio = 0.05;
 const growersAtMost = 5;
 const beforeBytesAtMost = 4096;
-/** Cgroups that are read again when a kill is told, the likeliest first; in a storm once for many kills. */
+/** Maximum number of cgroups read again after a kill, largest first; in a storm one reading serves many kills. */
 const readAgainAtMost = 300;
 const readAgainAfterMs = 2000;
 const host = "host";
@@ -50,7 +50,7 @@ interface ProcessKept {
 }
 
 interface Limit {
-  /** Whose limit is the tightest for this cgroup; absent where none has one. */
+  /** The cgroup with the smallest limit among this one and its ancestors. */
   cgroup: string | undefined;
   bytes: number;
 }
@@ -59,7 +59,7 @@ interface Limit {
 interface Scope {
   /** Absent for the host. */
   cgroup: string | undefined;
-  /** Growth is measured by this. */
+  /** Growth is a share of this. */
   bytes: number;
 }
 
@@ -69,11 +69,10 @@ interface Growth {
 }
 
 /**
- * Keeps the use of memory of the last fifteen minutes: of each leaf of the tree of cgroups, of the largest
- * processes, of the limits and the host; of what is near its limit more finely. When a kill comes, what
- * belongs to it is cut out.
+ * Records memory usage of the last fifteen minutes: of each leaf cgroup, of the largest processes, of limits and of the
+ * host; at shorter intervals for what is near its limit. After a kill, `before` returns the part that belongs to it.
  *
- * Memory: 248 bytes for each cgroup, limit and process besides its name, 1.5 MiB at most.
+ * Memory: 248 bytes per cgroup, limit and process, besides its name; 1.5 MiB at most.
  */
 export class FlightRecorder implements SnapshotKeeper {
   readonly #options: FlightRecorderOptions;
@@ -83,12 +82,12 @@ export class FlightRecorder implements SnapshotKeeper {
   readonly #processes = new UseRing({ ...coarse, namesAtMost: processesAtMost });
   readonly #near = new UseRing({ ...fine, namesAtMost: 4 * nearAtMost });
   readonly #processByName = new BoundedMap<string, ProcessKept>(processesAtMost);
-  /** By cgroup, of the last look. */
+  /** By cgroup, as of the last look. */
   #limitOf = new Map<string, Limit>();
   #nearLimits: string[] = [];
-  /** When the processes were last asked for: a slow or failed reading is not asked for again at once. */
+  /** When processes were last read: a slow or failed reading is not repeated at once. */
   #askedMs = Number.NEGATIVE_INFINITY;
-  /** Whether the last look saw all cgroups: then one that it lacks is a new one. */
+  /** Whether the last look saw all cgroups: then a cgroup that is missing in it is new. */
   #sawAll = false;
   #memTotalBytes = 0;
   /** Memory and swap. */
@@ -158,7 +157,7 @@ export class FlightRecorder implements SnapshotKeeper {
     }
   }
 
-  /** About once a second: reads what is near its limit, and the processes where nobody else does. */
+  /** About once a second: reads what is near its limit, and the processes if nothing else has. */
   look(): void {
     const { monotonicMs, useOf, readMeminfo, readProcesses } = this.#options;
     const now = monotonicMs();
@@ -178,13 +177,13 @@ export class FlightRecorder implements SnapshotKeeper {
   }
 
   /**
-   * What came before a kill; `null` where nothing was watched by then.
-   * @param agoMs how long ago it happened
+   * What happened before a kill; `null` if nothing had been recorded by then.
+   * @param agoMs time since the kill
    */
   before(kill: Kill, agoMs: number): Before | null {
     const killedMs = this.#options.monotonicMs() - agoMs;
     const scope = this.#scopeOf(kill);
-    // The host's use says nothing of a limit that nobody names.
+    // Without the cgroup of the limit, nothing can be said about it.
     if (kill.constraint === "memcg" && scope.cgroup === undefined) return null;
     const ring = scope.cgroup === undefined ? this.#host : this.#leaves;
     const { firstMs } = ring;
@@ -203,7 +202,7 @@ export class FlightRecorder implements SnapshotKeeper {
     this.#nearLimits = isNear ? [name, ...others] : others;
   }
 
-  /** The log may not say whose limit it was: then it is the tightest above the victim. */
+  /** If the log does not name the limit: the smallest one above the victim. */
   #scopeOf({ constraint, limitCgroup, limitBytes, cgroup }: Kill): Scope {
     if (constraint !== "memcg") return { cgroup: undefined, bytes: this.#memTotalBytes };
     const known = cgroup === null ? undefined : this.#limitAbove(cgroup);
@@ -220,7 +219,7 @@ export class FlightRecorder implements SnapshotKeeper {
     return undefined;
   }
 
-  /** What was near for a while and is not any longer has fine points for that while only. */
+  /** Coarse points, and fine ones for the time in which it was near its limit. */
   #limitUse(
     kill: Kill,
     { cgroup }: Scope,
@@ -252,7 +251,7 @@ export class FlightRecorder implements SnapshotKeeper {
       const process = this.#processOf(kill, (of) => isWithin(of, cgroup), killedMs);
       growers.push(growerOf(growth, killedMs, cgroup, this.#options.ownerOf(cgroup), process));
     }
-    // Those that no leaf holds: in the root, in an inner cgroup of v1, or where there are no cgroups.
+    // Processes outside of all leaves: in the root, in an inner cgroup of v1, or on a machine without cgroups.
     const loose = this.#processOf(
       kill,
       (of) => within(of) && !this.#isInLeaf(of, leaves),
@@ -268,7 +267,7 @@ export class FlightRecorder implements SnapshotKeeper {
       .slice(0, growersAtMost);
   }
 
-  /** Leaves that were seen, and those that have come since the last look, as far as the report lists their processes. */
+  /** Leaves seen so far, and those made since the last look if the report lists a process in them. */
   #leavesWithin(kill: Kill, within: (cgroup: string | undefined) => boolean): Set<string> {
     const known = [...this.#leaves.names].filter(within);
     const listed = kill.tasks.map((task) => this.#cgroupOfTask(kill, task));
@@ -302,8 +301,8 @@ export class FlightRecorder implements SnapshotKeeper {
   }
 
   /**
-   * What a cgroup used when the kill came; `undefined` where it had gone by then. The victim's may have been
-   * emptied since: it is what it was at the last look, and what the victim has grown since then.
+   * Usage of a cgroup at the time of the kill; `undefined` if it was removed before. The victim's cgroup may have been
+   * emptied since, so its usage is that of the last look plus what the victim has grown by since then.
    */
   #bytesAtKill(kill: Kill, cgroup: string, lastBytes: number | undefined): number | undefined {
     const use = this.#useNow(cgroup);
@@ -330,7 +329,7 @@ export class FlightRecorder implements SnapshotKeeper {
     return use;
   }
 
-  /** What was not there at an earlier look has grown from nothing since. */
+  /** A cgroup missing in an earlier look has grown from nothing. */
   #growthOf(uses: readonly Use[], toBytes: number, killedMs: number): Growth {
     const lastMs = Math.min(this.#leaves.lastMs, killedMs);
     const [first] = uses;
@@ -340,7 +339,7 @@ export class FlightRecorder implements SnapshotKeeper {
     return growthBetween(sinceAbsent, toBytes);
   }
 
-  /** The process that grew most among those of some cgroups. */
+  /** The process that grew most in some cgroups. */
   #processOf(
     kill: Kill,
     isIn: (cgroup: string | undefined) => boolean,
@@ -382,7 +381,7 @@ export class FlightRecorder implements SnapshotKeeper {
   }
 }
 
-/** From the last moment at which use was near its lowest: what lies before has not grown. */
+/** Growth starts at the last point that is near the lowest one. */
 function growthBetween(uses: readonly Use[], toBytes: number): Growth {
   const lowest = uses.reduce((low, use) => (use.bytes < low.bytes ? use : low));
   const nearLowest = lowest.bytes + (toBytes - lowest.bytes) * growthRatio;
@@ -416,7 +415,7 @@ function growerOf(
   };
 }
 
-/** As the kill line has it, in which no swap stands. */
+/** As in the kill line, which does not include swap. */
 function heldAtKill({ memory }: Kill): number {
   const { anonRssBytes, fileRssBytes, shmemRssBytes } = memory;
   return (anonRssBytes ?? 0) + (fileRssBytes ?? 0) + (shmemRssBytes ?? 0);
@@ -436,7 +435,7 @@ function secondsBetween(fromMs: number, toMs: number): number {
   return seconds < 10 ? Math.round(seconds * 10) / 10 : Math.round(seconds);
 }
 
-/** At most 4 KiB: every second point of the curve goes, then the least growers. */
+/** At most 4 KiB: first every second point of the curve is dropped, then the smallest growers. */
 function shortened(before: Before): Before {
   let { limitUse, growers } = before;
   const isTooLong = () =>

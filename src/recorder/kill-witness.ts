@@ -9,7 +9,7 @@ import type { FlightRecorder } from "./flight-recorder.ts";
 export interface HostWitnessOptions {
   files: HostFiles;
   table: Pick<ProcessTable, "firstSeenMs">;
-  /** Absent where nobody wants to know what processes run. */
+  /** Absent with `--no-collector.processes.program`. */
   programs: Pick<ProgramNames, "killBegan" | "programOf" | "startTicksOf"> | undefined;
   recorder: Pick<FlightRecorder, "before">;
   /** Seconds from boot, time in suspend included. */
@@ -21,12 +21,12 @@ export interface HostWitnessOptions {
 }
 
 const ticksPerSecond = 100;
-/** A line is read this soon after it was written, on a busy machine. A stamp that says otherwise is of a clock that drifts. */
+/** A line is read this soon after it was written, even on a busy machine. A stamp that says otherwise comes from a clock that drifts. */
 const readWithinSeconds = 10;
-/** Where its stamp does not tell when it was written. */
+/** If the stamp does not say when it was written. */
 const usuallyReadWithinSeconds = 1;
 
-/** What was known of the host when a kill happened. */
+/** What the exporter knew about the host when a kill happened. */
 export class HostWitness implements KillWitness {
   readonly #options: HostWitnessOptions;
 
@@ -53,7 +53,7 @@ export class HostWitness implements KillWitness {
     };
   }
 
-  /** By the stamp, as far as the kernel's clock for stamps keeps up with the other. */
+  /** From the stamp, unless the kernel's clock for stamps has drifted. */
   #killedSeconds({ uptimeSeconds }: Kill): number {
     const { bootSeconds, printkMs } = this.#options;
     const agoSeconds = uptimeSeconds === null ? Number.NaN : printkMs() / 1000 - uptimeSeconds;
@@ -61,7 +61,7 @@ export class HostWitness implements KillWitness {
     return bootSeconds() - (isLikely ? Math.max(0, agoSeconds) : usuallyReadWithinSeconds);
   }
 
-  /** From the process itself, which may still be there, from what was read of it, or since it was first seen. */
+  /** From the process if it still exists, else from what was read of it, else from when it was first seen. */
   #bornSeconds({ pid, comm }: Kill): number | undefined {
     const { files, programs, table, bootSeconds, monotonicMs } = this.#options;
     const text = files.textIfReadable(files.procfs(`${pid}`, "stat"));

@@ -12,7 +12,7 @@ import type { SnapshotKeeper } from "../sources/snapshot.ts";
 export interface OutcomeWatchOptions {
   counting: Pick<KillCounting, "watched" | "settle">;
   files: HostFiles;
-  /** Absent where the machine has no memory controller, or processes are hidden from this one. */
+  /** Absent if the machine has no memory controller, or processes are hidden from this one. */
   tree: CgroupTree | undefined;
   owners: Pick<OwnerNames, "ownerOf">;
   /** Boot id of the running kernel, 32 hex digits. */
@@ -28,13 +28,13 @@ const lookEveryMs = 2000;
 const restShare = 100;
 const restAtMostMs = 10_000;
 const ticksPerSecond = 100;
-/** A watch that an exporter left off longer ago than that says nothing of the kill any more. */
+/** A watch interrupted for longer than this is given up. */
 const resumedWithinSeconds = 600;
 
-/** Watches what becomes of the cgroups of victims, for two minutes after each kill. */
+/** Watches the cgroup of each victim for two minutes: did the workload survive? */
 export class OutcomeWatch implements SnapshotKeeper {
   readonly #options: OutcomeWatchOptions;
-  /** What the look before has seen, by incident. */
+  /** Processes seen by the previous look, by incident. */
   #seen = new Map<string, ReadonlySet<string>>();
   #paths: readonly string[] = [];
   #nextMs = Number.NEGATIVE_INFINITY;
@@ -109,7 +109,7 @@ export class OutcomeWatch implements SnapshotKeeper {
   }
 }
 
-/** Everything is read once in a look, however many processes of one cgroup were killed. */
+/** Reads each cgroup once per look, however many of its processes were killed. */
 class LookedAt {
   readonly #options: OutcomeWatchOptions;
   readonly #seen = new Map<string, CgroupSeen | undefined>();
@@ -119,7 +119,7 @@ class LookedAt {
     this.#options = options;
   }
 
-  /** All cgroups as they are now: the last snapshot may be older than what was started since. */
+  /** All cgroups as of now: the last snapshot may lack the newest ones. */
   get paths(): readonly string[] {
     this.#paths ??= this.#options.tree?.paths() ?? [];
     return this.#paths;
@@ -132,7 +132,7 @@ class LookedAt {
 
   #look(path: string): CgroupSeen | undefined {
     const { files, tree } = this.#options;
-    // The root is no workload; a name that is not UTF-8 leads nowhere.
+    // The root is not a workload; a name that is not UTF-8 cannot be opened by its text.
     if (tree === undefined || path === "/" || /\\x[89a-f][0-9a-f]/.test(path)) return undefined;
     const members = membersOf(files, tree.hierarchy, path);
     return members && seenOf(members);

@@ -150,7 +150,7 @@ describe("the page of a kill", () => {
       nowMs,
     );
     expect(text).toContain(
-      "The rest of checkout.service lived on, and another java was started 4 seconds after the kill.",
+      "The rest of checkout.service kept running, and another java was started 4 seconds after the kill.",
     );
     expect(text).toContain("The third kill of checkout.service within 40 minutes");
     expect(text).toContain("respawned");

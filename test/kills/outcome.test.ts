@@ -91,18 +91,18 @@ describe("the outcome as a sentence", () => {
     [
       "respawned",
       0.4,
-      "The rest of shop.service lived on, and another php was started less than a second after the kill.",
+      "The rest of shop.service kept running, and another php was started less than a second after the kill.",
     ],
     [
       "lives_on",
       null,
-      "Two minutes later the rest of shop.service lived on without it: no other php had been started.",
+      "Two minutes later the rest of shop.service was still running without it: no other php had been started.",
     ],
-    ["stopped", null, "Two minutes later no process was left in shop.service."],
+    ["stopped", null, "Two minutes later shop.service had no processes left."],
     [
       "gone",
       null,
-      "Two minutes later shop.service was gone from this host, and nothing of the same owner had been started.",
+      "Two minutes later shop.service was gone from this host and had not been started again.",
     ],
   ] as const)("%s", (outcome, restartSeconds, sentence) => {
     expect(outcomeSentence({ outcome, restartSeconds }, "php", "shop.service")).toBe(sentence);

@@ -1,6 +1,13 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -34,16 +41,16 @@ const daemons = [
     name: "nohang",
     executable: "usr/sbin/nohang",
     obstacle: nohang.obstacle,
-    command: [
-      "python3",
-      `${nohang.path}`,
-      "--monitor",
-      "--config",
-      join(`${nohang.path}`, "../../../etc/nohang/nohang.conf"),
-    ],
+    command: [`${nohang.path}`, "--monitor", "--config", nohangConfig()],
     availablePercent: 3,
   },
 ];
+
+/** Beside the program if it was unpacked, else the installed one. */
+function nohangConfig(): string {
+  const unpacked = join(dirname(`${nohang.path}`), "root/etc/nohang/nohang.conf");
+  return existsSync(unpacked) ? unpacked : "/etc/nohang/nohang.conf";
+}
 
 /** A pid namespace with its own /proc needs root. */
 function namespaceObstacle(): string | undefined {
