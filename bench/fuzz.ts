@@ -4,7 +4,7 @@
  *   npm run fuzz -- SECONDS [--seed=N] [--only=TARGET]
  *
  * Damage is done to real logs, saved states, web configurations and requests: bytes changed, cut,
- * doubled, moved, or taken from elsewhere. What must hold is said at each target. Prints runs and
+ * doubled, moved, or taken from elsewhere. Each target states what must hold. Prints runs and
  * runs a second of each; what breaks a rule is made small by fast-check and printed, exit code 1.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -385,7 +385,7 @@ function killLines(
 }
 
 /**
- * Whom the first kill took, of all that died before the growing one stopped: whoever has a line in
+ * Whom the first kill took, of all that died before the growing one stopped: each that has a line in
  * that event, and who shares their memory and has none.
  */
 function firstEvent(scenario: Scenario, processes: Processes, log: string): Set<number> {

@@ -224,7 +224,7 @@ static void take(const struct process *self) {
   map_file(self->file);
   if (self->pageout > 0) madvise(anon, (size_t)self->pageout << 10, MADV_PAGEOUT_SINCE_5_4);
   for (int i = 0; i < self->children; i++) {
-    /* CLONE_PARENT: the parent itself is told of the end of each. */
+    /* CLONE_PARENT: the parent itself gets the SIGCHLD of each. */
     long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
     if (pid < 0) fail("clone");
     if (pid > 0) continue;

@@ -1,5 +1,5 @@
 /**
- * How often the process that is said to die next is the one that the kernel then kills.
+ * How often the predicted victim is the one that the kernel then kills.
  *
  *   npm run build && node bench/run.mjs next-victim [SCENARIOS] [SEED] [cgroup|host]
  *

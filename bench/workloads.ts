@@ -25,11 +25,11 @@ export interface Workload {
   what: string;
   /** Of its cgroup; without one it runs on a host that is the recording's to spend. */
   limitMiB?: number;
-  /** Left alone it runs into a limit sooner or later: an alert about it is right, be it early. */
+  /** Left alone it reaches a limit sooner or later: an alert about it is right, even an early one. */
   runsOut: boolean;
   /** Whether a supervisor starts it again after a kill, as systemd does with Restart=on-failure. */
   restarted: boolean;
-  /** Minutes at which it is stopped and started anew, as a deployment does. */
+  /** Minutes at which it is restarted, as by a deployment. */
   replacedAtMinutes?: readonly number[];
   nodeFlags?: readonly string[];
   run(run: Run): void;
@@ -74,7 +74,7 @@ function follow(run: Run, heldMiB: () => number): void {
   run.everySecond(() => held.resize(heldMiB() * mib));
 }
 
-/** Garbage that outlives the young generation, and a part of it for ever: V8 collects the rest. */
+/** Garbage that outlives the young generation, and some of it never freed: V8 collects the rest. */
 function collected(run: Run, garbageMiBPerMinute: number, leakedMiBPerMinute: number): void {
   const objectBytes = 1024;
   const newObject = (): number[] => new Array(objectBytes / 8 - 2).fill(run.random());
@@ -280,7 +280,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
     run: (run) => writeFiles(run, run.diskDirectory, 400, 8),
   },
   "cache-and-leak": {
-    what: "Page cache at the limit for ever, and a leak below it.",
+    what: "Page cache that stays at the limit, and a leak below it.",
     runsOut: true,
     limitMiB: 200,
     restarted: false,

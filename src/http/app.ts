@@ -39,7 +39,7 @@ export interface AppOptions {
   ui?: boolean;
   /** True after the first pass. */
   isReady(): boolean;
-  /** Every kill that is known, whoever killed, newest first. */
+  /** Every known kill, by the kernel or by another killer, newest first. */
   kills(): readonly AnyKill[];
   /** Body of `/api/v1/victims`; nothing where there is no such cgroup. */
   victims(query: { cgroup: string | undefined; top: number }): object | undefined;

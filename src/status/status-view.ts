@@ -75,7 +75,7 @@ export interface StatusView {
   /** The first candidates, in the order the kernel would choose them if the host ran out. */
   victims: readonly VictimView[];
   unkillable: { count: number; residentBytes: number } | undefined;
-  /** Whoever killed, newest first; of a process that two killers took only the kernel's. */
+  /** By the kernel and by other killers, newest first; only the kernel's where both hit the same process. */
   kills: readonly AnyKill[];
   /** Kills that the kernel counted but that did not appear in the log. */
   unaccountedKills: number | undefined;
