@@ -19,7 +19,11 @@ const withProcesses = [
 ];
 
 /** They end what hangs; nothing that is tested is demanded to be fast. */
-const limits = { testTimeout: 600_000, hookTimeout: 600_000 };
+const limits = {
+  testTimeout: 600_000,
+  hookTimeout: 600_000,
+  expect: { poll: { timeout: 60_000 } },
+};
 
 /**
  * The files that take longest begin first, so that no core waits for the last one. Those with real

@@ -4,7 +4,6 @@ import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import {
   type ExporterProcess,
-  patienceMs,
   startExporter,
   temporaryDirectory,
 } from "../setup/exporter-process.ts";
@@ -50,7 +49,7 @@ needs(describe, chromiumObstacle)("the page of a running exporter", () => {
       await page.clock.runFor(10_000);
       return list.getByRole("link", { name: "mysqld" }).count();
     };
-    await expect.poll(isThere, { timeout: patienceMs }).toBe(1);
+    await expect.poll(isThere).toBe(1);
     expect(await page.textContent("h1")).toMatch(/killed .*: mysqld \(pid\s4242\)/);
     await list.getByRole("link", { name: "mysqld" }).click();
     await page.getByRole("heading", { level: 1, name: /the kernel killed mysqld/ }).waitFor();

@@ -2,7 +2,7 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { StatusView } from "../../src/status/status-view.ts";
 import { aCgroup, aKill, aLeak, aMemory, aStatusView, aVictim, nobody } from "../http/views.ts";
-import { patienceMs } from "../setup/exporter-process.ts";
+
 import { needs } from "../setup/needs.ts";
 import { chromiumObstacle, startChromium } from "./chromium.ts";
 import {
@@ -361,12 +361,12 @@ describePage("the page that stays open", () => {
       const before = asked();
       await page.clock.fastForward((seconds - 10) * 1000);
       expect(asked()).toBe(before);
-      await expect.poll(() => passes(asked), { timeout: patienceMs }).toBe(before + 1);
+      await expect.poll(() => passes(asked)).toBe(before + 1);
     }
     await page.unroute(server.url);
     await page.clock.fastForward(70_000);
     const isBack = () => page.getByText("As of 03:47:10 UTC").count();
-    await expect.poll(() => passes(isBack), { timeout: patienceMs }).toBe(1);
+    await expect.poll(() => passes(isBack)).toBe(1);
     expect(await page.getAttribute("body", "class")).toBe("calm");
   });
 

@@ -4,7 +4,6 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { patienceMs } from "./exporter-process.ts";
 import prepareRun, { runName } from "./test-run.ts";
 
 const ours = process.env.TMPDIR;
@@ -57,7 +56,7 @@ it("removes the files of a dead run, and ends its processes", async () => {
   const [line] = await once(orphan.stdout, "data");
   prepareRun()();
   expect(existsSync(left)).toBe(false);
-  await expect.poll(() => isRunning(Number(line)), { timeout: patienceMs }).toBe(false);
+  await expect.poll(() => isRunning(Number(line))).toBe(false);
 });
 
 it("leaves another run alone that is under way", () => {
