@@ -59,6 +59,11 @@ export function withoutQuoteMarks(line: string): string {
   return line.startsWith(">") ? line.replace(/^[>\s]*> ?/, "") : line;
 }
 
+/** Whether a line ends a block of a ticket, a page or Markdown. */
+export function isFence(line: string): boolean {
+  return /^\s*(?:\x60{3}|~~~|\{(?:code|noformat|quote|panel)[:}]|<\/[a-z]|\[\/[A-Za-z])/.test(line);
+}
+
 /** The text without Markdown for bold or code at its end. */
 export function withoutEmphasis(text: string): string {
   const last = text.charCodeAt(text.length - 1);

@@ -11,7 +11,7 @@ interface EnvelopeStart {
 
 const starts: readonly EnvelopeStart[] = [
   { pattern: /<\d{1,3}>/, glued: /<\d{1,2}>\[ *\d+\.\d{6}\] / },
-  { pattern: /\[ *\d+\.\d{3,6}[\] ]/, glued: /\[ *\d+\.\d{6}\] / },
+  { pattern: /\[ *\d+\.\d{3,6}[\] ,@|]/, glued: /\[ *\d+\.\d{6}\] / },
   { pattern: /\[ *\+\d+\.\d{6}\]/ },
   { pattern: /\[[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d\]/ },
   { pattern: /\[(?:\S{1,12} +){3}\d\d:\d\d:\d\d(?: \d{4})?[\] ]/ },
@@ -19,6 +19,7 @@ const starts: readonly EnvelopeStart[] = [
     pattern: /[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d/,
     glued: /[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: /,
   },
+  { pattern: /\[\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d/ },
   {
     pattern: /\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d/,
     glued: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S* \S+ kernel: /,
@@ -59,6 +60,11 @@ const syslogStampLength = 16;
 /** Whether `joined` may match, without the cost of a pattern on every line of a dump. */
 function mayBeJoined(line: string): boolean {
   if (line.includes("  [")) return true;
+  // A stamp right behind a word.
+  for (let at = line.indexOf("[", 1); at > 0; at = line.indexOf("[", at + 1)) {
+    const [before, behind] = [line.charCodeAt(at - 1), line.charCodeAt(at + 1)];
+    if (before > 0x20 && (behind === 0x20 || (behind >= 0x30 && behind <= 0x39))) return true;
+  }
   const tag = line.lastIndexOf(" kernel: ");
   const host = tag < 1 ? -1 : line.lastIndexOf(" ", tag - 1) + 1;
   return host > syslogStampLength;

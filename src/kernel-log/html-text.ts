@@ -7,7 +7,7 @@
 
 /** A reference where the kernel, or JSON around its text, has a character of its own. */
 const inKernelText =
-  /&lt;\d{1,2}&gt;\[|(?:illed|invoked|oom-killer:|Out|kernel:|\])&(?:nbsp|#160);|^\s*\{&(?:quot|#34);|&(?:quot|#34);(?:MESSAGE|message|msg|log)&(?:quot|#34);|\[&lt;[0-9a-f]{8,16}&gt;\]|^(?:&gt;\s?)+\S/m;
+  /&lt;\d{1,2}&gt;\[|illed process \d+ \([^)\n]{0,20}&(?:[gl]t|amp|quot|apos|#0?39|#x27);|(?:illed|invoked|oom-killer:|Out|kernel:|\])&(?:nbsp|#160);|^\s*\{&(?:quot|#34);|&(?:quot|#34);(?:MESSAGE|message|msg|log)&(?:quot|#34);|\[&lt;[0-9a-f]{8,16}&gt;\]|^(?:&gt;\s?)+\S/m;
 /** A tag that begins or ends a line: a name in a kernel's text stands in neither place. */
 const tagAtEdge = /^\s*<(?:pre|p|div|td|tr|li|code|span|blockquote)\b[^>]{0,200}>|<br ?\/?>\s*$/m;
 

@@ -155,7 +155,7 @@ export function parseKillLine(text: string): KillLine | undefined {
 
 /** The name, and the first size or as much of its key as is left. */
 const cutName =
-  /\((.{0,15}?)\)(?:,? (?:UID|adj|score) -?\d+,?)*\s*(?:\s(?:total-vm|vsz|vm):|(?:\st(?:o(?:t(?:a(?:l(?:-(?:v(?:m)?)?)?)?)?)?)?)?$)/s;
+  /\((.{0,15}?)\)(?:,? (?:UID|adj|score) -?\d+,?)*\s*(?:\s(?:total-vm|vsz|vm):|(?:\st(?:o(?:t(?:a(?:l(?:-(?:v(?:m)?)?)?)?)?)?)?)?\s*$)/s;
 
 /** The same for a line whose end is missing: what is left of it, at least the whole name. */
 export function parseCutKillLine(text: string): KillLine | undefined {

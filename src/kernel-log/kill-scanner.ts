@@ -157,8 +157,8 @@ export class KillScanner {
   endOfInput(): void {
     this.#scan(true);
     this.#assembler.end();
-    if (!this.#copied || this.#hasKill) return;
-    this.#emitFragments();
+    if (!this.#copied) return;
+    if (!this.#hasKill) this.#emitFragments();
     this.#tellHidden();
   }
 

@@ -45,7 +45,9 @@ import {
 
 const maxLineLength = 16 * 1024;
 
-const printkStamp = /^\[ *(\d+)\.(\d{3,6})(?: < *[\d.]+ ?>)?\](?: ?\[ *([TC]\d+)\])? ?/;
+/** Vendors' kernels add the processor: `[    8.640407,2]`, `[    8.640407@2]`. */
+const printkStamp =
+  /^\[ *(\d+)\.(\d{3,6})(?:[,@|]C?\d{1,3})?(?: < *[\d.]+ ?>)?\](?: ?\[ *([TC]\d+)\])? ?/;
 /** dmesg -H: seconds since the previous line. */
 const deltaStamp = /^\[(?:[<+ ]*[<+] *\d+\.\d+>?|<? *\d+\.\d+>)\] ?/;
 /** Kernels of some phones add the processor and the task: `(0)[226:greedy]`, `[3:  greedy:  226] `. */
@@ -77,6 +79,8 @@ const untagged = /^\S+ (?=\[ *\d+\.\d{6}\])/;
 const monotonicTag = /^[A-Za-z0-9][\w.-]* kernel: /;
 const kmsgProperty = /^ [A-Z][A-Z0-9_]*=/;
 
+/** `[web1] [kernel] `: tags that some tools put between the stamp and the message. */
+const bracketTags = /^(?:\[[\w.-]{1,60}\] ?){0,3}\[kern(?:el)?(?:[.:]\w{1,12})?\]:? /;
 /** A task may be named ` `. */
 const strayBlanks = /^ +(?!invoked oom-killer)/;
 /** A string of a program, which quotes a line that it looks for or prints. */
@@ -105,6 +109,8 @@ export class KernelMessageReader {
   #previousIsKmsg = false;
   #needsContext = false;
   #previousIsCopy = false;
+  /** What the last copied line was indented by. */
+  #copyIndent = "";
   /** The last line was complete in itself: an event that quotes a kill, or only a timestamp. */
   #quotes = false;
   #headingMs: number | undefined;
@@ -152,6 +158,7 @@ export class KernelMessageReader {
     if (message !== undefined && !isHeading) {
       this.#previous = this.#headingMs === undefined ? message : undefined;
       this.#previousIsCopy = isCopy;
+      if (isCopy) this.#copyIndent = /^[ \t]*/.exec(line)?.[0] ?? "";
       return message;
     }
     if (quoting && looksLikeKill(line)) return this.#quoted(line, undefined);
@@ -165,7 +172,10 @@ export class KernelMessageReader {
     }
     if (this.#previousIsCopy) line = withoutQuoteMarks(line);
     const indent = " ".repeat(this.#envelopeLength);
-    const text = line.startsWith(indent) ? line.slice(indent.length) : line;
+    // Everything is indented, and this line not as far as a record's further lines.
+    const shared =
+      this.#previousIsCopy && line.startsWith(this.#copyIndent) ? this.#copyIndent : "";
+    const text = line.slice(line.startsWith(indent) ? indent.length : shared.length);
     return { ...this.#previous, text: unescapeDmesg(text), continues: true };
   }
 
@@ -355,18 +365,19 @@ export class KernelMessageReader {
     return text.slice(length);
   }
 
-  #readTag(message: KernelMessage, line: string, rest: string): KernelMessage {
+  #readTag(message: KernelMessage, line: string, text: string): KernelMessage {
+    const rest = this.#copied ? text.replace(/(?<=^|\s)kernel\[[0-]\]: /, "kernel: ") : text;
     const tag = kernelTag.exec(rest) ?? untagged.exec(rest);
     if (tag === null) return this.#readCarried(message, line, rest);
     const facility = tag[3];
     if (facility !== undefined) message.origin = facility === "kern" ? "kernel" : "user";
-    let text = rest.slice(tag[0].length);
+    let body = rest.slice(tag[0].length);
     // An empty message has a tag without the blank that follows it elsewhere.
-    if (text !== "") {
-      this.#prefix = { text: line.slice(0, line.length - text.length), message: { ...message } };
+    if (body !== "") {
+      this.#prefix = { text: line.slice(0, line.length - body.length), message: { ...message } };
     }
-    if (/^<[0-7]>/.test(text)) text = text.slice(3);
-    return this.#finish(message, line, text, unescapeSyslog);
+    if (/^<[0-7]>/.test(body)) body = body.slice(3);
+    return this.#finish(message, line, body, unescapeSyslog);
   }
 
   /** A line with a tag other than the kernel's or, in a copy, a line with a second timestamp. */
@@ -444,6 +455,7 @@ export class KernelMessageReader {
       const first = message.text.charCodeAt(0);
       if (first === 0x1b) message.text = withoutColours(message.text);
       else if (first <= 0x28 || first === 0x5b) message.text = message.text.replace(taskStamp, "");
+      if (message.text.startsWith("[")) message.text = message.text.replace(bracketTags, "");
       message.text = withoutEmphasis(message.text);
       // People put blanks behind the commas.
       if (message.text.startsWith("oom-kill:constraint="))

@@ -8,7 +8,7 @@
  * Terminals break at exactly the same column: `wrapped-lines.ts`.
  */
 import { ArrivingLines } from "./arriving-lines.ts";
-import { withoutQuoteMarks } from "./copied-line.ts";
+import { isFence, withoutQuoteMarks } from "./copied-line.ts";
 import { parseKillLine } from "./kill-line.ts";
 import type { LogClock } from "./local-time.ts";
 import { KernelMessageReader } from "./log-line.ts";
@@ -29,23 +29,29 @@ export interface MailWrap {
 /** How the lines of a log were broken; `undefined` if they were not. */
 export function mailWrapOf(head: Uint8Array, clock: LogClock): MailWrap | undefined {
   const lines = Buffer.from(head).toString("latin1").split(/\r?\n/);
-  const breaks: { length: number; next: string }[] = [];
+  const breaks: { length: number; next: string; isOneWord: boolean }[] = [];
   let isCertain = false;
   let begun: string | undefined;
   for (const [index, line] of lines.entries()) {
     const next = lines[index + 1];
     begun = hasEnvelope(line, clock) ? line : begun;
-    const rest = next === undefined ? "" : restOf(next);
-    if (next === undefined || rest === "" || hasEnvelope(next, clock)) {
-      if (rest === "") begun = undefined;
+    const rest = next === undefined ? "" : restOf(next, begun);
+    const isEnd = rest === "" || isFence(rest);
+    if (next === undefined || isEnd || hasEnvelope(next, clock)) {
+      if (isEnd) begun = undefined;
       continue;
     }
     isCertain ||= isKernelText.test(begun ?? line) && isRest.test(rest.trimStart());
-    if (begun !== undefined && !/^\s/.test(rest)) {
-      breaks.push({ length: line.trimEnd().length, next: rest });
+    if (begun !== undefined && !isOwnLine(begun, rest)) {
+      // A longer word had no place to be broken at.
+      const isOneWord = !/\S\s+\S/.test(restOf(line, begun));
+      breaks.push({ length: line.trimEnd().length, next: rest, isOneWord });
     }
   }
-  const width = breaks.reduce((longest, { length }) => Math.max(longest, length), 0);
+  const width = breaks.reduce(
+    (longest, { length, isOneWord }) => (isOneWord ? longest : Math.max(longest, length)),
+    0,
+  );
   const forced = breaks.filter((at) => isForced(at.length, at.next, width));
   const isWrapped =
     width >= narrowest &&
@@ -58,11 +64,21 @@ export function mailWrapOf(head: Uint8Array, clock: LogClock): MailWrap | undefi
 
 /** Whether the first word of the next line had no room any more. */
 function isForced(length: number, next: string, width: number): boolean {
-  return length + 1 + (/^\S*/.exec(next)?.[0].length ?? 0) > width;
+  return length + 1 + (/^\s*\S*/.exec(next)?.[0].length ?? 0) > width;
 }
 
-function restOf(line: string): string {
-  return withoutQuoteMarks(line).trimEnd();
+const taskRow = /\[ *(?:pid|\d+) *\] +(?:uid|\d+)\b/;
+
+/** A record's further lines are indented; in a task table a mailer may break among several blanks. */
+function isOwnLine(before: string, rest: string): boolean {
+  return /^\s/.test(rest) && !taskRow.test(before);
+}
+
+/** A line without the quote marks and the indentation of the line that it goes on from. */
+function restOf(line: string, begun: string | undefined): string {
+  const rest = withoutQuoteMarks(line).trimEnd();
+  const indent = /^[ \t]*/.exec(withoutQuoteMarks(begun ?? ""))?.[0] ?? "";
+  return rest.startsWith(indent) ? rest.slice(indent.length) : rest;
 }
 
 function hasEnvelope(line: string, clock: LogClock): boolean {
@@ -115,8 +131,9 @@ export class MailLines {
     for (const line of lines) {
       this.#read += 1;
       if (this.#joined !== undefined && this.#goesOn(this.#joined, line)) {
-        const rest = restOf(line).trimStart();
-        this.#joined = `${this.#joined.trimEnd()}${separator(this.#joined, rest)}${rest}`;
+        const rest = restOf(line, this.#joined);
+        const before = this.#joined;
+        this.#joined = `${before.trimEnd()}${separator(before, rest)}${rest.trimStart()}`;
       } else {
         if (this.#joined !== undefined) whole.push(this.#joined, "\n");
         this.#joined = line;
@@ -129,18 +146,21 @@ export class MailLines {
   }
 
   #goesOn(joined: string, line: string): boolean {
-    const rest = restOf(line);
-    if (rest === "" || joined.length > maxJoined || hasEnvelope(line, this.#clock)) return false;
-    const isCut = /\b(?:total-|[a-z-]+:)$/.test(joined) && /^(?:vm:)?\d*/.test(rest.trimStart());
+    const rest = restOf(line, joined);
+    if (rest === "" || isFence(rest) || joined.length > maxJoined || hasEnvelope(line, this.#clock))
+      return false;
+    const isCut =
+      (/\b(?:total-|[a-z-]+:)$/.test(joined) && /^(?:vm:)?\d*/.test(rest.trimStart())) ||
+      (/ (?:UID|score|process)\s*$/.test(joined) && /^\s*\d/.test(rest));
     if (isKernelText.test(joined) && (isCut || isRest.test(rest.trimStart()))) return true;
-    if (!this.#isRecord || /^\s/.test(rest)) return false;
+    if (!this.#isRecord || isOwnLine(joined, rest)) return false;
     return isForced(this.#lastLength, rest, this.#width) && !isWholeKill(joined);
   }
 }
 
 /** A mailer may break a word behind a hyphen or a colon. */
 function separator(before: string, rest: string): string {
-  if (/\s$/.test(before)) return " ";
+  if (/\s$/.test(before) || /^\s/.test(rest)) return " ";
   if (before.endsWith(",") && before.includes("oom-kill:constraint=")) return "";
   const isInsideWord = /[-(=|]$/.test(before) || (/\w:$/.test(before) && /^\d/.test(rest));
   return isInsideWord ? "" : " ";

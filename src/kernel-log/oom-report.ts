@@ -78,7 +78,7 @@ export type KernelLogEvent =
   | { kind: "unparsed"; message: KernelMessage; lineNumber?: number }
   /** A report without its kill line, in a text without any kill line. */
   | { kind: "fragment"; fragment: OomFragment }
-  /** Messages of the kernel that journalctl did not print, in a text that holds no kill line. */
+  /** Messages of the kernel that journalctl did not print. */
   | { kind: "hidden"; count: number }
   /** `Out of memory and no killable processes...`: an event without a victim. */
   | { kind: "no_victim" };

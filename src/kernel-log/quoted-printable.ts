@@ -11,13 +11,18 @@ import { ArrivingLines } from "./arriving-lines.ts";
 /** Where the kernel writes `key=value`, and in lines of which a mail has many. */
 const inKernelText =
   /\b(?:gfp_mask|order|constraint|oom_score_adj|mems_allowed|task)=3D|swap {1,2}=3D/;
-const softBreak = /=\r?\n/;
+/** Such mails have lines of at most 76 characters, or a few more where they were quoted. */
+const softBreak = /^.{40,80}=\r?$/m;
+const kernelText = /illed\s+process|oom-kill/;
 const escaped = /=([0-9A-F]{2})/g;
 
 /** Whether a log is such a mail, by its beginning. */
 export function isQuotedPrintable(head: Uint8Array): boolean {
   const text = Buffer.from(head).toString("latin1");
-  return inKernelText.test(text) || (softBreak.test(text) && /=20\r?$|=3D/m.test(text));
+  return (
+    inKernelText.test(text) ||
+    (softBreak.test(text) && kernelText.test(text.replace(/=\r?\n/g, "")))
+  );
 }
 
 /**

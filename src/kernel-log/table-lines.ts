@@ -7,6 +7,7 @@
  *     "_time","_raw",host                                            Splunk
  *     | time | message |                                             Markdown
  *     ||time||message||                                              Jira
+ *     "2026-11-20 13:23:50","web1","Nov 20 13:23:50 web1 kernel: ..." without names: the columns are told by their content
  *
  * Format: RFC 4180, with `,`, `;` or a tab; a quoted cell may hold newlines.
  */
@@ -17,6 +18,8 @@ type Delimiter = "," | ";" | "\t" | "|";
 export interface TableHead {
   delimiter: Delimiter;
   names: readonly string[];
+  /** The first line is a row, and the names are made up. */
+  isMissing?: boolean;
 }
 
 const maxColumns = 200;
@@ -33,6 +36,41 @@ export function tableHeadOf(head: Uint8Array): TableHead | undefined {
     const names = cellsOf(first, delimiter);
     const isHead = names.length > 1 && names.length <= maxColumns && names.every(isColumnName);
     if (isHead && names.some(isMessageName)) return { delimiter, names };
+  }
+  return namelessTable(text);
+}
+
+const rowOfCsv = (delimiter: string): RegExp =>
+  new RegExp(
+    `^(?:"(?:[^"]|"")*"|[^${delimiter}"]*)(?:${delimiter}(?:"(?:[^"]|"")*"|[^${delimiter}"]*))+$`,
+  );
+const rows = ([",", ";", "\t"] as const).map(
+  (delimiter) => [delimiter, rowOfCsv(delimiter)] as const,
+);
+const kernelCell = /[Kk]illed process \d|oom-kill|\bkernel: |^\[ *\d+\.\d{6}\]/;
+const timeCell =
+  /^(?:\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|\d{10,19}(?:\.\d{1,9})?$|[A-Z][a-z]{2} \d{1,2}, \d{4} @ )/;
+
+/** A table without names. The kernel writes commas, so its text must be a quoted cell. */
+function namelessTable(text: string): TableHead | undefined {
+  const lines = text.split(/\r?\n/).slice(0, 50);
+  const whole = text.length < 8192 ? lines : lines.slice(0, -1);
+  for (const [delimiter, row] of rows) {
+    const sample = whole.filter((line) => line !== "");
+    if (sample.length === 0 || !sample.every((line) => row.test(line))) continue;
+    const cells = sample.map((line) => cellsOf(line, delimiter));
+    const width = cells[0]?.length ?? 0;
+    if (width > maxColumns || cells.some((of) => of.length !== width)) continue;
+    const columns = Array.from({ length: width }, (_, index) => index);
+    const holds = (pattern: RegExp) => (index: number) =>
+      cells.some((of) => pattern.test(of[index] ?? ""));
+    const message = columns.find(holds(kernelCell));
+    if (message === undefined || !sample.some((line) => line.includes('"'))) continue;
+    const time = columns.find((index) => index !== message && holds(timeCell)(index));
+    const names = columns.map((index) =>
+      index === message ? "message" : index === time ? "timestamp" : `column${index + 1}`,
+    );
+    return { delimiter, names, isMissing: true };
   }
   return undefined;
 }
@@ -82,6 +120,7 @@ export class TableLines {
 
   constructor(head: TableHead) {
     this.#head = head;
+    this.#isPastHead = head.isMissing === true;
   }
 
   /** Takes bytes of the log. Gives the lines of the rows that have come whole. */

@@ -4,6 +4,7 @@
  *     Mar 26 12:32:37 pi kernel: [126764.421946] python3 invoked oom-killer: gfp_mask=0x15080c0(GFP_KE
  *     RNEL_ACCOUNT|__GFP_ZERO), nodemask=(null),  order=1, oom_score_adj=0
  */
+import { isFence } from "./copied-line.ts";
 import type { LogClock } from "./local-time.ts";
 import { KernelMessageReader } from "./log-line.ts";
 
@@ -17,17 +18,32 @@ export function wrapWidthOf(head: Uint8Array, clock: LogClock): number | undefin
   // Several continued lines of exactly the same length are no coincidence.
   const full = lines.flatMap((line, index) => (line.length === width ? [index] : []));
   const goOn = full.filter((index) => goesOn(lines[index + 1], clock));
-  return full.length > 1 && goOn.length * 10 >= full.length * 9 ? width : undefined;
+  if (full.length < 2 || goOn.length * 10 < full.length * 9) return undefined;
+  // Where shorter lines go on as well, a mailer broke them at blanks.
+  const begun = goOn.filter((index) => !goesOn(lines[index], clock));
+  const short = lines.filter((line, index) => {
+    const next = lines[index + 1] ?? "";
+    const isLong = line.length >= width - 1 || line.trim() === "";
+    return !isLong && indentOf(next) <= indentOf(line) && goesOn(next, clock);
+  });
+  return short.length * 2 > begun.length ? undefined : width;
+}
+
+function indentOf(line: string): number {
+  return line.search(/\S|$/);
 }
 
 /** Whether a line is the rest of the one before it: it has no envelope. */
 function goesOn(next: string | undefined, clock: LogClock): boolean {
-  if (next === undefined || next.trim() === "") return false;
+  if (next === undefined || next.trim() === "" || isFence(next)) return false;
   const reader = new KernelMessageReader(clock, { copied: true });
   reader.read(next);
   return !reader.hasSeenEnvelope;
 }
 
+/** Places where the kernel writes a blank: the lines were broken by a mailer, and happen to be equally long. */
+const lostBlank =
+  /(?:\)|kB,|UID \d{1,10},)\n(?:score|total-vm|anon-rss|file-rss|shmem-rss|UID|pgtables|oom_score_adj)|illed\nprocess|process\n\d/;
 const quoteMarks = /^[\s>]*/;
 
 /**
@@ -81,7 +97,8 @@ export class WrappedLines {
       if (this.#joined !== undefined && isBroken && goesOn(line, this.#clock)) {
         const marks = quoteMarks.exec(this.#joined)?.[0] ?? "";
         const rest = line.startsWith(marks) ? line.slice(marks.length) : line;
-        this.#joined += " ".repeat(missing) + rest;
+        const isLost = missing === 0 && lostBlank.test(`${this.#joined.slice(-12)}\n${rest}`);
+        this.#joined += (isLost ? " " : " ".repeat(missing)) + rest;
       } else {
         if (this.#joined !== undefined) whole.push(`${this.#joined}\n`);
         this.#joined = line;

@@ -340,3 +340,29 @@ describe("a stamp without a year or a zone", () => {
     );
   });
 });
+
+describe("stamps and tags of other tools", () => {
+  const stated = "Out of memory: Killed process 226 (greedy) total-vm:50304kB, anon-rss:48516kB";
+
+  it.each([
+    `[    8.640407,2] ${stated}`,
+    `[    8.640407@2] ${stated}`,
+    `[2026-11-20T13:23:50.123Z] [web1] [kernel] ${stated}`,
+    `[kern.err] [2026-11-20 13:23:50] ${stated}`,
+    `Nov 20 13:23:50 web1 kern.err kernel[0]: [    8.640407] ${stated}`,
+    `2026-11-20T13:23:50.671745+00:00 web1 kernel[-]: ${stated}`,
+    `[Kernel dmesg] [    8.640407] ${stated}`,
+    `[Fri Nov 20 13:23:50] ${stated}`,
+  ])("are taken off a copied line: %s", (line) => {
+    const reader = new KernelMessageReader(
+      { nowMs: () => Date.parse("2026-11-21T00:00:00Z"), zone: utcZone },
+      { copied: true },
+    );
+    expect(reader.read(line)?.text).toBe(stated);
+  });
+
+  it("are not believed in a log that is followed", () => {
+    const reader = new KernelMessageReader({ nowMs: () => 0, zone: utcZone });
+    expect(reader.read(`Nov 20 13:23:50 web1 kernel[7]: ${stated}`)?.origin).toBe("user");
+  });
+});
