@@ -206,7 +206,6 @@ const rows: readonly Row[] = [
   {
     name: "Kubernetes static pod",
     source: "https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/",
-    isUnchecked: true,
     example: "/kubepods/burstable/pod8d4f6a0b1c2d3e4f5a6b7c8d9e0f1a2b",
     fits: (at) => isStaticPod(at) && at.owner.platform === "kubernetes",
     raise: ({ mib }) => [
@@ -264,7 +263,6 @@ const rows: readonly Row[] = [
   {
     name: "Kubernetes node (QoS class, node allocatable)",
     source: "https://kubernetes.io/docs/tasks/administer-cluster/reserve-compute-resources/",
-    isUnchecked: true,
     example: "/kubepods.slice/kubepods-burstable.slice",
     fits: ({ leaf }) => /^(?:kubelet-)?kubepods(?:-burstable|-besteffort)?(?:\.slice)?$/.test(leaf),
     raise: () => [
@@ -280,7 +278,6 @@ const rows: readonly Row[] = [
   {
     name: "Kubernetes QoS class (cgroupfs driver)",
     source: "https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/",
-    isUnchecked: true,
     example: "/kubepods/besteffort",
     fits: ({ leaf, parent }) => parent === "kubepods" && /^(?:burstable|besteffort)$/.test(leaf),
     raise: ({ leaf }) => [
@@ -383,7 +380,7 @@ const rows: readonly Row[] = [
   },
   {
     name: "Mesos",
-    source: "https://mesos.apache.org/documentation/latest/isolators/cgroups-memory/",
+    source: "https://mesos.apache.org/documentation/latest/mesos-containerizer/",
     isUnchecked: true,
     example: "/mesos/5a0ea0f4-5d71-4b1e-9a1c-9b5c6b9f7d21",
     fits: ({ parent }) => parent === "mesos",
@@ -437,7 +434,6 @@ const rows: readonly Row[] = [
   {
     name: "Docker Compose",
     source: "https://docs.docker.com/reference/compose-file/deploy/#resources",
-    isUnchecked: true,
     example: `/system.slice/docker-${"0123456789ab".padEnd(64, "e")}.scope`,
     exampleNames: { container: "shop-web-1", task: "shop/web" },
     fits: (at) => isDocker(at) && (at.owner.task ?? "").includes("/"),
@@ -535,7 +531,6 @@ const rows: readonly Row[] = [
   {
     name: "LXD, Incus, LXC",
     source: "https://linuxcontainers.org/incus/docs/main/reference/instance_options/",
-    isUnchecked: true,
     example: "/lxc.payload.web",
     fits: ({ leaf, parent }) =>
       leaf.startsWith("lxc.payload.") || parent === "lxc.payload" || parent === "lxc",
@@ -578,7 +573,6 @@ const rows: readonly Row[] = [
   {
     name: "systemd-nspawn machine",
     source: "https://www.freedesktop.org/software/systemd/man/latest/systemd-nspawn.html",
-    isUnchecked: true,
     example: "/machine.slice/machine-build\\x2dbox.scope",
     fits: ({ leaf }) => /^machine-.+\.scope$/.test(leaf),
     raise: (at) => [
@@ -685,7 +679,6 @@ const rows: readonly Row[] = [
   {
     name: "other cgroup",
     source: "https://docs.kernel.org/admin-guide/cgroup-v2.html",
-    isUnchecked: true,
     example: "/batch/nightly",
     fits: ({ cgroup }) => cgroup !== "" && cgroup !== "/",
     raise: ({ cgroup, isV1, mib }) => {
