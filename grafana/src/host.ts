@@ -1,6 +1,6 @@
 import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
 import { board } from "./board.ts";
-import { killAnnotations, killTable, ownerColumns } from "./kill-table.ts";
+import { killAnnotations, killTable, ownerColumns, silentKills } from "./kill-table.ts";
 import { availableRatio, hostTimeLeft, ownLimitRatio, swapFreeRatio } from "./memory.ts";
 import { answer, graph, noColours, orangeThenRed, redAbove, redBelow, table } from "./panel.ts";
 import { increaseOverRange, orZero, rate, series } from "./selector.ts";
@@ -65,10 +65,11 @@ export function host(): Dashboard {
           answer({
             title: "Kills",
             description:
-              "Processes killed for lack of memory in this time range. The table below explains each.",
+              "Processes killed for lack of memory in this time range; 'silent' are those whose workload runs on without them (outcome lives_on): nothing restarted it. The table below explains each.",
             width: 4,
             unit: "none",
             query: orZero(`round(sum(${increaseOverRange(series("oom_kills_total"))}))`),
+            also: { nameOfFirst: "killed", name: "silent", query: orZero(`count(${silentKills})`) },
             colours: redAbove(1),
           }),
           answer({

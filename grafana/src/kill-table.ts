@@ -56,7 +56,10 @@ export function killTable({ of, title, width, height, short = false }: KillTable
   });
 }
 
-/** Kills, with the label `outcome` where that is known. */
+/** Kills after which the rest of the workload runs on without the victim. */
+export const silentKills = `last_over_time(${series("oom_kill_outcome_info", { outcome: "lives_on" })}[$__range])`;
+
+/** Kills, with the label `outcome` if it is known. */
 function killsWithOutcome(of: typeof series): string {
   const kills = `last_over_time(${of("oom_kill_timestamp_seconds")}[$__range])`;
   const outcomes = `last_over_time(${series("oom_kill_outcome_info")}[$__range])`;

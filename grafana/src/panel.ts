@@ -71,6 +71,8 @@ interface Answer extends Described {
   empty?: string;
   /** Shows the name of the series instead of a number. */
   legend?: string;
+  /** A second number; both then have names. */
+  also?: { name: string; query: string; nameOfFirst: string };
 }
 
 /** One number, or one name, that answers a question. */
@@ -85,9 +87,12 @@ export function answer(panel: Answer): PanelInRow {
     .thresholds(thresholds(panel.colours))
     .colorMode(BigValueColorMode.Background)
     .graphMode(BigValueGraphMode.None)
-    .textMode(panel.legend === undefined ? BigValueTextMode.Value : BigValueTextMode.Name)
+    .textMode(textModeOf(panel))
     .reduceOptions(new ReduceDataOptionsBuilder().calcs(["lastNotNull"]))
-    .withTarget(query("A", panel.query, panel.legend).instant());
+    .withTarget(query("A", panel.query, panel.also?.nameOfFirst ?? panel.legend).instant());
+  if (panel.also !== undefined) {
+    stat.withTarget(query("B", panel.also.query, panel.also.name).instant());
+  }
   if (panel.empty !== undefined) {
     stat.noValue(panel.empty).mappings([
       {
@@ -97,6 +102,11 @@ export function answer(panel: Answer): PanelInRow {
     ]);
   }
   return stat;
+}
+
+function textModeOf({ legend, also }: Answer): BigValueTextMode {
+  if (also !== undefined) return BigValueTextMode.ValueAndName;
+  return legend === undefined ? BigValueTextMode.Value : BigValueTextMode.Name;
 }
 
 interface Line {

@@ -1,6 +1,6 @@
 import type { Dashboard } from "@grafana/grafana-foundation-sdk/dashboard";
 import { board, labelVariable } from "./board.ts";
-import { hostLink, killAnnotations, killTable, ownerColumns } from "./kill-table.ts";
+import { hostLink, killAnnotations, killTable, ownerColumns, silentKills } from "./kill-table.ts";
 import {
   withWorkloadName,
   workloadLegend,
@@ -40,6 +40,8 @@ const seen = `count(last_over_time(${workloadSeries("oom_kill_timestamp_seconds"
  * has more kills than the exporter exports timestamps.
  */
 const kills = `${counted} >= ${seen} or ${seen} or ${counted}`;
+
+const silent = `count(last_over_time(${workloadSeries("oom_kill_timestamp_seconds")}[$__range]) and on (job, instance, incident) ${silentKills})`;
 
 /** At most ten lines; a selected workload is one cgroup or a few. */
 const worst = (query: string) => withWorkloadName(`topk(10, ${query})`);
@@ -93,10 +95,11 @@ export function workload(): Dashboard {
           answer({
             title: "Kills",
             description:
-              "Its processes killed for lack of memory in this time range, including containers that no longer exist.",
+              "Its processes killed for lack of memory in this time range, including containers that no longer exist; 'silent' are those without which it runs on (outcome lives_on): nothing restarted it.",
             width: 4,
             unit: "none",
             query: orZero(kills),
+            also: { nameOfFirst: "killed", name: "silent", query: orZero(silent) },
             colours: redAbove(1),
           }),
           answer({
