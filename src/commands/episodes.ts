@@ -83,8 +83,14 @@ export class Episode {
     else if (this.#told.length < stormSize) this.#told.push(JSON.stringify(told));
   }
 
-  get first(): KillLine {
-    return this.lines[0] as KillLine;
+  /** Its newest kill. */
+  get last(): KillLine {
+    return this.lines.at(-1) as KillLine;
+  }
+
+  /** Gives up the explanations. */
+  forget(): void {
+    this.#told.length = 0;
   }
 
   /** The kill of another killer, if it is one. */
@@ -196,7 +202,8 @@ export class Episodes {
     this.#episodes.push(episode);
     // The one that begins has no kill yet, so it is not sorted.
     if (this.#episodes.length > 2 * this.#keep + 100) {
-      const older = inOrder(this.#episodes.slice(0, -1), ({ first }) => first);
+      const older = inOrder(this.#episodes.slice(0, -1), ({ last }) => last);
+      for (const dropped of older.slice(0, -this.#keep)) dropped.forget();
       this.#dropped += older.length - this.#keep;
       this.#episodes = [...older.slice(-this.#keep), episode];
     }
@@ -210,7 +217,7 @@ export class Episodes {
 
   /** The latest, in the order of their times. */
   latest(): Episode[] {
-    return inOrder(this.#episodes, ({ first }) => first).slice(-this.#keep);
+    return inOrder(this.#episodes, ({ last }) => last).slice(-this.#keep);
   }
 
   /** How many there are that `latest` leaves out. */

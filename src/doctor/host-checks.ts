@@ -17,6 +17,7 @@ import { readMeminfo } from "../sources/meminfo-file.ts";
 import type { OwnScoreAdj } from "../sources/own-score-adj.ts";
 import type { ProcessReadings } from "../sources/process-table.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
+import { otherKillers } from "../status/other-killers.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { shellWord } from "../text/shell.ts";
 import { type Check, dockerFlags, type Fix, ok, type Place, run } from "./check.ts";
@@ -292,7 +293,11 @@ const nodePaths = ["var/lib/kubelet", "var/lib/rancher/k3s", "var/lib/rancher/rk
 
 /** By default a kubelet does not start where there is swap. */
 function swapFix({ files, place }: DoctorOptions): Fix {
-  if (place === "pod" || nodePaths.some((path) => existsSync(files.rootfs(path)))) {
+  const isNode =
+    place === "pod" ||
+    nodePaths.some((path) => existsSync(files.rootfs(path))) ||
+    otherKillers(files).some(({ limits }) => limits.killer === "kubelet");
+  if (isNode) {
     return {
       text: "This is a Kubernetes node: ask who runs the cluster first. The kubelet has to allow swap (failSwapOn: false, memorySwap.swapBehavior: LimitedSwap), or it does not start again. Requests and limits on pods help without it.",
     };
