@@ -8,12 +8,14 @@ import {
   quietLog,
 } from "./contenders.ts";
 import type { MeasuredProcess } from "./measured-process.ts";
+import { betweenPassesMs } from "./memory.ts";
 import { type Crowd, type Size, withCrowd } from "./programs.ts";
 import { type CostOptions, quantile, type Result } from "./result.ts";
 
 /** A pass answers for a while after it: closer together, the same one would be measured twice. */
 const betweenMs = 300;
-const warmUp = 5;
+/** V8 compiles what is hot in the first hundred scrapes: 2 s of processor time, once in the life of a process. */
+const warmUp = 60;
 /** A contender whose scrapes take longer than this gets fewer of them. */
 const slowMs = 500;
 const slowCount = 5;
@@ -107,7 +109,7 @@ class Measured {
     await this.#process.firstScrape();
     let { wallMs } = await this.#process.scrape();
     for (let scrape = 0; scrape < (wallMs > slowMs ? 1 : warmUp); scrape++) {
-      await wait(betweenMs);
+      await wait(betweenPassesMs(wallMs));
       ({ wallMs } = await this.#process.scrape());
     }
     this.#isSlow = wallMs > slowMs;
