@@ -5,10 +5,10 @@
  * /etc/systemd/oomd.conf and oomd.conf.d of /etc, /run and /usr/lib, /var/lib/kubelet/config.yaml.
  * earlyoom's own command line is read while it runs, from /proc/PID/cmdline.
  */
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { HostFiles } from "./host-files.ts";
 import { cgroupsOfUnit } from "./installed-killers.ts";
+import { namesIn } from "./unit-files.ts";
 
 /** The arguments of the first process of a unit, without its name; `undefined` where none is seen. */
 export function argumentsOf(files: HostFiles, unit: string): string[] | undefined {
@@ -46,12 +46,4 @@ export function oomdConfigs(files: HostFiles): string[] {
   }
   const dropIns = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
   return [...mains, ...dropIns].flatMap((path) => files.textIfReadable(files.rootfs(path)) ?? []);
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
 }

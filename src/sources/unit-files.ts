@@ -71,7 +71,8 @@ function namesOf(unit: string): string[] {
   return [...dashes, ...(template === undefined ? [] : [`${template}.${type}`]), unit];
 }
 
-function namesIn(directory: string): string[] {
+/** Names in a directory; none if it cannot be listed. */
+export function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory);
   } catch {
