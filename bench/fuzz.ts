@@ -19,6 +19,16 @@ import { parseListenAddress } from "../src/http/listeners.ts";
 import { parseKmsgRecord } from "../src/kernel-log/kernel-message.ts";
 import { KillScanner } from "../src/kernel-log/kill-scanner.ts";
 import { utcZone } from "../src/kernel-log/local-time.ts";
+import { parseJson, recordOf } from "../src/kernel-log/log-object.ts";
+import { journalEntry } from "../src/killers/daemon-line.ts";
+import { DaemonScanner } from "../src/killers/daemon-scanner.ts";
+import {
+  earlyoomLimits,
+  kubeletLimits,
+  nohangLimits,
+  oomdLimits,
+} from "../src/killers/killer-limits.ts";
+import { type SavedUserspaceLedger, UserspaceLedger } from "../src/killers/userspace-ledger.ts";
 import { KillLedger, type SavedLedger } from "../src/kills/kill-ledger.ts";
 import { StateDirectory } from "../src/sources/state-directory.ts";
 import { readCredentials } from "../src/web-config/basic-auth.ts";
@@ -27,7 +37,7 @@ import { parseWebConfig } from "../src/web-config/web-config.ts";
 import { WebConfigError } from "../src/web-config/web-config-error.ts";
 import { aKill, aStatusView } from "../test/http/views.ts";
 
-/** No input of these sizes may take longer: what does is quadratic somewhere. */
+/** Processor time. No input of these sizes may take longer: what does is quadratic somewhere. */
 const slowestMs = 2000;
 const nowMs = Date.parse("2026-11-21T04:00:00Z");
 const logs = "test/fixtures/logs";
@@ -42,6 +52,30 @@ const logSeeds = readdirSync(logs)
     const kill = Math.max(0, whole.indexOf("Killed process"));
     return whole.subarray(Math.max(0, kill - seedBytes / 2), kill + seedBytes / 2);
   });
+
+/** What daemons write: two recorded logs, and one kill in each other form. */
+const daemonSeeds = [
+  ...readdirSync("test/fixtures/daemons").map((name) =>
+    readFileSync(join("test/fixtures/daemons", name)).subarray(0, seedBytes),
+  ),
+  ...[
+    "Nov 20 13:23:50 web1 systemd-oomd[611]: Killed /system.slice/batch.service due to memory pressure for /system.slice being 62.11% > 60.00% for > 30s with reclaim activity\n",
+    '<30>1 2026-11-20T13:23:50.671745+00:00 web1 earlyoom 712 - - sending SIGTERM to process 1234 uid 0 "hog": badness 955, VmRSS 1640 MiB\n',
+    'Nov 20 13:23:50 node-1 kubelet[901]: I1120 13:23:50.671745 901 eviction_manager.go:395] "Eviction manager: pod is evicted successfully" pod="shop/cart-7d9f8-x2x"\n',
+    'user: warning: [2026-08-11T17:20:38Z]: [talos] Sending SIGKILL to cgroup {"path":"/kubepods/burstable/pod1"}\n',
+    "11-20 13:23:50.671   400   400 I lowmemorykiller: Kill 'com.android.settings' (3946), uid 1000, oom_score_adj 906 to free 21400kB rss, 0kB swap; reason: low watermark is breached\n",
+  ].map((text) => Buffer.from(text)),
+];
+const journalSeeds = [
+  '{"MESSAGE":"Killed /system.slice/batch.service due to memory used (412340224) / total (414429184) and swap used (0) / total (0) being more than 90.00%","__REALTIME_TIMESTAMP":"1795181030671745","__MONOTONIC_TIMESTAMP":"812345678","_BOOT_ID":"0f6c2f4e9e1b4d0c8f6a7d2b3c4e5f60","_PID":"611","SYSLOG_IDENTIFIER":"systemd-oomd","_SYSTEMD_UNIT":"systemd-oomd.service","__CURSOR":"s=1;i=2"}',
+  '{"MESSAGE":[115,101,110,100,105,110,103,255],"__REALTIME_TIMESTAMP":"1","SYSLOG_IDENTIFIER":"earlyoom","_PID":"7"}',
+].map((text) => Buffer.from(text));
+const daemonConfigSeeds = [
+  "EARLYOOM_ARGS=\"-m 5,2 -s 100 --prefer '^(Web Content|chrome)$' --avoid '^sshd$'\"\n",
+  "soft_threshold_min_mem = 8 %\nsoft_threshold_min_swap = 10 %\npsi_checking_enabled = True\nsoft_threshold_max_psi = 60\n@BADNESS_ADJ_RE_NAME 300 /// ^chrome$\n",
+  "[OOM]\nSwapUsedLimit=90%\nDefaultMemoryPressureLimit=60%\nDefaultMemoryPressureDurationSec=30s\n",
+  "evictionHard:\n  memory.available: 100Mi\n  nodefs.available: 10%\n",
+].map((text) => Buffer.from(text));
 
 const configSeeds = [
   "tls_server_config:\n  cert_file: a.pem\n  key_file: a.key\n  client_ca_file: ca\n  client_auth_type: RequireAndVerifyClientCert\n  min_version: TLS12\n  cipher_suites:\n  - TLS_AES_128_GCM_SHA256\n  curve_preferences: [X25519]\n",
@@ -58,8 +92,6 @@ const requestSeeds = [
   "/-/healthy",
   "/",
 ].map((text) => Buffer.from(text));
-
-const stateSeeds = savedStates();
 
 const tokens = [
   "Killed process 1 (a)",
@@ -147,10 +179,7 @@ function apply(bytes: Buffer, { kind, at, length, with: value }: Damage, seeds: 
   }
 }
 
-function savedStates(): Buffer[] {
-  const directory = mkdtempSync(join(tmpdir(), "oom-exporter-fuzz-"));
-  const options = { nowMs: () => nowMs, procfs: "/proc", warn() {}, info() {} };
-  const state = StateDirectory.open(directory, options)?.directory as StateDirectory;
+function kernelState(state: StateDirectory): void {
   const ledger = new KillLedger({ store: state, nowMs });
   ledger.record({
     atMs: nowMs,
@@ -159,6 +188,21 @@ function savedStates(): Buffer[] {
   });
   state.compact(() => ledger.snapshot());
   ledger.record({ atMs: nowMs, notes: { firstStartMs: nowMs + 1 } });
+}
+
+function userspaceState(state: StateDirectory): void {
+  const ledger = new UserspaceLedger({ store: state });
+  ledger.record({ atMs: nowMs, began: true });
+  state.compact(() => ledger.snapshot());
+  ledger.record({ atMs: nowMs, positions: { "/var/log/syslog": { offset: 1 } } });
+}
+
+/** The two files of a state directory that was filled so. */
+function savedStates(fill: (state: StateDirectory) => void): Buffer[] {
+  const directory = mkdtempSync(join(tmpdir(), "oom-exporter-fuzz-"));
+  const options = { nowMs: () => nowMs, procfs: "/proc", warn() {}, info() {} };
+  const state = StateDirectory.open(directory, options)?.directory as StateDirectory;
+  fill(state);
   state.close();
   const files = ["state.json", "journal.ndjson"].map((name) => readFileSync(join(directory, name)));
   rmSync(directory, { recursive: true });
@@ -193,6 +237,24 @@ const app = buildApp({
 const state = mkdtempSync(join(tmpdir(), "oom-exporter-fuzz-"));
 const files = ["state.json", "journal.ndjson"] as const;
 
+/** They are opened, or set aside with a warning; the ledger takes what is left. */
+function stateTarget(seeds: readonly Buffer[], take: (saved: unknown) => void): Target {
+  return {
+    input: fc.tuple(...seeds.map((seed) => damaged([seed, ...seeds]))),
+    holds(contents: Buffer[]) {
+      rmSync(state, { recursive: true, force: true });
+      mkdirSync(state);
+      for (const [index, name] of files.entries()) {
+        writeFileSync(join(state, name), contents[index] as Buffer);
+      }
+      const options = { nowMs: () => nowMs, procfs: "/proc", warn() {}, info() {} };
+      const opened = StateDirectory.open(state, options);
+      take(opened?.saved);
+      opened?.directory.close();
+    },
+  };
+}
+
 const targets: Record<string, Target> = {
   // Never throws, and prints one JSON value a line that no terminal obeys.
   "log, as explain reads it": {
@@ -222,21 +284,44 @@ const targets: Record<string, Target> = {
     ]),
     holds: (bytes: Buffer) => parseKmsgRecord(bytes.toString("latin1")),
   },
-  // Opens, or sets aside with a warning; the ledger takes what is left.
-  "state files": {
-    input: fc.tuple(...stateSeeds.map((seed) => damaged([seed, ...stateSeeds]))),
-    holds(contents: Buffer[]) {
-      rmSync(state, { recursive: true, force: true });
-      mkdirSync(state);
-      for (const [index, name] of files.entries()) {
-        writeFileSync(join(state, name), contents[index] as Buffer);
+  // The same kills, however the bytes come.
+  "line of a daemon, as it comes in": {
+    input: fc.tuple(damaged(daemonSeeds), fc.array(fc.nat(seedBytes), { maxLength: 6 })),
+    holds([bytes, cuts]: [Buffer, number[]]) {
+      const [whole, inParts] = [daemonKills(bytes, []), daemonKills(bytes, cuts)];
+      if (JSON.stringify(whole) !== JSON.stringify(inParts)) {
+        throw new Error(
+          `cut at ${cuts}: ${JSON.stringify(inParts)} instead of ${JSON.stringify(whole)}`,
+        );
       }
-      const options = { nowMs: () => nowMs, procfs: "/proc", warn() {}, info() {} };
-      const opened = StateDirectory.open(state, options);
-      new KillLedger({ saved: opened?.saved as SavedLedger | undefined, nowMs });
-      opened?.directory.close();
     },
   },
+  "entry of the journal": {
+    input: fc.oneof(
+      damaged(journalSeeds),
+      fc.json().map((text) => Buffer.from(`{"MESSAGE":${text},"__REALTIME_TIMESTAMP":${text}}`)),
+    ),
+    holds(bytes: Buffer) {
+      const record = recordOf(parseJson(bytes.toString("latin1")));
+      return record === undefined ? undefined : journalEntry(record);
+    },
+  },
+  "configuration of a daemon": {
+    input: damaged(daemonConfigSeeds),
+    holds(bytes: Buffer) {
+      const text = bytes.toString();
+      earlyoomLimits(text.split(/\s+/));
+      nohangLimits(text);
+      oomdLimits([text, text]);
+      kubeletLimits(text);
+    },
+  },
+  "state files": stateTarget(savedStates(kernelState), (saved) => {
+    new KillLedger({ saved: saved as SavedLedger | undefined, nowMs });
+  }),
+  "state files of daemons' kills": stateTarget(savedStates(userspaceState), (saved) => {
+    new UserspaceLedger({ saved: saved as SavedUserspaceLedger | undefined });
+  }),
   // Taken, or refused in one line that names where.
   "web configuration": {
     input: damaged(configSeeds),
@@ -317,18 +402,31 @@ async function explained(bytes: Buffer, ends: number[]): Promise<string[]> {
   return stdout.split("\n").filter((line) => line !== "");
 }
 
+function daemonKills(bytes: Buffer, cuts: number[]): unknown[] {
+  const kills: unknown[] = [];
+  const clock = { nowMs: () => nowMs, zone: utcZone };
+  const scanner = new DaemonScanner({ clock, copied: true }, (kill) => kills.push(kill));
+  for (const chunk of inChunks(bytes, cuts)) scanner.push(chunk);
+  scanner.endOfInput();
+  return kills;
+}
+
+/** No scanner keeps a chunk: the sender may reuse it. */
+function* inChunks(bytes: Buffer, cuts: number[]): Generator<Buffer> {
+  let from = 0;
+  for (const end of [...[...cuts].sort((a, b) => a - b), bytes.length]) {
+    if (end > from) yield Buffer.from(bytes.subarray(from, end));
+    from = Math.max(from, end);
+  }
+}
+
 function scanned(bytes: Buffer, cuts: number[]): unknown[] {
   const events: unknown[] = [];
   const clock = { nowMs: () => nowMs, zone: utcZone };
   const scanner = new KillScanner({ clock, losses: true, firstLine: 1 }, (event) =>
     events.push(event),
   );
-  let from = 0;
-  for (const end of [...[...cuts].sort((a, b) => a - b), bytes.length]) {
-    // The scanner keeps no chunk: the sender may reuse it.
-    if (end > from) scanner.push(Buffer.from(bytes.subarray(from, end)));
-    from = Math.max(from, end);
-  }
+  for (const chunk of inChunks(bytes, cuts)) scanner.push(chunk);
   scanner.endOfInput();
   return events;
 }
@@ -346,9 +444,10 @@ for (const [name, { input, holds }] of chosen) {
   const begun = performance.now();
   let slowestSeenMs = 0;
   const property = fc.asyncProperty(input, async (value) => {
-    const startMs = performance.now();
+    const start = process.cpuUsage();
     await holds(value as never);
-    const tookMs = performance.now() - startMs;
+    const { user, system } = process.cpuUsage(start);
+    const tookMs = (user + system) / 1000;
     slowestSeenMs = Math.max(slowestSeenMs, tookMs);
     if (tookMs > slowestMs) throw new Error(`took ${Math.round(tookMs)} ms`);
   });
