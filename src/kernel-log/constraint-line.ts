@@ -7,7 +7,7 @@
  *     oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=b,mems_allowed=0,oom_memcg=/job,task_memcg=/job/b,task=greedy,pid=226,uid=0
  *     Task in /job/b killed as a result of limit of /job
  */
-import { decodeUtf8 } from "./kernel-text.ts";
+import { decodeCgroup, decodeUtf8 } from "./kernel-text.ts";
 
 /** Where the kernel looked for a victim, as in the metric label. */
 export type OomConstraint = "none" | "memcg" | "cpuset" | "memory_policy" | "unknown";
@@ -58,15 +58,15 @@ export function parseConstraintLine(text: string): ConstraintLine | undefined {
     const start = limitAt + ",oom_memcg=".length;
     const split = splitLimitAndVictim(paths, start);
     if (split >= 0) {
-      line.limitCgroup = decodeUtf8(paths.slice(start, split));
-      if (hasEnd) line.victimCgroup = decodeUtf8(paths.slice(split + ",task_memcg=".length));
+      line.limitCgroup = decodeCgroup(paths.slice(start, split));
+      if (hasEnd) line.victimCgroup = decodeCgroup(paths.slice(split + ",task_memcg=".length));
     }
   } else if (globalAt >= 0 && hasEnd) {
-    line.victimCgroup = decodeUtf8(paths.slice(globalAt + ",global_oom,task_memcg=".length));
+    line.victimCgroup = decodeCgroup(paths.slice(globalAt + ",global_oom,task_memcg=".length));
   } else if (hasEnd) {
     const victimAt = paths.indexOf(",task_memcg=/");
     if (victimAt >= 0)
-      line.victimCgroup = decodeUtf8(paths.slice(victimAt + ",task_memcg=".length));
+      line.victimCgroup = decodeCgroup(paths.slice(victimAt + ",task_memcg=".length));
   }
   return line;
 }
@@ -87,5 +87,5 @@ function splitLimitAndVictim(paths: string, start: number): number {
 export function taskIn(text: string): { victim?: string; limit?: string } {
   const whole = /^Task in (.*?) ?killed as a result of limit of (\/.*?)\s*$/s.exec(text);
   if (whole === null) return {};
-  return { victim: decodeUtf8(whole[1] ?? ""), limit: decodeUtf8(whole[2] ?? "") };
+  return { victim: decodeCgroup(whole[1] ?? ""), limit: decodeCgroup(whole[2] ?? "") };
 }

@@ -3,11 +3,18 @@
  *
  * Text is held with one character per byte (latin1) until it is shown, because a name may contain any bytes.
  */
+import { textOf } from "../text/escaped-bytes.ts";
 
 /** Decodes text of bytes (one character per byte) for people: UTF-8, invalid bytes as U+FFFD. */
 export function decodeUtf8(bytes: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the ASCII range, which is the same in both
   return /^[\x00-\x7f]*$/.test(bytes) ? bytes : Buffer.from(bytes, "latin1").toString("utf8");
+}
+
+/** Decodes the path of a cgroup: invalid bytes as `\xff`, as the cgroup is shown where it is read. */
+export function decodeCgroup(bytes: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the ASCII range, which is the same in both
+  return /^[\x00-\x7f]*$/.test(bytes) ? bytes : textOf(Buffer.from(bytes, "latin1"));
 }
 
 /** The reverse: UTF-8 bytes, one character each. */

@@ -13,7 +13,7 @@
  *     [  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name
  *     [    226]     0   226    12576    12307   135168        0             0 greedy
  */
-import { decodeUtf8 } from "./kernel-text.ts";
+import { decodeCgroup, decodeUtf8 } from "./kernel-text.ts";
 import type { KillLine } from "./kill-line.ts";
 import { commMaxBytes } from "./kill-line.ts";
 
@@ -307,7 +307,7 @@ export class OomDumpReader {
     // A pager may cut off the end.
     const inline = /:((?: ?[a-z_]+:\d+KB)+)(?: ?[a-z_]+(?::\d*K?)?)?\s*$/.exec(text);
     const path = /^Memory cgroup stats for (\/.*?):?\s*$/s.exec(text.slice(0, inline?.index));
-    if (path !== null) this.#cgroup = decodeUtf8(path[1] ?? "");
+    if (path !== null) this.#cgroup = decodeCgroup(path[1] ?? "");
     for (const [, key = "", value] of (inline?.[1] ?? "").matchAll(/([a-z_]+):(\d+)KB/g)) {
       this.#stat.set(key, Number(value) * 1024);
     }

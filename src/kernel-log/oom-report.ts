@@ -18,7 +18,7 @@
 import type { ConstraintLine, OomConstraint } from "./constraint-line.ts";
 import { parseConstraintLine, taskIn } from "./constraint-line.ts";
 import type { KernelMessage } from "./kernel-message.ts";
-import { decodeUtf8 } from "./kernel-text.ts";
+import { decodeCgroup } from "./kernel-text.ts";
 import type { KillLine } from "./kill-line.ts";
 import {
   announcement,
@@ -315,7 +315,7 @@ export class OomReportAssembler {
       this.#groupSeen ||= group !== null;
       if (group !== null && this.#past !== undefined) {
         const { first } = this.#past;
-        const cgroup = decodeUtf8(group[1] ?? "");
+        const cgroup = decodeCgroup(group[1] ?? "");
         this.#past.groupCgroup = cgroup;
         first.groupCgroup = cgroup;
         this.#emit({ kind: "group", report: first, cgroup });

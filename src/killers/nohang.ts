@@ -32,7 +32,7 @@
  * after the beginning of an action decides, and later lines only add to it. A command line, printed with
  * `print_victim_cmdline`, is never parsed.
  */
-import { decodeUtf8 } from "../kernel-log/kernel-text.ts";
+import { decodeCgroup, decodeUtf8 } from "../kernel-log/kernel-text.ts";
 import {
   bytesOfMebibytes,
   type DaemonGrammar,
@@ -175,6 +175,6 @@ export class NohangGrammar implements DaemonGrammar {
     }
     const path = group.exec(text)?.[1];
     // A process of a container or of cgroup v1 has nothing but the root in one of the two.
-    if (path !== undefined && path !== "/") details.cgroup ??= decodeUtf8(path);
+    if (path !== undefined && path !== "/") details.cgroup ??= decodeCgroup(path);
   }
 }

@@ -19,7 +19,7 @@
  *
  * Early versions write the line of a kill after that of a dry run, so the dry-run line revokes the kill.
  */
-import { decodeUtf8 } from "../kernel-log/kernel-text.ts";
+import { decodeCgroup } from "../kernel-log/kernel-text.ts";
 import { type DaemonGrammar, type DaemonKill, type DaemonLine, stampsOf } from "./daemon-kill.ts";
 
 const byPressure =
@@ -48,7 +48,7 @@ export class OomdGrammar implements DaemonGrammar {
     }
     const kill = killOf(text);
     if (kill === undefined || this.#dryRuns.delete(kill.cgroup)) return undefined;
-    return { ...kill, cgroup: decodeUtf8(kill.cgroup), ...stampsOf(line) };
+    return { ...kill, cgroup: decodeCgroup(kill.cgroup), ...stampsOf(line) };
   }
 
   settle(): undefined {
@@ -75,7 +75,7 @@ function killOf(text: string): (DaemonKill & { cgroup: string }) | undefined {
       readings: {
         pressurePercent: Number(value),
         pressureLimitPercent: Number(limit),
-        pressureCgroup: decodeUtf8(whole),
+        pressureCgroup: decodeCgroup(whole),
         pressureDuration: duration,
       },
     };

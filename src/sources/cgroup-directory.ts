@@ -10,6 +10,7 @@ import {
   parseValue,
 } from "../kernel/memory-cgroup.ts";
 import { parsePressure } from "../kernel/pressure.ts";
+import { textOf } from "../text/escaped-bytes.ts";
 import type { CgroupReading, CgroupVersion } from "./cgroup-reading.ts";
 import {
   type DescriptorBudget,
@@ -18,7 +19,6 @@ import {
   type HostFiles,
   KeptFile,
   pathBelow,
-  textOf,
 } from "./host-files.ts";
 
 /** The smallest limit on the path from the root to a cgroup. */

@@ -1,6 +1,6 @@
-import { isUtf8 } from "node:buffer";
 import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
+import { textOf } from "../text/escaped-bytes.ts";
 
 /** Mount points of the host's file systems: `/` on the host, `/host/...` in a container. */
 export interface HostRoots {
@@ -18,19 +18,19 @@ export function pathBelow(directory: FilePath, name: FilePath): FilePath {
   return Buffer.concat([Buffer.from(directory), Buffer.from("/"), Buffer.from(name)]);
 }
 
-/** Bytes as text: those that are not UTF-8 as `\xff`, as the kernel log prints them. */
-export function textOf(bytes: Buffer): string {
-  if (isUtf8(bytes)) return bytes.toString();
-  let text = "";
-  for (let at = 0; at < bytes.length; ) {
-    const length = [1, 2, 3, 4].find((count) => isUtf8(bytes.subarray(at, at + count)));
-    text +=
-      length === undefined
-        ? `\\x${(bytes[at] as number).toString(16).padStart(2, "0")}`
-        : bytes.toString("utf8", at, at + length);
-    at += length ?? 1;
-  }
-  return text;
+/** Longer than any path that a system call takes. */
+const scratch = Buffer.allocUnsafeSlow(8192);
+
+/**
+ * The same, valid until the next call: for a name that is not UTF-8 it is built in one buffer, since each pass reads
+ * thousands of files.
+ */
+function passingPathBelow(directory: FilePath, name: string): FilePath {
+  if (typeof directory === "string") return `${directory}/${name}`;
+  if (directory.length + name.length >= scratch.length) return pathBelow(directory, name);
+  directory.copy(scratch);
+  const end = directory.length + scratch.write(`/${name}`, directory.length);
+  return scratch.subarray(0, end);
 }
 
 /** Why a kernel file could not be read. */
@@ -202,9 +202,9 @@ export class KeptFile {
     this.#budget = budget;
   }
 
-  /** Built on demand: a cgroup's path may have 4 KiB, and a cgroup has ten files. */
+  /** Built on demand: a cgroup's path may have 4 KiB, and a cgroup has ten files. Valid until the next one is built. */
   get path(): FilePath {
-    return pathBelow(this.#directory, this.#name);
+    return passingPathBelow(this.#directory, this.#name);
   }
 
   /** False if each read opens the path again, so that another process or cgroup may answer. */

@@ -1,6 +1,14 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { removeCgroup, runName } from "./test-run.ts";
 
@@ -8,6 +16,7 @@ import { removeCgroup, runName } from "./test-run.ts";
 export interface TestCgroup {
   /** From the hierarchy's root, as the kernel log prints it. */
   path: string;
+  /** Of one that is named by bytes: below a descriptor of this process, so that a path of any length and bytes works. */
   directory: string;
   /**
    * Runs a command inside. It is `exec`ed by the shell that moves itself in, so the pid is the
@@ -16,7 +25,7 @@ export interface TestCgroup {
   start(command: string): Started;
   /** The same; resolves once it has ended, by whatever signal. */
   run(command: string): Started["ended"];
-  child(name: string, limitBytes?: number): TestCgroup;
+  child(name: string | Buffer, limitBytes?: number): TestCgroup;
   /** With those below it, and whatever still runs in them. */
   remove(): void;
 }
@@ -69,9 +78,19 @@ function hierarchy(): Hierarchy | undefined {
   });
 }
 
-function make(found: Hierarchy, path: string, limitBytes?: number): TestCgroup {
-  const directory = join(found.root, path);
-  mkdirSync(directory);
+function make(
+  found: Hierarchy,
+  path: string,
+  limitBytes?: number,
+  byBytes?: { above: string; name: Buffer },
+): TestCgroup {
+  const made = byBytes
+    ? Buffer.concat([Buffer.from(`${byBytes.above}/`), byBytes.name])
+    : join(found.root, path);
+  mkdirSync(made);
+  const descriptor = byBytes ? openSync(made, "r") : undefined;
+  const directory =
+    descriptor === undefined ? join(found.root, path) : `/proc/${process.pid}/fd/${descriptor}`;
   if (limitBytes !== undefined) writeFileSync(join(directory, found.limit), `${limitBytes}`);
   return {
     path,
@@ -82,9 +101,14 @@ function make(found: Hierarchy, path: string, limitBytes?: number): TestCgroup {
       if (found.limit === "memory.max") {
         writeFileSync(join(directory, "cgroup.subtree_control"), "+memory");
       }
-      return make(found, `${path}/${name}`, childLimitBytes);
+      const bytes = typeof name === "string" ? undefined : { above: directory, name };
+      const text = typeof name === "string" ? name : name.toString("latin1");
+      return make(found, `${path}/${text}`, childLimitBytes, bytes);
     },
-    remove: () => removeCgroup(directory),
+    remove() {
+      if (descriptor !== undefined) closeSync(descriptor);
+      removeCgroup(made);
+    },
   };
 }
 

@@ -1,8 +1,10 @@
 import {
   chmodSync,
+  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -113,23 +115,32 @@ function remove(directory: string): void {
   rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 }
 
-/** Removes a cgroup and those below it, and ends whatever still runs in them. */
-export function removeCgroup(directory: string): void {
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) removeCgroup(join(directory, entry.name));
-  }
-  for (let tries = 0; ; tries++) {
-    for (const pid of textOf(join(directory, "cgroup.procs")).split("\n")) {
-      if (pid !== "") kill(Number(pid));
+/**
+ * Removes a cgroup and those below it, and ends whatever still runs in them. Names are bytes, and each level is reached
+ * from the one above, so that neither odd names nor long paths stay.
+ */
+export function removeCgroup(directory: string | Buffer): void {
+  const descriptor = openSync(directory, "r");
+  const here = `/proc/self/fd/${descriptor}`;
+  try {
+    for (const entry of readdirSync(here, { withFileTypes: true, encoding: "buffer" })) {
+      if (entry.isDirectory()) removeCgroup(Buffer.concat([Buffer.from(`${here}/`), entry.name]));
     }
-    try {
-      rmdirSync(directory);
-      return;
-    } catch (error) {
-      // A process that was killed leaves its cgroup a moment later.
-      if (tries === 1000) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    for (let tries = 0; ; tries++) {
+      for (const pid of textOf(`${here}/cgroup.procs`).split("\n")) {
+        if (pid !== "") kill(Number(pid));
+      }
+      try {
+        rmdirSync(directory);
+        return;
+      } catch (error) {
+        // A process that was killed leaves its cgroup a moment later.
+        if (tries === 1000) throw error;
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+      }
     }
+  } finally {
+    closeSync(descriptor);
   }
 }
 
