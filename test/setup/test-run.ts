@@ -115,15 +115,37 @@ function remove(directory: string): void {
   rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 }
 
+/** None if another run has removed the directory meanwhile. */
+function entriesOf(directory: string) {
+  try {
+    return readdirSync(directory, { withFileTypes: true, encoding: "buffer" });
+  } catch (error) {
+    if (isGone(error)) return [];
+    throw error;
+  }
+}
+
+/** Another run may remove what a dead run left at the same time. */
+function isGone(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ENOENT" || code === "ENODEV";
+}
+
 /**
  * Removes a cgroup and those below it, and ends whatever still runs in them. Names are bytes, and each level is reached
  * from the one above, so that neither odd names nor long paths stay.
  */
 export function removeCgroup(directory: string | Buffer): void {
-  const descriptor = openSync(directory, "r");
+  let descriptor: number;
+  try {
+    descriptor = openSync(directory, "r");
+  } catch (error) {
+    if (isGone(error)) return;
+    throw error;
+  }
   const here = `/proc/self/fd/${descriptor}`;
   try {
-    for (const entry of readdirSync(here, { withFileTypes: true, encoding: "buffer" })) {
+    for (const entry of entriesOf(here)) {
       if (entry.isDirectory()) removeCgroup(Buffer.concat([Buffer.from(`${here}/`), entry.name]));
     }
     for (let tries = 0; ; tries++) {
@@ -134,6 +156,7 @@ export function removeCgroup(directory: string | Buffer): void {
         rmdirSync(directory);
         return;
       } catch (error) {
+        if (isGone(error)) return;
         // A process that was killed leaves its cgroup a moment later.
         if (tries === 1000) throw error;
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
