@@ -1,5 +1,3 @@
-import { isUtf8 } from "node:buffer";
-
 /** Bytes as text: those that are not UTF-8 as `\xff`, as the kernel log prints them. */
 export function textOf(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString();
@@ -13,4 +11,9 @@ export function textOf(bytes: Buffer): string {
     at += length ?? 1;
   }
   return text;
+}
+
+/** Whether it is the same once decoded and encoded again. */
+function isUtf8(bytes: Buffer): boolean {
+  return Buffer.from(bytes.toString()).equals(bytes);
 }
