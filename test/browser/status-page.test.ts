@@ -2,7 +2,6 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { StatusView } from "../../src/status/status-view.ts";
 import { aCgroup, aKill, aLeak, aMemory, aStatusView, aVictim, nobody } from "../http/views.ts";
-
 import { needs } from "../setup/needs.ts";
 import { chromiumObstacle, startChromium } from "./chromium.ts";
 import {
