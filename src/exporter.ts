@@ -243,6 +243,7 @@ export class Exporter {
       collectors: collectors.filter(({ name }) => flags.collectors.includes(name)),
       snapshot: (deadlineMs) => host.snapshot(deadlineMs),
       keepers,
+      killsRead: () => counting.killsRead,
       addOwnSamples: (sink) => {
         addOwnSamples(sink, own, ownProc, this.#refused, this.#lag);
         if (flags.externalUrl !== undefined) {

@@ -20,6 +20,8 @@ export interface ScraperOptions {
   snapshot(deadlineMs: number): Snapshot;
   /** Collectors of history keep what they need of each snapshot, before a later collector of the same pass runs. */
   keepers: readonly SnapshotKeeper[];
+  /** Grows with each kill. */
+  killsRead(): number;
   /** Adds the samples about the exporter itself, at the end of every pass. */
   addOwnSamples(samples: Samples): void;
   /** Monotonic milliseconds. */
@@ -56,12 +58,15 @@ type Condition = "works" | "fails" | "has no data" | "is skipped";
 class Pass {
   readonly samples = new Samples();
   readonly key: string;
+  /** Kills that had been read when it began. */
+  readonly killsRead: number;
   sharedUntilMs = 0;
   readonly #printed = new Map<ExpositionFormat, Promise<Buffer>>();
   readonly #compressed = new Map<ExpositionFormat, Promise<Buffer>>();
 
-  constructor(key: string) {
+  constructor(key: string, killsRead: number) {
     this.key = key;
+    this.killsRead = killsRead;
   }
 
   print({ format, gzip }: ScrapeEncoding): Promise<Buffer> {
@@ -93,8 +98,9 @@ function once<Key, Value>(made: Map<Key, Value>, key: Key, make: () => Value): V
  *
  * One pass runs at a time, in slices of 20 ms, so that other work gets its turn in between. Requests that arrive
  * during a pass share it: it answers every request for the same collectors for as long again as it took, and for at
- * least 50 ms. So at most half of the time is spent reading, however many clients ask. Under memory pressure, when a
- * pass is slow, this keeps the exporter from adding to the load.
+ * least 50 ms, but none from before the latest kill: that would delay its page. So at most half of the time is spent
+ * reading, however many clients ask. Under memory pressure, when a pass is slow, this keeps the exporter from adding
+ * to the load.
  */
 export class Scraper {
   readonly #options: ScraperOptions;
@@ -129,14 +135,16 @@ export class Scraper {
   }
 
   async #passFor(request: ScrapeRequest): Promise<Pass> {
-    const { now } = this.#options;
+    const { now, killsRead } = this.#options;
     const collectors = this.#options.collectors.filter(
       ({ name }) => request.collectors === undefined || request.collectors.includes(name),
     );
     const key = collectors.map(({ name }) => name).join();
     const deadlineMs = now() + (request.budgetMs ?? defaultBudgetMs);
     for (;;) {
-      if (this.#last?.key === key && now() < this.#last.sharedUntilMs) return this.#last;
+      const last = this.#last;
+      const isFresh = last?.killsRead === killsRead() && now() < last.sharedUntilMs;
+      if (isFresh && last?.key === key) return last;
       if (this.#running === undefined) break;
       const { key: runningKey, pass } = this.#running;
       if (runningKey === key) return pass;
@@ -150,9 +158,9 @@ export class Scraper {
   }
 
   async #runAll(key: string, collectors: readonly Collector[], deadlineMs: number): Promise<Pass> {
-    const { now, rest } = this.#options;
+    const { now, rest, killsRead } = this.#options;
     const startMs = now();
-    const pass = new Pass(key);
+    const pass = new Pass(key, killsRead());
     const snapshot = this.#options.snapshot(deadlineMs);
     const pace = new Pace({ now, rest });
     for (const collector of collectors) {

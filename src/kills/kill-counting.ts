@@ -134,6 +134,11 @@ export class KillCounting {
     return this.#noVictims;
   }
 
+  /** Kills that this process has read, history included. */
+  get killsRead(): number {
+    return this.#ledger.killsRead;
+  }
+
   /** All kills whose details are kept, newest first. */
   kills(): Kill[] {
     return this.#ledger.kills();

@@ -143,6 +143,8 @@ export class KillLedger {
   readonly #commands = new CommandKills();
   readonly #kills = zeroes();
   readonly #lastKillMs = zeroes();
+  /** Kills that this process has read, history included. */
+  killsRead = 0;
   readonly #history = new KillHistory();
   readonly #rawLinesByBoot = new BoundedMap<string, number>(bootLimit);
   readonly #positions = new Map<string, unknown>();
@@ -351,6 +353,7 @@ export class KillLedger {
     }
     const { seen, kill, labels, counted, killedSeconds } = effect;
     this.#recorded.add(seen);
+    this.killsRead++;
     const { timeMs } = seen;
     const { constraint } = labels;
     this.#lastKillMs[constraint] = Math.max(this.#lastKillMs[constraint], timeMs ?? 0);

@@ -10,11 +10,13 @@ import { snapshotOf } from "../setup/opened-host.ts";
 const plain = { format: "text", gzip: false } as const;
 
 let clockMs: number;
+let kills: number;
 let logged: string[];
 let runs: string[];
 
 beforeEach(() => {
   clockMs = 1000;
+  kills = 0;
   logged = [];
   runs = [];
 });
@@ -41,6 +43,7 @@ function scraperWith(options: Partial<ScraperOptions>): Scraper {
     collectors: [],
     snapshot: () => snapshotOf(),
     keepers: [],
+    killsRead: () => kills,
     addOwnSamples: (samples) => samples.add("process_open_fds", 7, {}),
     now: () => clockMs,
     rest: async () => {},
@@ -235,6 +238,19 @@ describe("the pass", () => {
     await scraper.scrape({}, plain);
     expect(runs).toHaveLength(1);
     clockMs += 1;
+    await scraper.scrape({}, plain);
+    expect(runs).toHaveLength(2);
+  });
+
+  it("is not shared after a kill, which it cannot show", async () => {
+    const slow = collector("host", () => {
+      clockMs += 20_000;
+    });
+    const scraper = scraperOf(slow);
+    await scraper.scrape({}, plain);
+    kills++;
+    await scraper.scrape({}, plain);
+    expect(runs).toHaveLength(2);
     await scraper.scrape({}, plain);
     expect(runs).toHaveLength(2);
   });

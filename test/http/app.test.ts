@@ -48,6 +48,7 @@ async function serve(overrides: Partial<AppOptions> = {}) {
       return snapshotOf();
     },
     keepers: [],
+    killsRead: () => 0,
     addOwnSamples: (samples) => samples.add("process_open_fds", 7, {}),
     // Steps so far with every collector that no request shares the pass of the one before.
     now: () => passes.length * 1000,
