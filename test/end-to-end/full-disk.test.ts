@@ -22,12 +22,13 @@ function namespaceObstacle(): string | undefined {
   }
 }
 
-/** Each line on its standard input is one step: fill the disk, make room again, end. */
+/** Each line on its standard input is one step: fill the disk and the last page of the log, make room again, end. */
 const script = `
   disk=$1 log=$2; shift 2
   mount -t tmpfs -o size=1M none "$disk" && mkdir "$disk/state"
-  "$@" --state.directory="$disk/state" --kernel-log.file="$log" 2>"$disk/err" </dev/null & exporter=$!
-  read -r step; dd if=/dev/zero of="$disk/fill" bs=4k 2>/dev/null; echo full
+  "$@" --state.directory="$disk/state" --kernel-log.file="$log" 2>>"$disk/err" </dev/null & exporter=$!
+  read -r step; dd if=/dev/zero of="$disk/fill" bs=4k 2>/dev/null
+  dd if=/dev/zero of="$disk/err" bs=1 count=4096 oflag=append conv=notrunc 2>/dev/null; echo full
   read -r step; rm "$disk/fill"; echo room
   read -r step; kill -TERM $exporter; wait $exporter; echo "status $?"
 `;
@@ -52,6 +53,7 @@ needs(it, namespaceObstacle())(
       ],
       { stdio: ["pipe", "pipe", "inherit"], env: { ...process.env, STATE_DIRECTORY: "" } },
     );
+    const closed = once(child, "close");
     let printed = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       printed += text;
@@ -72,22 +74,23 @@ needs(it, namespaceObstacle())(
     );
 
     await step("full");
-    kill(20_001);
-    await eventually("the kill counts", async () => (await sample(kills)) === 1);
+    // More than fits into the last page of the state.
+    for (let pid = 20_001; pid <= 20_010; pid++) kill(pid);
+    await eventually("the kills count", async () => (await sample(kills)) === 10);
     await eventually("its state is lost", async () => sample("oom_state_save_failures_total"));
     await eventually("the line about it is lost", async () =>
       sample("oom_exporter_lost_log_lines_total"),
     );
 
     await step("room");
-    kill(20_002);
-    await eventually("the next kill counts", async () => (await sample(kills)) === 2);
+    kill(20_011);
+    await eventually("the next kill counts", async () => (await sample(kills)) === 11);
     await eventually(
       "its state is kept again",
       async () => (await sample("oom_state_persistent")) === 1,
     );
     await step("status 0");
-    await once(child, "close");
+    await closed;
     directory.remove();
   },
 );
