@@ -117,7 +117,7 @@ function beforeCard(kill: Kill): Html | false {
   });
   return html`${card(
     "Before the kill",
-    html`<figure><figcaption><span>${what}, the ${duration(spanMs / 1000)} before</span><span class="keys" aria-hidden="true"><span>memory</span>${before.limitBytes !== null && html`<span class="limit">${bytes(before.limitBytes)}</span>`}<span class="kill">kill</span></span></figcaption>${drawing}</figure><p class="detail">${recordingSentence(before)}</p>`,
+    html`<figure><figcaption><span>${what}, from ${duration(spanMs / 1000)} before the kill</span><span class="keys" aria-hidden="true"><span>memory</span>${before.limitBytes !== null && html`<span class="limit">${bytes(before.limitBytes)}</span>`}<span class="kill">kill</span></span></figcaption>${drawing}</figure><p class="detail">${recordingSentence(before)}</p>`,
   )}${before.growers.length > 0 && growersCard(before.growers)}`;
 }
 

@@ -103,7 +103,8 @@ export function outcomeSentence(
   name: string,
   where: string,
 ): string | undefined {
-  const after = restartSeconds === null ? "" : ` ${duration(restartSeconds)} after the kill`;
+  const delay = restartSeconds === null ? undefined : duration(restartSeconds);
+  const after = delay === undefined ? "" : ` ${delay} after the kill`;
   switch (outcome) {
     case null:
       return undefined;
@@ -112,14 +113,11 @@ export function outcomeSentence(
     case "stopped":
       return `Two minutes later ${where} had no processes left.`;
     case "restarted":
-      return `${capitalised(where)} was started again${after}.`;
+      // Not at the beginning, where the name of a unit would need a capital.
+      return `${delay === undefined ? "After" : `${delay} after`} the kill, ${where} was started again.`;
     case "respawned":
       return `The rest of ${where} kept running, and another ${name} was started${after}.`;
     case "lives_on":
       return `Two minutes later the rest of ${where} was still running without it: no other ${name} had been started.`;
   }
-}
-
-function capitalised(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }

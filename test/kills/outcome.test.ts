@@ -87,7 +87,7 @@ describe("a workload that comes back", () => {
 
 describe("the outcome as a sentence", () => {
   it.each([
-    ["restarted", 5.2, "Shop.service was started again 5 seconds after the kill."],
+    ["restarted", 5.2, "5 seconds after the kill, shop.service was started again."],
     [
       "respawned",
       0.4,
