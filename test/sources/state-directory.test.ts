@@ -338,13 +338,14 @@ describe("failing saves", () => {
     const made = keeper(1, 1);
     made.opened.close();
     chmodSync(made.path, 0o777);
-    chmodSync(made.file("state.json"), 0o600);
     const before = made.read("state.json");
+    chmodSync(made.file("state.json"), 0);
     withoutPrivilege(() => expect(made.open()).toBeUndefined());
     expect(() => made.opened).toThrow();
     expect(made.said).toEqual([
       expect.stringMatching(/^cannot use the state directory .*: permission denied\. /),
     ]);
+    chmodSync(made.file("state.json"), 0o600);
     expect(made.read("state.json")).toBe(before);
   });
 
