@@ -21,7 +21,7 @@ export interface KillLine {
   cause: string;
 }
 
-export function lineOf(kill: Kill): KillLine {
+function lineOf(kill: Kill): KillLine {
   const { anonRssBytes, fileRssBytes, shmemRssBytes } = kill.memory;
   return flat({
     timeMs: timeMsOf(kill),
@@ -35,7 +35,7 @@ export function lineOf(kill: Kill): KillLine {
   });
 }
 
-export function lineOfUserspaceKill(kill: UserspaceKill): KillLine {
+function lineOfUserspaceKill(kill: UserspaceKill): KillLine {
   const victim = victimName(kill);
   const where = ownerName(kill) ?? "-";
   return flat({
@@ -88,11 +88,6 @@ export class Episode {
     return this.lines.at(-1) as KillLine;
   }
 
-  /** Gives up the explanations. */
-  forget(): void {
-    this.#told.length = 0;
-  }
-
   /** The kill of another killer, if it is one. */
   get userspaceKill(): UserspaceKill | undefined {
     return this.#userspaceKill === undefined ? undefined : JSON.parse(this.#userspaceKill);
@@ -126,8 +121,14 @@ export class Episode {
   }
 
   #seconds(): number {
-    const seconds = this.lines.map(secondsOf).filter((value) => value !== undefined);
-    return Math.max(1, Math.round(Math.max(...seconds) - Math.min(...seconds)));
+    let [first, last] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (const line of this.lines) {
+      const at = secondsOf(line);
+      if (at === undefined) continue;
+      first = Math.min(first, at);
+      last = Math.max(last, at);
+    }
+    return Math.max(1, Math.round(last - first));
   }
 }
 
@@ -157,6 +158,7 @@ export function counted(lines: readonly KillLine[], atMost = 5): string {
 const stormSize = 3;
 /** The kernel writes ten reports in this time, and kill lines alone after that. */
 const stormGapSeconds = 5;
+const lateStampMs = 60_000;
 
 /** A common clock of kills that are close to each other. */
 function secondsOf({ uptimeSeconds, timeMs }: KillLine): number | undefined {
@@ -168,7 +170,8 @@ export class Episodes {
   readonly lines: KillLine[] = [];
   /** Those with an explanation that may still be printed. */
   #episodes: Episode[] = [];
-  readonly #latest = new Map<string, { episode: Episode; line: KillLine }>();
+  /** The latest of each limit, which its next kill may belong to. */
+  readonly #latest = new Map<string, Episode>();
   readonly #keep: number;
   #dropped = 0;
   #members = 0;
@@ -184,12 +187,13 @@ export class Episodes {
     const line = lineOf(kill);
     const limit = JSON.stringify([kill.constraint, kill.limitCgroup]);
     const before = this.#latest.get(limit);
-    const isSame = before !== undefined && (isMember || isSoonAfter(line, before.line));
-    const episode = isSame ? before.episode : this.#begin(new Episode());
-    episode.add(line, isSame && isMember ? undefined : told);
-    if (isSame && isMember) this.#members++;
+    const isSame = before !== undefined && (isMember || isSoonAfter(line, before.last));
+    const joinsGroup = isSame && isMember;
+    const episode = isSame ? before : this.#begin(new Episode());
+    episode.add(line, joinsGroup ? undefined : told);
+    if (joinsGroup) this.#members++;
     this.lines.push(line);
-    this.#latest.set(flat(limit), { episode, line });
+    this.#latest.set(limit, episode);
   }
 
   addUserspaceKill(kill: UserspaceKill): void {
@@ -202,8 +206,11 @@ export class Episodes {
     this.#episodes.push(episode);
     // The one that begins has no kill yet, so it is not sorted.
     if (this.#episodes.length > 2 * this.#keep + 100) {
-      const older = inOrder(this.#episodes.slice(0, -1), ({ last }) => last);
-      for (const dropped of older.slice(0, -this.#keep)) dropped.forget();
+      const older = inOrder(this.#episodes.slice(0, -1), ({ last }) => last.timeMs);
+      const dropped = new Set(older.slice(0, -this.#keep));
+      for (const [limit, latest] of this.#latest) {
+        if (dropped.has(latest)) this.#latest.delete(limit);
+      }
       this.#dropped += older.length - this.#keep;
       this.#episodes = [...older.slice(-this.#keep), episode];
     }
@@ -217,7 +224,7 @@ export class Episodes {
 
   /** The latest, in the order of their times. */
   latest(): Episode[] {
-    return inOrder(this.#episodes, ({ last }) => last).slice(-this.#keep);
+    return inOrder(this.#episodes, ({ last }) => last.timeMs).slice(-this.#keep);
   }
 
   /** How many there are that `latest` leaves out. */
@@ -228,15 +235,22 @@ export class Episodes {
 
 function isSoonAfter(line: KillLine, before: KillLine): boolean {
   const [now, then] = [secondsOf(line), secondsOf(before)];
-  return now !== undefined && then !== undefined && Math.abs(now - then) <= stormGapSeconds;
+  if (now === undefined || then === undefined) return false;
+  return Math.abs(now - then) <= stormGapSeconds && !isOfAnotherBoot(line, before);
+}
+
+/** The same time after another boot. The two clocks of one boot differ where a busy daemon stamps late. */
+function isOfAnotherBoot({ timeMs }: KillLine, before: KillLine): boolean {
+  if (timeMs === null || before.timeMs === null) return false;
+  return Math.abs(timeMs - before.timeMs) > lateStampMs;
 }
 
 /** By time if all have one; else as they were read. */
 export function inOrder<Item>(
   items: readonly Item[],
-  lineOf: (item: Item) => KillLine,
-): readonly Item[] & Item[] {
-  const times = new Map(items.map((item) => [item, lineOf(item).timeMs]));
+  timeMsOf: (item: Item) => number | null,
+): Item[] {
+  const times = new Map(items.map((item) => [item, timeMsOf(item)]));
   const isTimed = [...times.values()].every((timeMs) => timeMs !== null);
   return isTimed
     ? [...items].sort((a, b) => (times.get(a) ?? 0) - (times.get(b) ?? 0))

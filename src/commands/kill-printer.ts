@@ -20,7 +20,7 @@ import { linkedSentence, userspaceStory } from "./userspace-story.ts";
 /** Explanations where nothing else is asked for; the table has every kill. */
 export const explainedAtMost = 20;
 
-export interface KillPrinterOptions {
+interface KillPrinterOptions {
   placeOf(document: string): string;
   json: boolean;
   /** A line a kill, and no explanations. */
@@ -52,7 +52,7 @@ export class KillPrinter {
   readonly #known = new KillDeduplicator();
   readonly #episodes: Episodes;
   /** Lines of JSON that wait because only the latest are wanted. */
-  #jsonLines: { timeMs: number; text: string }[] = [];
+  readonly #jsonLines: { timeMs: number | null; text: string }[] = [];
   #waiting: Waiting | undefined;
   /** The kernel's kill before this one. */
   #before: OomKillReport | undefined;
@@ -117,7 +117,7 @@ export class KillPrinter {
 
   #endJson(): void {
     const { limit = 0 } = this.#options;
-    const latest = new Set([...this.#jsonLines].sort((a, b) => a.timeMs - b.timeMs).slice(-limit));
+    const latest = new Set(inOrder(this.#jsonLines, ({ timeMs }) => timeMs).slice(-limit));
     for (const line of this.#jsonLines) {
       if (latest.has(line)) this.#stdout.write(line.text);
     }
@@ -168,7 +168,7 @@ export class KillPrinter {
 
   #printTable(lines: readonly KillLine[]): void {
     const { style, limit = 0 } = this.#options;
-    const shown = inOrder(lines, (line) => line).slice(-limit);
+    const shown = inOrder(lines, ({ timeMs }) => timeMs).slice(-limit);
     const total = `${lines.length} ${lines.length === 1 ? "kill" : "kills"}`;
     this.#say(`${style.bold(total)}: ${printable(counted(lines))}.`);
     if (this.#older > 0) this.#say(this.#olderSentence());
@@ -265,9 +265,9 @@ export class KillPrinter {
     return isOlder;
   }
 
-  #addJson(kill: object, timeMs = Number.NEGATIVE_INFINITY): void {
+  #addJson(kill: object, timeMs: number | undefined): void {
     const text = `${jsonText(kill)}\n`;
-    if ((this.#options.limit ?? 0) > 0) this.#jsonLines.push({ timeMs, text });
+    if ((this.#options.limit ?? 0) > 0) this.#jsonLines.push({ timeMs: timeMs ?? null, text });
     else this.#stdout.write(text);
   }
 

@@ -18,7 +18,9 @@ export function table(
   limit: number,
 ): string[] {
   const lines = [columns.map(({ head }) => head), ...rows];
-  const widths = columns.map((_, at) => Math.max(...lines.map((cells) => length(cells[at] ?? ""))));
+  const widths = columns.map((_, at) =>
+    lines.reduce((most, cells) => Math.max(most, length(cells[at] ?? "")), 0),
+  );
   const total = (gap: number) =>
     widths.reduce((sum, width) => sum + width, 0) + gap * (columns.length - 1);
   const gap = total(2) <= limit ? 2 : 1;

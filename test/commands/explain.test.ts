@@ -416,6 +416,49 @@ describe("explain for people", () => {
     expect((await run(["--limit=-1", ...paths])).code).toBe(2);
   });
 
+  const killAt = (stamp: string, seconds: string, pid: number, rest = "") =>
+    `${stamp} web kernel: [ ${seconds}] Memory cgroup out of memory: Killed process ${pid} (sh) total-vm:9000kB, anon-rss:2048kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:60kB oom_score_adj:0${rest}\n`;
+  const atLimit = (stamp: string, seconds: string, pid: number, limit: string) =>
+    `${stamp} web kernel: [ ${seconds}] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=${limit},task_memcg=${limit},task=sh,pid=${pid},uid=0\n${killAt(stamp, seconds, pid)}`;
+
+  it("takes kills at the same uptime of different boots for no storm", async () => {
+    const text = ["Nov 10", "Nov 12", "Nov 15"]
+      .map((day, index) => killAt(`${day} 13:00:0${index}`, `4${index}.100000`, 200 + index))
+      .join("");
+    const { stdout } = await run([file("boots.log", text)]);
+    expect(stdout).not.toContain("Storm");
+    expect(stdout.match(/^ {2}Why /gm)).toHaveLength(3);
+  });
+
+  it("explains the newest kill, also at a limit whose earlier kills are left out", async () => {
+    const others = Array.from({ length: 130 }, (_, index) =>
+      atLimit(
+        "Nov 20 13:00:01",
+        `101.${String(index).padStart(6, "0")}`,
+        300 + index,
+        `/c${index}`,
+      ),
+    );
+    const text = [
+      atLimit("Nov 20 13:00:00", "100.000000", 200, "/a"),
+      ...others,
+      atLimit("Nov 20 13:00:02", "102.000000", 201, "/a"),
+    ].join("");
+    const { stdout } = await run(["--limit=1", file("last.log", text)]);
+    expect(stdout).toMatch(/^sh \(pid 201\) was killed/m);
+  });
+
+  it("shows the same kills with --limit as text and as JSON, where a log has no clock", async () => {
+    const paths = [
+      file("timed.log", killAt("Nov 20 13:00:00", "100.000000", 1)),
+      file("untimed.log", killAt("", "200.000000", 2).replace(" web kernel: ", "")),
+    ];
+    const { stdout: text } = await run(["--limit=1", "--brief", ...paths]);
+    const { stdout: json } = await run(["--limit=1", "--json", ...paths]);
+    expect(text).toMatch(/ sh +2 /);
+    expect(JSON.parse(json).pid).toBe(2);
+  });
+
   it("says how many are older than --since", async () => {
     const path = file("older.log", fixture("threads.kern.log"));
     expect((await run(["--since=30m", path])).stdout.replace(/\s+/g, " ")).toBe(
