@@ -67,12 +67,17 @@ export function firstForSwap(host: OomdHost): OomdCgroup | null | undefined {
   const parents = new Set(cgroups.map(({ path }) => path.slice(0, path.lastIndexOf("/"))));
   const byPath = new Map(cgroups.map((cgroup) => [cgroup.path, cgroup]));
   const candidates = new Map<string, OomdCgroup & { preference: OomdSettings["preference"] }>();
+  const hasEnough = ({ swapBytes }: OomdCgroup) => swapBytes > swapTotalBytes * leastSwapShare;
   for (const leaf of cgroups) {
-    const hasEnough = leaf.swapBytes > swapTotalBytes * leastSwapShare;
     const top = watched.find((path) => path === "/" || leaf.path.startsWith(`${path}/`));
-    if (!hasEnough || parents.has(leaf.path) || top === undefined) continue;
-    const group = pathsBelow(top, leaf.path).find(isKilledAsGroup);
+    if (parents.has(leaf.path) || top === undefined) continue;
+    // The swap is asked first: memory.oom.group takes a read, and what is above it has no less.
+    const group = pathsBelow(top, leaf.path).find((path) => {
+      const { swapBytes } = byPath.get(path) ?? leaf;
+      return hasEnough({ path, swapBytes }) && isKilledAsGroup(path);
+    });
     const candidate = byPath.get(group ?? leaf.path) ?? leaf;
+    if (!hasEnough(candidate)) continue;
     const unit = unitOf(candidate.path);
     const preference = unit === undefined ? "none" : settingsOf(unit).preference;
     if (preference !== "omit") candidates.set(candidate.path, { ...candidate, preference });

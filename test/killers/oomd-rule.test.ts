@@ -62,6 +62,14 @@ describe("the cgroup that systemd-oomd kills for swap", () => {
     });
   });
 
+  it("is a group with more than 5 % of all, in whose children less is", () => {
+    const units = { "a.slice": "ManagedOOMSwap=kill" };
+    const group = "/a.slice/g.service";
+    const swap = { "/a.slice": 80, [group]: 80, [`${group}/x`]: 40, [`${group}/y`]: 40 };
+    expect(first(units, swap, [group])?.path).toBe(group);
+    expect(first(units, swap)).toBeNull();
+  });
+
   it("is none that is to be omitted, and one to be avoided last", () => {
     const units = {
       ...everywhere,
