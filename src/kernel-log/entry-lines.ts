@@ -10,7 +10,9 @@
  * `dmesg --json` is an object of such objects, an export of a log store an object or a list of them.
  * Format: systemd's "Journal Export Formats".
  */
+
 import { isOneRecord, JsonRecords } from "./json-records.ts";
+import { newlinesInText } from "./newlines.ts";
 
 type EntryFields = Record<string, unknown>;
 
@@ -91,12 +93,12 @@ export class EntryLines {
     const lines: string[] = [];
     let counted = 0;
     for (const { json, at } of entriesOf(this.#form, text)) {
-      this.#linesBefore += countNewlines(text, counted, at);
+      this.#linesBefore += newlinesInText(text, counted, at);
       counted = at;
       this.#numbers.push(this.#linesBefore + 1);
       lines.push(json, "\n");
     }
-    this.#linesBefore += countNewlines(text, counted, text.length);
+    this.#linesBefore += newlinesInText(text, counted, text.length);
     return Buffer.from(lines.join(""), "latin1");
   }
 }
@@ -181,12 +183,4 @@ function utf8(bytes: string): string {
 /** The entry as one line, in bytes. */
 function jsonOf(fields: EntryFields): string {
   return Buffer.from(JSON.stringify(fields), "utf8").toString("latin1");
-}
-
-function countNewlines(text: string, from: number, until: number): number {
-  let count = 0;
-  for (let at = text.indexOf("\n", from); at >= 0 && at < until; at = text.indexOf("\n", at + 1)) {
-    count += 1;
-  }
-  return count;
 }

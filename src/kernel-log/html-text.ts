@@ -4,16 +4,18 @@
  *
  * Source: HTML's character references, only those that a page puts in place of what a kernel writes; BBCode.
  */
+import { ArrivingLines } from "./arriving-lines.ts";
 
 /** A reference where the kernel, or JSON around its text, has a character of its own. */
 const inKernelText =
-  /&lt;\d{1,2}&gt;\[|illed process \d+ \([^)\n]{0,20}&(?:[gl]t|amp|quot|apos|#0?39|#x27);|(?:illed|invoked|oom-killer:|Out|kernel:|\])&(?:nbsp|#160);|^\s*\{&(?:quot|#34);|&(?:quot|#34);(?:MESSAGE|message|msg|log)&(?:quot|#34);|\[&lt;[0-9a-f]{8,16}&gt;\]|^(?:&gt;\s?)+\S/m;
+  /&lt;\d{1,2}&gt;\[|illed process \d+ \([^)\n]{0,20}&(?:[gl]t|amp|quot|apos|#0?39|#x27);|(?:illed|invoked|oom-killer:|Out|kernel:|\])&(?:nbsp|#160);|^[^\S\r\n]*\{&(?:quot|#34);|&(?:quot|#34);(?:MESSAGE|message|msg|log)&(?:quot|#34);|\[&lt;[0-9a-f]{8,16}&gt;\]|^(?:&gt;\s?)+\S/m;
 /** A tag that begins or ends a line: a name in a kernel's text stands in neither place. */
-const tagAtEdge = /^\s*<(?:pre|p|div|td|tr|li|code|span|blockquote)\b[^>]{0,200}>|<br ?\/?>\s*$/m;
+const tagAtEdge =
+  /^[^\S\r\n]*<(?:pre|p|div|td|tr|li|code|span|blockquote)\b[^>]{0,200}>|<br ?\/?>\s*$/m;
 
 const forumTag =
   /\[\/?(?:font|code|quote|pre|indent|size|color|b|i|u|list|spoiler)(?:=[^\]\n]{0,100})?\]/;
-const forumTagAtEdge = new RegExp(`^\\s*${forumTag.source}|${forumTag.source}\\s*$`, "im");
+const forumTagAtEdge = new RegExp(`^[^\\S\\r\\n]*${forumTag.source}|${forumTag.source}\\s*$`, "im");
 const forumTags = new RegExp(`^\\s*(?:${forumTag.source})+|(?:${forumTag.source})+\\s*$`, "gi");
 
 const tags = /<\/?(?:pre|p|div|td|tr|li|ul|ol|code|span|blockquote|b|i|em|strong)\b[^>]{0,200}>/g;
@@ -37,20 +39,16 @@ export function isHtml(head: Uint8Array): boolean {
 
 /** Puts the characters in their place, in pieces as the bytes come. */
 export class PlainText {
-  #rest = "";
+  readonly #lines = new ArrivingLines();
   #line = 0;
   readonly #numbers: number[] = [];
 
   push(bytes: Uint8Array): Buffer {
-    const lines = (this.#rest + Buffer.from(bytes).toString("latin1")).split("\n");
-    this.#rest = lines.pop() ?? "";
-    return this.#take(lines);
+    return this.#take(this.#lines.push(bytes));
   }
 
   end(): Buffer {
-    const last = this.#rest === "" ? [] : [this.#rest];
-    this.#rest = "";
-    return this.#take(last);
+    return this.#take(this.#lines.end());
   }
 
   /** In which line of the log a line (both 1-based) stands. */

@@ -6,7 +6,9 @@
  *     {"data":{"result":[{"values":[["1795181030671745000","..."]]}]}}       Loki
  *     {"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{...}}]}]}]}     OpenTelemetry
  */
+
 import { messageOfObject, parseJson, recordOf } from "./log-object.ts";
+import { newlinesInText } from "./newlines.ts";
 
 /** A record on one line of JSON, and its place. */
 export interface JsonRecord {
@@ -125,7 +127,7 @@ export class JsonRecords {
     if (record === undefined) return undefined;
     const json = Buffer.from(JSON.stringify(record), "utf8").toString("latin1");
     const message = Math.max(0, slice.search(/[Kk]illed process|"(?:MESSAGE|message|msg)"/));
-    return { json, line: line + countNewlines(slice, message) };
+    return { json, line: line + newlinesInText(slice, 0, message) };
   }
 
   /** Drops text in which no record can begin any more. */
@@ -137,12 +139,4 @@ export class JsonRecords {
     this.#at -= from;
     for (const open of this.#stack) open.start -= from;
   }
-}
-
-function countNewlines(text: string, until: number): number {
-  let count = 0;
-  for (let at = text.indexOf("\n"); at >= 0 && at < until; at = text.indexOf("\n", at + 1)) {
-    count += 1;
-  }
-  return count;
 }

@@ -61,11 +61,12 @@ const announced = new RegExp(raw`(${prefixes}): [Kk]ill process \d{1,10} \(`);
 /** The kill line of the oldest kernels, which has no sizes: the full stop ends it. */
 const anyOldKill = /Out of [mM]emory: Killed process \d{1,10} \([^()]{1,15}\)\./;
 
+const written = raw`(?:${prefixes}): Killed process \d{1,10} \([^()]{1,15}\)`;
 /** A kill line that somebody wrote down without its sizes, alone on a line or in Markdown's marks for code. */
 export const bareKill = new RegExp(
-  raw`^[\s>|*-]{0,20}(?:${prefixes}): Killed process \d{1,10} \([^()]{1,15}\)(?: in /\S{1,200})?\s*$|\x60(?:${prefixes}): Killed process \d{1,10} \([^()]{1,15}\)\x60`,
+  raw`^[\s>|*-]{0,20}${written}(?: in /\S{1,200})?\s*$|\x60${written}\x60`,
 );
-const writtenKill = new RegExp(raw`(?:${prefixes}): Killed process \d{1,10} \([^()]{1,15}\)`);
+const writtenKill = new RegExp(written);
 
 const quotedAnnouncement = new RegExp(
   raw`(?:${prefixes}): [Kk]ill process \d{1,10} \([^)]{0,15}\) score \d{1,5}\b`,

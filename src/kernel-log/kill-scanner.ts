@@ -14,7 +14,7 @@ import type { LogClock } from "./local-time.ts";
 import type { ReaderOptions } from "./log-line.ts";
 import { KernelMessageReader } from "./log-line.ts";
 import { parseLoss } from "./log-loss.ts";
-import { newline, newlinesIn } from "./newlines.ts";
+import { newline, newlinesIn, newlinesInText } from "./newlines.ts";
 import { FragmentFinder } from "./oom-fragment.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
 import { foundNobody, OomReportAssembler } from "./oom-report.ts";
@@ -379,7 +379,7 @@ export class KillScanner {
       if (start !== this.#read || start === 0) this.#reader = this.#readerAt(start, end);
       for (const record of recordsOf(text, this.#reader, this.#copied)) {
         if (line !== undefined) {
-          line += countNewlines(text, lineAt, record.start);
+          line += newlinesInText(text, lineAt, record.start);
           lineAt = record.start;
         }
         const wasTorn = this.#assembler.isTorn;
@@ -492,14 +492,6 @@ function firstOf(bytes: Buffer, needles: readonly Buffer[], from: number, until:
     }
   }
   return first;
-}
-
-function countNewlines(text: string, from: number, until: number): number {
-  let count = 0;
-  for (let at = text.indexOf("\n", from); at >= 0 && at < until; at = text.indexOf("\n", at + 1)) {
-    count += 1;
-  }
-  return count;
 }
 
 function* recordsOf(

@@ -469,3 +469,10 @@ export class KernelMessageReader {
     return message;
   }
 }
+
+/** Whether a line of a copied log begins a record. */
+export function hasEnvelope(line: string, clock: LogClock): boolean {
+  const reader = new KernelMessageReader(clock, { copied: true });
+  reader.read(line);
+  return reader.hasSeenEnvelope;
+}

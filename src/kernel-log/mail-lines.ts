@@ -11,7 +11,7 @@ import { ArrivingLines } from "./arriving-lines.ts";
 import { isFence, withoutQuoteMarks } from "./copied-line.ts";
 import { parseKillLine } from "./kill-line.ts";
 import type { LogClock } from "./local-time.ts";
-import { KernelMessageReader } from "./log-line.ts";
+import { hasEnvelope } from "./log-line.ts";
 
 const [narrowest, widest] = [50, 110];
 /** No record of the kernel begins like this. */
@@ -29,15 +29,16 @@ export interface MailWrap {
 /** How the lines of a log were broken; `undefined` if they were not. */
 export function mailWrapOf(head: Uint8Array, clock: LogClock): MailWrap | undefined {
   const lines = Buffer.from(head).toString("latin1").split(/\r?\n/);
+  const begins = lines.map((line) => hasEnvelope(line, clock));
   const breaks: { length: number; next: string; isOneWord: boolean }[] = [];
   let isCertain = false;
   let begun: string | undefined;
   for (const [index, line] of lines.entries()) {
     const next = lines[index + 1];
-    begun = hasEnvelope(line, clock) ? line : begun;
+    begun = begins[index] ? line : begun;
     const rest = next === undefined ? "" : restOf(next, begun);
     const isEnd = rest === "" || isFence(rest);
-    if (next === undefined || isEnd || hasEnvelope(next, clock)) {
+    if (next === undefined || isEnd || begins[index + 1]) {
       if (isEnd) begun = undefined;
       continue;
     }
@@ -79,12 +80,6 @@ function restOf(line: string, begun: string | undefined): string {
   const rest = withoutQuoteMarks(line).trimEnd();
   const indent = /^[ \t]*/.exec(withoutQuoteMarks(begun ?? ""))?.[0] ?? "";
   return rest.startsWith(indent) ? rest.slice(indent.length) : rest;
-}
-
-function hasEnvelope(line: string, clock: LogClock): boolean {
-  const reader = new KernelMessageReader(clock, { copied: true });
-  reader.read(line);
-  return reader.hasSeenEnvelope;
 }
 
 /**
@@ -130,14 +125,15 @@ export class MailLines {
     const whole: string[] = [];
     for (const line of lines) {
       this.#read += 1;
-      if (this.#joined !== undefined && this.#goesOn(this.#joined, line)) {
-        const rest = restOf(line, this.#joined);
+      const isRecord = hasEnvelope(line, this.#clock);
+      const rest = isRecord ? undefined : this.#furtherOf(line);
+      if (this.#joined !== undefined && rest !== undefined) {
         const before = this.#joined;
         this.#joined = `${before.trimEnd()}${separator(before, rest)}${rest.trimStart()}`;
       } else {
         if (this.#joined !== undefined) whole.push(this.#joined, "\n");
         this.#joined = line;
-        this.#isRecord = hasEnvelope(line, this.#clock);
+        this.#isRecord = isRecord;
         this.#numbers.push(this.#read);
       }
       this.#lastLength = line.trimEnd().length;
@@ -145,10 +141,15 @@ export class MailLines {
     return Buffer.from(whole.join(""), "latin1");
   }
 
-  #goesOn(joined: string, line: string): boolean {
+  /** What a line without an envelope adds to the joined one; `undefined` if it is a line of its own. */
+  #furtherOf(line: string): string | undefined {
+    const joined = this.#joined;
+    if (joined === undefined || joined.length > maxJoined) return undefined;
     const rest = restOf(line, joined);
-    if (rest === "" || isFence(rest) || joined.length > maxJoined || hasEnvelope(line, this.#clock))
-      return false;
+    return rest !== "" && !isFence(rest) && this.#goesOn(joined, rest) ? rest : undefined;
+  }
+
+  #goesOn(joined: string, rest: string): boolean {
     const isCut =
       (/\b(?:total-|[a-z-]+:)$/.test(joined) && /^(?:vm:)?\d*/.test(rest.trimStart())) ||
       (/ (?:UID|score|process)\s*$/.test(joined) && /^\s*\d/.test(rest));

@@ -8,6 +8,15 @@ export function newlinesIn(bytes: Buffer, from = 0, until = bytes.length): numbe
   return counter(part);
 }
 
+/** The same in a text. */
+export function newlinesInText(text: string, from = 0, until = text.length): number {
+  let count = 0;
+  for (let at = text.indexOf("\n", from); at >= 0 && at < until; at = text.indexOf("\n", at + 1)) {
+    count += 1;
+  }
+  return count;
+}
+
 let counter: ((bytes: Buffer) => number) | undefined;
 
 /** `indexOf` of one byte is memchr: fast where newlines are rare, but each one found costs a call. */

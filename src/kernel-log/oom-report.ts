@@ -523,9 +523,9 @@ export class OomReportAssembler {
   /** A truncated kill line counts if its first size is complete, or other lines of its event name the victim. */
   #giveUpTorn(torn: Torn): void {
     this.#torn = undefined;
-    if (torn.constraintOf !== undefined || beginsKill(torn.text.split("\n", 1)[0] ?? "")) return;
-    // What follows is no rest of the line, or the rest would have completed it.
     const [firstLine = ""] = torn.text.split("\n", 1);
+    if (torn.constraintOf !== undefined || beginsKill(firstLine)) return;
+    // What follows is no rest of the line, or the rest would have completed it.
     const kill = parseCutKillLine(torn.text) ?? parseCutKillLine(firstLine);
     const isNamed = (event: OpenEvent): boolean =>
       event.constraint?.pid === kill?.pid || (kill !== undefined && event.dump.names(kill.pid));

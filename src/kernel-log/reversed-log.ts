@@ -4,8 +4,10 @@
  * Pieces end right after a dump's header (the last line of its event in this order), so that no event is split; each
  * piece comes out in chronological order, newest piece first.
  */
+
 import type { LogClock } from "./local-time.ts";
 import { KernelMessageReader } from "./log-line.ts";
+import { newlinesIn } from "./newlines.ts";
 
 const pieceBytes = 8 * 1024 * 1024;
 const header = Buffer.from("oom-killer: ");
@@ -72,7 +74,7 @@ export async function* turned(
     if (held.length < pieceBytes) continue;
     const cut = endOfLastEvent(held);
     yield turn(held.subarray(0, cut), firstLine);
-    firstLine += countNewlines(held.subarray(0, cut));
+    firstLine += newlinesIn(held, 0, cut);
     held = Buffer.from(held.subarray(cut));
   }
   if (held.length > 0) yield turn(held, firstLine);
@@ -83,12 +85,6 @@ function endOfLastEvent(bytes: Buffer): number {
   const last = bytes.lastIndexOf(header);
   const end = last < 0 ? bytes.lastIndexOf(0x0a) : bytes.indexOf(0x0a, last);
   return end < 0 ? bytes.length : end + 1;
-}
-
-function countNewlines(bytes: Buffer): number {
-  let count = 0;
-  for (const byte of bytes) if (byte === 0x0a) count += 1;
-  return count;
 }
 
 /** If each record has such a timestamp, a line without one is the rest of the record before it. */

@@ -11,7 +11,9 @@
  *
  * Format: RFC 4180, with `,`, `;` or a tab; a quoted cell may hold newlines.
  */
+
 import { isMessageName } from "./log-object.ts";
+import { newlinesInText } from "./newlines.ts";
 
 type Delimiter = "," | ";" | "\t" | "|";
 
@@ -55,9 +57,10 @@ const timeCell =
 function namelessTable(text: string): TableHead | undefined {
   const lines = text.split(/\r?\n/).slice(0, 50);
   const whole = text.length < 8192 ? lines : lines.slice(0, -1);
+  const sample = whole.filter((line) => line !== "");
+  if (!sample.some((line) => line.includes('"'))) return undefined;
   for (const [delimiter, row] of rows) {
-    const sample = whole.filter((line) => line !== "");
-    if (sample.length === 0 || !sample.every((line) => row.test(line))) continue;
+    if (!sample.every((line) => row.test(line))) continue;
     const cells = sample.map((line) => cellsOf(line, delimiter));
     const width = cells[0]?.length ?? 0;
     if (width > maxColumns || cells.some((of) => of.length !== width)) continue;
@@ -65,7 +68,7 @@ function namelessTable(text: string): TableHead | undefined {
     const holds = (pattern: RegExp) => (index: number) =>
       cells.some((of) => pattern.test(of[index] ?? ""));
     const message = columns.find(holds(kernelCell));
-    if (message === undefined || !sample.some((line) => line.includes('"'))) continue;
+    if (message === undefined) continue;
     const time = columns.find((index) => index !== message && holds(timeCell)(index));
     const names = columns.map((index) =>
       index === message ? "message" : index === time ? "timestamp" : `column${index + 1}`,
@@ -151,7 +154,7 @@ export class TableLines {
         lines.push(this.#jsonOf(row), "\n");
       }
       this.#isPastHead = true;
-      this.#line += newlinesIn(row) + 1;
+      this.#line += newlinesInText(row) + 1;
       start = end + 1;
       if (start > this.#held.length) break;
     }
@@ -181,10 +184,4 @@ export class TableLines {
     });
     return Buffer.from(JSON.stringify(record), "utf8").toString("latin1");
   }
-}
-
-function newlinesIn(text: string): number {
-  let count = 0;
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count += 1;
-  return count;
 }

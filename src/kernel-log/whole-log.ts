@@ -53,9 +53,8 @@ export async function readWholeLog(
   emit: (event: KernelLogEvent) => void,
   makeOther?: MakeLineReader,
 ): Promise<void> {
-  const makers = lineMakers(head, clock);
+  const { makers, beginning } = conversionOf(head, clock);
   const lines = makers.reduce<Chunks>((bytes, maker) => made(bytes, maker), chunks);
-  const beginning = lineMakers(head, clock).reduce((bytes, maker) => maker.push(bytes), head);
   const numberOf = (line: number): number =>
     makers.reduceRight((number, maker) => maker.lineNumber?.(number) ?? number, line);
   const scannerOf = (lineNumber: (line: number) => number): KillScanner =>
@@ -89,30 +88,38 @@ export async function readWholeLog(
   }
 }
 
+interface Conversion {
+  makers: LineMaker[];
+  /** The head as they convert it. */
+  beginning: Uint8Array;
+}
+
 /** The conversion that a log needs, by its beginning. */
-function lineMakers(head: Uint8Array, clock: LogClock): LineMaker[] {
+function conversionOf(head: Uint8Array, clock: LogClock): Conversion {
   const makers: LineMaker[] = [];
-  let first = head;
-  if (isQuotedPrintable(first)) {
-    makers.push(new DecodedMail());
-    first = new DecodedMail().push(first);
-  }
-  if (hasWideBlanks(first)) {
-    makers.push(new PlainBlanks());
-    first = new PlainBlanks().push(first);
-  }
-  if (isHtml(first)) {
-    makers.push(new PlainText());
-    first = new PlainText().push(first);
-  }
-  const table = tableHeadOf(first);
-  if (table !== undefined) return [...makers, new TableLines(table)];
-  const form = entryFormOf(first);
-  if (form !== undefined) return [...makers, new EntryLines(form)];
-  const width = wrapWidthOf(first, clock);
-  if (width !== undefined) return [...makers, new WrappedLines(width, clock)];
-  const wrap = mailWrapOf(first, clock);
-  return wrap === undefined ? makers : [...makers, new MailLines(wrap, clock)];
+  let beginning = head;
+  const add = (make: () => LineMaker): void => {
+    makers.push(make());
+    beginning = make().push(beginning);
+  };
+  if (isQuotedPrintable(beginning)) add(() => new DecodedMail());
+  if (hasWideBlanks(beginning)) add(() => new PlainBlanks());
+  if (isHtml(beginning)) add(() => new PlainText());
+  const makeRecords = recordMaker(beginning, clock);
+  if (makeRecords !== undefined) add(makeRecords);
+  return { makers, beginning };
+}
+
+/** What joins or separates the records; `undefined` if each stands on a line of its own. */
+function recordMaker(beginning: Uint8Array, clock: LogClock): (() => LineMaker) | undefined {
+  const table = tableHeadOf(beginning);
+  if (table !== undefined) return () => new TableLines(table);
+  const form = entryFormOf(beginning);
+  if (form !== undefined) return () => new EntryLines(form);
+  const width = wrapWidthOf(beginning, clock);
+  if (width !== undefined) return () => new WrappedLines(width, clock);
+  const wrap = mailWrapOf(beginning, clock);
+  return wrap && (() => new MailLines(wrap, clock));
 }
 
 async function* made(chunks: Chunks, maker: LineMaker): AsyncGenerator<Uint8Array> {

@@ -4,9 +4,10 @@
  *     Mar 26 12:32:37 pi kernel: [126764.421946] python3 invoked oom-killer: gfp_mask=0x15080c0(GFP_KE
  *     RNEL_ACCOUNT|__GFP_ZERO), nodemask=(null),  order=1, oom_score_adj=0
  */
+import { ArrivingLines } from "./arriving-lines.ts";
 import { isFence } from "./copied-line.ts";
 import type { LogClock } from "./local-time.ts";
-import { KernelMessageReader } from "./log-line.ts";
+import { hasEnvelope } from "./log-line.ts";
 
 const [narrowest, widest] = [60, 400];
 
@@ -35,10 +36,7 @@ function indentOf(line: string): number {
 
 /** Whether a line is the rest of the one before it: it has no envelope. */
 function goesOn(next: string | undefined, clock: LogClock): boolean {
-  if (next === undefined || next.trim() === "" || isFence(next)) return false;
-  const reader = new KernelMessageReader(clock, { copied: true });
-  reader.read(next);
-  return !reader.hasSeenEnvelope;
+  return next !== undefined && next.trim() !== "" && !isFence(next) && !hasEnvelope(next, clock);
 }
 
 /** Places where the kernel writes a blank: the lines were broken by a mailer, and happen to be equally long. */
@@ -54,7 +52,7 @@ const quoteMarks = /^[\s>]*/;
 export class WrappedLines {
   readonly #width: number;
   readonly #clock: LogClock;
-  #rest = "";
+  readonly #lines = new ArrivingLines();
   #joined: string | undefined;
   #broken = 0;
   #read = 0;
@@ -67,18 +65,15 @@ export class WrappedLines {
 
   /** Takes bytes of the log. Returns complete lines. */
   push(bytes: Uint8Array): Buffer {
-    const lines = (this.#rest + Buffer.from(bytes).toString("latin1")).split("\n");
-    this.#rest = lines.pop() ?? "";
-    return this.#take(lines);
+    return this.#take(this.#lines.push(bytes));
   }
 
   /** End of the log: returns the last line. */
   end(): Buffer {
-    const last = this.#rest === "" ? [] : [this.#rest];
-    this.#rest = "";
-    const whole = this.#take(last).toString("latin1");
+    const last = this.#take(this.#lines.end());
     const joined = this.#joined === undefined ? "" : `${this.#joined}\n`;
-    return Buffer.from(whole + joined, "latin1");
+    this.#joined = undefined;
+    return Buffer.concat([last, Buffer.from(joined, "latin1")]);
   }
 
   /** Line of the log where a returned line begins (both 1-based). */
@@ -88,8 +83,7 @@ export class WrappedLines {
 
   #take(lines: readonly string[]): Buffer {
     const whole: string[] = [];
-    for (const raw of lines) {
-      const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
+    for (const line of lines) {
       this.#read += 1;
       // If the margin swallowed a blank, the line is one character shorter.
       const missing = this.#width - this.#broken;
