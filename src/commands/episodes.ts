@@ -1,7 +1,8 @@
 /** Kills that one explanation stands for: a group that died together, or a storm at one limit. */
+import { killTimeMs } from "../killers/linked-kills.ts";
 import type { UserspaceKill } from "../killers/userspace-kill.ts";
 import { victimName } from "../killers/userspace-kill.ts";
-import type { Kill, KillTask } from "../kills/kill.ts";
+import { type Kill, taskBytes } from "../kills/kill.ts";
 import { processName } from "../kills/process-name.ts";
 import { bytes } from "../text/quantities.ts";
 import { utc } from "../text/times.ts";
@@ -24,7 +25,7 @@ export interface KillLine {
 function lineOf(kill: Kill): KillLine {
   const { anonRssBytes, fileRssBytes, shmemRssBytes } = kill.memory;
   return flat({
-    timeMs: timeMsOf(kill),
+    timeMs: killTimeMs(kill) ?? null,
     uptimeSeconds: kill.uptimeSeconds,
     victim: processName(kill),
     pid: kill.pid,
@@ -39,7 +40,7 @@ function lineOfUserspaceKill(kill: UserspaceKill): KillLine {
   const victim = victimName(kill);
   const where = ownerName(kill) ?? "-";
   return flat({
-    timeMs: timeMsOf(kill),
+    timeMs: killTimeMs(kill) ?? null,
     uptimeSeconds: kill.uptimeSeconds,
     victim,
     pid: kill.pid,
@@ -47,10 +48,6 @@ function lineOfUserspaceKill(kill: UserspaceKill): KillLine {
     heldBytes: kill.residentBytes,
     cause: kill.killer,
   });
-}
-
-function timeMsOf({ time }: Pick<Kill, "time">): number | null {
-  return time === null ? null : Date.parse(time);
 }
 
 /** A copy that keeps no part of the log alive, as its strings would. */
@@ -114,7 +111,8 @@ export class Episode {
   storm(first: Kill): string | undefined {
     if (!this.#isStorm) return undefined;
     const heldBytes = this.lines.reduce((sum, line) => sum + (line.heldBytes ?? 0), 0);
-    const usedBytes = first.usageBytes ?? first.tasks.reduce((sum, task) => sum + held(task), 0);
+    const usedBytes =
+      first.usageBytes ?? first.tasks.reduce((sum, task) => sum + taskBytes(task), 0);
     const isElsewhere = heldBytes * 4 < usedBytes;
     const of = isElsewhere ? ` (${bytes(usedBytes)} was in use)` : "";
     return `${this.lines.length} kills in ${this.#seconds()} s, ${bytes(heldBytes)} together${isElsewhere ? `: the memory is elsewhere${of}` : ""}. By name: ${counted(this.lines)}. This explains the first.`;
@@ -130,10 +128,6 @@ export class Episode {
     }
     return Math.max(1, Math.round(last - first));
   }
-}
-
-function held({ rssBytes, swapBytes }: KillTask): number {
-  return (rssBytes ?? 0) + (swapBytes ?? 0);
 }
 
 const listedAtMost = 8;

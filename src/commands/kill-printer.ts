@@ -1,6 +1,7 @@
 import type { OomFragment } from "../kernel-log/oom-fragment.ts";
 import type { KernelLogEvent, OomKillReport } from "../kernel-log/oom-report.ts";
 import type { DaemonKill } from "../killers/daemon-kill.ts";
+import { killTimeMs } from "../killers/linked-kills.ts";
 import { documentIn, writeAdvice } from "../kills/advice.ts";
 import { type Kill, killOfReport } from "../kills/kill.ts";
 import { incidentOf, KillDeduplicator, sightingOf } from "../kills/kill-deduplicator.ts";
@@ -8,13 +9,13 @@ import { ownerOfCgroup } from "../kills/owner.ts";
 import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
 import { bytes } from "../text/quantities.ts";
-import { type Column, table } from "../text/table.ts";
+import type { Column } from "../text/table.ts";
 import { utc } from "../text/times.ts";
 import { wrap } from "../text/wrapping.ts";
 import { DaemonKills } from "./daemon-kills.ts";
 import { counted, type Episode, Episodes, inOrder, type KillLine, whenOfLine } from "./episodes.ts";
 import { killStory, sourceName } from "./kill-story.ts";
-import type { Output, Style } from "./terminal.ts";
+import { type Output, type Style, styledTable } from "./terminal.ts";
 import { linkedSentence, userspaceStory } from "./userspace-story.ts";
 
 /** Explanations where nothing else is asked for; the table has every kill. */
@@ -180,8 +181,7 @@ export class KillPrinter {
       line.cause,
       printable(line.where),
     ]);
-    const [head = "", ...body] = table(tableColumns, rows, style.width);
-    this.#stdout.write(`\n${[style.quiet(head), ...body].join("\n")}\n`);
+    this.#stdout.write(`\n${styledTable(tableColumns, rows, style).join("\n")}\n`);
     const hidden = lines.length - shown.length;
     if (hidden > 0) this.#say(`\n${hidden} earlier not shown; --limit=0 shows all.`);
   }
@@ -245,7 +245,7 @@ export class KillPrinter {
   /** Adds the kills that daemons announced before a moment, or all there are. */
   #addDaemonKills(untilMs?: number): void {
     for (const kill of this.#daemonKills.drain(untilMs)) {
-      const timeMs = kill.time === null ? undefined : Date.parse(kill.time);
+      const timeMs = killTimeMs(kill);
       if (this.#isOlder(timeMs)) continue;
       if (this.#options.json) {
         this.#addJson(kill, timeMs);

@@ -1,6 +1,6 @@
 /** The explanation of a kill for a terminal: the answer first, the numbers after. */
 import { readAdvice } from "../kills/advice.ts";
-import type { Kill, KillTask } from "../kills/kill.ts";
+import { type Kill, taskBytes } from "../kills/kill.ts";
 import { unitForPeople } from "../kills/owner.ts";
 import { printable } from "../text/printable.ts";
 import { bytes, percent } from "../text/quantities.ts";
@@ -12,7 +12,7 @@ const labelWidth = 9;
 const indent = " ".repeat(2 + labelWidth);
 
 /** What is said of a kill beside its own report. */
-export interface Beside {
+interface Beside {
   /** What another killer did to the same process, in one sentence. */
   linked?: string;
   /** Kills that one explanation stands for. */
@@ -85,13 +85,9 @@ export function advice(kill: Pick<Kill, "advice">, style: Style): string[] {
   return kill.advice.flatMap((line, index) => {
     const { text, command } = readAdvice(line);
     const said = field(index === 0 ? "Do" : "", `- ${printable(text)}`, style, 2);
-    return command === undefined ? said : [...said, ...commandLine(command)];
+    // A command is never wrapped nor shortened, so that it can be copied.
+    return command === undefined ? said : [...said, `${indent}    ${printable(command)}`];
   });
-}
-
-/** Never wrapped nor shortened, so that it can be copied. */
-export function commandLine(command: string): string[] {
-  return [`${indent}    ${printable(command)}`];
 }
 
 function numbers(kill: Kill, style: Style): string[] {
@@ -137,13 +133,12 @@ function numbers(kill: Kill, style: Style): string[] {
 
 function tasks(kill: Kill, style: Style): string[] {
   if (kill.tasks.length === 0) return [];
-  const held = (task: KillTask): number => (task.rssBytes ?? 0) + (task.swapBytes ?? 0);
-  const whole = kill.tasks.reduce((sum, task) => sum + held(task), 0);
+  const whole = kill.tasks.reduce((sum, task) => sum + taskBytes(task), 0);
   const rows = kill.tasks.map((task) => [
     task.pid === kill.pid ? "->" : "",
     bytes(task.rssBytes ?? 0),
     task.swapBytes === null ? "-" : bytes(task.swapBytes),
-    percent(held(task), whole).replace("under ", "< "),
+    percent(taskBytes(task), whole).replace("under ", "< "),
     task.oomScoreAdj === null ? "-" : String(task.oomScoreAdj),
     String(task.pid),
     printable(task.comm),

@@ -1,4 +1,5 @@
 /** Terminal output of the commands. */
+import { type Column, table } from "../text/table.ts";
 
 /** Fits most terminals, pagers and e-mails. */
 const usualWidth = 100;
@@ -41,4 +42,14 @@ export function styleFor(stdout: Output, env: Environment): Style {
 export function widthOf(stdout: Pick<Output, "columns">, env: Environment): number {
   const width = Number(env.COLUMNS) || stdout.columns || usualWidth;
   return Math.min(widest, Math.max(narrowest, Math.floor(width)));
+}
+
+/** The lines of a table with a quiet heading. */
+export function styledTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  style: Style,
+): string[] {
+  const [head = "", ...body] = table(columns, rows, style.width);
+  return [style.quiet(head), ...body];
 }

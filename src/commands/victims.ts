@@ -22,7 +22,7 @@ import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { shellWord } from "../text/shell.ts";
-import { type Column, table } from "../text/table.ts";
+import type { Column } from "../text/table.ts";
 import { wrap } from "../text/wrapping.ts";
 import {
   type Ranking,
@@ -31,7 +31,7 @@ import {
   type VictimsAnswer,
 } from "../victims/scope-victims.ts";
 import { ownerName } from "./owner-name.ts";
-import { type Output, type Style, styleFor, widthOf } from "./terminal.ts";
+import { type Output, type Style, styledTable, styleFor, widthOf } from "./terminal.ts";
 
 export interface VictimsIo {
   stdout: Output;
@@ -325,8 +325,7 @@ function tableOf(victims: readonly Victim[], style: Style): string[] {
     bytes(victim.freesBytes),
     victim.diesWith.length === 0 ? "" : `+${victim.diesWith.length}`,
   ]);
-  const [head = "", ...body] = table(victimColumns, rows, style.width);
-  return [style.quiet(head), ...body];
+  return styledTable(victimColumns, rows, style);
 }
 
 function nameOf(comm: string): string {

@@ -17,8 +17,9 @@ import { readMeminfo } from "../sources/meminfo-file.ts";
 import type { OwnScoreAdj } from "../sources/own-score-adj.ts";
 import type { ProcessReadings } from "../sources/process-table.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
-import { otherKillers } from "../status/other-killers.ts";
+import { isHere } from "../status/other-killers.ts";
 import { bytes, percent } from "../text/quantities.ts";
+import { capitalised } from "../text/sentence.ts";
 import { shellWord } from "../text/shell.ts";
 import { type Check, dockerFlags, type Fix, ok, type Place, run } from "./check.ts";
 import { checkOtherKillers } from "./killer-check.ts";
@@ -296,7 +297,7 @@ function swapFix({ files, place }: DoctorOptions): Fix {
   const isNode =
     place === "pod" ||
     nodePaths.some((path) => existsSync(files.rootfs(path))) ||
-    otherKillers(files).some(({ limits }) => limits.killer === "kubelet");
+    isHere(files, "kubelet");
   if (isNode) {
     return {
       text: "This is a Kubernetes node: ask who runs the cluster first. The kubelet has to allow swap (failSwapOn: false, memorySwap.swapBehavior: LimitedSwap), or it does not start again. Requests and limits on pods help without it.",
@@ -435,10 +436,6 @@ function writeObstacle(directory: string, user: string): string | undefined {
   }
 }
 
-function capitalised(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
-}
-
 /** Under memory pressure an exporter answers late. */
 const askMs = 10_000;
 
@@ -457,7 +454,7 @@ async function checkAddress(address: ListenAddress): Promise<Check> {
     if (serving !== undefined) return ok(name, `served by oom-exporter ${serving}`);
     const [found = "", fix = ""] = error.message.split("; ");
     const impact = "oom-exporter does not start: kills go unseen";
-    return { name, state: "missing", found, impact, fix: { text: capitalised(fix) } };
+    return { name, state: "missing", found, impact, fix: { text: `${capitalised(fix)}.` } };
   }
 }
 

@@ -1,6 +1,6 @@
 import { inflateRawSync } from "node:zlib";
 import { Html, html } from "./html.ts";
-import { layout, type Site } from "./pages.ts";
+import { layout, repository, type Site } from "./pages.ts";
 
 /** Folders of docs/ that are served under their own names. */
 export const servedFolders = ["runbooks", "software"] as const;
@@ -28,13 +28,11 @@ export function builtInDocuments(): readonly Document[] {
   return JSON.parse(inflateRawSync(Buffer.from(packedDocuments, "base64")).toString());
 }
 
-const published = "https://github.com/oom-exporter/oom-exporter/blob/main/docs/";
-
 /** The address of a document below docs/: some are served here, the others are on the web. */
 export function documentAddress(document: string, { basePath }: Pick<Site, "basePath">): string {
   return servedFolders.some((folder) => document.startsWith(`${folder}/`))
     ? `${basePath}/${document.replace(/\.md$/, "")}`
-    : `${published}${document}`;
+    : `${repository}/blob/main/docs/${document}`;
 }
 
 /** `OomKill` of `runbooks/OomKill.md`. */
@@ -44,7 +42,15 @@ export function documentName(document: string): string {
 
 /** The address of a runbook's page. */
 export function runbookPath(name: string, site: Pick<Site, "basePath">): string {
-  return documentAddress(`runbooks/${name}.md`, site);
+  return pagePath("runbooks", name, site);
+}
+
+function pagePath(
+  folder: Document["folder"],
+  name: string,
+  { basePath }: Pick<Site, "basePath">,
+): string {
+  return `${basePath}/${folder}/${name}`;
 }
 
 const folderTitles: Record<Document["folder"], { title: string; all: string; about: string }> = {
@@ -88,6 +94,6 @@ export function folderPage(
 <h1 id="answer">${title}</h1>
 <p class="detail">${about}</p>
 </section>
-<section class="card"><ul class="rows">${listed.map(({ name, title, summary }) => html`<li><a class="name" href="${documentAddress(`${folder}/${name}.md`, site)}">${title}</a><p>${summary}</p></li>`)}</ul></section>`;
+<section class="card"><ul class="rows">${listed.map(({ name, title, summary }) => html`<li><a class="name" href="${pagePath(folder, name, site)}">${title}</a><p>${summary}</p></li>`)}</ul></section>`;
   return layout({ title, tone: "calm", body }, site);
 }

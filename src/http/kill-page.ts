@@ -1,13 +1,13 @@
 import { isUnkillable } from "../kernel/badness.ts";
+import { killTimeMs } from "../killers/linked-kills.ts";
 import { documentIn, readAdvice } from "../kills/advice.ts";
 import { type Grower, growerName, growthSentence, recordingSentence } from "../kills/before.ts";
 import type { Cause } from "../kills/cause.ts";
-import type { Constraint, Kill, KillTask } from "../kills/kill.ts";
+import { type Constraint, type Kill, taskBytes } from "../kills/kill.ts";
 import { loopSentence } from "../kills/kill-loop.ts";
 import { outcomeSentence } from "../kills/outcome.ts";
 import { processName } from "../kills/process-name.ts";
 import { workloadName } from "../kills/workload-name.ts";
-import { killTimeMs } from "../status/findings.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { duration, utc } from "../text/times.ts";
 import { chart } from "./chart.ts";
@@ -198,7 +198,7 @@ function scopeOf({ cause, constraint }: Kill): string {
 
 /** The rank of the victim among the tasks that the kernel listed. */
 function rank({ pid, tasks }: Kill): string[] {
-  const bySize = [...tasks].sort((a, b) => heldBytes(b) - heldBytes(a));
+  const bySize = [...tasks].sort((a, b) => taskBytes(b) - taskBytes(a));
   const place = bySize.findIndex((task) => task.pid === pid);
   const largest = bySize[0];
   if (place < 0 || largest === undefined) {
@@ -209,18 +209,14 @@ function rank({ pid, tasks }: Kill): string[] {
   }
   const why = isUnkillable(largest.oomScoreAdj) ? ", which is exempt from kills" : "";
   return [
-    `${place} ${place === 1 ? "process" : "processes"} used more memory; the largest was ${largest.comm} (pid ${largest.pid})${why}, with ${bytes(heldBytes(largest))}.`,
+    `${place} ${place === 1 ? "process" : "processes"} used more memory; the largest was ${largest.comm} (pid ${largest.pid})${why}, with ${bytes(taskBytes(largest))}.`,
   ];
 }
 
-function heldBytes({ rssBytes, swapBytes }: KillTask): number {
-  return (rssBytes ?? 0) + (swapBytes ?? 0);
-}
-
 function tasksCard(kill: Kill): Html {
-  const tasks = [...kill.tasks].sort((a, b) => heldBytes(b) - heldBytes(a));
-  const whole = tasks.reduce((sum, task) => sum + heldBytes(task), 0);
-  const largest = tasks[0] === undefined ? 0 : heldBytes(tasks[0]);
+  const tasks = [...kill.tasks].sort((a, b) => taskBytes(b) - taskBytes(a));
+  const whole = tasks.reduce((sum, task) => sum + taskBytes(task), 0);
+  const largest = tasks[0] === undefined ? 0 : taskBytes(tasks[0]);
   if (tasks.length === 0) {
     const why = kill.suppressed
       ? "The log has no report of this kill. The kill and the victim's memory are certain; what else was using memory is unknown."
@@ -231,7 +227,7 @@ function tasksCard(kill: Kill): Html {
     );
   }
   const rows = tasks.map((task) => {
-    const held = heldBytes(task);
+    const held = taskBytes(task);
     const isVictim = task.pid === kill.pid;
     return html`<li><div class="row"><span class="what"><b>${processName(task)}</b> pid ${task.pid}${isVictim && html` <span class="tag alarm">killed</span>`}${isUnkillable(task.oomScoreAdj) && html` <span class="tag warning">exempt</span>`}</span><span class="much">${bytes(held)}, ${percent(held, whole)}</span></div>${bar([{ kind: isVictim ? "alarm" : "plain", bytes: held }], largest, `${percent(held, whole)} of the memory of these processes`)}</li>`;
   });

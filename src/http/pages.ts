@@ -5,7 +5,8 @@ import { Html, html } from "./html.ts";
 import { pageScript } from "./page-script.ts";
 import { style } from "./style.ts";
 
-const repository = "https://github.com/oom-exporter/oom-exporter";
+/** Where the project is published. */
+export const repository = "https://github.com/oom-exporter/oom-exporter";
 
 /** What every page needs to know about its environment. */
 export interface Site {

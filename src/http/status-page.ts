@@ -1,4 +1,4 @@
-import { type AnyKill, isKernelKill } from "../killers/linked-kills.ts";
+import { type AnyKill, isKernelKill, killTimeMs } from "../killers/linked-kills.ts";
 import { processName } from "../kills/process-name.ts";
 import { workloadName } from "../kills/workload-name.ts";
 import {
@@ -6,7 +6,6 @@ import {
   cgroupTone,
   type Finding,
   findings,
-  killTimeMs,
   nameOfVictim,
   secondsLeft,
   trend,

@@ -1,8 +1,7 @@
 import type { KillReason, UserspaceKiller } from "../killers/killer.ts";
-import { type AnyKill, isKernelKill } from "../killers/linked-kills.ts";
+import { type AnyKill, isKernelKill, killTimeMs } from "../killers/linked-kills.ts";
 import { type UserspaceKill, victimName } from "../killers/userspace-kill.ts";
 import { workloadName } from "../kills/workload-name.ts";
-import { killTimeMs } from "../status/findings.ts";
 import { bytes } from "../text/quantities.ts";
 import { utc } from "../text/times.ts";
 import { type Html, html } from "./html.ts";

@@ -98,16 +98,16 @@ export function nohangLimits(config: string): KillerLimits {
   };
 }
 
+/** The value of `NAME=VALUE` in files that override each other: the last one counts. */
+export function lastSetting(texts: readonly string[], name: string): string | undefined {
+  const line = new RegExp(`^[ \\t]*${name}[ \\t]*=[ \\t]*(.*?)[ \\t]*$`, "gm");
+  return texts.flatMap((text) => [...text.matchAll(line)]).at(-1)?.[1];
+}
+
 /** @param configs oomd.conf and its drop-ins; the last that sets a value counts. */
 export function oomdLimits(configs: readonly string[]): KillerLimits {
-  const setting = (name: string, fallback: string): string => {
-    const values = configs.flatMap((text) =>
-      [...text.matchAll(new RegExp(`^[ \\t]*${name}[ \\t]*=[ \\t]*(.*?)[ \\t]*$`, "gm"))].map(
-        ([, value = ""]) => value,
-      ),
-    );
-    return values.at(-1) || fallback;
-  };
+  const setting = (name: string, fallback: string): string =>
+    lastSetting(configs, name) || fallback;
   const used = Number.parseFloat(setting("SwapUsedLimit", "90%"));
   return {
     killer: "systemd-oomd",

@@ -9,6 +9,11 @@ export function isKernelKill(kill: AnyKill): kill is Kill {
   return kill.killer === "kernel";
 }
 
+/** Milliseconds since 1970; `undefined` if the log does not say. */
+export function killTimeMs({ time }: Pick<AnyKill, "time">): number | undefined {
+  return time === null ? undefined : Date.parse(time);
+}
+
 /** The daemon's kill of the process that the kernel killed; `undefined` if no daemon had signalled it. */
 export function linkedTo(
   kernelKill: Kill,
@@ -60,8 +65,8 @@ function mergedNewestFirst(a: readonly AnyKill[], b: readonly AnyKill[]): AnyKil
   return merged;
 }
 
-function timeOf({ time }: AnyKill): number {
-  return time === null ? 0 : Date.parse(time);
+function timeOf(kill: AnyKill): number {
+  return killTimeMs(kill) ?? 0;
 }
 
 function isSameDeath(kernelKill: Kill, other: UserspaceKill): boolean {

@@ -10,6 +10,7 @@
  * than 5 % of all swap. What a cgroup reclaimed since oomd's last look is known only to oomd. So is what a user's own
  * service manager has set for the units below `user@.service`.
  */
+import { lastSetting } from "./killer-limits.ts";
 
 export interface OomdSettings {
   killsForSwap: boolean;
@@ -21,12 +22,7 @@ export interface OomdSettings {
 
 /** @param texts unit file and drop-ins; a later setting overrides an earlier one */
 export function oomdSettings(texts: readonly string[]): OomdSettings {
-  const setting = (name: string): string | undefined =>
-    texts
-      .flatMap((text) => [
-        ...text.matchAll(new RegExp(`^[ \\t]*${name}[ \\t]*=[ \\t]*(\\S*)`, "gm")),
-      ])
-      .at(-1)?.[1];
+  const setting = (name: string): string | undefined => lastSetting(texts, name);
   const preference = setting("ManagedOOMPreference");
   return {
     killsForSwap: setting("ManagedOOMSwap") === "kill",

@@ -44,6 +44,14 @@ export interface KillTask {
   cgroup: string | null;
 }
 
+/** Memory of a task, resident and swapped. */
+export function taskBytes({
+  rssBytes,
+  swapBytes,
+}: Pick<KillTask, "rssBytes" | "swapBytes">): number {
+  return (rssBytes ?? 0) + (swapBytes ?? 0);
+}
+
 /**
  * One kill as in the API and `explain --json`. An unknown value is `null`, never 0.
  *

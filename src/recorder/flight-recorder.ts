@@ -3,7 +3,7 @@ import { type Use, UseRing } from "../collections/use-ring.ts";
 import { ancestorsOf, isWithin } from "../kernel/cgroup-path.ts";
 import { isHostNear, type Meminfo, memoryInUse } from "../kernel/meminfo.ts";
 import type { Before, Grower } from "../kills/before.ts";
-import type { Kill, KillTask } from "../kills/kill.ts";
+import { type Kill, type KillTask, taskBytes } from "../kills/kill.ts";
 import { type Owner, unknownOwner } from "../kills/owner.ts";
 import { fullestLimits, heldBytes } from "../sources/cgroup-reading.ts";
 import type { CgroupReadings } from "../sources/cgroup-tree.ts";
@@ -352,7 +352,7 @@ export class FlightRecorder implements SnapshotKeeper {
           pid: task.pid,
           comm: task.comm,
           cgroup: this.#cgroupOfTask(kill, task),
-          bytes: (task.rssBytes ?? 0) + (task.swapBytes ?? 0),
+          bytes: taskBytes(task),
         },
       ]),
     );

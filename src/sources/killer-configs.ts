@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import type { HostFiles } from "./host-files.ts";
 import { cgroupsOfUnit } from "./installed-killers.ts";
-import { namesIn } from "./unit-files.ts";
+import { dropInsIn } from "./unit-files.ts";
 
 /** The arguments of the first process of a unit, without its name; `undefined` where none is seen. */
 export function argumentsOf(files: HostFiles, unit: string): string[] | undefined {
@@ -38,12 +38,9 @@ export function wordsOfVariable(text: string, name: string): string[] {
 export function oomdConfigs(files: HostFiles): string[] {
   const directories = ["usr/lib/systemd", "run/systemd", "etc/systemd"];
   const mains = directories.map((directory) => `${directory}/oomd.conf`);
-  const byName = new Map<string, string>();
-  for (const directory of directories) {
-    for (const name of namesIn(files.rootfs(directory, "oomd.conf.d"))) {
-      if (name.endsWith(".conf")) byName.set(name, `${directory}/oomd.conf.d/${name}`);
-    }
-  }
-  const dropIns = [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
+  const dropIns = dropInsIn(
+    files,
+    directories.map((directory) => `${directory}/oomd.conf.d`),
+  );
   return [...mains, ...dropIns].flatMap((path) => files.textIfReadable(files.rootfs(path)) ?? []);
 }

@@ -32,7 +32,11 @@ export class UnitFiles {
   /** Units that have a file or drop-ins, templates (`user@.service`) included. */
   get units(): ReadonlySet<string> {
     const all = this.#entries.flatMap(({ names }) => [...names]);
-    return new Set(all.map((name) => name.replace(/\.d$/, "")).filter((name) => /.\../.test(name)));
+    return new Set(
+      all
+        .map((name) => name.replace(/\.d$/, ""))
+        .filter((name) => /.\../.test(name) && !/\.(?:wants|requires|upholds)$/.test(name)),
+    );
   }
 
   /** The unit's file and its drop-ins; a later setting overrides an earlier one. */
@@ -40,18 +44,13 @@ export class UnitFiles {
     const names = namesOf(unit);
     const main = names.findLast((name) => this.#directoryOf(name) !== undefined);
     const paths = main === undefined ? [] : [`${this.#directoryOf(main)}/${main}`];
-    const dropIns = new Map<string, string>();
-    for (const name of [unit.replace(/^.*\./, ""), ...names]) {
-      for (const { directory, names: entries } of [...this.#entries].reverse()) {
-        if (!entries.has(`${name}.d`)) continue;
-        const place = `${directory}/${name}.d`;
-        for (const file of namesIn(this.#files.rootfs(place))) {
-          if (file.endsWith(".conf")) dropIns.set(file, `${place}/${file}`);
-        }
-      }
-    }
-    const sorted = [...dropIns].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
-    return [...paths, ...sorted].flatMap(
+    const lastFirst = [...this.#entries].reverse();
+    const dropIns = [unit.replace(/^.*\./, ""), ...names].flatMap((name) =>
+      lastFirst
+        .filter((entry) => entry.names.has(`${name}.d`))
+        .map(({ directory }) => `${directory}/${name}.d`),
+    );
+    return [...paths, ...dropInsIn(this.#files, dropIns)].flatMap(
       (path) => this.#files.textIfReadable(this.#files.rootfs(path)) ?? [],
     );
   }
@@ -71,8 +70,19 @@ function namesOf(unit: string): string[] {
   return [...dashes, ...(template === undefined ? [] : [`${template}.${type}`]), unit];
 }
 
+/** Drop-ins in these directories, sorted by name; of one name that in the last directory counts. */
+export function dropInsIn(files: HostFiles, places: readonly string[]): string[] {
+  const byName = new Map<string, string>();
+  for (const place of places) {
+    for (const name of namesIn(files.rootfs(place))) {
+      if (name.endsWith(".conf")) byName.set(name, `${place}/${name}`);
+    }
+  }
+  return [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
+}
+
 /** Names in a directory; none if it cannot be listed. */
-export function namesIn(directory: string): string[] {
+function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory);
   } catch {

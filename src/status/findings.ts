@@ -1,8 +1,9 @@
-import { type AnyKill, isKernelKill } from "../killers/linked-kills.ts";
+import { type AnyKill, isKernelKill, killTimeMs } from "../killers/linked-kills.ts";
 import { victimName } from "../killers/userspace-kill.ts";
 import { processName } from "../kills/process-name.ts";
 import { workloadName } from "../kills/workload-name.ts";
 import { bytes, percent } from "../text/quantities.ts";
+import { capitalised } from "../text/sentence.ts";
 import { about, ago } from "../text/times.ts";
 import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
 import { thresholds } from "./thresholds.ts";
@@ -136,7 +137,7 @@ function hostShortage({ memory }: StatusView): Dated | undefined {
       seconds === undefined
         ? `Short of memory: ${roomLeft(memory)}`
         : `The host runs out of ${whatRunsOut(memory)} in ${about(seconds)}`,
-    detail: capitalised(trend(memory.timeLeft)),
+    detail: trendSentence(memory.timeLeft),
     alert: seconds === undefined ? "OomHostMemoryLow" : "OomHostMemoryRunningOut",
     topic: "host",
   };
@@ -189,7 +190,7 @@ function cgroupFinding(cgroup: CgroupView): Dated | undefined {
       seconds === undefined
         ? `${name} is at ${filled} of ${limit}`
         : `${name} reaches ${limit} in ${about(seconds)}`,
-    detail: capitalised(trend(timeLeft)),
+    detail: trendSentence(timeLeft),
     alert: seconds === undefined ? "OomCgroupNearLimit" : "OomCgroupRunningOut",
     topic: cgroup.cgroup,
   };
@@ -331,10 +332,6 @@ function wouldKill(next: CgroupView["nextVictim"]): string {
   return next === undefined ? "" : `; the kernel would kill ${processName(next)} (pid ${next.pid})`;
 }
 
-export function killTimeMs({ time }: Pick<AnyKill, "time">): number | undefined {
-  return time === null ? undefined : Date.parse(time);
-}
-
 export function secondsLeft(timeLeft: TimeLeft): number | undefined {
   return "refused" in timeLeft ? undefined : timeLeft.seconds;
 }
@@ -361,6 +358,8 @@ export function trend(timeLeft: TimeLeft): string | undefined {
     : `growing by ${bytes(timeLeft.bytesPerSecond * 60)} a minute`;
 }
 
-function capitalised(text: string | undefined): string | undefined {
-  return text && `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+/** The same as a sentence of its own. */
+function trendSentence(timeLeft: TimeLeft): string | undefined {
+  const moves = trend(timeLeft);
+  return moves && capitalised(moves);
 }

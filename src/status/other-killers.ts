@@ -42,12 +42,23 @@ interface OomdUnits {
 
 /** Those on this host, with the limits of their configuration. */
 export function otherKillers(files: HostFiles): OtherKiller[] {
-  const places = followedKillers.map((name) => ({ name, ...daemonNames[name] }));
-  return installedKillers(files, places).map((killer) => ({
+  return killersHere(files, followedKillers).map((killer) => ({
     limits: limitsOf[killer](files),
     isRunning: daemonNames[killer].units.some((unit) => isRunning(files, unit)),
     ...(killer === "systemd-oomd" && { oomd: oomdUnits(files) }),
   }));
+}
+
+/** Whether it is installed or runs. */
+export function isHere(files: HostFiles, killer: FollowedKiller): boolean {
+  return killersHere(files, [killer]).length > 0;
+}
+
+function killersHere(files: HostFiles, killers: readonly FollowedKiller[]): FollowedKiller[] {
+  return installedKillers(
+    files,
+    killers.map((name) => ({ name, ...daemonNames[name] })),
+  );
 }
 
 function oomdUnits(files: HostFiles): OomdUnits {
@@ -74,20 +85,20 @@ const limitsOf: Record<FollowedKiller, (files: HostFiles) => KillerLimits> = {
   earlyoom: (files) =>
     earlyoomLimits(
       argumentsOf(files, "earlyoom.service") ??
-        wordsOfVariable(
-          files.textIfReadable(files.rootfs("etc/default/earlyoom")) ?? "",
-          "EARLYOOM_ARGS",
-        ),
+        wordsOfVariable(textAt(files, "etc/default/earlyoom"), "EARLYOOM_ARGS"),
     ),
   nohang: (files) => {
     const isDesktop = isRunning(files, "nohang-desktop.service");
     const name = isDesktop ? "nohang-desktop.conf" : "nohang.conf";
-    return nohangLimits(files.textIfReadable(files.rootfs(`etc/nohang/${name}`)) ?? "");
+    return nohangLimits(textAt(files, `etc/nohang/${name}`));
   },
   "systemd-oomd": (files) => oomdLimits(oomdConfigs(files)),
-  kubelet: (files) =>
-    kubeletLimits(files.textIfReadable(files.rootfs("var/lib/kubelet/config.yaml")) ?? ""),
+  kubelet: (files) => kubeletLimits(textAt(files, "var/lib/kubelet/config.yaml")),
 };
+
+function textAt(files: HostFiles, path: string): string {
+  return files.textIfReadable(files.rootfs(path)) ?? "";
+}
 
 /** `acts at 10 % of memory available and 10 % of swap free`. */
 export function actsAt({ limits, oomd }: OtherKiller): string {
