@@ -5,22 +5,25 @@
  */
 import { textOf } from "../text/escaped-bytes.ts";
 
+/** Whether its bytes and its characters are the same. */
+function isAscii(text: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the ASCII range
+  return /^[\x00-\x7f]*$/.test(text);
+}
+
 /** Decodes text of bytes (one character per byte) for people: UTF-8, invalid bytes as U+FFFD. */
 export function decodeUtf8(bytes: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the ASCII range, which is the same in both
-  return /^[\x00-\x7f]*$/.test(bytes) ? bytes : Buffer.from(bytes, "latin1").toString("utf8");
+  return isAscii(bytes) ? bytes : Buffer.from(bytes, "latin1").toString("utf8");
 }
 
 /** Decodes the path of a cgroup: invalid bytes as `\xff`, as the cgroup is shown where it is read. */
 export function decodeCgroup(bytes: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the ASCII range, which is the same in both
-  return /^[\x00-\x7f]*$/.test(bytes) ? bytes : textOf(Buffer.from(bytes, "latin1"));
+  return isAscii(bytes) ? bytes : textOf(Buffer.from(bytes, "latin1"));
 }
 
 /** The reverse: UTF-8 bytes, one character each. */
 export function bytesOfString(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the ASCII range, which is the same in both
-  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, "utf8").toString("latin1");
+  return isAscii(text) ? text : Buffer.from(text, "utf8").toString("latin1");
 }
 
 /** /dev/kmsg escapes every byte outside printable ASCII, and the backslash. */
