@@ -197,11 +197,12 @@ function userspaceState(state: StateDirectory): void {
   ledger.record({ atMs: nowMs, positions: { "/var/log/syslog": { offset: 1 } } });
 }
 
+const stateOptions = { nowMs: () => nowMs, procfs: "/proc", warn() {}, info() {} };
+
 /** The two files of a state directory that was filled so. */
 function savedStates(fill: (state: StateDirectory) => void): Buffer[] {
   const directory = mkdtempSync(join(tmpdir(), "oom-exporter-fuzz-"));
-  const options = { nowMs: () => nowMs, procfs: "/proc", warn() {}, info() {} };
-  const state = StateDirectory.open(directory, options)?.directory as StateDirectory;
+  const state = StateDirectory.open(directory, stateOptions)?.directory as StateDirectory;
   fill(state);
   state.close();
   const files = ["state.json", "journal.ndjson"].map((name) => readFileSync(join(directory, name)));
@@ -247,10 +248,24 @@ function stateTarget(seeds: readonly Buffer[], take: (saved: unknown) => void): 
       for (const [index, name] of files.entries()) {
         writeFileSync(join(state, name), contents[index] as Buffer);
       }
-      const options = { nowMs: () => nowMs, procfs: "/proc", warn() {}, info() {} };
-      const opened = StateDirectory.open(state, options);
+      const opened = StateDirectory.open(state, stateOptions);
       take(opened?.saved);
       opened?.directory.close();
+    },
+  };
+}
+
+/** What is read is the same, however the bytes come. */
+function cutTarget(
+  seeds: readonly Buffer[],
+  read: (bytes: Buffer, cuts: number[]) => unknown,
+): Target {
+  return {
+    input: fc.tuple(damaged(seeds), fc.array(fc.nat(seedBytes), { maxLength: 6 })),
+    holds([bytes, cuts]: [Buffer, number[]]) {
+      const whole = JSON.stringify(read(bytes, []));
+      const inParts = JSON.stringify(read(bytes, cuts));
+      if (whole !== inParts) throw new Error(`cut at ${cuts}: ${inParts} instead of ${whole}`);
     },
   };
 }
@@ -267,17 +282,9 @@ const targets: Record<string, Target> = {
     },
   },
   // The same kills in the same order, and the same losses, however the bytes come.
-  "line and report, as they come in": {
-    input: fc.tuple(damaged(logSeeds), fc.array(fc.nat(seedBytes), { maxLength: 6 })),
-    holds([bytes, cuts]: [Buffer, number[]]) {
-      const [whole, inParts] = [byKind(scanned(bytes, [])), byKind(scanned(bytes, cuts))];
-      if (JSON.stringify(whole) !== JSON.stringify(inParts)) {
-        throw new Error(
-          `cut at ${cuts}: ${JSON.stringify(inParts)} instead of ${JSON.stringify(whole)}`,
-        );
-      }
-    },
-  },
+  "line and report, as they come in": cutTarget(logSeeds, (bytes, cuts) =>
+    byKind(scanned(bytes, cuts)),
+  ),
   "record of /dev/kmsg": {
     input: damaged([
       Buffer.from("6,339,5140900,-,caller=T1;usb 1-1: new device\n SUBSYSTEM=usb\n"),
@@ -285,17 +292,7 @@ const targets: Record<string, Target> = {
     holds: (bytes: Buffer) => parseKmsgRecord(bytes.toString("latin1")),
   },
   // The same kills, however the bytes come.
-  "line of a daemon, as it comes in": {
-    input: fc.tuple(damaged(daemonSeeds), fc.array(fc.nat(seedBytes), { maxLength: 6 })),
-    holds([bytes, cuts]: [Buffer, number[]]) {
-      const [whole, inParts] = [daemonKills(bytes, []), daemonKills(bytes, cuts)];
-      if (JSON.stringify(whole) !== JSON.stringify(inParts)) {
-        throw new Error(
-          `cut at ${cuts}: ${JSON.stringify(inParts)} instead of ${JSON.stringify(whole)}`,
-        );
-      }
-    },
-  },
+  "line of a daemon, as it comes in": cutTarget(daemonSeeds, daemonKills),
   "entry of the journal": {
     input: fc.oneof(
       damaged(journalSeeds),

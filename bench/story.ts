@@ -95,13 +95,16 @@ async function takePictures(url: string, kills: ReadonlyMap<string, Kill>): Prom
   if (directory === undefined) return;
   mkdirSync(directory, { recursive: true });
   const browser = await startChromium();
-  const page = await browser.newPage({ viewport: { width: 900, height: 900 } });
-  for (const [kind, { incident }] of kills) {
-    await page.goto(`${url}/kills/${incident}`);
-    const name = `${kind.replaceAll(/[^a-z]+/g, "-")}.png`;
-    await page.screenshot({ path: join(directory, name), fullPage: true });
+  try {
+    const page = await browser.newPage({ viewport: { width: 900, height: 900 } });
+    for (const [kind, { incident }] of kills) {
+      await page.goto(`${url}/kills/${incident}`);
+      const name = `${kind.replaceAll(/[^a-z]+/g, "-")}.png`;
+      await page.screenshot({ path: join(directory, name), fullPage: true });
+    }
+  } finally {
+    await browser.close();
   }
-  await browser.close();
 }
 
 async function playTrials(): Promise<void> {

@@ -13,7 +13,9 @@ export interface ProgramTrial {
   limitMb: number;
 }
 
-const secret = "--password=hunter2";
+/** What must not be found anywhere in the exporter's answers. */
+export const secretText = "hunter2";
+const secret = `--password=${secretText}`;
 
 /** Those whose interpreter is on PATH; of the others, a process with the same arguments. */
 export function programTrials(directory: string, waitSeconds: number): ProgramTrial[] {
@@ -83,9 +85,6 @@ export function programTrials(directory: string, waitSeconds: number): ProgramTr
     limitMb: 160,
   }));
 }
-
-/** What must not be found anywhere in the exporter's answers. */
-export const secretText = "hunter2";
 
 export function isOnPath(name: string): boolean {
   try {

@@ -70,15 +70,19 @@ export class Stage {
     return started;
   }
 
-  /** Once `started` has ended, and so many seconds later, unless the stage is cleared before. */
+  /** In so many seconds, unless the stage is cleared before. */
+  later(seconds: number, then: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      then();
+    }, seconds * 1000);
+    this.#timers.add(timer);
+  }
+
+  /** The same, once `started` has ended. */
   after(started: Started, seconds: number, then: () => void): void {
     void started.ended.then(() => {
-      if (this.#isOver) return;
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer);
-        then();
-      }, seconds * 1000);
-      this.#timers.add(timer);
+      if (!this.#isOver) this.later(seconds, then);
     });
   }
 

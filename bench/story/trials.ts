@@ -91,7 +91,6 @@ export const kinds: Readonly<Record<string, (stage: Stage, suffix: string) => Tr
     const steady = stage.limited(`steady${n}.slice`, 300);
     const smaller = steady.child(`a${n}.service`);
     const larger = steady.child(`b${n}.service`);
-    let drop = () => {};
     return {
       expected: {
         ...dies(larger, "steady-b", steady),
@@ -101,17 +100,15 @@ export const kinds: Readonly<Record<string, (stage: Stage, suffix: string) => Tr
       prepare() {
         stage.start(smaller, stage.hog("steady-a", calm(140)));
         stage.start(larger, stage.hog("steady-b", calm(150)));
+      },
+      run: (leadSeconds) =>
         // A twelfth of what would be growth each, from three processes.
-        drop = () => {
+        stage.later(leadSeconds, () => {
           for (let i = 0; i < 3; i++) {
             const drops = { startMb: 0, waitSeconds: 1, toMb: 4.5 };
             stage.start(i === 1 ? smaller : larger, stage.hog("drop", drops));
           }
-        };
-      },
-      run: (leadSeconds) => {
-        setTimeout(() => drop(), leadSeconds * 1000);
-      },
+        }),
     };
   },
   "a worker lost, its service goes on": (stage, n) => {
@@ -155,9 +152,7 @@ export const kinds: Readonly<Record<string, (stage: Stage, suffix: string) => Tr
         isReplaced: true,
         kills: 3,
       },
-      run: (leadSeconds) => {
-        setTimeout(() => startAll(3), (leadSeconds - loopAgeSeconds) * 1000);
-      },
+      run: (leadSeconds) => stage.later(leadSeconds - loopAgeSeconds, () => startAll(3)),
     };
   },
   "restarted in a cgroup made again": (stage, n) => {

@@ -2,7 +2,8 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { cacheDirectory, lock } from "../kit/cache.ts";
+import { cacheDirectory } from "../kit/cache.ts";
+import { takeLock } from "../setup/file-lock.ts";
 import { type Engine, startEngine } from "./kit/engine.ts";
 import { makeStandIn } from "./kit/stand-in-images.ts";
 
@@ -12,11 +13,11 @@ import { makeStandIn } from "./kit/stand-in-images.ts";
  */
 export default async function requireEngine(): Promise<() => Promise<void>> {
   let engine: Engine | undefined;
-  let unlock = () => {};
+  let unlock = async () => {};
   try {
     await mkdir(cacheDirectory, { recursive: true });
     // The stack's ports are this machine's: a second run waits.
-    unlock = await lock(join(cacheDirectory, "docker.lock"));
+    unlock = await takeLock(join(cacheDirectory, "docker.lock"));
     if (!hasEngine()) {
       if (process.getuid?.() !== 0) {
         throw new Error("no Docker engine with Compose answers, and starting one needs root");
@@ -27,13 +28,13 @@ export default async function requireEngine(): Promise<() => Promise<void>> {
     for (const name of images()) await makeAvailable(name);
   } catch (error) {
     await engine?.stop();
-    unlock();
+    await unlock();
     console.log(`cannot run: ${(error as Error).message}`);
     process.exit(process.env.CI === "true" ? 1 : 0);
   }
   return async () => {
     await engine?.stop();
-    unlock();
+    await unlock();
   };
 }
 

@@ -3,11 +3,10 @@ import { once } from "node:events";
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { it } from "vitest";
-import { eventually, sampleOf, temporaryDirectory } from "../setup/exporter-process.ts";
+import { it, onTestFinished } from "vitest";
+import { eventually, main, sampleOf, temporaryDirectory } from "../setup/exporter-process.ts";
 import { needs } from "../setup/needs.ts";
 
-const main = new URL("../../dist/oom-exporter.mjs", import.meta.url).pathname;
 const kills = 'oom_kills_total{constraint="none"}';
 
 /** A small file system that only the exporter sees. */
@@ -27,10 +26,11 @@ const script = `
   disk=$1 log=$2; shift 2
   mount -t tmpfs -o size=1M none "$disk" && mkdir "$disk/state"
   "$@" --state.directory="$disk/state" --kernel-log.file="$log" 2>>"$disk/err" </dev/null & exporter=$!
-  read -r step; dd if=/dev/zero of="$disk/fill" bs=4k 2>/dev/null
+  trap 'kill -9 $exporter 2>/dev/null' EXIT
+  read -r step || exit 1; dd if=/dev/zero of="$disk/fill" bs=4k 2>/dev/null
   dd if=/dev/zero of="$disk/err" bs=1 count=4096 oflag=append conv=notrunc 2>/dev/null; echo full
-  read -r step; rm "$disk/fill"; echo room
-  read -r step; kill -TERM $exporter; wait $exporter; echo "status $?"
+  read -r step || exit 1; rm "$disk/fill"; echo room
+  read -r step || exit 1; kill -TERM $exporter; wait $exporter; status=$?; trap - EXIT; echo "status $status"
 `;
 
 const report = gunzipSync(readFileSync("test/fixtures/logs/global-swap.kern.log.gz")).toString(
@@ -54,6 +54,11 @@ needs(it, namespaceObstacle())(
       { stdio: ["pipe", "pipe", "inherit"], env: { ...process.env, STATE_DIRECTORY: "" } },
     );
     const closed = once(child, "close");
+    onTestFinished(async () => {
+      child.stdin.end();
+      await closed;
+      directory.remove();
+    });
     let printed = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       printed += text;
@@ -91,6 +96,5 @@ needs(it, namespaceObstacle())(
     );
     await step("status 0");
     await closed;
-    directory.remove();
   },
 );

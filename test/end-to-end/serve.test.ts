@@ -6,13 +6,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   type ExporterProcess,
   eventually,
+  main,
   sampleOf,
   startExporter,
   temporaryDirectory,
 } from "../setup/exporter-process.ts";
 import { copyOfHost, fixtureHost } from "../setup/fixture-host.ts";
 
-const main = new URL("../../dist/oom-exporter.mjs", import.meta.url).pathname;
 const run = (...argv: string[]) =>
   spawnSync(process.execPath, [main, ...argv], { encoding: "utf8", timeout: 120_000 });
 

@@ -5,10 +5,8 @@ import { createConnection } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { eventually, sampleOf, temporaryDirectory } from "../setup/exporter-process.ts";
+import { eventually, main, sampleOf, temporaryDirectory } from "../setup/exporter-process.ts";
 import { fixtureHost } from "../setup/fixture-host.ts";
-
-const main = new URL("../../dist/oom-exporter.mjs", import.meta.url).pathname;
 
 let directory: ReturnType<typeof temporaryDirectory>;
 let children: ReturnType<typeof spawn>[];

@@ -17,7 +17,11 @@ afterEach(async () => {
   await app?.close();
 });
 
-function ask(url: string, changes: Partial<Parameters<typeof buildApp>[0]> = {}, host?: string) {
+function ask(
+  url: string,
+  changes: Partial<Parameters<typeof buildApp>[0]> = {},
+  headers: Record<string, string> = {},
+) {
   app = buildApp({
     scraper: { collectorNames, scrape: async () => Buffer.from("") },
     hostName: "web-03",
@@ -32,7 +36,7 @@ function ask(url: string, changes: Partial<Parameters<typeof buildApp>[0]> = {},
     onError: () => {},
     ...changes,
   });
-  return app.inject({ url, ...(host !== undefined && { headers: { host } }) });
+  return app.inject({ url, headers });
 }
 
 /** Addresses of links, without those to the web. */
@@ -123,9 +127,13 @@ describe("/runbooks", () => {
 
   it("is refused under a foreign host name, as every page is", async () => {
     const hostNames = ["web-03"];
-    expect((await ask("/runbooks/OomKill", { hostNames }, "evil.example")).statusCode).toBe(403);
-    expect((await ask("/runbooks", { hostNames }, "evil.example")).statusCode).toBe(403);
-    expect((await ask("/runbooks/OomKill", { hostNames }, "web-03:10137")).statusCode).toBe(200);
+    expect(
+      (await ask("/runbooks/OomKill", { hostNames }, { host: "evil.example" })).statusCode,
+    ).toBe(403);
+    expect((await ask("/runbooks", { hostNames }, { host: "evil.example" })).statusCode).toBe(403);
+    expect(
+      (await ask("/runbooks/OomKill", { hostNames }, { host: "web-03:10137" })).statusCode,
+    ).toBe(200);
   });
 
   it("goes with the pages", async () => {
@@ -164,31 +172,30 @@ describe("/software", () => {
 });
 
 describe("what is not found", () => {
-  const askFor = (url: string, accept: string, changes = {}) => {
-    const inner = ask(url, changes);
-    return inner.then(() => app?.inject({ url, headers: { accept } }));
-  };
-
   it.each(["/nothing", "/kills/0-0-0", "/runbooks/Nothing", "/software/nothing"])(
     "%s is a page with a way back in a browser, and a line elsewhere",
     async (url) => {
-      const page = await askFor(url, "text/html,application/xhtml+xml", { basePath: "/oom" });
-      expect(page?.statusCode).toBe(404);
-      expect(page?.headers["content-type"]).toBe("text/html; charset=utf-8");
-      expect(page?.headers["content-security-policy"]).toBe(contentSecurityPolicy);
-      expect(linksIn(page?.body ?? "")).toContain("/oom/");
-      const line = await askFor(url, "*/*");
-      expect([line?.statusCode, line?.headers["content-type"]]).toEqual([
+      const page = await ask(
+        url,
+        { basePath: "/oom" },
+        { accept: "text/html,application/xhtml+xml" },
+      );
+      expect(page.statusCode).toBe(404);
+      expect(page.headers["content-type"]).toBe("text/html; charset=utf-8");
+      expect(page.headers["content-security-policy"]).toBe(contentSecurityPolicy);
+      expect(linksIn(page.body)).toContain("/oom/");
+      const line = await ask(url, {}, { accept: "*/*" });
+      expect([line.statusCode, line.headers["content-type"]]).toEqual([
         404,
         "text/plain; charset=utf-8",
       ]);
-      expect(line?.body.split("\n")).toHaveLength(2);
+      expect(line.body.split("\n")).toHaveLength(2);
     },
   );
 
   it("stays a line below /api, and where pages are off", async () => {
     const type = async (url: string, changes = {}) =>
-      (await askFor(url, "text/html", changes))?.headers["content-type"];
+      (await ask(url, changes, { accept: "text/html" })).headers["content-type"];
     expect(await type("/api/v1/nothing")).toBe("text/plain; charset=utf-8");
     expect(await type("/nothing", { ui: false })).toBe("text/plain; charset=utf-8");
   });

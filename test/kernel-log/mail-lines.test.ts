@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { utcZone } from "../../src/kernel-log/local-time.ts";
 import { MailLines, type MailWrap, mailWrapOf } from "../../src/kernel-log/mail-lines.ts";
+import { rowsOf } from "./mailer.ts";
 
 const clock = { nowMs: () => Date.parse("2026-11-21T00:00:00Z"), zone: utcZone };
 
@@ -11,16 +12,9 @@ const log = [
   "[330319.766059] systemd invoked oom-killer: gfp_mask=0x40cc0(GFP_KERNEL|__GFP_COMP), order=1, oom_score_adj=0",
 ];
 
-/** Breaks at the last blank that fits, as mailers do. */
 function broken(lines: readonly string[], width: number, { mark = "", end = "" } = {}): string {
   const parts = lines.flatMap((line) => {
-    const rows: string[] = [];
-    for (const word of line.split(" ")) {
-      const row = rows.at(-1);
-      const fits = row !== undefined && `${row} ${word}`.length <= width;
-      if (fits) rows[rows.length - 1] = `${row} ${word}`;
-      else rows.push(word);
-    }
+    const rows = rowsOf(line, width);
     return rows.map((row, index) => `${mark}${row}${index < rows.length - 1 ? end : ""}\n`);
   });
   return parts.join("");

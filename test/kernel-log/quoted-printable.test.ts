@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DecodedMail, isQuotedPrintable } from "../../src/kernel-log/quoted-printable.ts";
 
@@ -40,11 +39,10 @@ describe("a mail as it was transferred", () => {
 
   it("comes out the same however the bytes are cut into pieces", () => {
     const whole = decoded([Buffer.from(mail)]).text;
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: mail.length - 1 }), (at) => {
-        const bytes = Buffer.from(mail);
-        expect(decoded([bytes.subarray(0, at), bytes.subarray(at)]).text).toBe(whole);
-      }),
-    );
+    const bytes = Buffer.from(mail);
+    for (let at = 1; at < bytes.length; at++) {
+      const { text } = decoded([bytes.subarray(0, at), bytes.subarray(at)]);
+      expect(text, `cut at ${at}`).toBe(whole);
+    }
   });
 });

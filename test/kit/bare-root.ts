@@ -14,6 +14,8 @@ export function bareRootObstacle(): string | undefined {
  * @param suite Debian's code name, e.g. `bookworm`
  */
 export async function unpackBareRoot(suite: string, root: string): Promise<void> {
+  const obstacle = bareRootObstacle();
+  if (obstacle !== undefined) throw new Error(obstacle);
   const archive = await cached(`bare/${suite}-minbase.tar`, async (building) => {
     const tree = `${building}.tree`;
     try {

@@ -1,8 +1,8 @@
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { takeLock } from "../setup/file-lock.ts";
 
 /** Where kernels, images and unpacked packages stay from run to run; all checkouts of a user share it. */
 export const cacheDirectory =
@@ -20,7 +20,7 @@ export async function cached(
   const path = join(cacheDirectory, name);
   if (existsSync(path)) return path;
   await mkdir(dirname(path), { recursive: true });
-  const unlock = await lock(`${path}.lock`);
+  const unlock = await takeLock(`${path}.lock`);
   try {
     if (existsSync(path)) return path;
     const prefix = `${basename(path)}.building-`;
@@ -36,20 +36,8 @@ export async function cached(
     }
     return path;
   } finally {
-    unlock();
+    await unlock();
   }
 }
 
 const remove = (path: string) => rm(path, { recursive: true, force: true });
-
-/** flock(1) holds the lock until its standard input closes, which the end of this process does too. */
-export function lock(path: string): Promise<() => void> {
-  const holder = spawn("flock", [path, "sh", "-c", "echo; exec cat"], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  return new Promise((settle, reject) => {
-    holder.once("error", reject);
-    holder.once("close", (status) => reject(new Error(`flock ${path} ended with ${status}`)));
-    holder.stdout.once("data", () => settle(() => holder.stdin.end()));
-  });
-}

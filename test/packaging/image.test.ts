@@ -8,16 +8,19 @@ const directory = join(runCache(), "image");
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
+/** What is copied from the checkout. */
+function copiedIn(stage: string): string[] {
+  const lines = [...stage.matchAll(/^COPY (?!--)(.*) \S+$/gm)];
+  return lines.flatMap(([, sources = ""]) => sources.split(" "));
+}
+
 it("the build stage of the Dockerfile copies all that the build reads", () => {
   const dockerfile = readFileSync("docker/Dockerfile", "utf8");
   const stages = dockerfile
     .split(/^FROM /m)
     .filter((stage) => / AS (manifest|build)$/m.test(stage));
   expect(stages).toHaveLength(2);
-  const copied = stages
-    .flatMap((stage) => [...stage.matchAll(/^COPY (?!--)(.*) \S+$/gm)])
-    .flatMap(([, sources = ""]) => sources.split(" "));
-  for (const source of copied) {
+  for (const source of stages.flatMap(copiedIn)) {
     for (const path of pathsOf(source)) {
       mkdirSync(dirname(join(directory, path)), { recursive: true });
       cpSync(path, join(directory, path), { recursive: true });
@@ -32,9 +35,7 @@ it("the build stage of the Dockerfile copies all that the build reads", () => {
 it("nothing that the Dockerfile copies is hidden from the engine", () => {
   const ignored = readFileSync(".dockerignore", "utf8").split("\n");
   const dockerfile = readFileSync("docker/Dockerfile", "utf8");
-  const copied = [...dockerfile.matchAll(/^COPY (?!--)(.*) \S+$/gm)].flatMap(([, sources = ""]) =>
-    sources.split(" "),
-  );
+  const copied = copiedIn(dockerfile);
   expect(copied.length).toBeGreaterThan(5);
   expect(copied.filter((source) => !ignored.includes(`!${source}`))).toEqual([]);
 });

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   type ExporterProcess,
   eventually,
+  main,
   sampleOf,
   startExporter,
   temporaryDirectory,
@@ -11,7 +12,6 @@ import { makeMemoryCgroup, memoryCgroupObstacle, type TestCgroup } from "../setu
 import { needs } from "../setup/needs.ts";
 import { GreedyProgram } from "../setup/victim.ts";
 
-const main = new URL("../../dist/oom-exporter.mjs", import.meta.url).pathname;
 const longestName = 255;
 /** What the kernel's memory files add to the path of a cgroup, with room for the path of the hierarchy. */
 const longestPath = 4095 - "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes".length;

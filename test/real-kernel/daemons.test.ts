@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type { UserspaceKill } from "../../src/killers/userspace-kill.ts";
 import { debianTool } from "../setup/debian-tools.ts";
 import {
@@ -72,6 +72,7 @@ describe.each(daemons)(
       `is counted as wait() saw its victims end, ${trials} of ${trials}, over a restart of the exporter`,
       async () => {
         const { path: root, remove } = temporaryDirectory();
+        onTestFinished(remove);
         const log = join(root, "var/log/syslog");
         mkdirSync(join(root, "var/log"), { recursive: true });
         mkdirSync(dirname(join(root, executable)), { recursive: true });
@@ -86,6 +87,9 @@ describe.each(daemons)(
           "--kernel-log.source=none",
         ];
         let exporter = await startExporter(flags);
+        onTestFinished(async () => {
+          await exporter.end();
+        });
         const counted = async () =>
           sampleOf(await exporter.metrics(), `oom_userspace_kills_total{killer="${name}"}`);
         await eventually("the counter is shown", async () => (await counted()) === 0);
@@ -105,8 +109,6 @@ describe.each(daemons)(
         // A name may still be the shell's: it is taken before or after exec.
         const shown = kills.map(({ killer, pid, signal }) => `${killer} ${pid} ${signal}`);
         expect(shown.sort()).toEqual(dead.map(({ pid }) => `${name} ${pid} SIGTERM`).sort());
-        await exporter.end();
-        remove();
       },
     );
   },

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Kill } from "../../src/kills/kill.ts";
 
-const main = resolve("dist/oom-exporter.mjs");
+/** The built program. */
+export const main = resolve("dist/oom-exporter.mjs");
 
 /** The built exporter, running. */
 export interface ExporterProcess {
@@ -42,6 +43,7 @@ export async function startExporter(
     env: { ...env, STATE_DIRECTORY: state.path },
   });
   child.once("exit", () => state.remove());
+  child.once("error", () => state.remove());
   let log = "";
   child.stderr.on("data", (chunk) => {
     log += chunk;
@@ -105,6 +107,7 @@ function firstLine(child: ChildProcess, log: () => string): Promise<string> {
       text += chunk;
       if (text.includes("\n")) resolve(text.slice(0, text.indexOf("\n")));
     });
+    child.once("error", reject);
     child.once("exit", () => reject(new Error(`the exporter ended: ${log()}`)));
   });
 }

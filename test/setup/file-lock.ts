@@ -7,7 +7,7 @@ import { once } from "node:events";
  */
 export async function takeLock(path: string): Promise<() => Promise<void>> {
   const holder = spawn("flock", [path, "sh", "-c", "echo; exec cat"], {
-    stdio: ["pipe", "pipe", "ignore"],
+    stdio: ["pipe", "pipe", "inherit"],
   });
   const ended = once(holder, "close");
   const [outcome] = await Promise.race([once(holder.stdout, "data"), ended]);

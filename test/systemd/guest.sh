@@ -53,4 +53,3 @@ exposure() { systemd-analyze security --no-pager oom-exporter.service | tail -n 
 # exposed: what the unit leaves open, directive by directive
 exposed() { systemd-analyze security --no-pager oom-exporter.service | awk '$NF ~ /^[0-9.]+$/ && $NF > 0'; }
 
-since_boot() { cut -d' ' -f1 /proc/uptime; }

@@ -125,6 +125,7 @@ it.each([
 ] as const)("%s: each process that it ended is counted once, with its unit", async (daemon, n) => {
   const guest = await runWith(daemon, `systemctl start ${daemon}\n${hogs(n)}`);
   const dead = sorted(endedBySignal(guest.file("truth.txt")));
+  expect(dead).toHaveLength(n);
   for (const source of ["journal", "file"]) {
     const { kills, sum } = shown(guest, source);
     const [byDaemon, byKernel] = [pidsOf(kills, daemon), pidsOf(kills, "kernel")];
@@ -132,6 +133,7 @@ it.each([
       `${daemon}, ${source}: ${dead.length} ended by a signal, ${byDaemon.length} told of ${daemon}, ${byKernel.length} of the kernel`,
     );
     expect(sorted(new Set([...byDaemon, ...byKernel]))).toEqual(dead);
+    expect(byDaemon.length).toBeGreaterThan(0);
     expect(new Set(byDaemon).size).toBe(byDaemon.length);
     expect(sum(`oom_userspace_kills_total`)).toBe(byDaemon.length);
     expect(sum("oom_kills_total")).toBe(byKernel.length);
@@ -163,6 +165,7 @@ it("systemd-oomd: each cgroup that it killed is counted once", async () => {
         systemd-run --quiet --collect --unit=leaf$i --slice=squeezed.slice -p OOMScoreAdjust=300 \\
           /kit/bin/thrash --n 1 --mb 96 --seconds 90
         while systemctl is-active --quiet leaf$i; do sleep 0.5; done
+        journalctl --sync
         journalctl -q -o cat -u leaf$i | grep -E 'oom-kill|systemd-oomd killed' | tail -n 1
         echo ended leaf$i $(uptime_now)
         [ $i != 2 ] || restart_exporter
@@ -173,6 +176,7 @@ it("systemd-oomd: each cgroup that it killed is counted once", async () => {
     { swapMb: 256 },
   );
   const dead = [...guest.stdout.matchAll(/^(leaf\d+)\.service: .*oom/gm)].map(([, unit]) => unit);
+  expect(dead.toSorted()).toEqual(Array.from({ length: n }, (_, i) => `leaf${i + 1}`));
   for (const source of ["journal", "file"]) {
     const { kills, sum } = shown(guest, source);
     const units = kills
