@@ -1,5 +1,6 @@
 import type { OomFragment } from "../kernel-log/oom-fragment.ts";
 import type { KernelLogEvent, OomKillReport } from "../kernel-log/oom-report.ts";
+import type { UnitNotice } from "../kernel-log/unit-notice.ts";
 import type { DaemonKill } from "../killers/daemon-kill.ts";
 import { killTimeMs } from "../killers/linked-kills.ts";
 import { documentIn, writeAdvice } from "../kills/advice.ts";
@@ -42,6 +43,12 @@ interface Fragment {
   name: string;
 }
 
+/** Where and when a kill was, to recognise what the service manager says of it. */
+interface KillPlace {
+  cgroup: string | null;
+  timeMs: number | undefined;
+}
+
 /**
  * Prints each kill once, even if its line occurs several times or in several files. JSON is printed as kills are read;
  * what is for people when all are known.
@@ -60,6 +67,7 @@ export class KillPrinter {
   #older = 0;
   #unparsed: string[] = [];
   #fragments: Fragment[] = [];
+  readonly #places: KillPlace[] = [];
   /** Messages that journalctl left out as "blob data". */
   #hidden = 0;
   /** Kills reported at second hand, until all sources are read: the kernel's own line may follow. */
@@ -112,8 +120,22 @@ export class KillPrinter {
       this.#waiting = quoted;
       this.#addWaiting();
     }
+    this.#fragments = this.#fragments.filter(({ fragment }) => !this.#isExplained(fragment));
     if (this.#options.json) this.#endJson();
     else this.#endText(names, unread);
+  }
+
+  /** Whether a notice about a unit is about a kill whose own line was read. */
+  #isExplained({ notice, timeMs }: OomFragment): boolean {
+    if (notice === undefined) return false;
+    return this.#places.some((place) => {
+      const isAt = notice.unit !== undefined && place.cgroup?.includes(notice.unit) === true;
+      const isNear =
+        place.timeMs === undefined ||
+        timeMs === undefined ||
+        Math.abs(place.timeMs - timeMs) <= sameEventMs;
+      return isNear && (isAt || place.cgroup === null || notice.unit === undefined);
+    });
   }
 
   #endJson(): void {
@@ -123,9 +145,9 @@ export class KillPrinter {
       if (latest.has(line)) this.#stdout.write(line.text);
     }
     for (const { fragment, name } of this.#fragments) {
-      const { pid, comm, cgroup, limitCgroup, trigger, lineNumber } = fragment;
+      const { pid, comm, cgroup, limitCgroup, trigger, notice, lineNumber } = fragment;
       const source = { name, line: lineNumber ?? null };
-      const shown = { pid, comm, cgroup, limitCgroup, trigger, source };
+      const shown = { pid, comm, cgroup, limitCgroup, trigger, ...notice, source };
       this.#stderr.write(`${JSON.stringify({ fragment: shown })}\n`);
     }
   }
@@ -231,6 +253,7 @@ export class KillPrinter {
 
     const incident = incidentOf(sighting);
     const kill = killOfReport(report, { incident, sourceName: name, ownerOf: ownerOfCgroup });
+    this.#addPlace(kill.cgroup, timeMs);
     const linked = this.#daemonKills.link(kill);
     if (linked !== undefined) kill.linkedIncident = linked.incident;
     if (this.#options.json) {
@@ -242,11 +265,17 @@ export class KillPrinter {
     this.#before = report;
   }
 
+  #addPlace(cgroup: string | null, timeMs: number | undefined): void {
+    this.#places.push({ cgroup, timeMs });
+    if (this.#places.length > maxPlaces) this.#places.shift();
+  }
+
   /** Adds the kills that daemons announced before a moment, or all there are. */
   #addDaemonKills(untilMs?: number): void {
     for (const kill of this.#daemonKills.drain(untilMs)) {
       const timeMs = killTimeMs(kill);
       if (this.#isOlder(timeMs)) continue;
+      this.#addPlace(kill.cgroup, timeMs);
       if (this.#options.json) {
         this.#addJson(kill, timeMs);
         continue;
@@ -282,6 +311,11 @@ export class KillPrinter {
   }
 }
 
+/** The service manager reacts to a kill within a few seconds, or later where the host hangs. */
+const sameEventMs = 60_000;
+/** Notices are read from the end of a log only. */
+const maxPlaces = 1000;
+
 /** Below so many columns the table leaves out the year. */
 const narrow = 80;
 
@@ -310,8 +344,28 @@ function quotedKey({ pid, comm, ...kill }: OomKillReport): string {
   return JSON.stringify([pid, comm, totalVmBytes, anonRssBytes, fileRssBytes, shmemRssBytes]);
 }
 
+/** What the service manager says of a kill whose own line is missing. */
+function noticeStory({ unit, killer, processes }: UnitNotice): string {
+  const where = unit === undefined ? "a unit" : `unit ${printable(unit)}`;
+  if (killer === undefined) {
+    return `systemd says that ${where} ended because of an out-of-memory kill, but the log has no line of the kill itself; see journalctl -k and journalctl -u systemd-oomd`;
+  }
+  const what =
+    processes === undefined
+      ? "processes"
+      : processes === 1
+        ? "1 process"
+        : `${processes} processes`;
+  const [who, log] =
+    killer === "kernel" ? ["the kernel", "-k"] : ["systemd-oomd", "-u systemd-oomd"];
+  return `systemd says that ${who} killed ${what} in ${where} for lack of memory, but the log has no line of the kill itself; see journalctl ${log}`;
+}
+
 /** The remains of a report whose kill line is missing. */
-function fragmentStory({ pid, comm, ...rest }: OomFragment, name: string): string {
+function fragmentStory(fragment: OomFragment, name: string): string {
+  const { pid, comm, notice, ...rest } = fragment;
+  const at = rest.lineNumber === undefined ? "" : `:${rest.lineNumber}`;
+  if (notice !== undefined) return `${noticeStory(notice)} [${printable(sourceName(name))}${at}]`;
   const victim = comm === undefined ? "a process" : printable(comm);
   const who = pid === undefined ? "" : `: ${victim} (pid ${pid})`;
   const place = rest.cgroup ?? rest.limitCgroup;
@@ -320,6 +374,5 @@ function fragmentStory({ pid, comm, ...rest }: OomFragment, name: string): strin
   const where =
     place === undefined ? "" : ` in ${owner === null ? `cgroup ${printable(place)}` : owner}`;
   const by = rest.trigger === undefined ? "" : `, asked for by ${printable(rest.trigger)}`;
-  const line = rest.lineNumber === undefined ? "" : `:${rest.lineNumber}`;
-  return `An OOM report without its kill line${who}${where}${by}; the rest was filtered out or lost [${printable(sourceName(name))}${line}]`;
+  return `An OOM report without its kill line${who}${where}${by}; the rest was filtered out or lost [${printable(sourceName(name))}${at}]`;
 }

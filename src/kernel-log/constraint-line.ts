@@ -44,12 +44,13 @@ export function parseConstraintLine(text: string): ConstraintLine | undefined {
   if (known === undefined && name[1]?.startsWith("CONSTRAINT_")) line.customConstraint = name[1];
 
   let paths = text;
-  const task = /^(.*),task=(.*),pid=(\d+),uid=(\d+)\s*$/s.exec(text);
+  const task = /^(.*),task=(.*),pid=(\d+),uid=(-?\d+)\s*$/s.exec(text);
   if (task !== null) {
     paths = task[1] ?? "";
     line.task = decodeUtf8(task[2] ?? "");
     line.pid = Number(task[3]);
-    line.uid = Number(task[4]);
+    // 4.20 and 5.0 print the number as a signed one.
+    line.uid = Number(task[4]) >>> 0;
   }
   const limitAt = paths.indexOf(",oom_memcg=/");
   const globalAt = paths.indexOf(",global_oom,task_memcg=/");

@@ -40,13 +40,17 @@ const indentation = /^(?:\xef\xbb\xbf)?[\s>|*]+/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what is meant
 const colours = /\x1b\[[\d;]*[mK]/g;
 const lostBracket = /^ *\d+\.\d{6}\] /;
+/** A program's unfinished line on a serial console: `Creating journal: [   35.419377] mkfs.ext4 invoked oom-killer: `. */
+const unfinishedLine = /^[^"'`]{1,160}?(?=\[ *\d{1,9}\.\d{6}\] .{1,15} invoked oom-killer: )/;
 
 /** The line without these prefixes; `undefined` if it has none. */
 export function withoutCopyMarks(line: string): string | undefined {
   if (line.charCodeAt(0) === 0x1b) return withoutColours(line);
   const match = marks.exec(line);
   if (match !== null) return line.slice(match[0].length);
-  return lostBracket.test(line) ? `[${line}` : undefined;
+  if (lostBracket.test(line)) return `[${line}`;
+  const unfinished = line.includes("oom-killer: ") ? unfinishedLine.exec(line) : null;
+  return unfinished === null ? undefined : line.slice(unfinished[0].length);
 }
 
 /** The line without indentation or quote marks that apply to a whole text. */

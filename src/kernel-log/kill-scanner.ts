@@ -18,6 +18,7 @@ import { newline, newlinesIn, newlinesInText } from "./newlines.ts";
 import { FragmentFinder } from "./oom-fragment.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
 import { foundNobody, OomReportAssembler } from "./oom-report.ts";
+import { noticeWords, parseUnitNotice } from "./unit-notice.ts";
 
 const kilobyte = 1024;
 /** How far before a kill its dump may begin. */
@@ -158,7 +159,8 @@ export class KillScanner {
     this.#scan(true);
     this.#assembler.end();
     if (!this.#copied) return;
-    if (!this.#hasKill) this.#emitFragments();
+    if (this.#hasKill) this.#emitNotices();
+    else this.#emitFragments();
     this.#tellHidden();
   }
 
@@ -172,8 +174,9 @@ export class KillScanner {
   /** A filtered text is short, so the bytes at hand are all of it, or its end. */
   #emitFragments(): void {
     const window = this.#bytes();
-    const hints = ["oom", "ut of memory", " killed as a result of ", "OOM encountered"];
-    if (!hints.some((words) => window.includes(words))) return;
+    const hints = ["oom", "ut of memory", "out_of_memory", " killed as a result of "];
+    if (![...hints, "OOM encountered", ...noticeWords].some((words) => window.includes(words)))
+      return;
     const finder = new FragmentFinder();
     const reader = this.#newReader();
     let line = this.#lineAt(0);
@@ -183,6 +186,23 @@ export class KillScanner {
         if (message !== undefined) finder.push(message, line);
       }
       if (line !== undefined) line += 1;
+    }
+    for (const fragment of finder.end()) this.#emit({ kind: "fragment", fragment });
+  }
+
+  /** What the service manager says of units, beside the kills. Whether a kill explains it is not decided here. */
+  #emitNotices(): void {
+    const window = this.#bytes();
+    const finder = new FragmentFinder();
+    for (let at = firstWord(window, 0); at >= 0; ) {
+      const start = this.#lineStart(at);
+      const end = this.#lineEnd(at, true);
+      const line = window.toString("latin1", start, end).replace(/\n$/, "");
+      const message = this.#readerAt(start, end).read(line);
+      if (message !== undefined && parseUnitNotice(message.text) !== undefined) {
+        finder.push(message, this.#lineAt(start));
+      }
+      at = firstWord(window, end);
     }
     for (const fragment of finder.end()) this.#emit({ kind: "fragment", fragment });
   }
@@ -478,6 +498,12 @@ export class KillScanner {
     this.#line += newlinesIn(this.#window, this.#counted, position);
     this.#counted = position;
   }
+}
+
+/** The next place where a notice of the service manager may be. */
+function firstWord(window: Buffer, from: number): number {
+  const hits = noticeWords.map((words) => window.indexOf(words, from)).filter((at) => at >= 0);
+  return hits.length === 0 ? -1 : Math.min(...hits);
 }
 
 /** The first position of any needle that lies completely in [from, until). */

@@ -16,8 +16,9 @@ import { hasEnvelope } from "./log-line.ts";
 const [narrowest, widest] = [50, 110];
 /** No record of the kernel begins like this. */
 const isRest =
-  /^(?:(?:total-vm|anon-rss|file-rss|shmem-rss|pgtables):(?:\d+kB|$)|UID:\d|oom_score_adj:-?\d|gfp_mask=(?:0x|\d)|order=-?\d|oom_score_adj=-?\d|nodemask=|(?:oom|task)_memcg=\/|task=\S|global_oom,)/;
-const isKernelText = /oom-killer:\s*$|oom-killer: |illed process \d|oom-kill:constraint=/;
+  /^(?:(?:total-vm|anon-rss|file-rss|shmem-rss|pgtables):(?:\d+kB|$)|UID:\d|oom_score_adj:-?\d|gfp_mask=(?:0x|\d)|order=-?\d|oom_score_adj=-?\d|oom-killer: |nodemask=|(?:oom|task)_memcg=\/|task=\S|global_oom,)/;
+const isKernelText =
+  / invoked\s*$|oom-killer:\s*$|oom-killer: |illed process \d|oom-kill:constraint=/;
 const maxJoined = 4096;
 
 /** How such a log was broken. */

@@ -6,12 +6,16 @@
  *     oom_reaper: reaped process 7134 (java), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB
  *     Task in /docker/0074 killed as a result of limit of /docker/0074                      (before 4.19)
  *     Warning  SystemOOM  28s  kubelet  System OOM encountered, victim process: java, pid: 7134
+ *     CPU: 0 PID: 776 Comm: systemd-network Not tainted 4.15.0-58-generic #64-Ubuntu
+ *      oom_kill_process+0x220/0x440                                                     (a trace without its header)
+ *     systemd[1]: shop.service: A process of this unit has been killed by the OOM killer.        (unit-notice.ts)
  */
 import { parseConstraintLine, taskIn } from "./constraint-line.ts";
 import type { KernelMessage } from "./kernel-message.ts";
 import { decodeUtf8 } from "./kernel-text.ts";
 import { announcement } from "./kill-line.ts";
 import { parseHeader } from "./oom-dump.ts";
+import { parseUnitNotice, type UnitNotice } from "./unit-notice.ts";
 
 /** Absent if the text does not say. */
 export interface OomFragment {
@@ -22,6 +26,8 @@ export interface OomFragment {
   limitCgroup?: string;
   /** The task that asked for memory. */
   trigger?: string;
+  /** What the service manager says of a unit. */
+  notice?: UnitNotice;
   timeMs?: number;
   lineNumber?: number;
 }
@@ -33,17 +39,38 @@ const kubeletEvent =
 /** A constraint line that somebody shortened. */
 const shortened = /^oom-kill:\s?(?:constraint=|\.\.\.).*?\boom_memcg=(\/[^,\s`]{1,400})/s;
 const reaped = /^oom_reaper: reaped process (\d+) \((.*)\), now /s;
+/** Who runs the code of the trace that follows: `CPU: 0 PID: 776 Comm: a.out Not tainted`, `Pid: 776, comm: a.out ...`. */
+const traced =
+  /^(?:CPU: \d+ (?:UID: \d+ )?PID: \d+ Comm: |Pid: \d+, comm: )(.{1,15}?) (?:Kdump: |Not tainted|Tainted: )/s;
+const isOomTrace =
+  /^\s*(?:\[<?[\da-f]+>?\] )*(?:\? )?\.?(?:oom_kill_process|out_of_memory)(?:\.\w+)*\+0x/;
+/** Notices about the same kill may be so far apart. */
+const sameNoticeMs = 60_000;
 
 /** Collects the fragments of a text without any kill line. */
 export class FragmentFinder {
   #found: OomFragment[] = [];
   /** A report that has begun, and whose victim is still to come. */
   #header: OomFragment | undefined;
+  /** The task of the last trace. */
+  #traced: string | undefined;
 
   push(message: KernelMessage, lineNumber?: number): void {
     const { text, origin, timeMs } = message;
-    if (origin === "user" || !/oom|Out of|ut of memory|killed as a result|OOM enc/.test(text))
+    const notice = parseUnitNotice(text);
+    if (notice !== undefined) {
+      this.#addNotice(notice, timeMs, lineNumber);
       return;
+    }
+    if (origin === "user") return;
+    this.#traced = traced.exec(text)?.[1] ?? this.#traced;
+    if (!/oom|ut of memory|out_of_memory|killed as a result|OOM enc/.test(text)) return;
+    if (isOomTrace.test(text)) {
+      const comm = this.#traced === undefined ? undefined : decodeUtf8(this.#traced);
+      // Each report has both functions in its trace.
+      this.#header ??= { ...definedOf({ trigger: comm }), timeMs, lineNumber };
+      return;
+    }
     if (text.startsWith("Out of memory and no killable")) this.#header = undefined;
     const trigger = text.includes("oom-killer: ") ? parseHeader(text)?.comm : undefined;
     if (trigger !== undefined) {
@@ -72,6 +99,25 @@ export class FragmentFinder {
     this.#header = undefined;
   }
 
+  /** Adds a notice, unless it is about a kill that is known already. */
+  #addNotice(notice: UnitNotice, timeMs?: number, lineNumber?: number): void {
+    const { unit, killer, processes } = notice;
+    const last = this.#found.findLast((fragment) => isAbout(fragment, unit));
+    const isNear =
+      last?.timeMs === undefined ||
+      timeMs === undefined ||
+      Math.abs(timeMs - last.timeMs) <= sameNoticeMs;
+    const known = last?.notice;
+    const isSame = killer === undefined || known?.killer === undefined || known.killer === killer;
+    if (last !== undefined && isNear && isSame) {
+      if (known === undefined) return;
+      known.killer ??= killer;
+      known.processes ??= processes;
+    } else if (this.#found.length < maxFragments) {
+      this.#found.push({ notice: { ...notice }, timeMs, lineNumber });
+    }
+  }
+
   end(): OomFragment[] {
     this.#flushHeader();
     return this.#found;
@@ -82,6 +128,13 @@ export class FragmentFinder {
       this.#found.push(this.#header);
     this.#header = undefined;
   }
+}
+
+/** Whether a fragment is about processes of a unit. */
+function isAbout({ notice, cgroup, limitCgroup }: OomFragment, unit: string | undefined): boolean {
+  if (notice !== undefined) return notice.unit === unit;
+  const path = cgroup ?? limitCgroup;
+  return unit !== undefined && path !== undefined && `${path}/`.includes(`/${unit}/`);
 }
 
 function definedOf(fragment: OomFragment): OomFragment {

@@ -4,7 +4,7 @@ import type { OomTask } from "../kernel-log/oom-dump.ts";
 import { bytes } from "../text/quantities.ts";
 import { shellWord } from "../text/shell.ts";
 import type { Cause } from "./cause.ts";
-import { type Evidence, held, largestOf } from "./evidence.ts";
+import { type Evidence, held, isOrderUnclear, largestOf } from "./evidence.ts";
 import {
   type Advice,
   findOpenVzContainer,
@@ -219,7 +219,11 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
       text: "See which process dies next and how much memory that would free:",
       command: "oom-exporter victims",
     },
-    ...(evidence.shortZone === undefined ? [limitWhatGrows] : []),
+    ...(isOrderUnclear(evidence)
+      ? [{ text: "See whether free memory is fragmented:", command: "cat /proc/buddyinfo" }]
+      : evidence.shortZone === undefined
+        ? [limitWhatGrows]
+        : []),
   ],
   unknown: () => [],
 };

@@ -9,7 +9,7 @@ import type { ZoneInfo } from "../kernel-log/oom-dump.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type Cause, type CauseBasis, causes } from "./cause.ts";
-import { type Evidence, evidenceOf, held } from "./evidence.ts";
+import { type Evidence, evidenceOf, held, isOrderUnclear } from "./evidence.ts";
 import { type Owner, unitForPeople } from "./owner.ts";
 
 type OomKillReport = Evidence["report"];
@@ -136,8 +136,8 @@ function manual(evidence: Evidence): string | undefined {
 
 /**
  * The fault handler (`pagefault_out_of_memory()`, until 5.15) calls the OOM killer without any flags, after the
- * allocation itself has failed. If memory is free by then, the failure had another reason: a cgroup race or a
- * kernel bug.
+ * allocation itself has failed. If memory is free by then, or a tenth of it is page cache that the kernel has not even
+ * taken back, the failure had another reason: a cgroup race or a kernel bug.
  */
 function pageFault(evidence: Evidence): string | undefined {
   const { report, memInfo } = evidence;
@@ -145,14 +145,18 @@ function pageFault(evidence: Evidence): string | undefined {
   if (gfpMask === undefined || Number.parseInt(gfpMask, 16) !== 0 || order !== 0) return undefined;
   // A kernel thread has no page faults: something else calls the OOM killer without flags.
   if (comm?.startsWith("kworker/")) return undefined;
-  const { freeBytes, totalBytes, zones } = memInfo ?? {};
+  const { freeBytes, totalBytes, zones, fileBytes = 0, swapFreeBytes = 0 } = memInfo ?? {};
   if (freeBytes === undefined || totalBytes === undefined) return undefined;
   const isRoomy = (zones ?? []).some(
     ({ zone, freeBytes: free, lowBytes, freeCmaBytes = 0 }) =>
       zone !== "DMA" && lowBytes !== undefined && free - freeCmaBytes > 2 * lowBytes,
   );
-  if (!isRoomy) return undefined;
-  return `A page fault of ${comm === "" ? "a task" : comm} triggered the kill (gfp_mask 0, order 0) while ${bytes(freeBytes)} of ${bytes(totalBytes)} was free: memory had not run out, and ${victim(evidence)} is not to blame.`;
+  const isReclaimable = fileBytes * 10 >= totalBytes;
+  if (!isRoomy && !isReclaimable) return undefined;
+  const room = isRoomy
+    ? `${bytes(freeBytes)} of ${bytes(totalBytes)} was free`
+    : `${bytes(fileBytes)} of page cache${swapFreeBytes > 0 ? ` and ${bytes(swapFreeBytes)} of swap` : ""} could be used`;
+  return `A page fault of ${comm === "" ? "a task" : comm} triggered the kill (gfp_mask 0, order 0) while ${room}: memory had not run out, and ${victim(evidence)} is not to blame.`;
 }
 
 function cpusetOrNode(evidence: Evidence): string | undefined {
@@ -394,6 +398,11 @@ function hostExhausted(evidence: Evidence): string | undefined {
     const { zone, elsewhere } = shortZone;
     const size = zone.managedBytes === undefined ? "" : ` of ${bytes(zone.managedBytes)}`;
     return `Zone ${zone.zone}, which had to serve the request of ${asked}, ran out (${bytes(zone.freeBytes)}${size} free); ${bytes(elsewhere.freeBytes)} was free in ${elsewhere.zone}, which the request cannot use, and ${took}.`;
+  }
+  if (isOrderUnclear(evidence)) {
+    const order = report.dump?.trigger?.order ?? 0;
+    const wanted = bytes((report.dump?.pageSizeBytes ?? 4096) * 2 ** order);
+    return `${asked} asked for ${wanted} of contiguous memory (order ${order}), and ${took}; the log does not show whether memory had run out or was fragmented.`;
   }
   const memory = poolBytes === undefined ? "The host" : `The host's ${bytes(poolBytes)}`;
   if (freeBytes !== undefined && poolBytes !== undefined && freeBytes * 10 > poolBytes) {

@@ -79,6 +79,11 @@ export function evidenceOf(
   };
 }
 
+/** Whether the task asked for several contiguous pages, and no dump shows how much memory was free. */
+export function isOrderUnclear({ report, memInfo }: Evidence): boolean {
+  return memInfo === undefined && (report.dump?.trigger?.order ?? 0) > 0;
+}
+
 /** The task that holds most. */
 export function largestOf(tasks: readonly OomTask[]): OomTask | undefined {
   return tasks.reduce<OomTask | undefined>(
@@ -116,11 +121,23 @@ function cgroupSizes(memcg: {
     usedBytes: memcg.memory?.usageBytes ?? stat("rss", "cache") ?? stat("anon", "file"),
     anonBytes: stat("anon") ?? stat("rss"),
     fileBytes: stat("file") ?? stat("cache"),
-    shmemBytes: stat("shmem"),
+    shmemBytes: stat("shmem") ?? cacheWithoutFiles(memcg.stat),
     kernelBytes:
       memcg.kernelMemory?.usageBytes ??
       stat("slab_unreclaimable", "kernel_stack", "pagetables", "percpu", "sock"),
   };
+}
+
+/**
+ * Shared memory of a cgroup v1 on kernels that do not print it (3.10, 4.4): cache on none of the lists of files. Locked
+ * pages are left out, because they may be either.
+ */
+function cacheWithoutFiles(stat: ReadonlyMap<string, number>): number | undefined {
+  const [cache, active, inactive] = ["cache", "active_file", "inactive_file"].map((key) =>
+    stat.get(key),
+  );
+  if (cache === undefined || active === undefined || inactive === undefined) return undefined;
+  return Math.max(0, cache - active - inactive - (stat.get("unevictable") ?? 0));
 }
 
 function hostSizes(memInfo: MemInfoDump | undefined): Sizes {

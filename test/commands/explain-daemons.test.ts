@@ -159,3 +159,58 @@ describe("explain of a log with daemons that kill", () => {
     expect(await run(oomd, "--since", "2026-11-20T14:00:00Z")).toContain("No out-of-memory kill");
   });
 });
+
+describe("explain of a log in which systemd speaks of a kill", () => {
+  const byOomd = "systemd[1]: batch.service: systemd-oomd killed 3 process(es) in this unit.";
+  const byKernel =
+    "systemd[1]: shop.service: A process of this unit has been killed by the OOM killer.";
+  const result = "systemd[1]: shop.service: Failed with result 'oom-kill'.";
+  const kernelKill =
+    "kernel: [    8.640407] Out of memory: Killed process 226 (greedy) total-vm:50304kB, anon-rss:48516kB, file-rss:4kB";
+
+  it("says what systemd saw, once for a kill, instead of that there was none", async () => {
+    const told = await run(line("20:01", byKernel) + line("20:03", result));
+    expect(told.replace(/\s+/g, " ")).toBe(
+      "systemd says that the kernel killed processes in unit shop.service for lack of memory, but the log has no line of the kill itself; see journalctl -k [syslog:1] ",
+    );
+  });
+
+  it("names the killer, the number and where to look", async () => {
+    const told = (await run(line("20:01", byOomd))).replace(/\s+/g, " ");
+    expect(told).toContain("systemd-oomd killed 3 processes in unit batch.service");
+    expect(told).toContain("see journalctl -u systemd-oomd [syslog:1]");
+  });
+
+  it("says that a unit ended, if that is all there is", async () => {
+    const told = (await run(line("20:03", result))).replace(/\s+/g, " ");
+    expect(told).toContain("unit shop.service ended because of an out-of-memory kill");
+  });
+
+  it("reads the journal's JSON", async () => {
+    const entry = {
+      __REALTIME_TIMESTAMP: "1795181030671745",
+      _PID: "1",
+      SYSLOG_IDENTIFIER: "systemd",
+      UNIT: "batch.service",
+      MESSAGE: "batch.service: systemd-oomd killed 3 process(es) in this unit.",
+    };
+    expect(await run(`${JSON.stringify(entry)}\n`)).toContain("systemd-oomd killed 3 processes");
+  });
+
+  it("adds nothing to a kill whose own line is there", async () => {
+    const told = await run(oomd + line("20:01", byOomd));
+    expect(told).toContain("batch.service");
+    expect(told).not.toContain("systemd says");
+    const kernels = await run(line("20:00", kernelKill) + line("20:01", byKernel));
+    expect(kernels).not.toContain("systemd says");
+  });
+
+  it("speaks of another unit's kill beside a kill, where their times differ", async () => {
+    const told = await run(line("10:00", kernelKill) + line("20:01", byOomd));
+    expect(told.replace(/\s+/g, " ")).toContain("systemd says that systemd-oomd killed 3");
+  });
+
+  it("is no kill in --json", async () => {
+    expect(await killsOf(line("20:01", byOomd))).toEqual([]);
+  });
+});

@@ -43,6 +43,11 @@ const marks: [name: string, mark: string][] = [
   ["a quoted line of grep", "> /var/log/messages:"],
 ];
 
+it("a report's head behind a program's unfinished line on a serial console is read", () => {
+  const head = "[   35.419377] mkfs.ext4 invoked oom-killer: gfp_mask=0x101cc0(GFP_USER), order=0";
+  expect(read([`Creating journal (262144 blocks): ${head}`])).toEqual(read([head]));
+});
+
 describe.each(envelopes)("a copied line of %s", (_name, line) => {
   const [plain] = read([line]);
 

@@ -100,6 +100,17 @@ describe("the cause of a kill", () => {
       expect(causeOf(host({ ...free, zones: [dma32, normal] }, asked("0x0()")))).toBe("page_fault");
     });
 
+    it("if a tenth of memory was page cache that nobody had taken back", () => {
+      const low = { ...zone, freeBytes: mib };
+      const memInfo = { freeBytes: mib, zones: [low], fileBytes: 4 * gib, swapFreeBytes: 8 * gib };
+      const { cause, summary } = diagnosisOf(host(memInfo, asked("0x0")));
+      expect(cause).toBe("page_fault");
+      expect(summary).toContain(
+        "while 4 GiB of page cache and 8 GiB of swap could be used: memory",
+      );
+      expect(causeOf(host({ ...memInfo, fileBytes: gib }, asked("0x0")))).toBe("host_exhausted");
+    });
+
     it.each([
       ["memory had run out", { freeBytes: mib, zones: [{ ...zone, freeBytes: mib }] }, "0x0()"],
       ["the request had flags", { freeBytes: 12 * gib, zones: [zone] }, "0xcc0(GFP_KERNEL)"],
@@ -320,6 +331,29 @@ describe("the cause of a kill", () => {
       cause: "shmem",
       summary: expect.stringContaining("one task maps 8 GiB"),
     });
+  });
+
+  it("is shared memory on kernels that do not print it, if the cache is on no list of files", () => {
+    const cache = (inactiveFile: number) =>
+      memcg({}, {}, [
+        ["cache", 900 * mib],
+        ["rss", 100 * mib],
+        ["active_file", 0],
+        ["inactive_file", inactiveFile],
+        ["unevictable", 0],
+      ]);
+    expect(causeOf(cache(mib))).toBe("shmem");
+    expect(causeOf(cache(800 * mib))).toBe("cgroup_limit");
+  });
+
+  it("is not that memory ran out if several pages were asked for and the log has no numbers", () => {
+    const { summary, advice } = diagnosisOf(
+      report("none", { trigger: { comm: "make", pid: 9, order: 2 }, tasks: [] }),
+    );
+    expect(summary).toContain("make asked for 16 KiB of contiguous memory (order 2)");
+    expect(summary).toContain("does not show whether memory had run out or was fragmented");
+    expect(advice.map(({ command }) => command)).toContain("cat /proc/buddyinfo");
+    expect(advice.map(({ text }) => text).join()).not.toContain("MemoryMax");
   });
 
   it("is many small tasks with one name, none of them large", () => {
