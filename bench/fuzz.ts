@@ -4,8 +4,8 @@
  *   npm run fuzz -- SECONDS [--seed=N] [--only=TARGET]
  *
  * Damage is done to real logs, saved states, web configurations and requests: bytes changed, cut,
- * doubled, moved, or taken from elsewhere. Each target states what must hold. Prints runs and
- * runs a second of each; what breaks a rule is made small by fast-check and printed, exit code 1.
+ * doubled, moved, or taken from elsewhere. Each target states what must hold. Prints the runs of
+ * each and its slowest input; what breaks a rule is made small by fast-check and printed, exit code 1.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -37,8 +37,13 @@ import { parseWebConfig } from "../src/web-config/web-config.ts";
 import { WebConfigError } from "../src/web-config/web-config-error.ts";
 import { aKill, aStatusView } from "../test/http/views.ts";
 
-/** Processor time. No input of these sizes may take longer: what does is quadratic somewhere. */
-const slowestMs = 2000;
+/**
+ * Processor time. No input of these sizes may take longer: what does is quadratic somewhere.
+ * process.cpuUsage() includes the garbage collector and the compiler, which may work for earlier
+ * inputs: a slow one is given again, and its shortest time counts.
+ */
+const slowestMs = 500;
+const doubtfulMs = 100;
 const nowMs = Date.parse("2026-11-21T04:00:00Z");
 const logs = "test/fixtures/logs";
 const seedBytes = 24 * 1024;
@@ -433,6 +438,13 @@ function scanned(bytes: Buffer, cuts: number[]): { kind: string }[] {
   return events;
 }
 
+function shown(value: unknown, length: number): string {
+  const text = JSON.stringify(value, (_key, part) =>
+    part?.type === "Buffer" ? Buffer.from(part.data).toString("latin1") : part,
+  );
+  return text === undefined ? "-" : text.slice(0, length);
+}
+
 const [, , , secondsText = "60", ...flags] = process.argv;
 const option = (name: string) =>
   flags.find((flag) => flag.startsWith(`--${name}=`))?.slice(name.length + 3);
@@ -444,14 +456,23 @@ let failed = false;
 console.log(`seed ${seed}, ${Math.round(eachMs / 1000)} s for each of ${chosen.length} targets`);
 for (const [name, { input, holds }] of chosen) {
   const begun = performance.now();
-  let slowestSeenMs = 0;
+  let slowest = { ms: 0, value: undefined as unknown };
+  let slowOnce = 0;
   const property = fc.asyncProperty(input, async (value) => {
-    const start = process.cpuUsage();
-    await holds(value as never);
-    const { user, system } = process.cpuUsage(start);
-    const tookMs = (user + system) / 1000;
-    slowestSeenMs = Math.max(slowestSeenMs, tookMs);
-    if (tookMs > slowestMs) throw new Error(`took ${Math.round(tookMs)} ms`);
+    const cost = async () => {
+      const start = process.cpuUsage();
+      await holds(value as never);
+      const { user, system } = process.cpuUsage(start);
+      return (user + system) / 1000;
+    };
+    let ms = await cost();
+    for (let again = 0; ms > doubtfulMs && again < 3; again++) {
+      const repeated = await cost();
+      if (ms > slowestMs && repeated <= slowestMs) slowOnce++;
+      ms = Math.min(ms, repeated);
+    }
+    if (ms > slowest.ms) slowest = { ms, value };
+    if (ms > slowestMs) throw new Error(`took ${Math.round(ms)} ms of processor time`);
   });
   const result = await fc.check(property, {
     seed,
@@ -459,18 +480,16 @@ for (const [name, { input, holds }] of chosen) {
     interruptAfterTimeLimit: eachMs,
   });
   const seconds = (performance.now() - begun) / 1000;
-  const runs = `${result.numRuns} runs, ${Math.round(result.numRuns / seconds)} a second, slowest ${Math.round(slowestSeenMs)} ms`;
+  const once = slowOnce === 0 ? "" : `, ${slowOnce} slow once and not again`;
+  const runs = `${result.numRuns} runs, ${Math.round(result.numRuns / seconds)} a second, slowest ${slowest.ms.toFixed(1)} ms${once}`;
   if (result.failed) {
     failed = true;
     const [value] = result.counterexample ?? [];
-    const shown = JSON.stringify(value, (_key, part) =>
-      part?.type === "Buffer" ? Buffer.from(part.data).toString("latin1") : part,
-    );
     console.log(
-      `FAILED  ${name}: ${runs}\n  ${String(result.errorInstance)}\n  path ${result.counterexamplePath}\n  ${shown?.slice(0, 4000)}`,
+      `FAILED  ${name}: ${runs}\n  ${String(result.errorInstance)}\n  path ${result.counterexamplePath}\n  ${shown(value, 4000)}`,
     );
   } else {
-    console.log(`held    ${name}: ${runs}`);
+    console.log(`held    ${name}: ${runs}\n  slowest: ${shown(slowest.value, 300)}`);
   }
 }
 rmSync(state, { recursive: true, force: true });
