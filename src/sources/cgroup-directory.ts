@@ -12,14 +12,8 @@ import {
 import { parsePressure } from "../kernel/pressure.ts";
 import { textOf } from "../text/escaped-bytes.ts";
 import type { CgroupReading, CgroupVersion } from "./cgroup-reading.ts";
-import {
-  type DescriptorBudget,
-  type FilePath,
-  FileUnavailable,
-  type HostFiles,
-  KeptFile,
-  pathBelow,
-} from "./host-files.ts";
+import { callPath, type FileName, type FilePath, pathsBelow } from "./file-path.ts";
+import { type DescriptorBudget, FileUnavailable, type HostFiles, KeptFile } from "./host-files.ts";
 
 /** The smallest limit on the path from the root to a cgroup. */
 export interface Limit {
@@ -123,7 +117,7 @@ export class CgroupDirectory {
   /** False for v2's true root, which accounts nothing, and if the memory controller is off. */
   isAccounted(): boolean {
     this.#isAccounted ||=
-      linksOf(pathBelow(this.#directory, fileNames[this.#options.version][current])) !== undefined;
+      linksOf(this.#directory, fileNames[this.#options.version][current]) !== undefined;
     return this.#isAccounted;
   }
 
@@ -221,7 +215,7 @@ export class CgroupDirectory {
   /** Pids of the processes directly in this cgroup. */
   pids(): number[] {
     const { files } = this.#options;
-    const text = files.textIfReadable(pathBelow(this.#directory, "cgroup.procs")) ?? "";
+    const text = files.textIfReadable(callPath(this.#directory, "cgroup.procs")) ?? "";
     return text.split("\n").flatMap((line) => (line === "" ? [] : [Number(line)]));
   }
 
@@ -280,7 +274,7 @@ export class CgroupDirectory {
 
   #list(links: number): void {
     const before = new Map(this.#children.map((child) => [child.path, child]));
-    const named = new Map<string, FilePath>();
+    const named = new Map<string, FileName>();
     this.#unnamed = 0;
     for (const name of directoriesIn(this.#directory)) {
       const text = typeof name === "string" ? name : textOf(name);
@@ -288,6 +282,7 @@ export class CgroupDirectory {
       if (named.has(text)) this.#unnamed++;
       else named.set(text, name);
     }
+    const pathOf = pathsBelow(this.#directory);
     this.#children = [...named.keys()].sort().map((text) => {
       const path = this.path === "/" ? `/${text}` : `${this.path}/${text}`;
       const known = before.get(path);
@@ -295,7 +290,7 @@ export class CgroupDirectory {
         before.delete(path);
         return known;
       }
-      const directory = pathBelow(this.#directory, named.get(text) as FilePath);
+      const directory = pathOf(named.get(text) as FileName);
       return new CgroupDirectory(this.#options, path, directory);
     });
     for (const child of before.values()) child.remove();
@@ -354,7 +349,7 @@ export class CgroupDirectory {
 
   /** Only the hierarchy's true root has release_agent; its counters describe the host, not a cgroup. */
   #isTrueRootV1(): boolean {
-    return this.path === "/" && linksOf(pathBelow(this.#directory, "release_agent")) !== undefined;
+    return this.path === "/" && linksOf(this.#directory, "release_agent") !== undefined;
   }
 
   /**
@@ -404,12 +399,12 @@ function swapMaxOf(
   return maxBytes === undefined ? undefined : Math.max(0, memoryAndSwapMaxBytes - maxBytes);
 }
 
-/** Link count of a path; `undefined` if it does not exist. @throws {FileUnavailable} */
-export function linksOf(path: FilePath): number | undefined {
+/** Link count of a path, or of an entry below it; `undefined` if it does not exist. @throws {FileUnavailable} */
+export function linksOf(path: FilePath, entry?: string): number | undefined {
   try {
-    return statSync(path, { throwIfNoEntry: false })?.nlink;
+    return statSync(callPath(path, entry), { throwIfNoEntry: false })?.nlink;
   } catch (error) {
-    throw new FileUnavailable(path, error);
+    throw new FileUnavailable(callPath(path, entry), error);
   }
 }
 
@@ -417,7 +412,8 @@ export function linksOf(path: FilePath): number | undefined {
  * Names of the subdirectories, as bytes if they are not UTF-8; none if the directory is gone.
  * @throws {FileUnavailable}
  */
-export function directoriesIn(path: FilePath): FilePath[] {
+export function directoriesIn(directory: FilePath): FileName[] {
+  const path = callPath(directory);
   try {
     const names = readdirSync(path, { withFileTypes: true })
       .filter((entry) => entry.isDirectory())

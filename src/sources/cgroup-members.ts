@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { type ProcessBirth, parseProcessBirth } from "../kernel/process-stat.ts";
 import { directoriesIn, linksOf } from "./cgroup-directory.ts";
 import type { CgroupHierarchy } from "./cgroup-tree.ts";
-import { type FilePath, FileUnavailable, type HostFiles, pathBelow } from "./host-files.ts";
+import { callPath, type FilePath, pathsBelow } from "./file-path.ts";
+import { FileUnavailable, type HostFiles } from "./host-files.ts";
 
 export interface Member extends ProcessBirth {
   pid: number;
@@ -57,7 +58,7 @@ export function membersOf(
 function collectPids(files: HostFiles, directory: FilePath, pids: number[]): boolean {
   let text: string;
   try {
-    text = files.text(pathBelow(directory, "cgroup.procs"));
+    text = files.text(callPath(directory, "cgroup.procs"));
   } catch (error) {
     const isGone =
       error instanceof FileUnavailable &&
@@ -66,7 +67,8 @@ function collectPids(files: HostFiles, directory: FilePath, pids: number[]): boo
     return linksOf(directory) !== undefined;
   }
   for (const line of text.split("\n")) if (line !== "") pids.push(Number(line));
-  for (const name of directoriesIn(directory)) collectPids(files, pathBelow(directory, name), pids);
+  const pathOf = pathsBelow(directory);
+  for (const name of directoriesIn(directory)) collectPids(files, pathOf(name), pids);
   return true;
 }
 

@@ -1,36 +1,13 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { textOf } from "../text/escaped-bytes.ts";
+import { type CallPath, callPath, type FilePath } from "./file-path.ts";
 
 /** Mount points of the host's file systems: `/` on the host, `/host/...` in a container. */
 export interface HostRoots {
   procfs: string;
   sysfs: string;
   rootfs: string;
-}
-
-/** As bytes if a name in the path is not UTF-8, because only bytes lead there. */
-export type FilePath = string | Buffer;
-
-/** The entries of a directory. */
-export function pathBelow(directory: FilePath, name: FilePath): FilePath {
-  if (typeof directory === "string" && typeof name === "string") return `${directory}/${name}`;
-  return Buffer.concat([Buffer.from(directory), Buffer.from("/"), Buffer.from(name)]);
-}
-
-/** Longer than any path that a system call takes. */
-const scratch = Buffer.allocUnsafeSlow(8192);
-
-/**
- * The same, valid until the next call: for a name that is not UTF-8 it is built in one buffer, since each pass reads
- * thousands of files.
- */
-function passingPathBelow(directory: FilePath, name: string): FilePath {
-  if (typeof directory === "string") return `${directory}/${name}`;
-  if (directory.length + name.length >= scratch.length) return pathBelow(directory, name);
-  directory.copy(scratch);
-  const end = directory.length + scratch.write(`/${name}`, directory.length);
-  return scratch.subarray(0, end);
 }
 
 /** Why a kernel file could not be read. */
@@ -49,7 +26,7 @@ export class FileUnavailable extends Error {
   readonly reason: Unavailable;
   readonly path: string;
 
-  constructor(at: FilePath, cause: unknown) {
+  constructor(at: CallPath, cause: unknown) {
     const path = typeof at === "string" ? at : textOf(at);
     super(`${path}: ${errnoOf(cause) ?? (cause instanceof Error ? cause.message : cause)}`, {
       cause,
@@ -134,7 +111,7 @@ export class HostFiles {
    * Reads a whole file into `bytes` and returns its length.
    * @throws {FileUnavailable}
    */
-  read(path: FilePath): number {
+  read(path: CallPath): number {
     let descriptor: number | undefined;
     try {
       descriptor = openSync(path, "r");
@@ -147,7 +124,7 @@ export class HostFiles {
   }
 
   /** A whole file as text. @throws {FileUnavailable} */
-  text(path: FilePath): string {
+  text(path: CallPath): string {
     const length = this.read(path);
     const text = this.bytes.toString("utf8", 0, length);
     // The name of a process or its cgroup may not be UTF-8.
@@ -155,7 +132,7 @@ export class HostFiles {
   }
 
   /** A whole file as text, or `undefined` if it cannot be read for any reason. */
-  textIfReadable(path: FilePath): string | undefined {
+  textIfReadable(path: CallPath): string | undefined {
     try {
       return this.text(path);
     } catch (error) {
@@ -203,8 +180,8 @@ export class KeptFile {
   }
 
   /** Built on demand: a cgroup's path may have 4 KiB, and a cgroup has ten files. Valid until the next one is built. */
-  get path(): FilePath {
-    return passingPathBelow(this.#directory, this.#name);
+  get path(): CallPath {
+    return callPath(this.#directory, this.#name);
   }
 
   /** False if each read opens the path again, so that another process or cgroup may answer. */
