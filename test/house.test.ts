@@ -206,7 +206,7 @@ describe("the house", () => {
   it("starts no other program but to unpack and for the journal, and reads files without the thread pool's detour", () => {
     for (const { path, imports, code } of files) {
       // Node.js unpacks no xz or bzip2, and reads no journal.
-      if (path !== "commands/packed-log.ts" && path !== "log-sources/journal.ts") {
+      if (path !== "log-sources/packed-log.ts" && path !== "log-sources/journal.ts") {
         expect(imports, path).not.toContain("node:child_process");
       }
       expect(imports, path).not.toContain("node:fs/promises");

@@ -17,6 +17,7 @@ import type { DaemonKill } from "../killers/daemon-kill.ts";
 import { DaemonScanner } from "../killers/daemon-scanner.ts";
 import { openKmsg, readRing } from "../log-sources/kmsg-device.ts";
 import { chooseLogSource } from "../log-sources/log-choice.ts";
+import { compressionOf, UnpackError, unpacked } from "../log-sources/packed-log.ts";
 import { bootIdIn } from "../sources/boot-id.ts";
 import { bootTimeMs } from "../sources/boot-time.ts";
 import { HostFiles } from "../sources/host-files.ts";
@@ -27,7 +28,6 @@ import { printable } from "../text/printable.ts";
 import { parseSince, sinceForms } from "../text/times.ts";
 import { explainedAtMost, KillPrinter } from "./kill-printer.ts";
 import { sourceName } from "./kill-story.ts";
-import { compressionOf, UnpackError, unpacked } from "./packed-log.ts";
 import { type Output, styleFor, widthOf } from "./terminal.ts";
 
 export interface ExplainIo {
@@ -184,7 +184,12 @@ function failureOf(error: Error, name: string | undefined): string {
   if (error instanceof Failure) return error.message;
   const { code, message } = error as NodeJS.ErrnoException;
   const where = sourceName(name ?? "");
-  if (error instanceof UnpackError) return `${where}: ${message}`;
+  if (error instanceof UnpackError) {
+    const then = error.isMissing
+      ? "install it, or decompress the log first"
+      : "kills before the damage are shown";
+    return `${where}: ${message}; ${then}`;
+  }
   if (code === "ENOENT")
     return `${where}: no such file; pass a kernel log, or - to read standard input`;
   if (code === "EACCES" || code === "EPERM")

@@ -19,6 +19,7 @@ import { obstacleOf, obstacleText } from "./log-obstacle.ts";
 import type { ReadState, SourceListener } from "./log-source.ts";
 import { LogTail } from "./log-tail.ts";
 import { type ContentGone, OpenLog } from "./open-log.ts";
+import { type Compression, UnpackError } from "./packed-log.ts";
 import { positionBefore, type UnreadParts, unreadParts } from "./rotated-logs.ts";
 
 /** The events of a `LogFile`. All calls come in order, never re-entrantly. */
@@ -60,7 +61,8 @@ type RotationKind = "rename" | "truncate";
 interface Step {
   log: OpenLog;
   path: string;
-  gzip: boolean;
+  /** Absent if it is not compressed. */
+  compression?: Compression;
   /** Read from here... */
   offset: number;
   /** ...up to here, its size when the steps were planned; more may have come since. */
@@ -241,19 +243,35 @@ export class LogFile {
     const steps = unread.parts
       .filter(({ part }) => !this.#readWhole.has(fileKey(part.log)))
       .map(({ part, offset }): Step => {
-        const { path, gzip } = part;
+        const { path, compression } = part;
         const left = this.#leftBehind.find(({ log }) => isSameFile(part.log, log))?.log;
         if (left !== undefined) {
           const { offset, size } = left;
-          return { log: left, path, gzip, offset, end: size, isLeftBehind: true, hasUnread: false };
+          return {
+            log: left,
+            path,
+            compression,
+            offset,
+            end: size,
+            isLeftBehind: true,
+            hasUnread: false,
+          };
         }
         // A file that was empty when opened is identified by the state when all the others were examined.
         const isHeld = held !== undefined && held.offset > 0 && isSameFile(part.log, held);
         if (isHeld) return stepOf(held, path);
         const { size } = part.log;
-        if (!gzip) part.log.seek(offset);
-        const hasUnread = gzip || size > offset;
-        return { log: part.log, path, gzip, offset, end: size, isLeftBehind: false, hasUnread };
+        if (compression === undefined) part.log.seek(offset);
+        const hasUnread = compression !== undefined || size > offset;
+        return {
+          log: part.log,
+          path,
+          compression,
+          offset,
+          end: size,
+          isLeftBehind: false,
+          hasUnread,
+        };
       });
     // Deleted, but it may still contain unread bytes.
     if (held !== undefined && !steps.some(({ log }) => isSameFile(log, held))) {
@@ -264,15 +282,17 @@ export class LogFile {
 
   /** Delivers the steps; false if a file was replaced in the meantime, so that the steps are no longer valid. */
   async #goThrough(steps: Step[], kind: RotationKind): Promise<boolean> {
-    const toRead = steps.filter((step) => !step.isLeftBehind && (step.gzip || step.end > 0));
+    const toRead = steps.filter(
+      (step) => !step.isLeftBehind && (step.compression !== undefined || step.end > 0),
+    );
     // The first one may be the file being read or, after a truncation, its copy.
     const goesOn = this.#insideFile && (toRead[0]?.offset ?? 0) > 0;
     if (kind === "truncate" && !goesOn) this.#finishFile(kind);
     for (const [index, step] of toRead.entries()) {
       if (this.#insideFile && !(goesOn && index === 0)) this.#finishFile(kind);
       this.#insideFile = true;
-      if (step.gzip) {
-        await this.#deliverCompressed(step);
+      if (step.compression !== undefined) {
+        await this.#deliverCompressed(step, step.compression);
       } else {
         // Before catching up ends, only what existed when it began.
         const end = this.#caughtUp ? Number.POSITIVE_INFINITY : step.end;
@@ -358,7 +378,7 @@ export class LogFile {
     this.#listener.bytes(chunk, at);
   }
 
-  async #deliverCompressed({ log, offset, path }: Step): Promise<void> {
+  async #deliverCompressed({ log, offset, path }: Step, compression: Compression): Promise<void> {
     const deliver = (chunk: Buffer, at: LogPosition): boolean => {
       if (this.#stopped) return false;
       this.#position = { ...at, offset: at.offset + chunk.length };
@@ -366,9 +386,10 @@ export class LogFile {
       return true;
     };
     try {
-      await readCompressed(log, offset, deliver);
+      await readCompressed(log, compression, offset, deliver);
     } catch (error) {
-      if (!isSystemError(error)) throw error;
+      const isKnown = error instanceof UnpackError || isSystemError(error);
+      if (!isKnown) throw error;
       this.#lost(`cannot decompress the rest of ${path}: ${error.message}`);
     }
     if (!this.#stopped) this.#readWhole.add(fileKey(log));
@@ -479,7 +500,7 @@ function stepOf(log: OpenLog, path: string): Step {
   const { offset } = log;
   const end = log.look();
   const hasUnread = offset === 0 && end > 0;
-  return { log, path, gzip: false, offset, end, isLeftBehind: false, hasUnread };
+  return { log, path, offset, end, isLeftBehind: false, hasUnread };
 }
 
 /**
@@ -492,8 +513,8 @@ function fileToFollow(
   held: OpenLog | undefined,
   position: LogPosition,
 ): Step | undefined {
-  const last = steps.findLast(({ end, gzip }) => gzip || end > 0);
-  if (last === undefined || last.gzip) return atPath;
+  const last = steps.findLast(({ end, compression }) => compression !== undefined || end > 0);
+  if (last === undefined || last.compression !== undefined) return atPath;
   const isCopy = last.log !== held && last.offset > 0 && last.log.inode !== position.inode;
   return isCopy ? atPath : last;
 }

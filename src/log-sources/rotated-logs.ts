@@ -2,7 +2,7 @@
  * The files that rotation makes of one log, and which of them have not been read.
  *
  *   kern.log                    the one being written
- *   kern.log.1  kern.log.2.gz   logrotate; a higher number is older
+ *   kern.log.1  kern.log.2.gz   logrotate; a higher number is older; also .xz, .zst, .bz2 and .lz4 (packed-log.ts)
  *   kern.log-20261121[-SSSS].gz logrotate with dateext, or dateformat
  *   kern-20261121.log           logrotate with extension
  *   archive/kern.log.1          logrotate with olddir, where its configuration says so
@@ -12,17 +12,25 @@
  */
 import { readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
-import { gunzipSync, constants as zlibConstants } from "node:zlib";
 import { isSystemError } from "../sources/system-error.ts";
 import { hashHead, type LogPosition, maxHeadBytes } from "./log-identity.ts";
 import { oldDirectories } from "./logrotate-olddir.ts";
 import { type OpenLog, openLog, readAt } from "./open-log.ts";
+import {
+  type Compression,
+  canUnpack,
+  compressionOfSuffix,
+  notInstalled,
+  packedHeadBytes,
+  unpackedHead,
+} from "./packed-log.ts";
 
 /** One file of the log, open. */
 export interface LogPart {
   path: string;
   log: OpenLog;
-  gzip: boolean;
+  /** Absent if it is not compressed. */
+  compression?: Compression;
 }
 
 export interface UnreadParts {
@@ -47,7 +55,8 @@ interface Listing {
 interface RotatedName {
   /** The name without its compression suffix. */
   plainName: string;
-  compression: string;
+  /** `.gz` or another one; empty if it has none. */
+  suffix: string;
   /** `logrotate`'s number; undefined if the name has a date or neither. */
   count?: number;
   date?: string;
@@ -102,7 +111,10 @@ function choose(listing: Listing, position: LogPosition, used: Set<LogPart>): Un
     .filter((part) => offsets.has(part) || !isCopyOf(part, current))
     .map((part) => {
       const offset = offsets.get(part) ?? 0;
-      return { part, offset: part.gzip ? offset : Math.min(offset, part.log.size) };
+      return {
+        part,
+        offset: part.compression !== undefined ? offset : Math.min(offset, part.log.size),
+      };
     });
   for (const { part } of parts) used.add(part);
   return {
@@ -122,7 +134,9 @@ function find(position: LogPosition, parts: LogPart[]): LogPart | undefined {
   // Every file begins with an empty head.
   if (position.headLength === 0) return undefined;
   const alike = parts.filter((part) => headHashOf(part, position.headLength) === position.headHash);
-  const reaching = alike.filter((part) => part.gzip || part.log.size >= position.offset);
+  const reaching = alike.filter(
+    (part) => part.compression !== undefined || part.log.size >= position.offset,
+  );
   const candidates = reaching.length > 0 ? reaching : alike;
   return candidates.find((part) => part.log.inode === position.inode) ?? candidates.at(-1);
 }
@@ -134,24 +148,33 @@ function headHashOf(part: LogPart, length: number): string | undefined {
 
 /** The first bytes, uncompressed, at most `length`. */
 function headOf(part: LogPart, length: number): Buffer {
-  if (!part.gzip) {
+  const { log, compression } = part;
+  if (compression === undefined) {
     const head = Buffer.alloc(length);
-    return head.subarray(0, readAt(part.log.fd, head, length, 0));
+    return head.subarray(0, readAt(log.fd, head, length, 0));
   }
-  // 4 KiB hold any deflate block header and more than 1 KiB of text, and decompress to 4 MiB at most.
-  const packed = Buffer.alloc(4096);
-  const read = readAt(part.log.fd, packed, packed.length, 0);
-  try {
-    const { Z_SYNC_FLUSH } = zlibConstants;
-    return gunzipSync(packed.subarray(0, read), { finishFlush: Z_SYNC_FLUSH }).subarray(0, length);
-  } catch {
-    return Buffer.alloc(0);
-  }
+  return packedHeadOf(log, compression).subarray(0, length);
+}
+
+/** Of compressed files, which nobody changes: decompressing one may mean to start a program. */
+const knownHeads = new Map<string, Buffer>();
+const maxKnownHeads = 100;
+
+function packedHeadOf(log: OpenLog, compression: Compression): Buffer {
+  const key = `${log.dev}:${log.inode} ${log.size} ${log.modifiedMs}`;
+  const known = knownHeads.get(key);
+  if (known !== undefined) return known;
+  const packed = Buffer.alloc(Math.min(packedHeadBytes[compression], log.size));
+  const read = readAt(log.fd, packed, packed.length, 0);
+  const head = unpackedHead(packed.subarray(0, read), compression, maxHeadBytes);
+  if (knownHeads.size >= maxKnownHeads) knownHeads.clear();
+  knownHeads.set(key, head);
+  return head;
 }
 
 /** `copytruncate` between its two steps: all lines of the copy are still in the current file too. */
 function isCopyOf(part: LogPart, current: LogPart | undefined): boolean {
-  if (current === undefined || part === current || part.gzip) return false;
+  if (current === undefined || part === current || part.compression !== undefined) return false;
   const { size } = part.log;
   if (size === 0 || size > current.log.size) return false;
   const length = Math.min(size, maxHeadBytes);
@@ -198,24 +221,34 @@ function openAll(path: string): Listing {
     return true;
   };
   try {
-    listing.current = { path, log: openLog(path), gzip: false };
+    listing.current = { path, log: openLog(path) };
     add(listing.current);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
+  const programs = new Map<Compression, boolean>();
+  const isReadable = (compression: Compression): boolean => {
+    const known = programs.get(compression) ?? canUnpack(compression);
+    programs.set(compression, known);
+    return known;
+  };
   const siblings = siblingPaths(path);
   const plain = new Set(siblings.map(({ path }) => path));
   for (const { path: sibling, name } of siblings) {
-    const gzip = name.compression === ".gz";
-    // While gzip is running both files exist, and only the uncompressed one is certainly complete.
-    if (gzip && plain.has(join(dirname(sibling), name.plainName))) continue;
-    if (name.compression !== "" && !gzip) {
-      const reason = `${sibling} is compressed with ${name.compression.slice(1)} and cannot be read; let logrotate use gzip`;
-      noteUnreadable(listing, sibling, reason);
+    const isPacked = name.suffix !== "";
+    const compression = compressionOfSuffix.get(name.suffix);
+    // While it is being compressed both files exist, and only the uncompressed one is certainly complete.
+    if (isPacked && plain.has(join(dirname(sibling), name.plainName))) continue;
+    if (isPacked && (compression === undefined || !isReadable(compression))) {
+      const why =
+        compression === undefined
+          ? `compressed in a way (${name.suffix}) that cannot be read`
+          : notInstalled(compression).message;
+      noteUnreadable(listing, sibling, `${sibling} is ${why}; let logrotate use gzip`);
       continue;
     }
     try {
-      const part = { path: sibling, log: openLog(sibling), gzip };
+      const part: LogPart = { path: sibling, log: openLog(sibling), compression };
       if (!add(part)) {
         part.log.close();
       } else if (name.count === undefined && name.date === undefined) {
@@ -286,8 +319,8 @@ function entriesOf(directory: string): string[] {
 }
 
 function rotatedName(file: string, base: string): RotatedName | undefined {
-  const compression = /\.(?:gz|xz|zst|bz2|lz4|lzma|Z)$/.exec(file)?.[0] ?? "";
-  const plainName = file.slice(0, file.length - compression.length);
+  const packing = /\.(?:gz|xz|zst|bz2|lz4|lzma|Z)$/.exec(file)?.[0] ?? "";
+  const plainName = file.slice(0, file.length - packing.length);
   const extension = extname(base);
   const stem = base.slice(0, base.length - extension.length);
   const suffix = plainName.startsWith(base)
@@ -297,8 +330,8 @@ function rotatedName(file: string, base: string): RotatedName | undefined {
       : undefined;
   if (suffix === undefined || suffix === "" || !/^[._-]/.test(suffix)) return undefined;
   if (/^[._-]\d{1,5}$/.test(suffix)) {
-    return { plainName, compression, count: Number(suffix.slice(1)) };
+    return { plainName, suffix: packing, count: Number(suffix.slice(1)) };
   }
-  if (/^[._-]\d[\d._:T-]+$/.test(suffix)) return { plainName, compression, date: suffix };
-  return plainName.startsWith(base) ? { plainName, compression } : undefined;
+  if (/^[._-]\d[\d._:T-]+$/.test(suffix)) return { plainName, suffix: packing, date: suffix };
+  return plainName.startsWith(base) ? { plainName, suffix: packing } : undefined;
 }

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   appendFileSync,
   chmodSync,
@@ -19,7 +19,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { LogFile, type LogFileOptions } from "../../src/log-sources/log-file.ts";
 import type { LogPosition } from "../../src/log-sources/log-identity.ts";
 import { LogLines } from "./log-lines.ts";
@@ -527,13 +527,83 @@ test("a rotated file in a compression that cannot be read is a loss, not a silen
   const first = open("start");
   await first.poll();
   renameSync(path, `${path}.2`);
-  write("cannot be read", `${path}.1.xz`);
+  write("cannot be read", `${path}.1.Z`);
   write("three\n");
   const after = await linesAfterRestart(first);
   expect(after.lines).toEqual(["three"]);
   expect(after.losses).toEqual([
-    `${path}.1.xz is compressed with xz and cannot be read; let logrotate use gzip`,
+    `${path}.1.Z is compressed in a way (.Z) that cannot be read; let logrotate use gzip`,
   ]);
+});
+
+/** Compresses as logrotate does: the file's time is kept. */
+function pack(program: string, suffix: string, file: string): void {
+  const { mtime } = statSync(file);
+  const { stdout } = spawnSync(program, ["-c"], { input: readFileSync(file) });
+  writeFileSync(`${file}${suffix}`, stdout);
+  utimesSync(`${file}${suffix}`, mtime, mtime);
+  unlinkSync(file);
+}
+
+describe.each([
+  ["xz", ".xz"],
+  ["zstd", ".zst"],
+  ["bzip2", ".bz2"],
+  ["lz4", ".lz4"],
+])("rotated files compressed by %s", (program, suffix) => {
+  const isInstalled = spawnSync(program, ["--version"], { stdio: "ignore" }).error === undefined;
+  const long = Array.from({ length: 90_000 }, (_, i) => `${i} ${(i * 7919) % 104729}`);
+
+  test.runIf(isInstalled)("are read after down time, the saved one from its position", async () => {
+    write(`${long.join("\n")}\n`);
+    const first = open("start");
+    await first.poll();
+    write("0 ends\n");
+    renameSync(path, `${path}.2`);
+    pack(program, suffix, `${path}.2`);
+    write("1\n", `${path}.1`);
+    pack(program, suffix, `${path}.1`);
+    write("now\n");
+    const after = await linesAfterRestart(first);
+    expect(after.lines).toEqual(["0 ends", "1", "now"]);
+    expect(after.losses).toEqual([]);
+  });
+
+  test.runIf(isInstalled)("are a loss from where they are damaged", async () => {
+    write("0\n");
+    const first = open("start");
+    await first.poll();
+    renameSync(path, `${path}.2`);
+    write(`${long.join("\n")}\n`, `${path}.1`);
+    pack(program, suffix, `${path}.1`);
+    truncateSync(`${path}.1${suffix}`, statSync(`${path}.1${suffix}`).size - 20);
+    age(`${path}.1${suffix}`);
+    write("now\n");
+    const after = await linesAfterRestart(first);
+    expect(after.lines.at(-1)).toBe("now");
+    expect(after.losses).toEqual([
+      expect.stringContaining(`the rest of ${path}.1${suffix}: damaged ${program} data`),
+    ]);
+  });
+});
+
+test("without the program a compressed file is a loss that names it", async () => {
+  write("one\n");
+  const first = open("start");
+  await first.poll();
+  renameSync(path, `${path}.2`);
+  write("packed", `${path}.1.lz4`);
+  write("three\n");
+  vi.stubEnv("PATH", directory);
+  try {
+    const after = await linesAfterRestart(first);
+    expect(after.lines).toEqual(["three"]);
+    expect(after.losses).toEqual([
+      `${path}.1.lz4 is compressed with lz4, and that program is not installed; let logrotate use gzip`,
+    ]);
+  } finally {
+    vi.unstubAllEnvs();
+  }
 });
 
 test("a damaged compressed file delivers its intact part, and the rest is a loss", async () => {
