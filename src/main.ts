@@ -1,5 +1,5 @@
 #!/usr/bin/env -S node --single-threaded
-import { existsSync, realpathSync } from "node:fs";
+import { existsSync, fstatSync, realpathSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { commandSummaries } from "./command-line/commands.ts";
 import { UsageError } from "./command-line/flag-table.ts";
@@ -41,6 +41,20 @@ function failureLine(message: string, argv: readonly string[]): string {
   return jsonText({ level: "error", time: new Date().toISOString(), msg: message });
 }
 
+function twiceASecond(tick: () => void): () => void {
+  const timer = setInterval(tick, 500);
+  return () => clearInterval(timer);
+}
+
+/** False also if it is closed. */
+function isFile(descriptor: number): boolean {
+  try {
+    return fstatSync(descriptor).isFile();
+  } catch {
+    return false;
+  }
+}
+
 /** This program's file, links resolved. */
 function program(): string {
   return realpathSync(process.argv[1] ?? process.execPath);
@@ -59,6 +73,7 @@ async function run(argv: string[]): Promise<number | undefined> {
       stdout,
       stderr,
       stdin,
+      ticker: isFile(stdin.fd) ? undefined : twiceASecond,
       clock: () => Date.now(),
       rootfs: "/",
       env,

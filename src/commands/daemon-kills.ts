@@ -26,6 +26,10 @@ export class DaemonKills {
     this.#waiting.push(killOfDaemon(kill, { incident, sourceName, ownerOf: ownerOfCgroup }));
   }
 
+  get areWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** The waiting daemon kill of a process that the kernel also killed; the two are linked from now on. */
   link(kernelKill: Kill): UserspaceKill | undefined {
     const linked = linkedTo(kernelKill, this.#waiting);

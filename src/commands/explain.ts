@@ -26,6 +26,7 @@ import { isSystemError } from "../sources/system-error.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { printable } from "../text/printable.ts";
 import { parseSince, sinceForms } from "../text/times.ts";
+import { followed, type Ticker } from "./followed-input.ts";
 import { explainedAtMost, KillPrinter } from "./kill-printer.ts";
 import { sourceName } from "./kill-story.ts";
 import { type Output, styleFor, widthOf } from "./terminal.ts";
@@ -34,6 +35,8 @@ export interface ExplainIo {
   stdout: Output;
   stderr: { write(text: string): unknown };
   stdin: AsyncIterable<Uint8Array>;
+  /** Absent if standard input is a file: then all kills are shown together. */
+  ticker?: Ticker;
   /** Milliseconds since the epoch. */
   clock: () => number;
   rootfs: string;
@@ -45,7 +48,7 @@ export interface ExplainIo {
 }
 
 const about =
-  "Explains the out-of-memory kills in kernel logs: kern.log, syslog, messages, dmesg, journalctl -k, /dev/kmsg records, compressed or not, and exports from log stores. - is standard input. Without FILE it reads this machine's log.";
+  "Explains the out-of-memory kills in kernel logs: kern.log, syslog, messages, dmesg, journalctl -k, /dev/kmsg records, compressed or not, and exports from log stores. - is standard input; kills in a pipe that stays open are explained as they come. Without FILE it reads this machine's log.";
 
 export const explainFlags = {
   json: { type: "boolean", default: false, help: "Print one kill as JSON on each line." },
@@ -138,7 +141,7 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
   for (const name of names) {
     try {
       if (name === undefined) throw new Failure(noSource);
-      await explainOne(name, io, clock, printer);
+      await explainOne(name, { ...io, stdout }, clock, printer);
     } catch (error) {
       const isKnown = error instanceof Failure || error instanceof UnpackError;
       if (!isKnown && !isSystemError(error)) throw error;
@@ -229,26 +232,51 @@ async function explainOne(
     return;
   }
   const shown = name === "-" ? "-" : basename(name);
-  const input = await openInput(name === "-" ? io.stdin : fileChunks(name));
+  const daemons = daemonReader(clock, (kill) => printer.takeDaemonKill(kill, shown));
+  const input = await openInput(name === "-" ? standardInput() : fileChunks(name));
   if (input === undefined) return;
   try {
-    const daemons = daemonReader(clock, (kill) => printer.takeDaemonKill(kill, shown));
-    await readWholeLog(input, clock, (event) => printer.take(event, shown), daemons);
+    await readWholeLog(input, clock, (event) => printer.take(event, shown), daemons.make);
   } finally {
     printer.endOfSource();
   }
+
+  function standardInput(): AsyncIterable<Uint8Array> {
+    if (io.ticker === undefined) return io.stdin;
+    return followed(io.stdin, io.ticker, {
+      hasNews: () => printer.hasNews || daemons.hasNews(),
+      show() {
+        daemons.settle();
+        printer.showSoFar();
+      },
+    });
+  }
+}
+
+interface DaemonReader {
+  make: MakeLineReader;
+  /** Whether a kill waits for the lines after it. */
+  hasNews(): boolean;
+  /** Reports it without them. */
+  settle(): void;
 }
 
 /** Finds kills announced by programs outside the kernel. */
-function daemonReader(clock: LogClock, tell: (kill: DaemonKill) => void): MakeLineReader {
-  return (lineNumber) => {
-    const scanner = new DaemonScanner({ clock, copied: true }, (kill) =>
-      tell({ ...kill, lineNumber: kill.lineNumber && lineNumber(kill.lineNumber) }),
-    );
-    return {
-      push: (bytes, linesBefore) => scanner.push(bytes, linesBefore),
-      end: () => scanner.endOfInput(),
-    };
+function daemonReader(clock: LogClock, tell: (kill: DaemonKill) => void): DaemonReader {
+  let scanner: DaemonScanner | undefined;
+  return {
+    hasNews: () => scanner?.isOpen ?? false,
+    settle: () => scanner?.settle(),
+    make(lineNumber) {
+      const made = new DaemonScanner({ clock, copied: true }, (kill) =>
+        tell({ ...kill, lineNumber: kill.lineNumber && lineNumber(kill.lineNumber) }),
+      );
+      scanner = made;
+      return {
+        push: (bytes, linesBefore) => made.push(bytes, linesBefore),
+        end: () => made.endOfInput(),
+      };
+    },
   };
 }
 

@@ -51,16 +51,17 @@ interface KillPlace {
 
 /**
  * Prints each kill once, even if its line occurs several times or in several files. JSON is printed as kills are read;
- * what is for people when all are known.
+ * what is for people when all are known, or all so far of a log that is followed.
  */
 export class KillPrinter {
   readonly #stdout: Output;
   readonly #stderr: { write(text: string): unknown };
   readonly #options: KillPrinterOptions;
   readonly #known = new KillDeduplicator();
-  readonly #episodes: Episodes;
+  #episodes: Episodes;
   /** Lines of JSON that wait because only the latest are wanted. */
-  readonly #jsonLines: { timeMs: number | null; text: string }[] = [];
+  #jsonLines: { timeMs: number | null; text: string }[] = [];
+  #hasShown = false;
   #waiting: Waiting | undefined;
   /** The kernel's kill before this one. */
   #before: OomKillReport | undefined;
@@ -82,8 +83,12 @@ export class KillPrinter {
     this.#stdout = stdout;
     this.#stderr = stderr;
     this.#options = options;
-    const { limit = explainedAtMost } = options;
-    this.#episodes = new Episodes(limit === 0 ? Number.POSITIVE_INFINITY : limit);
+    this.#episodes = this.#newEpisodes();
+  }
+
+  #newEpisodes(): Episodes {
+    const { limit = explainedAtMost } = this.#options;
+    return new Episodes(limit === 0 ? Number.POSITIVE_INFINITY : limit);
   }
 
   take(event: KernelLogEvent, name: string): void {
@@ -111,8 +116,39 @@ export class KillPrinter {
     this.#addDaemonKills();
   }
 
+  /** Whether there are kills that have not been printed. */
+  get hasNews(): boolean {
+    return (
+      this.#waiting !== undefined ||
+      this.#secondHand.length > 0 ||
+      this.#daemonKills.areWaiting ||
+      this.#episodes.lines.length > 0 ||
+      this.#jsonLines.length > 0
+    );
+  }
+
+  /** Prints the kills of a log that is followed, like a log of their own, without waiting for what may follow them. */
+  showSoFar(): void {
+    this.endOfSource();
+    this.#addSecondHand();
+    if (this.#options.json) this.#printJson();
+    else if (this.#episodes.lines.length > 0) {
+      this.#printKills();
+      this.#hasShown = true;
+      this.#older = 0;
+      this.#episodes = this.#newEpisodes();
+    }
+  }
+
   /** Prints what is for people, and what could not be read. `unread`: a source failed. */
   end(names: readonly string[], unread: boolean): void {
+    this.#addSecondHand();
+    this.#fragments = this.#fragments.filter(({ fragment }) => !this.#isExplained(fragment));
+    if (this.#options.json) this.#endJson();
+    else this.#endText(names, unread);
+  }
+
+  #addSecondHand(): void {
     for (const quoted of this.#secondHand) {
       const key = quotedKey(quoted.report);
       if (this.#firstHand.has(key)) continue;
@@ -120,9 +156,7 @@ export class KillPrinter {
       this.#waiting = quoted;
       this.#addWaiting();
     }
-    this.#fragments = this.#fragments.filter(({ fragment }) => !this.#isExplained(fragment));
-    if (this.#options.json) this.#endJson();
-    else this.#endText(names, unread);
+    this.#secondHand = [];
   }
 
   /** Whether a notice about a unit is about a kill whose own line was read. */
@@ -138,12 +172,17 @@ export class KillPrinter {
     });
   }
 
-  #endJson(): void {
+  #printJson(): void {
     const { limit = 0 } = this.#options;
     const latest = new Set(inOrder(this.#jsonLines, ({ timeMs }) => timeMs).slice(-limit));
     for (const line of this.#jsonLines) {
       if (latest.has(line)) this.#stdout.write(line.text);
     }
+    this.#jsonLines = [];
+  }
+
+  #endJson(): void {
+    this.#printJson();
     for (const { fragment, name } of this.#fragments) {
       const { pid, comm, cgroup, limitCgroup, trigger, notice, lineNumber } = fragment;
       const source = { name, line: lineNumber ?? null };
@@ -152,13 +191,20 @@ export class KillPrinter {
     }
   }
 
-  #endText(names: readonly string[], unread: boolean): void {
+  #printKills(): void {
     const { lines, areMany } = this.#episodes;
+    if (this.#hasShown && lines.length > 0) this.#stdout.write("\n");
     if (areMany || (this.#options.brief && lines.length > 0)) this.#printTable(lines);
     else if (this.#older > 0 && lines.length > 0) this.#say(this.#olderSentence());
     if (!this.#options.brief) this.#printStories(areMany);
+  }
+
+  #endText(names: readonly string[], unread: boolean): void {
+    const { lines } = this.#episodes;
+    this.#printKills();
     for (const { fragment, name } of this.#fragments) this.#say(fragmentStory(fragment, name));
-    if (lines.length === 0 && this.#fragments.length === 0 && !unread) {
+    const isEmpty = lines.length === 0 && this.#fragments.length === 0 && !this.#hasShown;
+    if (isEmpty && !unread) {
       const { sinceMs } = this.#options;
       const since = sinceMs === undefined ? "" : ` since ${utc(sinceMs)}`;
       const where = names.map((name) => printable(sourceName(name))).join(", ");

@@ -95,6 +95,11 @@ export class DaemonScanner {
     }
   }
 
+  /** Whether a kill waits for the lines after it. */
+  get isOpen(): boolean {
+    return this.#grammars.isOpen;
+  }
+
   /** Nothing more is available: reads what followed the last kill, and reports the kill that waited for it. */
   settle(): void {
     if (this.#grammars.isOpen) this.#feed(this.#read, this.#wholeLines());
