@@ -195,8 +195,10 @@ function kubectl({ owner }: Site): string {
 function setResources(at: Site): string {
   const { owner, mib } = at;
   const namespace = owner.namespace === null ? "NAMESPACE" : shellWord(owner.namespace);
-  const container = owner.container === null ? "" : ` -c ${shellWord(owner.container)}`;
-  return `${kubectl(at)} -n ${namespace} set resources KIND/NAME${container} --limits=memory=${withUnit(mib, "Mi")}`;
+  const isWholePod = owner.containerId === null;
+  const container = owner.container === null ? "CONTAINER" : shellWord(owner.container);
+  const size = isWholePod ? "SIZE" : withUnit(mib, "Mi");
+  return `${kubectl(at)} -n ${namespace} set resources KIND/NAME -c ${container} --limits=memory=${size}`;
 }
 
 const controller = "KIND/NAME is the pod's deployment, statefulset or daemonset";
@@ -218,7 +220,6 @@ const rows: readonly Row[] = [
     name: "OpenShift's own namespaces",
     source:
       "https://docs.redhat.com/en/documentation/openshift_container_platform/4.16/html/architecture/control-plane",
-    isUnchecked: true,
     example: "/kubepods.slice/kubepods-pod1d9a4f2e_63c7_4b1a_9f0e_5f2f6f0c8a11.slice",
     exampleNames: { pod: "prometheus-k8s-0", namespace: "openshift-monitoring" },
     fits: ({ owner }) => owner.podUid !== null && (owner.namespace ?? "").startsWith("openshift-"),
@@ -245,9 +246,7 @@ const rows: readonly Row[] = [
   },
   {
     name: "Kubernetes pod",
-    source:
-      "https://kubernetes.io/docs/concepts/workloads/pods/#resource-sharing-and-communication",
-    isUnchecked: true,
+    source: "https://kubernetes.io/docs/tasks/configure-pod-container/assign-pod-level-resources/",
     example:
       "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1d9a4f2e_63c7_4b1a_9f0e_5f2f6f0c8a11.slice",
     exampleNames: { pod: "api-5f6c9d-x7k2p", namespace: "shop" },
@@ -255,7 +254,7 @@ const rows: readonly Row[] = [
     raise: (at) => [
       ...findPod(at),
       {
-        text: `The pod's limit is the sum of its containers' limits; files in emptyDir volumes with medium Memory count towards it. If the workload needs more, raise the limit of the container that grew (${controller}):`,
+        text: `The pod's limit is its own spec.resources.limits.memory (from Kubernetes 1.34 on) or, without one, the sum of its containers' limits; files in emptyDir volumes with medium Memory count towards it. If the workload needs more, raise the pod's own limit to ${withUnit(at.mib, "Mi")}, or the limit of the container that grew until the sum is that (${controller}):`,
         command: setResources(at),
       },
     ],
@@ -316,7 +315,6 @@ const rows: readonly Row[] = [
     name: "Amazon ECS, whole task",
     source:
       "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html",
-    isUnchecked: true,
     example: "/ecs/0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e",
     fits: ({ owner }) => owner.platform === "ecs" && owner.containerId === null,
     raise: ({ mib }) => [
@@ -331,12 +329,11 @@ const rows: readonly Row[] = [
     name: "Amazon ECS container",
     source:
       "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html",
-    isUnchecked: true,
     example: `/ecs/0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e/${"0123456789ab".padEnd(64, "c")}`,
     fits: ({ owner }) => owner.platform === "ecs",
     raise: ({ mib }) => [
       {
-        text: `If the workload needs more, register a new revision of the task definition with memory ${mib} for this container (memoryReservation is not a limit), and update the service:`,
+        text: `If the workload needs more, register a new revision of the task definition with memory ${mib} for this container (memoryReservation is not a limit; if the task has a memory too, its containers' together must be lower), and update the service:`,
         command:
           "aws ecs update-service --cluster CLUSTER --service SERVICE --task-definition FAMILY",
       },
@@ -362,7 +359,6 @@ const rows: readonly Row[] = [
     name: "YARN container",
     source:
       "https://hadoop.apache.org/docs/stable/hadoop-yarn/hadoop-yarn-site/NodeManagerCGroupsMemory.html",
-    isUnchecked: true,
     example: "/hadoop-yarn/container_1410901177871_0001_01_000005",
     fits: ({ owner }) => (owner.task ?? "").startsWith("container_"),
     raise: ({ mib, owner }) => {
@@ -373,7 +369,7 @@ const rows: readonly Row[] = [
           command: `yarn application -status application_${application}`,
         },
         {
-          text: `If the workload needs more, request containers of ${withUnit(mib, " MB")} (spark.executor.memoryOverhead, mapreduce.map.memory.mb, mapreduce.reduce.memory.mb): the limit covers the heap and everything outside it.`,
+          text: `If the workload needs more, request containers of ${withUnit(mib, " MB")} (Spark: spark.executor.memory and spark.executor.memoryOverhead together; MapReduce: mapreduce.map.memory.mb, mapreduce.reduce.memory.mb): the limit covers the heap and everything outside it.`,
         },
       ];
     },
@@ -405,14 +401,13 @@ const rows: readonly Row[] = [
   {
     name: "GitLab runner, Docker executor",
     source: "https://docs.gitlab.com/runner/configuration/advanced-configuration/",
-    isUnchecked: true,
     example: `/docker/${"0123456789ab".padEnd(64, "c")}`,
     exampleNames: { container: "runner-ab12cd-project-7-concurrent-0-9f8e7d-build" },
     fits: (at) =>
       isDocker(at) && /^runner-.+-project-[0-9]+-concurrent-[0-9]+/.test(at.owner.container ?? ""),
     raise: (at) => [
       {
-        text: `The container belongs to a CI job. If the job needs more, set memory = "${withUnit(at.mib, "m")}" under [runners.docker] in /etc/gitlab-runner/config.toml.`,
+        text: `The container belongs to a CI job. If the job needs more, set memory = "${withUnit(at.mib, "m")}" under [runners.docker] in /etc/gitlab-runner/config.toml, and memory_swap, if set, to at least that.`,
       },
     ],
   },

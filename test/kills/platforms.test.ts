@@ -99,6 +99,15 @@ describe("the limit is raised by half, in the platform's own way", () => {
       "/kubepods.slice/kubepods-burstable.slice",
       "kubectl describe node NODE | grep -A 12 'Allocated resources'",
     ],
+    [
+      `/kubepods/burstable/pod1d9a4f2e-63c7-4b1a-9f0e-5f2f6f0c8a11/${id}`,
+      "kubectl -n NAMESPACE set resources KIND/NAME -c CONTAINER --limits=memory=1536Mi",
+    ],
+    [
+      "/kubepods/burstable/pod1d9a4f2e-63c7-4b1a-9f0e-5f2f6f0c8a11",
+      "kubectl -n shop set resources KIND/NAME -c CONTAINER --limits=memory=SIZE",
+      { namespace: "shop", pod: "api-1" },
+    ],
     [`/nomad.slice/share.slice/${alloc}.web.scope`, `nomad alloc status ${alloc}`],
     [
       "/slurm/uid_1000/job_123/step_0/task_0",
@@ -143,7 +152,7 @@ describe("the limit is raised by half, in the platform's own way", () => {
     ["/lxc.payload.web/system.slice/app.service", "Inside container web:"],
     [
       "/kubepods/burstable/pod1d9a4f2e-63c7-4b1a-9f0e-5f2f6f0c8a11",
-      "The pod's limit is the sum of its containers' limits",
+      "without one, the sum of its containers' limits",
     ],
     [
       "/kubepods/burstable/pod8d4f6a0b1c2d3e4f5a6b7c8d9e0f1a2b",
