@@ -8,7 +8,8 @@ export interface RunOptions {
 
 /**
  * Runs a program and returns what it printed.
- * @throws {Error} with the last lines of stderr if it cannot be started or ends with a status other than 0
+ * @throws {Error} if it cannot be started or ends with a status other than 0: with the line of stderr that names an
+ * error, or else with the last lines
  */
 export function run(
   program: string,
@@ -22,7 +23,9 @@ export function run(
       { ...options, maxBuffer: 64 << 20, encoding: "utf8" },
       (error, stdout, stderr) => {
         if (error === null) return settle(stdout);
-        const said = stderr.trim().split("\n").slice(-5).join("\n");
+        const lines = stderr.trim().split("\n");
+        // Node.js prints the error above a trace that is longer than the last lines.
+        const said = lines.find((line) => /^\w*Error\b/.test(line)) ?? lines.slice(-5).join("\n");
         reject(new Error(`${basename(program)} ${args[0] ?? ""}: ${said || error.message}`));
       },
     );
