@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { get as getPlain } from "node:http";
 import { get as getSecure } from "node:https";
 import { setTimeout as delay } from "node:timers/promises";
-import { parseServeFlags } from "../flags.ts";
+import { parseServeFlags, type ServeFlags } from "../flags.ts";
 import { isEveryInterface, type ListenAddress } from "../http/listeners.ts";
 import { printable } from "../text/printable.ts";
 import { WebConfigError } from "../web-config/web-config-error.ts";
@@ -17,6 +17,7 @@ export interface CheckIo {
 
 const answerWithinMs = 5000;
 const retryAfterMs = 200;
+const serviceEndsWithinMs = 120_000;
 
 /**
  * Any answer below 500 means healthy: an exporter that needs a password answers 401. So does a request for a client
@@ -26,10 +27,19 @@ const retryAfterMs = 200;
  * names in `$MAINPID`, has ended.
  *
  * @returns the exit code: 0 healthy, 1 not
- * @throws {UsageError | WebConfigError} as `serve` does
+ * @throws {UsageError | WebConfigError} as `serve` does, and after it: if the check failed first, systemd would end the
+ *   main process with a signal, would not see its exit code 2 and would start it again and again
  */
 export async function check(argv: readonly string[], io: CheckIo): Promise<number> {
-  const flags = parseServeFlags(argv, io.env);
+  try {
+    return await checkAs(parseServeFlags(argv, io.env), io);
+  } catch (error) {
+    await mainProcessEnds(io, serviceEndsWithinMs);
+    throw error;
+  }
+}
+
+async function checkAs(flags: ServeFlags, io: CheckIo): Promise<number> {
   const [address] = flags.listenAddresses;
   const waitMs = flags["check.wait"] * 1000;
   const where = {
@@ -104,8 +114,19 @@ function isTlsAlert({ code = "", message }: NodeJS.ErrnoException): boolean {
   return /^ERR_SSL_\w*ALERT/.test(code) || /SSL alert number \d/.test(message);
 }
 
+/** Waits for the service's main process, if there is one. */
+async function mainProcessEnds(io: CheckIo, withinMs: number): Promise<void> {
+  const deadlineMs = io.monotonicMs() + withinMs;
+  if (!isProcess(io.env.MAINPID)) return;
+  while (!isGone(io.env.MAINPID) && io.monotonicMs() < deadlineMs) await delay(retryAfterMs);
+}
+
+function isProcess(pid: string | undefined): boolean {
+  return pid !== undefined && /^[1-9]\d*$/.test(pid);
+}
+
 function isGone(pid: string | undefined): boolean {
-  if (pid === undefined || !/^[1-9]\d*$/.test(pid)) return false;
+  if (!isProcess(pid)) return false;
   try {
     process.kill(Number(pid), 0);
     return false;

@@ -437,7 +437,7 @@ function writeObstacle(directory: string, user: string): string | undefined {
 }
 
 /** Under memory pressure an exporter answers late. */
-const askMs = 10_000;
+const askMs = 30_000;
 
 /** Whether the address is free, or in use by another oom-exporter. */
 async function checkAddress(address: ListenAddress): Promise<Check> {

@@ -135,6 +135,21 @@ describe("--check.wait", () => {
     });
     expect((await checked(flags, { env: { MAINPID: `${process.pid}` } })).code).toBe(0);
   });
+
+  it("refuses after the main process, so that systemd sees that one's exit code", async () => {
+    const main = spawn("cat", { stdio: ["pipe", "ignore", "ignore"] });
+    const events: string[] = [];
+    const ends = once(main, "exit").then(() => events.push("main has ended"));
+    const refuses = expect(
+      checked(["--web.listn-address=:1"], { env: { MAINPID: `${main.pid}` } }).catch((error) => {
+        events.push("refused");
+        throw error;
+      }),
+    ).rejects.toThrow("unknown flag --web.listn-address");
+    main.stdin?.end();
+    await Promise.all([ends, refuses]);
+    expect(events).toEqual(["main has ended", "refused"]);
+  });
 });
 
 needs(describe, openssl.obstacle)("--check with --web.config.file", () => {

@@ -42,7 +42,8 @@ beforeAll(async () => {
     fact wrong-flag-state "$(show ActiveState) $(show SubState) $(show NRestarts)"
     fact wrong-flag-said "$(journalctl -u oom-exporter -o cat --no-pager | grep 'unknown flag' | tail -n 1)"
 
-    busybox nc -lk -p 10199 -e true & await 30 listening 10199; fact taken $?
+    node -e 'require("node:net").createServer((peer) => peer.destroy()).listen(10199, "127.0.0.1")' &
+    await 120 listening 10199; fact taken $?
     settings --web.listen-address=127.0.0.1:10199
     systemctl reset-failed oom-exporter
     systemctl restart oom-exporter 2>/dev/null; fact taken-port-status $?
