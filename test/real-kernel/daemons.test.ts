@@ -94,11 +94,16 @@ describe.each(daemons)(
           sampleOf(await exporter.metrics(), `oom_userspace_kills_total{killer="${name}"}`);
         await eventually("the counter is shown", async () => (await counted()) === 0);
 
-        const ended = await runDaemon(root, command, (line) =>
+        const daemon = runDaemon(root, command, (line) =>
           appendFileSync(log, `${new Date().toISOString()} host ${name}[2]: ${line}\n`),
         );
+        const ended = await eventually("all have ended", async () => {
+          const seen = daemon.ended();
+          return seen.length === trials && seen;
+        });
         const dead = ended.filter(({ status }) => status === 128 + 15);
         await eventually("all kills are counted", async () => (await counted()) === dead.length);
+        await daemon.stop();
         await exporter.end("SIGKILL");
         exporter = await startExporter(flags);
         await eventually("the counter is shown again", async () => (await counted()) !== undefined);
@@ -128,27 +133,26 @@ interface Ended {
   status: number;
 }
 
-async function runDaemon(
+interface RunningDaemon {
+  /** The processes that wait() has seen end. */
+  ended(): Ended[];
+  stop(): Promise<void>;
+}
+
+function runDaemon(
   root: string,
   command: readonly string[],
   told: (line: string) => void,
-): Promise<Ended[]> {
-  const child = spawn(
-    "unshare",
-    [
-      "--pid",
-      "--fork",
-      "--kill-child",
-      "--mount",
-      "--mount-proc",
-      "sh",
-      script,
-      root,
-      `${trials}`,
-      ...command,
-    ],
-    { stdio: ["ignore", "pipe", "pipe"] },
-  );
+): RunningDaemon {
+  const namespace = ["--pid", "--fork", "--kill-child", "--mount", "--mount-proc"];
+  const child = spawn("unshare", [...namespace, "sh", script, root, `${trials}`, ...command], {
+    stdio: "pipe",
+  });
+  const closed = once(child, "close");
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await closed;
+  });
   let statuses = "";
   let begun = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -159,9 +163,15 @@ async function runDaemon(
     begun = lines.pop() ?? "";
     for (const line of lines) told(line);
   });
-  await once(child, "close");
-  return [...statuses.matchAll(/^(\S+) (\d+) (\d+)$/gm)].map(([, , pid, status]) => ({
-    pid: Number(pid),
-    status: Number(status),
-  }));
+  return {
+    ended: () =>
+      [...statuses.matchAll(/^\S+ (\d+) (\d+)$/gm)].map(([, pid, status]) => ({
+        pid: Number(pid),
+        status: Number(status),
+      })),
+    stop: async () => {
+      child.stdin.end();
+      await closed;
+    },
+  };
 }
