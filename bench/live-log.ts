@@ -41,7 +41,11 @@ const ours: Follow = (path, killed) => {
     },
   });
   log.start();
-  return () => log.stop();
+  const beat = setInterval(() => log.beat(), 250);
+  return () => {
+    clearInterval(beat);
+    log.stop();
+  };
 };
 
 const plainTail: Follow = (path, killed) => {

@@ -344,7 +344,7 @@ export class Exporter {
     });
     // Before the first log line: workloads start at 0 and pids are known before a kill can be counted.
     const first = { collectors: ["cgroups", "processes"] as const };
-    await scraper.scrape(first, { format: "text", gzip: false });
+    await scraper.read(first);
     counting.start();
     userspace.start();
     this.#killNotices?.start();

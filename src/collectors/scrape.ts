@@ -135,6 +135,11 @@ export class Scraper {
     return [...this.#troubles].map(([collector, reason]) => ({ collector, reason }));
   }
 
+  /** Runs the collectors for what they and the keepers learn; prints nothing. */
+  async read(request: ScrapeRequest): Promise<void> {
+    await this.#passFor(request);
+  }
+
   /** Answers with the exposition of a new pass or a very recent one. */
   async scrape(request: ScrapeRequest, encoding: ScrapeEncoding): Promise<Buffer> {
     const pass = await this.#passFor(request);

@@ -44,10 +44,11 @@ export interface ProcessMemory {
 
 /** Parses the first `length` bytes of /proc/PID/status. Unknown lines are skipped. */
 export function parseProcessStatus(bytes: Buffer, length: number): ProcessStatus {
-  const text = bytes.toString("utf8", 0, length);
+  // Only the name may be anything but ASCII.
+  const text = bytes.toString("latin1", 0, length);
   const residentBytes = kilobytes(text, "\nVmRSS:");
   return {
-    comm: unescapeName(field(text, "Name:") ?? ""),
+    comm: unescapeName(utf8(field(text, "Name:") ?? "")),
     parentPid: integer(field(text, "\nPPid:")),
     uid: integer(field(text, "\nUid:")),
     threads: integer(field(text, "\nThreads:")),
@@ -64,6 +65,7 @@ export function parseProcessStatus(bytes: Buffer, length: number): ProcessStatus
   };
 }
 
+const tab = 0x09;
 const sysAdminBit = 2 ** 21;
 
 function holdsSysAdmin(capabilities: string | undefined): boolean {
@@ -73,9 +75,10 @@ function holdsSysAdmin(capabilities: string | undefined): boolean {
 function field(text: string, label: string): string | undefined {
   const at = text.indexOf(label);
   if (at < 0) return undefined;
-  const from = at + label.length;
+  const after = at + label.length;
+  const from = text.charCodeAt(after) === tab ? after + 1 : after;
   const end = text.indexOf("\n", from);
-  return text.slice(from, end < 0 ? undefined : end).replace(/^\t/, "");
+  return text.slice(from, end < 0 ? undefined : end);
 }
 
 function integer(value: string | undefined): number | undefined {
@@ -88,6 +91,14 @@ function kilobytes(text: string, label: string): number | undefined {
   return value === undefined ? undefined : value * 1024;
 }
 
+const notAscii = /[\x80-\xff]/;
+
+/** The UTF-8 text of bytes that were read as Latin-1. */
+function utf8(bytes: string): string {
+  return notAscii.test(bytes) ? Buffer.from(bytes, "latin1").toString() : bytes;
+}
+
 function unescapeName(name: string): string {
+  if (!name.includes("\\")) return name;
   return name.replace(/\\(n|\\)/g, (_, escaped) => (escaped === "n" ? "\n" : "\\"));
 }

@@ -50,6 +50,8 @@ interface Source {
   readonly key: string;
   start(): void;
   stop(): void;
+  /** Called four times a second. */
+  beat?(): void;
   watch(killers: readonly FollowedKiller[]): void;
   /** Delivers kills that have waited long enough for another line. */
   settle(): void;
@@ -118,6 +120,7 @@ export class DaemonLogs implements DaemonLog {
   }
 
   beat(): void {
+    this.#source?.beat?.();
     const nowMs = this.#options.monotonicMs();
     if (nowMs - this.#lookedMs >= lookAgainMs) this.#look();
     if (this.#stirredMs !== undefined && nowMs - this.#stirredMs >= settleAfterMs) {
@@ -276,6 +279,10 @@ class FileSource implements Source {
 
   stop(): void {
     this.#file.stop();
+  }
+
+  beat(): void {
+    this.#file.beat();
   }
 
   watch(killers: readonly FollowedKiller[]): void {

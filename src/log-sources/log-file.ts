@@ -47,7 +47,7 @@ export interface LogFileOptions {
    */
   from: LogPosition | "start";
   listener: LogFileListener;
-  /** False: no watches or timers, `poll()` does everything (tests). Default true. */
+  /** False: no watches, `poll()` does everything (tests). Default true. */
   watch?: boolean;
   /** Monotonic milliseconds. */
   now: () => number;
@@ -73,7 +73,8 @@ interface Step {
   hasUnread: boolean;
 }
 
-const pollMs = 1000;
+/** Each fourth beat polls: rotations are found within about a second. */
+const beatsPerPoll = 4;
 /** Bytes read before other work gets its turn: a few milliseconds. */
 const turnBytes = 2 * 1024 * 1024;
 /** How long a file that was left is still checked for lines from a writer that has not switched yet. */
@@ -106,7 +107,7 @@ export class LogFile {
   #stopped = false;
   #state: ReadState | undefined;
   #missingSinceMs: number | undefined;
-  #interval: NodeJS.Timeout | undefined;
+  #beats = 0;
   #awaiting: FSWatcher | undefined;
   #awaitedAt: string | undefined;
   #turns: Promise<void> | undefined;
@@ -124,13 +125,16 @@ export class LogFile {
   /** Resolves `start` before it returns, then reads. */
   start(): void {
     this.#position = this.#from === "start" ? positionBefore(this.#path) : this.#from;
-    if (this.#watching) this.#interval = setInterval(() => void this.poll(), pollMs);
     void this.poll();
+  }
+
+  /** Called four times a second, by a timer that others use too. New lines do not wait for it. */
+  beat(): void {
+    if (++this.#beats % beatsPerPoll === 0) void this.poll();
   }
 
   stop(): void {
     this.#stopped = true;
-    clearInterval(this.#interval);
     this.#awaitFile(undefined);
     this.#stopTail();
     this.#current?.close();
@@ -150,7 +154,7 @@ export class LogFile {
     return besides.length === 0 ? main : { ...main, besides };
   }
 
-  /** Reads everything available and checks for rotations; settles when nothing is left to do. Runs every second by itself. */
+  /** Reads everything available and checks for rotations; settles when nothing is left to do. */
   poll(): Promise<void> {
     return this.#wake(true);
   }

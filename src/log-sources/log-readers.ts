@@ -59,7 +59,7 @@ export abstract class LogReader {
 
   protected abstract begin(): void;
   abstract stop(): void;
-  /** Called a few times a second, for a source that does not announce new records. */
+  /** Called four times a second, for what a source does not announce: new records, or a rotation. */
   beat(): void {}
   /** The kernel has killed: the report exists, or is about to appear. */
   expectKill(): void {}
@@ -152,6 +152,10 @@ export class FileReader extends LogReader {
 
   stop(): void {
     this.#file.stop();
+  }
+
+  override beat(): void {
+    this.#file.beat();
   }
 
   drain(): Promise<void> {

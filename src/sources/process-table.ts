@@ -65,11 +65,15 @@ const youngPasses = 3;
 const youngMs = 1000;
 /** About 10 µs each. */
 const entriesPerStep = 128;
-/** Number of processes after the leaders whose memory is read too, because sizes change within one score. */
+/**
+ * Number of processes after the leaders whose memory is read too, because sizes change within one score: each in every
+ * fourth pass.
+ */
 const runnersUp = 32;
+const runnersUpPasses = 4;
 /** Share of all processes read completely in each pass, in turn, with a minimum and a maximum. */
 const turnShare = 1 / 32;
-const turnAtLeast = 16;
+const turnAtLeast = 8;
 const turnAtMost = 64;
 const nine = 0x39;
 const rememberGoneForMs = 60_000;
@@ -94,6 +98,7 @@ export class ProcessTable {
   /** Less than a second old at the last check. */
   #young: Entry[] = [];
   #turn = 0;
+  #passes = 0;
   /** Number of the procfs listing: an entry missing in the last one is gone. */
   #listings = 0;
   /** As of the last pass. */
@@ -136,7 +141,7 @@ export class ProcessTable {
       }
     }
     this.#readInTurn();
-    this.#readLeaders(leaders + runnersUp);
+    this.#readLeaders(leaders);
     this.#rank();
     let denied = 0;
     for (const entry of this.#entries.values()) if (entry.isDenied) denied++;
@@ -331,13 +336,19 @@ export class ProcessTable {
   }
 
   #readLeaders(count: number): void {
-    for (const [rank, entry] of this.#ranked.entries()) {
-      const isDue = rank < count || isUnkillable(entry.reading?.scoreAdj ?? 0);
-      if (isDue && entry.passes > youngPasses && this.#entries.get(entry.pid) === entry) {
-        this.#guard(entry, () => this.#readMemory(entry));
-      } else {
+    const turn = this.#passes++ % runnersUpPasses;
+    for (let rank = 0; rank < this.#ranked.length; rank++) {
+      const entry = this.#ranked[rank] as Entry;
+      const isLeader = rank < count || isUnkillable(entry.reading?.scoreAdj ?? 0);
+      if (!isLeader && rank >= count + runnersUp) {
         entry.statusFile?.close();
         entry.statusFile = undefined;
+      } else if (
+        (isLeader || entry.pid % runnersUpPasses === turn) &&
+        entry.passes > youngPasses &&
+        this.#entries.get(entry.pid) === entry
+      ) {
+        this.#guard(entry, () => this.#readMemory(entry));
       }
     }
   }

@@ -224,10 +224,13 @@ function firstOf(
 ): Set<ProcessReading> {
   const found = new Set(processes.slice(0, top));
   const open = new Set(fullest);
+  const seen = new Set<string>();
   for (const process of processes) {
     if (open.size === 0) break;
     const { cgroup } = process;
-    if (cgroup === undefined) continue;
+    // The first process of a cgroup stands for the others: they are below the same limits.
+    if (cgroup === undefined || seen.has(cgroup)) continue;
+    seen.add(cgroup);
     for (const path of [cgroup, ...ancestorsOf(cgroup)]) if (open.delete(path)) found.add(process);
   }
   return found;

@@ -133,5 +133,6 @@ export function followLog(
     },
   });
   log.start();
+  setInterval(() => log.beat(), 250).unref();
   return log;
 }

@@ -268,7 +268,19 @@ describe("in each pass", () => {
     expect(residentOf(50)).toBe(6000 * 1024);
   });
 
-  it("all others have their turn, 16 at least in each pass", () => {
+  it("those ranked right after them are read in every fourth pass", () => {
+    const host = new TemporaryTree();
+    for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { residentKb: pid });
+    const table = settled(host);
+    for (let pid = 217; pid < 250; pid++) addProcess(host, pid, { residentKb: pid + 9000 });
+    const stale = () =>
+      table.read(1).processes.filter(({ pid, memory }) => memory.residentBytes === pid * 1024);
+    expect(stale().length).toBeGreaterThan(117);
+    for (let pass = 0; pass < 2; pass++) table.read(1);
+    expect(stale().length).toBe(117);
+  });
+
+  it("all others have their turn, 8 at least in each pass", () => {
     const host = new TemporaryTree();
     for (let pid = 100; pid < 250; pid++) addProcess(host, pid, { residentKb: pid });
     const table = settled(host);
@@ -276,7 +288,7 @@ describe("in each pass", () => {
     const stale = () =>
       table.read(1).processes.filter(({ memory }) => memory.residentBytes < 9000 * 1024).length;
     expect(stale()).toBeGreaterThan(0);
-    for (let pass = 0; pass < 10; pass++) table.read(1);
+    for (let pass = 0; pass < 19; pass++) table.read(1);
     expect(stale()).toBe(0);
   });
 
