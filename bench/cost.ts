@@ -3,8 +3,8 @@
  *
  *   npm run bench -- cost [ROW ...] [OPTIONS]
  *
- * Rows: operation, scrape, memory, start, follow, explain, storm, curve; all of them where none is named
- * (25 minutes); soak only where it is named. Needs root, a memory cgroup hierarchy and cc; peers come from Debian's packages and are left
+ * Rows: operation, scrape, memory, parts, start, follow, explain, storm, curve; all of them where none is named
+ * (40 minutes); soak only where it is named. Needs root, a memory cgroup hierarchy and cc; peers come from Debian's packages and are left
  * out where they cannot be had. Prints tables in Markdown as they are done, and writes all figures as JSON.
  *
  *   --exporter COMMAND     what to measure, e.g. "node --single-threaded bundle.mjs"; default: builds dist
@@ -27,6 +27,7 @@ import { explain } from "./cost/explain.ts";
 import { follow } from "./cost/follow.ts";
 import { memory } from "./cost/memory.ts";
 import { operation } from "./cost/operation.ts";
+import { parts } from "./cost/parts.ts";
 import { type CostOptions, markdown, type Result } from "./cost/result.ts";
 import { scrapes } from "./cost/scrape.ts";
 import { soak } from "./cost/soak.ts";
@@ -56,6 +57,7 @@ const rows: Record<string, (options: CostOptions) => AsyncIterable<Result>> = {
   operation: single(operation),
   scrape: scrapes,
   memory,
+  parts,
   start: single(start),
   follow: single(follow),
   explain: single(explain),
