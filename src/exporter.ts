@@ -60,6 +60,8 @@ export interface ExporterOptions {
   hostName: string;
   /** Descriptors of the sockets passed by systemd. */
   inheritedSockets: readonly number[];
+  /** Whether journalctl is on PATH. */
+  hasJournalctl: () => boolean;
   own: OwnProcess;
   log: Logger;
   /** Wall clock, milliseconds since the epoch. */
@@ -179,6 +181,7 @@ export class Exporter {
       monotonicMs,
       boot,
       bootTimeMs: () => bootTimeMs(files, nowMs()),
+      hasJournalctl: options.hasJournalctl,
       log,
     });
     const userspace = new UserspaceCounting({
@@ -374,7 +377,7 @@ export class Exporter {
 
   /** TLS, users and the rest of `--web.config.file`; loaded only if the flag is given. */
   async #webAccess(): Promise<WebAccess | undefined> {
-    const { flags, monotonicMs, log } = this.#options;
+    const { flags, monotonicMs, nowMs, log } = this.#options;
     const path = flags["web.config.file"];
     if (path === undefined) return undefined;
     const [{ WebAccess }, { PasswordWorker }] = await Promise.all([
@@ -383,7 +386,15 @@ export class Exporter {
     ]);
     const passwords = new PasswordWorker();
     const { compare } = passwords;
-    return new WebAccess({ path, compare, secret: randomBytes(32), monotonicMs, timeouts, log });
+    return new WebAccess({
+      path,
+      compare,
+      secret: randomBytes(32),
+      monotonicMs,
+      nowMs,
+      timeouts,
+      log,
+    });
   }
 
   #addresses(): readonly (ListenAddress | ListenDescriptor)[] {

@@ -115,7 +115,7 @@ export const serveFlags = {
     type: "choice",
     choices: ["auto", "file", "journal", "none"],
     default: "auto",
-    help: "Where to read kills by systemd-oomd, earlyoom and nohang from; auto uses syslog, messages or daemon.log, else the journal. file and journal also follow the kubelet.",
+    help: "Where to read kills by systemd-oomd, earlyoom and nohang from; auto uses the journal, else syslog, messages or daemon.log. file and journal also follow the kubelet.",
   },
   "state.directory": {
     type: "string",

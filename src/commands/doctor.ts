@@ -11,6 +11,7 @@ import { openKmsg } from "../log-sources/kmsg-device.ts";
 import { HostFiles } from "../sources/host-files.ts";
 import { ownProcfs } from "../sources/own-proc.ts";
 import { type OwnScoreAdj, ownScoreAdj as readOwnScoreAdj } from "../sources/own-score-adj.ts";
+import { isOnPath } from "../sources/program-path.ts";
 import { hostTimeZone } from "../sources/time-zone.ts";
 import { jsonText } from "../text/json-text.ts";
 import { printable } from "../text/printable.ts";
@@ -88,7 +89,7 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
     kernelLog: { mode: flags["kernel-log.source"], filePath: flags["kernel-log.file"] },
     daemonLog: flags["daemon-log.source"],
-    hasJournalctl: isOnPath("journalctl", env),
+    hasJournalctl: isOnPath("journalctl", env.PATH),
     stateDirectory: flags["state.directory"] ?? defaultStateDirectory,
     listenAddresses: flags.listenAddresses,
     clock: { nowMs: clock, zone: hostTimeZone(flags["path.rootfs"]) },
@@ -113,10 +114,6 @@ function parseDoctorFlags(argv: readonly string[], env: DoctorIo["env"]) {
     );
   }
   return { ...values, ...resolveFlags(values, given, env) };
-}
-
-function isOnPath(program: string, env: DoctorIo["env"]): boolean {
-  return (env.PATH ?? "").split(":").some((directory) => existsSync(`${directory}/${program}`));
 }
 
 /** Name of the user that this process runs as, or its number where it has none. */

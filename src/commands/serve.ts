@@ -12,6 +12,7 @@ import { createLog, LineOutput, type Logger } from "../logger.ts";
 import type { OwnProcess } from "../own-process.ts";
 import { ownProcfs } from "../sources/own-proc.ts";
 import { protectOwnProcess } from "../sources/own-score-adj.ts";
+import { isOnPath } from "../sources/program-path.ts";
 import { type OpenedState, SaveTrouble, StateDirectory } from "../sources/state-directory.ts";
 import { printable } from "../text/printable.ts";
 import { widthOf } from "./terminal.ts";
@@ -70,6 +71,7 @@ export async function serve(argv: string[]): Promise<number | undefined> {
     kmsg: { path: kmsgPath, open: () => openKmsg(kmsgPath) },
     hostName: hostname(),
     inheritedSockets: inheritedSockets(),
+    hasJournalctl: () => isOnPath("journalctl", process.env.PATH),
     own: ownProcess(version, () => lostLogLines),
     log,
     nowMs: () => Date.now(),

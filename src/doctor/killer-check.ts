@@ -56,8 +56,11 @@ function sourceOf({
   hasJournalctl,
   user,
 }: KillerCheckOptions): { path: string } | { obstacle: string; fix: Fix } {
-  const file = daemonLog === "journal" ? undefined : chooseDaemonFile(files, bootTimeMs);
-  if (file !== undefined) return { path: file };
+  const file = chooseDaemonFile(
+    { mode: daemonLog, files, hasJournalctl: () => hasJournalctl },
+    bootTimeMs,
+  );
+  if (file !== undefined) return { path: `${file}, into which any user may write` };
   if (daemonLog === "file") {
     return {
       obstacle: "no syslog, messages or daemon.log can be read",

@@ -20,10 +20,12 @@ export type { Advice };
 /**
  * One item of `advice` in the JSON: the text, and its command on a separate line.
  *
- * Invariant: `readAdvice(writeAdvice(advice))` is the same advice.
+ * Invariant: `readAdvice(writeAdvice(advice))` is the same advice, its text on one line.
  */
 export function writeAdvice({ text, command }: Advice): string {
-  return command === undefined ? text : `${text}\n${command}`;
+  // A process may have a line feed in its name, and what follows must not become a command.
+  const line = text.replaceAll("\n", "\\n");
+  return command === undefined ? line : `${line}\n${command}`;
 }
 
 /** The text and the command of one item of `advice`. */

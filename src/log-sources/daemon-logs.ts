@@ -7,7 +7,7 @@ import { DaemonScanner } from "../killers/daemon-scanner.ts";
 import { daemonNames, type FollowedKiller, followedKillers } from "../killers/killer.ts";
 import type { HostFiles } from "../sources/host-files.ts";
 import { installedKillers } from "../sources/installed-killers.ts";
-import { Journal, type JournalOptions } from "./journal.ts";
+import { Journal, type JournalOptions, journalObstacle } from "./journal.ts";
 import { bootTimeSlackMs, openError } from "./log-choice.ts";
 import { LogFile } from "./log-file.ts";
 import type { LogPosition } from "./log-identity.ts";
@@ -29,11 +29,13 @@ export interface DaemonLogsOptions {
   log: Record<"info" | "warn", (fields: object, message: string) => void>;
   /** False: no timers and watches on files (tests). Default true. */
   watch?: boolean;
+  /** Whether journalctl is on PATH. */
+  hasJournalctl: () => boolean;
   /** For tests: how journalctl is started. */
   journal?: Pick<JournalOptions, "program" | "backOffMs">;
 }
 
-/** Logs with the lines of all daemons: the first one that is readable and was written to since boot is used. */
+/** Logs with the lines of all daemons: the first one that is readable and was written to since boot may be used. */
 const logFiles = ["var/log/syslog", "var/log/messages", "var/log/daemon.log"];
 const journalKey = "journal";
 /** Daemons may be installed later, and syslogd may start later than the exporter. */
@@ -72,14 +74,26 @@ export function wantedKillers(mode: DaemonLogMode): readonly FollowedKiller[] {
   return mode === "auto" ? followedKillers.filter((name) => name !== "kubelet") : followedKillers;
 }
 
+/**
+ * Where kills are read: `undefined` is the journal. `auto` prefers it, because its unit field cannot be forged: any user may
+ * write into the file under a daemon's name.
+ */
+export function chooseDaemonFile(
+  { mode, files, hasJournalctl }: Pick<DaemonLogsOptions, "mode" | "files" | "hasJournalctl">,
+  bootTimeMs: number,
+): string | undefined {
+  if (mode === "journal") return undefined;
+  if (mode === "auto" && hasJournalctl() && journalObstacle(files) === undefined) return undefined;
+  return readableDaemonFile(files, bootTimeMs);
+}
+
 /** Those of them on this host. */
 export function killersHere(files: HostFiles, mode: DaemonLogMode): FollowedKiller[] {
   const places = wantedKillers(mode).map((name) => ({ name, ...daemonNames[name] }));
   return installedKillers(files, places);
 }
 
-/** The file that `auto` and `file` read; `undefined` if `auto` would read the journal. */
-export function chooseDaemonFile(files: HostFiles, bootTimeMs: number): string | undefined {
+function readableDaemonFile(files: HostFiles, bootTimeMs: number): string | undefined {
   return logFiles
     .map((path) => files.rootfs(path))
     .find((path) => {
@@ -99,6 +113,7 @@ export class DaemonLogs implements DaemonLog {
   #source: Source | undefined;
   #state: ReadState = { up: false, reason: "not read yet" };
   #isLoggedUp: boolean | undefined;
+  #downSinceMs: number;
   #follower: { listener: DaemonLogListener; position: (key: string) => unknown } | undefined;
   #hasCaughtUp = false;
   #isSourceCaughtUp = false;
@@ -107,6 +122,7 @@ export class DaemonLogs implements DaemonLog {
 
   constructor(options: DaemonLogsOptions) {
     this.#options = options;
+    this.#downSinceMs = options.monotonicMs();
   }
 
   start(listener: DaemonLogListener, position: (key: string) => unknown): void {
@@ -163,19 +179,20 @@ export class DaemonLogs implements DaemonLog {
     else this.#source.watch(this.#watched);
   }
 
-  /** `auto` chose the journal, which cannot be read, and syslogd has started since. */
+  /** `auto` chose the journal, and has not been able to read it for a minute: syslogd may have started since. */
   #chooseAgain(): void {
-    const { mode, files, bootTimeMs } = this.#options;
+    const { mode, files, bootTimeMs, monotonicMs } = this.#options;
     if (mode !== "auto" || this.#source?.name !== "journal" || this.#state.up) return;
-    if (chooseDaemonFile(files, bootTimeMs()) === undefined) return;
+    if (monotonicMs() - this.#downSinceMs < lookAgainMs) return;
+    const file = readableDaemonFile(files, bootTimeMs());
+    if (file === undefined) return;
     this.#source.stop();
-    this.#open();
+    this.#open(file);
   }
 
-  #open(): void {
-    const { mode, files, bootTimeMs } = this.#options;
+  #open(file = chooseDaemonFile(this.#options, this.#options.bootTimeMs())): void {
+    const { mode, files } = this.#options;
     this.#isSourceCaughtUp = false;
-    const file = mode === "journal" ? undefined : chooseDaemonFile(files, bootTimeMs());
     const path = file ?? files.rootfs(logFiles[0] as string);
     const isFile = mode === "file" || file !== undefined;
     const key = isFile ? `file:${path}` : journalKey;
@@ -212,7 +229,8 @@ export class DaemonLogs implements DaemonLog {
   }
 
   #noteState(path: string, state: ReadState): void {
-    const { log } = this.#options;
+    const { log, monotonicMs } = this.#options;
+    if (this.#state.up && !state.up) this.#downSinceMs = monotonicMs();
     this.#state = state;
     const wasUp = this.#isLoggedUp;
     this.#isLoggedUp = state.up;

@@ -81,6 +81,15 @@ export function fileVersion(path: string): string {
   }
 }
 
+/** When the file was last changed, milliseconds since the epoch; `undefined` if it is not readable. */
+export function changedMs(path: string): number | undefined {
+  try {
+    return statSync(path).ctimeMs;
+  } catch {
+    return undefined;
+  }
+}
+
 function readPem(key: string, source: PemSource): string {
   if ("text" in source) return source.text;
   try {

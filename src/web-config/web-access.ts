@@ -12,7 +12,13 @@ import { dirname, resolve } from "node:path";
 import type { TLSSocket, Server as TlsServer } from "node:tls";
 import { BasicAuth, type Compare, readCredentials } from "./basic-auth.ts";
 import { RateLimiter } from "./rate-limiter.ts";
-import { fileVersion, readServerTls, type ServerTls, versionOfFiles } from "./server-tls.ts";
+import {
+  changedMs,
+  fileVersion,
+  readServerTls,
+  type ServerTls,
+  versionOfFiles,
+} from "./server-tls.ts";
 import { allowsHttp2 } from "./tls-names.ts";
 import { parseWebConfig, type WebConfig } from "./web-config.ts";
 import { WebConfigError } from "./web-config-error.ts";
@@ -28,6 +34,8 @@ export interface WebAccessOptions {
   secret: Buffer;
   /** A monotonic clock, milliseconds. */
   monotonicMs: () => number;
+  /** Wall clock, milliseconds since the epoch. */
+  nowMs: () => number;
   /** Timeouts of HTTP/1 connections. */
   timeouts: { keepAliveTimeout: number; requestTimeout: number };
   log: {
@@ -38,6 +46,8 @@ export interface WebAccessOptions {
 }
 
 const handshakeTimeoutMs = 10_000;
+/** A file that demands less than before must stay as it is for this long: it may be half written, or empty. */
+const loosenedAfterMs = 1_000;
 /** Maximum number of open streams per HTTP/2 connection. */
 const streamsAtMost = 100;
 
@@ -46,7 +56,8 @@ const streamsAtMost = 100;
  * connection also the certificate.
  *
  * While the file is invalid every request is answered 500. While only a certificate is invalid, as between the two
- * writes of a renewal, the previous one stays in use. Both are logged once.
+ * writes of a renewal, the previous one stays in use. Both are logged once. What the file no longer demands, passwords or
+ * client certificates, is demanded for a second more: an editor that empties the file first opens nothing.
  */
 export class WebAccess {
   readonly #options: WebAccessOptions;
@@ -55,6 +66,10 @@ export class WebAccess {
   readonly #hasHttp2: boolean;
   #config: WebConfig | undefined;
   #version: string;
+  /** The first sight of a file that demands less than before. */
+  #loosened: { version: string; atMs: number } | undefined;
+  /** What the last valid configuration demanded. */
+  #demands: Demands = noDemands;
   #tls: ServerTls | undefined;
   #tlsVersion = "";
   #isCertificateBroken = false;
@@ -179,16 +194,19 @@ export class WebAccess {
     const { path, log } = this.#options;
     const version = fileVersion(path);
     if (version === this.#version) return this.#config;
-    this.#version = version;
     try {
       const wasBroken = this.#config === undefined;
-      this.#take(this.#read());
+      const config = this.#read();
+      if (this.#isTooEarly(config, version)) return this.#config;
+      this.#version = version;
+      this.#take(config);
       log.info(
         { path },
         wasBroken ? "web configuration is valid again" : "web configuration reloaded",
       );
     } catch (error) {
       if (!(error instanceof WebConfigError)) throw error;
+      this.#version = version;
       this.#config = undefined;
       log.error(
         { reason: error.message },
@@ -198,8 +216,20 @@ export class WebAccess {
     return this.#config;
   }
 
+  #isTooEarly(config: WebConfig, version: string): boolean {
+    if (!demandsLess(demandsOf(config), this.#demands)) return false;
+    const { path, monotonicMs, nowMs } = this.#options;
+    const atMs = monotonicMs();
+    if (this.#loosened?.version !== version) this.#loosened = { version, atMs };
+    // The file system's clock may be another one.
+    const ageMs = Math.max(atMs - this.#loosened.atMs, nowMs() - (changedMs(path) ?? nowMs()));
+    return ageMs < loosenedAfterMs;
+  }
+
   #take(config: WebConfig): void {
     const { monotonicMs, log, path } = this.#options;
+    this.#demands = demandsOf(config);
+    this.#loosened = undefined;
     const before = JSON.stringify(this.#config?.rateLimit);
     if (this.#config === undefined || before !== JSON.stringify(config.rateLimit)) {
       this.#limiter = config.rateLimit && new RateLimiter(config.rateLimit, monotonicMs());
@@ -254,6 +284,28 @@ export class WebAccess {
       throw new WebConfigError(`${this.#options.path}: ${error.message}`);
     }
   }
+}
+
+/** What a client must have. */
+interface Demands {
+  password: boolean;
+  certificate: boolean;
+  name: boolean;
+}
+
+const noDemands: Demands = { password: false, certificate: false, name: false };
+
+function demandsOf({ users, tls }: WebConfig): Demands {
+  return {
+    password: users.size > 0,
+    certificate: tls?.clientAuthType.startsWith("Require") ?? false,
+    name: tls?.clientAllowedSans !== undefined,
+  };
+}
+
+function demandsLess(now: Demands, before: Demands): boolean {
+  const demands = Object.keys(before) as (keyof Demands)[];
+  return demands.some((demand) => before[demand] && !now[demand]);
 }
 
 function refuse(response: AnyResponse, status: number, line: string, config?: WebConfig): void {

@@ -151,6 +151,11 @@ function readTls(
       `tls_server_config: ${clientAuthType} without client_ca_file rejects every client certificate`,
     );
   }
+  if (clientAllowedSans !== undefined && !verifies) {
+    warnings.push(
+      `tls_server_config: ${clientAuthType} does not verify certificates, so a client can invent a name of client_allowed_sans`,
+    );
+  }
   const order = Object.keys(tlsVersions);
   if (order.indexOf(minVersion) > order.indexOf(maxVersion)) {
     warnings.push("tls_server_config: min_version is above max_version: no client can connect");

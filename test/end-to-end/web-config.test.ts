@@ -241,21 +241,21 @@ describe.skipIf(openssl.path === undefined)("client certificates", () => {
   });
   const refused = expect.stringMatching(/^(ECONNRESET|EPIPE|ERR_SSL_\w+|socket hang up)$/);
 
-  it("are asked for as the type says, as the file has it now", async () => {
+  it("are asked for as the type says, as the file has it now, from the laxest to the strictest", async () => {
     const types = [
       ["NoClientCert", "", { none: 200, known: 200, foreign: 200 }],
       ["RequestClientCert", "client_ca_file: ca.pem", { none: 200, known: 200, foreign: 200 }],
+      [
+        "VerifyClientCertIfGiven",
+        "client_ca_file: ca.pem",
+        { none: 200, known: 200, foreign: refused },
+      ],
       [
         "RequireAnyClientCert",
         "client_ca_file: ca.pem",
         { none: refused, known: 200, foreign: 200 },
       ],
       ["RequireClientCert", "", { none: refused, known: 200, foreign: 200 }],
-      [
-        "VerifyClientCertIfGiven",
-        "client_ca_file: ca.pem",
-        { none: 200, known: 200, foreign: refused },
-      ],
       [
         "RequireAndVerifyClientCert",
         "client_ca_file: ca.pem",

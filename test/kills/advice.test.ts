@@ -5,6 +5,7 @@ import type { MemInfoDump, OomDump, OomTask } from "../../src/kernel-log/oom-dum
 import type { OomKillReport } from "../../src/kernel-log/oom-report.ts";
 import { readAdvice, runbooks, writeAdvice } from "../../src/kills/advice.ts";
 import { diagnose } from "../../src/kills/diagnosis.ts";
+import { killOfReport } from "../../src/kills/kill.ts";
 import { ownerOfCgroup } from "../../src/kills/owner.ts";
 
 const mib = 1024 * 1024;
@@ -68,6 +69,26 @@ describe("advice", () => {
         expect(readAdvice(writeAdvice(advice))).toEqual(advice);
       }),
     );
+  });
+});
+
+describe("a process with a line feed in its name", () => {
+  it("gives no command to whoever copies the advice on its kill", () => {
+    const hog = {
+      ...victim,
+      pid: 7,
+      comm: "x\nrm -rf ~ #",
+      rssBytes: 12 * gib,
+      oomScoreAdj: -1000,
+    };
+    const { advice } = killOfReport(host({ anonBytes: 12 * gib }, { tasks: [victim, hog] }), {
+      incident: "a-1-2",
+      sourceName: "kern.log",
+      ownerOf: ownerOfCgroup,
+    });
+    const commands = advice.map((line) => readAdvice(line).command ?? "");
+    expect(advice.join("\n")).toContain("x\\nrm -rf ~ #");
+    expect(commands.filter((command) => command.includes("rm -rf"))).toEqual([]);
   });
 });
 

@@ -48,6 +48,7 @@ function logsOf(mode: DaemonLogMode, journal?: StandInJournal) {
     monotonicMs: () => monotonic,
     boot,
     bootTimeMs: () => bootTimeMs,
+    hasJournalctl: () => journal !== undefined,
     log: {
       info: (_fields, message) => logged.push(message),
       warn: (fields, message) => logged.push(`${message}: ${JSON.stringify(fields)}`),
@@ -119,7 +120,38 @@ describe("auto", () => {
     keepJournal();
   });
 
-  it("follows syslog if it is written to", async () => {
+  it("reads the journal if it can, since any user may write into syslog under a daemon's name", async () => {
+    const syslog = join(root, "var/log/syslog");
+    writeFileSync(syslog, `Nov 20 13:23:50 web1 earlyoom[712]: ${killText(7)}\n`);
+    const journal = new StandInJournal(root);
+    journal.write(entry(killText(8), { _SYSTEMD_UNIT: "user@1000.service" }));
+    journal.write(entry(killText(9)));
+    const followed = follow("auto", journal);
+    await eventually(() => expect(followed.caughtUp()).toBe(true));
+    appendFileSync(syslog, `Nov 20 13:23:51 web1 earlyoom[712]: ${killText(10)}\n`);
+    journal.write(entry(killText(11)));
+    journal.write(entry("process exited after 0.1 seconds"));
+    await eventually(() => expect(pidsOf(followed)).toEqual([9, 11]));
+    expect(followed.logs.states).toMatchObject([{ name: "journal", up: true }]);
+  });
+
+  it("takes syslog only after a minute without the journal that it reads", async () => {
+    writeFileSync(join(root, "var/log/syslog"), "");
+    const journal = new StandInJournal(root);
+    journal.failWith("No space left on device");
+    const followed = follow("auto", journal);
+    await eventually(() => expect(followed.logs.states[0]?.reason).toContain("No space"));
+    monotonic = 59_999;
+    followed.logs.beat();
+    expect(followed.logs.states).toMatchObject([{ name: "journal", up: false }]);
+    monotonic = 120_000;
+    followed.logs.beat();
+    await eventually(() =>
+      expect(followed.logs.states).toMatchObject([{ name: "file", up: true }]),
+    );
+  });
+
+  it("follows syslog if it is written to and there is no journalctl", async () => {
     writeFileSync(join(root, "var/log/syslog"), "");
     const followed = follow("auto");
     await eventually(() => expect(followed.caughtUp()).toBe(true));

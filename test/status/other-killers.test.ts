@@ -162,8 +162,10 @@ describe("doctor", () => {
     put("var/log/syslog");
     expect(check()).toMatchObject({
       state: "ok",
-      found: `earlyoom acts at 10 % of memory available and 10 % of swap free; read from ${join(root, "var/log/syslog")}`,
+      found: `earlyoom acts at 10 % of memory available and 10 % of swap free; read from ${join(root, "var/log/syslog")}, into which any user may write`,
     });
+    put("run/log/journal/m/system.journal");
+    expect(check().found).toMatch(/; read from the journal$/);
   });
 
   it("says what is missing, and how to mend it", () => {
