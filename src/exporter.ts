@@ -76,6 +76,20 @@ export interface ExporterOptions {
 const beatMs = 250;
 const beatsPerTick = 4;
 
+/** Builds with what was saved, or without it if that is of another kind: then it is set aside. */
+function restored<Built>(
+  state: OpenedState | undefined,
+  build: (saved: OpenedState["saved"]) => Built,
+): Built {
+  if (state?.saved === undefined) return build(undefined);
+  try {
+    return build(state.saved);
+  } catch (error) {
+    state.directory.reject(error);
+    return build(undefined);
+  }
+}
+
 /** Wires everything together: reads one host's files, counts its kills, serves over HTTP. */
 export class Exporter {
   readonly #options: ExporterOptions;
@@ -146,11 +160,11 @@ export class Exporter {
       },
       monotonicMs,
     });
-    const counting = new KillCounting({
+    const countingOptions = {
       log: kernelLog,
       lookup: {
-        lookUp: (pid) => table.lookUp(pid),
-        remembered: (pid) => table.remembered(pid),
+        lookUp: (pid: number) => table.lookUp(pid),
+        remembered: (pid: number) => table.remembered(pid),
         readYoung: () => table.readYoung(),
         killCounts: () => tree?.killCounts() ?? new Map(),
         kernelKills: () => host.kernelKills(),
@@ -165,14 +179,17 @@ export class Exporter {
         printkMs: printkClockMs,
       }),
       store: state?.directory,
-      saved: state?.saved as SavedLedger | undefined,
       boot,
-      ownerOf: (cgroup) => owners.ownerOf(cgroup ?? ""),
+      ownerOf: (cgroup: string | null | undefined) => owners.ownerOf(cgroup ?? ""),
       nowMs,
       monotonicMs,
       printkMs: printkClockMs,
       logger: log,
-    });
+    };
+    const counting = restored(
+      state,
+      (saved) => new KillCounting({ ...countingOptions, saved: saved as SavedLedger | undefined }),
+    );
     const daemonLogs = new DaemonLogs({
       mode: flags.collectors.includes("kills") ? flags["daemon-log.source"] : "none",
       files,
@@ -184,19 +201,26 @@ export class Exporter {
       hasJournalctl: options.hasJournalctl,
       log,
     });
-    const userspace = new UserspaceCounting({
+    const userspaceOptions = {
       log: daemonLogs,
       lookup: {
-        lookUp: (pid) => table.lookUp(pid),
-        remembered: (pid) => table.remembered(pid),
-        programOf: (process) => programs?.programOf(process) ?? "",
+        lookUp: (pid: number) => table.lookUp(pid),
+        remembered: (pid: number) => table.remembered(pid),
+        programOf: (process: { pid: number; comm: string }) => programs?.programOf(process) ?? "",
       },
       store: userspaceState?.directory,
-      saved: userspaceState?.saved as SavedUserspaceLedger | undefined,
-      ownerOf: (cgroup) => owners.ownerOf(cgroup ?? ""),
+      ownerOf: countingOptions.ownerOf,
       nowMs,
       logger: log,
-    });
+    };
+    const userspace = restored(
+      userspaceState,
+      (saved) =>
+        new UserspaceCounting({
+          ...userspaceOptions,
+          saved: saved as SavedUserspaceLedger | undefined,
+        }),
+    );
     const newProcesses = new NewProcesses({ table, now: monotonicMs });
     const announcesKills = flags.collectors.includes("kills") && tree?.hierarchy.version === "v2";
     const killNotices = announcesKills

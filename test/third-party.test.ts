@@ -39,6 +39,17 @@ describe("the program", () => {
     }
   });
 
+  it("has the versions of the lock file, each with a checksum, from no other place than the registry", () => {
+    const lock = JSON.parse(readFileSync("package-lock.json", "utf8"));
+    for (const { name, version } of bundle.packages) {
+      const locked = lock.packages[`node_modules/${name}`];
+      expect(locked, name).toMatchObject({ version, integrity: expect.stringMatching(/^sha512-/) });
+      expect(locked.resolved ?? "https://registry.npmjs.org/", name).toMatch(
+        /^https:\/\/registry\.npmjs\.org\//,
+      );
+    }
+  });
+
   it("has none that runs a script when it is installed", () => {
     const lock = JSON.parse(readFileSync("package-lock.json", "utf8"));
     for (const { name } of bundle.packages) {

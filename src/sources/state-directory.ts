@@ -16,7 +16,7 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { readStateFile } from "./state-file.ts";
+import { ForeignFile, readStateFile, refuseForeign } from "./state-file.ts";
 import { StateLock } from "./state-lock.ts";
 
 /** Format version of the snapshot and the journal's lines. Raise it if older exporters cannot read the new one. */
@@ -170,8 +170,9 @@ export class StateDirectory {
       if (this.#journal !== undefined && !this.#isOurs(this.#journal)) return false;
       const through = this.#lastNumber + 1;
       makeDirectory(this.path);
-      const { O_CREAT, O_NOFOLLOW, O_TRUNC, O_WRONLY } = constants;
-      const file = openSync(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o640);
+      rmSync(fresh, { force: true });
+      // Fails where anything is there by now, a link too.
+      const file = openSync(fresh, "wx", 0o640);
       try {
         writeWhole(
           file,
@@ -215,6 +216,14 @@ export class StateDirectory {
     });
   }
 
+  /** What was loaded is not what this exporter saves: it is set aside, and saving starts again. */
+  reject(error: unknown): void {
+    if (this.#journal !== undefined) closeSync(this.#journal);
+    this.#journal = undefined;
+    this.#startAgain(new NotUnderstood(`it is of another kind (${reasonOf(error)})`));
+    this.#openJournalIfPossible();
+  }
+
   /** Releases the directory. */
   close(): void {
     if (this.#journal !== undefined) closeSync(this.#journal);
@@ -228,17 +237,25 @@ export class StateDirectory {
       saved = this.#read();
     } catch (error) {
       if (!(error instanceof NotUnderstood)) throw error;
-      this.#setAside(error);
-      this.#lastNumber = 0;
-      this.#journalBytes = 0;
+      this.#startAgain(error);
     }
+    this.#openJournalIfPossible();
+    return saved;
+  }
+
+  #startAgain(error: NotUnderstood): void {
+    this.#setAside(error);
+    this.#lastNumber = 0;
+    this.#journalBytes = 0;
+  }
+
+  #openJournalIfPossible(): void {
     try {
       this.#openJournal();
     } catch (error) {
       this.#needsSnapshot = true;
       this.#fail(error);
     }
-    return saved;
   }
 
   #read(): SavedState | undefined {
@@ -291,10 +308,12 @@ export class StateDirectory {
   }
 
   #openJournal(): number {
-    const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
+    const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
     const path = join(this.path, "journal.ndjson");
-    const journal = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640);
+    const flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
+    const journal = openSync(path, flags, 0o640);
     try {
+      refuseForeign(journal);
       ftruncateSync(journal, this.#journalBytes);
     } catch (error) {
       closeSync(journal);
@@ -483,6 +502,7 @@ function readBytes(path: string): Buffer | undefined {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ELOOP") throw new NotUnderstood(`${basename(path)} is a symbolic link`);
+    if (error instanceof ForeignFile) throw new NotUnderstood(`${basename(path)} ${error.message}`);
     throw error;
   }
 }

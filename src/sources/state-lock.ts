@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { bootIdIn } from "./boot-id.ts";
-import { readStateFile } from "./state-file.ts";
+import { ForeignFile, readStateFile } from "./state-file.ts";
 
 /** Pid, start time and boot of a process: this combination never occurs twice. */
 interface Holder {
@@ -93,6 +93,7 @@ export class StateLock {
       return readStateFile(this.#path)?.toString("utf8");
     } catch (error) {
       // A symbolic link is not our lock, and is replaced.
+      if (error instanceof ForeignFile) return undefined;
       if ((error as NodeJS.ErrnoException).code === "ELOOP") return undefined;
       throw error;
     }

@@ -490,6 +490,16 @@ describe("explain for people", () => {
     expect(stdout).toMatch(/ a\\nb +210 /);
   });
 
+  it("lets no name of a file write to the terminal", async () => {
+    const there = file("\x1b[31mred\u202e", fixture("threads.kern.log"));
+    for (const path of [there, file("\x1b[2Jempty", ""), join(directory, "\x1b[2Jabsent")]) {
+      const { stdout, stderr } = await run([path]);
+      expect(stdout + stderr).toMatch(/\\x1b\[(?:31mred\\u\{202e\}|2J)/);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: these must not come through
+      expect((stdout + stderr).replaceAll("\n", "")).not.toMatch(/[\x00-\x1f\x7f\u202e]/);
+    }
+  });
+
   it("says that there are no kills, and what it could not read", async () => {
     const { stdout } = await run([file("forged", fixture("forged.journal-short"))]);
     expect(stdout).toBe(

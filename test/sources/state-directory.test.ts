@@ -1,9 +1,11 @@
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   chmodSync,
   copyFileSync,
   existsSync,
   fdatasync,
+  linkSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -489,6 +491,62 @@ describe("symbolic links", () => {
     expect(readFileSync(target, "utf8")).toBe("precious\n");
   });
 });
+
+describe("files that somebody else may have put there", () => {
+  const foreign = (name: string, put: (path: string, victim: string) => void) => {
+    const made = keeper(2, 1);
+    made.opened.close();
+    const tree = new TemporaryTree();
+    tree.write("", { victim: "precious" });
+    rmSync(made.file(name), { force: true });
+    put(made.file(name), tree.path("victim"));
+    return { made, victim: () => readFileSync(tree.path("victim"), "utf8") };
+  };
+
+  it.each([
+    ["state.json", "a hard link", linkFrom, "has another name elsewhere"],
+    ["journal.ndjson", "a hard link", linkFrom, "has another name elsewhere"],
+    ["journal.ndjson", "a pipe", makePipe, "is not a regular file"],
+    ["state.json", "a pipe", makePipe, "is not a regular file"],
+    ["state.json", "a file of 65 MiB", makeHuge, "is larger than 64 MiB"],
+    ["journal.ndjson", "a file of 65 MiB", makeHuge, "is larger than 64 MiB"],
+  ])("are set aside unread: %s is %s", (name, _, put, said) => {
+    const { made, victim } = foreign(name, put);
+    expect(made.open()).toBeUndefined();
+    expect(made.said).toEqual([expect.stringContaining(`${name} ${said}`)]);
+    expect(made.append(1)).toBe(true);
+    expect(made.compact()).toBe(true);
+    expect(victim()).toBe("precious\n");
+  });
+
+  it("are replaced, not written to: a hard link as state.json.new", () => {
+    const { made, victim } = foreign("state.json.new", linkFrom);
+    made.open();
+    expect(made.compact()).toBe(true);
+    expect(victim()).toBe("precious\n");
+  });
+
+  it("are set aside if their sums are right, but not their contents", () => {
+    const made = keeper(2, 1);
+    made.opened.reject(new TypeError("kills is not iterable"));
+    expect(made.said).toEqual([expect.stringContaining("it is of another kind (kills is not")]);
+    expect(made.append(7)).toBe(true);
+    expect(made.reopen()?.changes.length).toBe(1);
+  });
+});
+
+function linkFrom(path: string, victim: string): void {
+  linkSync(victim, path);
+}
+
+function makePipe(path: string): void {
+  execFileSync("mkfifo", [path]);
+}
+
+function makeHuge(path: string): void {
+  writeFileSync(path, "");
+  truncateSync(path, 65 * 1024 * 1024);
+}
 
 describe("closing", () => {
   it("leaves another's lock alone", () => {
