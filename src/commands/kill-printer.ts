@@ -16,6 +16,7 @@ import { wrap } from "../text/wrapping.ts";
 import { DaemonKills } from "./daemon-kills.ts";
 import { counted, type Episode, Episodes, inOrder, type KillLine, whenOfLine } from "./episodes.ts";
 import { killStory, sourceName } from "./kill-story.ts";
+import { KilledUnits } from "./killed-units.ts";
 import { type Output, type Style, styledTable } from "./terminal.ts";
 import { linkedSentence, userspaceStory } from "./userspace-story.ts";
 
@@ -43,12 +44,6 @@ interface Fragment {
   name: string;
 }
 
-/** Where and when a kill was, to recognise what the service manager says of it. */
-interface KillPlace {
-  cgroup: string | null;
-  timeMs: number | undefined;
-}
-
 /**
  * Prints each kill once, even if its line occurs several times or in several files. JSON is printed as kills are read;
  * what is for people when all are known, or all so far of a log that is followed.
@@ -68,7 +63,7 @@ export class KillPrinter {
   #older = 0;
   #unparsed: string[] = [];
   #fragments: Fragment[] = [];
-  readonly #places: KillPlace[] = [];
+  readonly #killedUnits = new KilledUnits();
   /** Messages that journalctl left out as "blob data". */
   #hidden = 0;
   /** Kills reported at second hand, until all sources are read: the kernel's own line may follow. */
@@ -99,7 +94,8 @@ export class KillPrinter {
       if (event.report.killLine.isQuoted) this.#secondHand.push({ report: event.report, name });
       else this.#waiting = { report: event.report, name };
     } else if (event.kind === "fragment") {
-      this.#fragments.push({ fragment: event.fragment, name });
+      const { fragment } = event;
+      if (!this.#isBeforeSince(fragment.timeMs)) this.#fragments.push({ fragment, name });
     } else if (event.kind === "hidden") {
       this.#hidden += event.count;
     } else if (event.kind === "unparsed") {
@@ -143,7 +139,9 @@ export class KillPrinter {
   /** Prints what is for people, and what could not be read. `unread`: a source failed. */
   end(names: readonly string[], unread: boolean): void {
     this.#addSecondHand();
-    this.#fragments = this.#fragments.filter(({ fragment }) => !this.#isExplained(fragment));
+    this.#fragments = this.#fragments.filter(({ fragment: { notice, timeMs } }) => {
+      return notice === undefined || !this.#killedUnits.has(notice.unit, timeMs);
+    });
     if (this.#options.json) this.#endJson();
     else this.#endText(names, unread);
   }
@@ -157,19 +155,6 @@ export class KillPrinter {
       this.#addWaiting();
     }
     this.#secondHand = [];
-  }
-
-  /** Whether a notice about a unit is about a kill whose own line was read. */
-  #isExplained({ notice, timeMs }: OomFragment): boolean {
-    if (notice === undefined) return false;
-    return this.#places.some((place) => {
-      const isAt = notice.unit !== undefined && place.cgroup?.includes(notice.unit) === true;
-      const isNear =
-        place.timeMs === undefined ||
-        timeMs === undefined ||
-        Math.abs(place.timeMs - timeMs) <= sameEventMs;
-      return isNear && (isAt || place.cgroup === null || notice.unit === undefined);
-    });
   }
 
   #printJson(): void {
@@ -299,7 +284,7 @@ export class KillPrinter {
 
     const incident = incidentOf(sighting);
     const kill = killOfReport(report, { incident, sourceName: name, ownerOf: ownerOfCgroup });
-    this.#addPlace(kill.cgroup, timeMs);
+    this.#killedUnits.add(kill.cgroup, timeMs);
     const linked = this.#daemonKills.link(kill);
     if (linked !== undefined) kill.linkedIncident = linked.incident;
     if (this.#options.json) {
@@ -311,17 +296,12 @@ export class KillPrinter {
     this.#before = report;
   }
 
-  #addPlace(cgroup: string | null, timeMs: number | undefined): void {
-    this.#places.push({ cgroup, timeMs });
-    if (this.#places.length > maxPlaces) this.#places.shift();
-  }
-
   /** Adds the kills that daemons announced before a moment, or all there are. */
   #addDaemonKills(untilMs?: number): void {
     for (const kill of this.#daemonKills.drain(untilMs)) {
       const timeMs = killTimeMs(kill);
       if (this.#isOlder(timeMs)) continue;
-      this.#addPlace(kill.cgroup, timeMs);
+      this.#killedUnits.add(kill.cgroup, timeMs);
       if (this.#options.json) {
         this.#addJson(kill, timeMs);
         continue;
@@ -333,11 +313,16 @@ export class KillPrinter {
     }
   }
 
+  /** Whether a kill is older than `--since`; such kills are counted. */
   #isOlder(timeMs: number | undefined): boolean {
-    const { sinceMs } = this.#options;
-    const isOlder = sinceMs !== undefined && timeMs !== undefined && timeMs < sinceMs;
+    const isOlder = this.#isBeforeSince(timeMs);
     if (isOlder) this.#older++;
     return isOlder;
+  }
+
+  #isBeforeSince(timeMs: number | undefined): boolean {
+    const { sinceMs } = this.#options;
+    return sinceMs !== undefined && timeMs !== undefined && timeMs < sinceMs;
   }
 
   #addJson(kill: object, timeMs: number | undefined): void {
@@ -356,11 +341,6 @@ export class KillPrinter {
     return { ...kill, advice };
   }
 }
-
-/** The service manager reacts to a kill within a few seconds, or later where the host hangs. */
-const sameEventMs = 60_000;
-/** Notices are read from the end of a log only. */
-const maxPlaces = 1000;
 
 /** Below so many columns the table leaves out the year. */
 const narrow = 80;

@@ -48,6 +48,7 @@ const killHead = /^Killed process /;
 const arrayNeedle = Buffer.from("75,105,");
 const arrayHead = /^75,105,108,108,101,100,32,112,114,111,99,101,115,115,32,/;
 const arrayHeadBytes = "75,105,108,108,101,100,32,112,114,111,99,101,115,115,32,".length;
+const noticeNeedles = noticeWords.map((text) => Buffer.from(text));
 const headerNeedles = [Buffer.from("oom-killer:")];
 const headerNeedlesWithArrays = [
   ...headerNeedles,
@@ -100,6 +101,9 @@ export class KillScanner {
   #groupUntil = 0;
   #groupSearched = 0;
   #headerSearched = 0;
+  /** Position in the window up to which notices of the service manager were read. */
+  #noticesRead = 0;
+  readonly #fragments = new FragmentFinder();
   #openHeader: number | undefined;
   #line: number | undefined;
   readonly #firstLine: number | undefined;
@@ -159,8 +163,10 @@ export class KillScanner {
     this.#scan(true);
     this.#assembler.end();
     if (!this.#copied) return;
-    if (this.#hasKill) this.#emitNotices();
-    else this.#emitFragments();
+    // Whether a kill explains a notice is not decided here.
+    if (this.#hasKill) this.#readNotices(this.#length);
+    else this.#readFragments();
+    for (const fragment of this.#fragments.end()) this.#emit({ kind: "fragment", fragment });
     this.#tellHidden();
   }
 
@@ -171,40 +177,55 @@ export class KillScanner {
     if (hidden.length > 0) this.#emit({ kind: "hidden", count: hidden.length });
   }
 
-  /** A filtered text is short, so the bytes at hand are all of it, or its end. */
-  #emitFragments(): void {
+  /**
+   * Reads what the kernel left of kills, and notices. A text without kill lines is filtered, so it is short: of the
+   * kernel's lines only those at hand are read, which are all of it, or its end.
+   */
+  #readFragments(): void {
     const window = this.#bytes();
     const hints = ["oom", "ut of memory", "out_of_memory", " killed as a result of "];
     if (![...hints, "OOM encountered", ...noticeWords].some((words) => window.includes(words)))
       return;
-    const finder = new FragmentFinder();
     const reader = this.#newReader();
     let line = this.#lineAt(0);
+    let end = 0;
     for (const text of window.toString("latin1").split("\n")) {
+      end += text.length + 1;
       for (const part of splitJoined(text.slice(0, maxLineBytes))) {
         const message = reader.read(part);
-        if (message !== undefined) finder.push(message, line);
+        if (message === undefined) continue;
+        const isRead = end <= this.#noticesRead && parseUnitNotice(message.text) !== undefined;
+        if (!isRead) this.#fragments.push(message, line);
       }
       if (line !== undefined) line += 1;
     }
-    for (const fragment of finder.end()) this.#emit({ kind: "fragment", fragment });
   }
 
-  /** What the service manager says of units, beside the kills. Whether a kill explains it is not decided here. */
-  #emitNotices(): void {
+  /** Reads what the service manager says of units in lines that start before `until`. */
+  #readNotices(until: number): void {
     const window = this.#bytes();
-    const finder = new FragmentFinder();
-    for (let at = firstWord(window, 0); at >= 0; ) {
-      const start = this.#lineStart(at);
+    const hits = noticeNeedles.map((needle) => window.indexOf(needle, this.#noticesRead));
+    let counted = this.#noticesRead;
+    let line = this.#lineAt(counted);
+    for (;;) {
+      const at = Math.min(...hits.filter((hit) => hit >= 0));
+      if (at >= until) break;
+      const start = Math.max(this.#lineStart(at), this.#noticesRead);
       const end = this.#lineEnd(at, true);
-      const line = window.toString("latin1", start, end).replace(/\n$/, "");
-      const message = this.#readerAt(start, end).read(line);
+      if (line !== undefined) line += newlinesIn(window, counted, start);
+      counted = start;
+      const text = window.toString("latin1", start, end).replace(/\n$/, "");
+      const message = this.#readerAt(start, end).read(text);
       if (message !== undefined && parseUnitNotice(message.text) !== undefined) {
-        finder.push(message, this.#lineAt(start));
+        this.#fragments.push(message, line);
       }
-      at = firstWord(window, end);
+      this.#noticesRead = end;
+      for (const [index, hit] of hits.entries()) {
+        if (hit >= 0 && hit < end)
+          hits[index] = window.indexOf(noticeNeedles[index] ?? newline, end);
+      }
     }
-    for (const fragment of finder.end()) this.#emit({ kind: "fragment", fragment });
+    this.#noticesRead = Math.max(this.#noticesRead, until);
   }
 
   /**
@@ -260,6 +281,7 @@ export class KillScanner {
       return;
     }
     const dropped = this.#length - keptBytes;
+    if (this.#copied) this.#readNotices(dropped);
     this.#window.copyWithin(0, dropped, this.#length);
     this.#base += dropped;
     this.#length -= dropped;
@@ -270,6 +292,7 @@ export class KillScanner {
     this.#groupUntil = move(this.#groupUntil);
     this.#groupSearched = move(this.#groupSearched);
     this.#headerSearched = move(this.#headerSearched);
+    this.#noticesRead = move(this.#noticesRead);
     this.#counted = move(this.#counted);
     this.#tornStart = move(this.#tornStart);
     if (this.#openHeader !== undefined) {
@@ -498,12 +521,6 @@ export class KillScanner {
     this.#line += newlinesIn(this.#window, this.#counted, position);
     this.#counted = position;
   }
-}
-
-/** The next place where a notice of the service manager may be. */
-function firstWord(window: Buffer, from: number): number {
-  const hits = noticeWords.map((words) => window.indexOf(words, from)).filter((at) => at >= 0);
-  return hits.length === 0 ? -1 : Math.min(...hits);
 }
 
 /** The first position of any needle that lies completely in [from, until). */

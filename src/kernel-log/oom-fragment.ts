@@ -101,6 +101,7 @@ export class FragmentFinder {
 
   /** Adds a notice, unless it is about a kill that is known already. */
   #addNotice(notice: UnitNotice, timeMs?: number, lineNumber?: number): void {
+    if (this.#found.length >= maxFragments) return;
     const { unit, killer, processes } = notice;
     const last = this.#found.findLast((fragment) => isAbout(fragment, unit));
     const isNear =
@@ -113,7 +114,7 @@ export class FragmentFinder {
       if (known === undefined) return;
       known.killer ??= killer;
       known.processes ??= processes;
-    } else if (this.#found.length < maxFragments) {
+    } else {
       this.#found.push({ notice: { ...notice }, timeMs, lineNumber });
     }
   }

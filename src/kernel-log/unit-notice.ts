@@ -28,8 +28,8 @@ const unit = /^(?:\[\S{1,8}\] )?([^\s"':]{1,255}\.(?:service|scope|slice|socket|
 const notice =
   /^(?:systemd-oomd killed (?:(\d{1,10})|some) process\(es\) in this unit\.|(A process of this unit has been killed by the OOM killer\.|The kernel OOM killer killed some processes in this unit\.)|(Failed with result 'oom-kill'\.))/;
 
-/** Text that occurs in every notice. */
-export const noticeWords = ["process(es) in this unit", "OOM killer", "'oom-kill'"];
+/** Texts of which each notice has one. They begin with rare letters, which makes them fast to find. */
+export const noticeWords = ["(es) in this unit.", "OOM killer", "'oom-kill'."];
 
 /** The notice in a line whose stamp has been stripped; `undefined` for any other line. */
 export function parseUnitNotice(text: string): UnitNotice | undefined {

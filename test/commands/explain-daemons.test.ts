@@ -210,6 +210,36 @@ describe("explain of a log in which systemd speaks of a kill", () => {
     expect(told.replace(/\s+/g, " ")).toContain("systemd says that systemd-oomd killed 3");
   });
 
+  it("speaks of a unit whose name ends like that of the killed one", async () => {
+    const told = await run(
+      oomd + line("20:01", byOomd.replace("batch.service", "nightlybatch.service")),
+    );
+    expect(told.replace(/\s+/g, " ")).toContain("processes in unit nightlybatch.service");
+  });
+
+  it("finds what systemd saw at any place of a long log", async () => {
+    const filler = line("25:00", "cron[4]: a line that means nothing").repeat(150_000);
+    const ends = [filler, filler + line("30:00", kernelKill)];
+    for (const end of ends) {
+      const told = (await run(line("20:01", byOomd) + end)).replace(/\s+/g, " ");
+      expect(told).toContain("systemd-oomd killed 3 processes in unit batch.service");
+      expect(told).toContain("[syslog:1]");
+    }
+  });
+
+  it("adds nothing to the first of thousands of kills", async () => {
+    const later = Array.from({ length: 3000 }, (_, n) =>
+      line("40:00", kernelKill.replace("process 226", `process ${1000 + n}`)),
+    );
+    const told = await run(oomd + line("20:01", byOomd) + later.join(""));
+    expect(told).not.toContain("systemd says");
+  });
+
+  it("leaves out what is older than --since", async () => {
+    const told = await run(line("20:01", byOomd), "--since", "2026-11-20T14:00:00Z");
+    expect(told).not.toContain("systemd says");
+  });
+
   it("is no kill in --json", async () => {
     expect(await killsOf(line("20:01", byOomd))).toEqual([]);
   });
