@@ -2,7 +2,7 @@
  * Compressed logs: decompressed by Node.js itself, else by the system's program.
  *
  *     kern.log.2.gz                 gzip, by Node.js
- *     kern.log.2.zst                zstd, by Node.js from 22.15 on, else zstd(1)
+ *     kern.log.2.zst                zstd(1), or Node.js from 22.15 on
  *     kern.log.2.xz .bz2 .lz4       xz(1), bzip2(1), lz4(1)
  *
  * The exporter runs a program only for a rotated file that it has not read to its end: after down time, mostly.
@@ -10,6 +10,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { pipeline, Readable, type Transform } from "node:stream";
 import * as zlib from "node:zlib";
+import { ZstdFrames } from "./zstd-frames.ts";
 
 /** A log cannot be decompressed; the message says why. */
 export class UnpackError extends Error {
@@ -47,18 +48,27 @@ export function compressionOf(head: Uint8Array): Compression | undefined {
 }
 
 const chunkSize = 64 * 1024;
+/** Since Node.js 22.15 and 23.8. The program, if installed, is better: it checks what it reads. */
+const newerZlib = zlib as {
+  createZstdDecompress?: () => Transform;
+  zstdDecompressSync?: (packed: Uint8Array, options: { maxOutputLength: number }) => Buffer;
+};
 const headTimeoutMs = 10_000;
+/** A frame's header and its first block fit into so many bytes. */
+const zstdBlockBytes = 144 * 1024;
+const maxHeadOutputBytes = 64 * 1024 * 1024;
 
 /** The bytes of a compressed log. Rejects with zlib's error, or an `UnpackError`. */
 export function unpacked(
   chunks: AsyncIterable<Uint8Array>,
   compression: Compression,
 ): AsyncIterable<Uint8Array> {
-  const packed = Readable.from(copiesOf(chunks), { objectMode: false, highWaterMark: chunkSize });
-  const own = ownUnpacker(compression);
-  return own === undefined
-    ? unpackedByProgram(packed, compression)
-    : pipeline(packed, own, () => {});
+  const copies = copiesOf(chunks);
+  if (compression === "gzip") return pipeline(copies, zlib.createGunzip({ chunkSize }), () => {});
+  const { createZstdDecompress } = newerZlib;
+  if (compression === "zstd" && createZstdDecompress !== undefined && !isInstalled("zstd"))
+    return unzstd(copies, createZstdDecompress());
+  return unpackedByProgram(Readable.from(copies, { objectMode: false }), compression);
 }
 
 /** The caller may reuse a chunk's buffer. */
@@ -66,12 +76,23 @@ async function* copiesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   for await (const chunk of chunks) yield Buffer.from(chunk);
 }
 
-function ownUnpacker(compression: Compression): Transform | undefined {
-  if (compression === "gzip") return zlib.createGunzip({ chunkSize });
-  if (compression !== "zstd") return undefined;
-  // Since Node.js 22.15 and 23.8.
-  const { createZstdDecompress } = zlib as { createZstdDecompress?: () => Transform };
-  return createZstdDecompress?.();
+/** Decompresses with Node.js, frame by frame. */
+async function* unzstd(
+  packed: AsyncIterable<Uint8Array>,
+  decompress: Transform,
+): AsyncGenerator<Uint8Array> {
+  const frames = new ZstdFrames();
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of packed) yield* frames.split(chunk);
+  }
+  try {
+    yield* pipeline(pieces(), decompress, () => {});
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code?.startsWith("ZSTD_")) throw new UnpackError(`damaged zstd data (${message})`);
+    throw error;
+  }
+  if (!frames.isComplete) throw new UnpackError("damaged zstd data (its last frame has no end)");
 }
 
 async function* unpackedByProgram(
@@ -109,9 +130,14 @@ export function notInstalled(compression: Compression): UnpackError {
   return new UnpackError(message, { isMissing: true });
 }
 
-/** Whether such a log can be followed here: its program is installed. Only gzip needs none. */
+/** Whether such a log can be followed here: by Node.js, or its program is installed. */
 export function canUnpack(compression: Compression): boolean {
   if (compression === "gzip") return true;
+  if (compression === "zstd" && newerZlib.createZstdDecompress !== undefined) return true;
+  return isInstalled(compression);
+}
+
+function isInstalled(compression: Compression): boolean {
   const { error } = spawnSync(compression, ["--version"], {
     stdio: "ignore",
     timeout: headTimeoutMs,
@@ -144,13 +170,24 @@ export function unpackedHead(packed: Buffer, compression: Compression, length: n
       return Buffer.alloc(0);
     }
   }
-  const { stdout } = spawnSync(compression, ["-dc"], {
+  const result = spawnSync(compression, ["-dc"], {
     input: packed,
     stdio: ["pipe", "pipe", "ignore"],
     // Ended once it has written so much.
     maxBuffer: 4 * 1024 * 1024,
     timeout: headTimeoutMs,
   });
-  // `null` if it could not be started.
-  return Buffer.from((stdout ?? Buffer.alloc(0)).subarray(0, length));
+  // Absent if the program could not be started.
+  const stdout = result.stdout as Buffer | null | undefined;
+  if (stdout) return Buffer.from(stdout.subarray(0, length));
+  if (compression !== "zstd") return Buffer.alloc(0);
+  try {
+    // It does not mind that the file goes on.
+    const head = newerZlib.zstdDecompressSync?.(packed.subarray(0, zstdBlockBytes), {
+      maxOutputLength: maxHeadOutputBytes,
+    });
+    return head?.subarray(0, length) ?? Buffer.alloc(0);
+  } catch {
+    return Buffer.alloc(0);
+  }
 }
