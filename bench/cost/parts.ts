@@ -128,6 +128,8 @@ function recorder({ processes, cgroups }: Size): Line {
   }
   collectGarbage();
   const heapAfter = process.memoryUsage();
+  // Still in use: it was not collected with the rest.
+  flight.noteProcesses({ processes: [], denied: 0 });
   const bytes = (usage: NodeJS.MemoryUsage) => usage.heapUsed + usage.arrayBuffers;
   return {
     processes,
