@@ -42,6 +42,9 @@ lxc.mount.auto = proc:mixed sys:ro cgroup:mixed
 lxc.mount.entry = /share share none bind,ro 0 0
 lxc.mount.entry = /results results none bind 0 0
 CONF
+      # Before the exporter: nspawn takes a directory once.
+      RUN='/usr/bin/env node /share/dist/oom-exporter.mjs doctor --json'
+      ${command} >/results/doctor.json 2>/results/doctor.err || true
       RUN='/usr/bin/env node --single-threaded /share/dist/oom-exporter.mjs --web.listen-address=127.0.0.1:10139 --state.directory=/results/state-c'
       ${command} >/results/c.log 2>&1 &
       tries=0
@@ -58,8 +61,6 @@ CONF
       scrape c 10139
       get 10139 /api/v1/status >/results/status.json
       get 10139 / >/results/page.html
-      RUN='/usr/bin/env node /share/dist/oom-exporter.mjs doctor --json'
-      ${command.replace("-n c ", "-n d ")} >/results/doctor.json 2>/results/doctor.err || true
     `,
     });
     onTestFinished(() => rmSync(results, { recursive: true, force: true }));
