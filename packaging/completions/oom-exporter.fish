@@ -45,7 +45,7 @@ complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doc
 complete -c oom-exporter -n 'not __fish_seen_subcommand_from explain victims doctor' -s h -l help -d 'Print this help and exit.'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l json -d 'Print one kill as JSON on each line.'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l brief -d 'Print only the table, one line for each kill.'
-complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l limit -x -d 'Show only the N latest kills; 0 shows and explains all. Default: the table has all, and the 20 latest are explained.'
+complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l limit -x -d 'Show only the N latest kills; a pipe is then read to its end first. 0 shows and explains all. Default: the table has all, and the 20 latest are explained.'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l since -x -d 'Show only kills since then: 2026-11-21T03:44:00Z, Unix seconds, or a duration such as 30m, 2h, 1d or 1w.'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -l web.external-url -x -d 'URL of an exporter, to name the runbooks that it serves.'
 complete -c oom-exporter -n '__fish_seen_subcommand_from explain' -s h -l help -d 'Print this help and exit.'

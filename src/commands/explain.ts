@@ -35,7 +35,7 @@ export interface ExplainIo {
   stdout: Output;
   stderr: { write(text: string): unknown };
   stdin: AsyncIterable<Uint8Array>;
-  /** Absent if standard input is a file: then all kills are shown together. */
+  /** Absent if standard input is a file: then all kills are shown together, as they are with `--limit`. */
   ticker?: Ticker;
   /** Milliseconds since the epoch. */
   clock: () => number;
@@ -48,7 +48,7 @@ export interface ExplainIo {
 }
 
 const about =
-  "Explains the out-of-memory kills in kernel logs: kern.log, syslog, messages, dmesg, journalctl -k, /dev/kmsg records, compressed or not, and exports from log stores. - is standard input; kills in a pipe that stays open are explained as they come. Without FILE it reads this machine's log.";
+  "Explains the out-of-memory kills in kernel logs: kern.log, syslog, messages, dmesg, journalctl -k, /dev/kmsg records, compressed or not, and exports from log stores. - is standard input; kills in a pipe that stays open are explained as they come, unless --limit is given. Without FILE it reads this machine's log.";
 
 export const explainFlags = {
   json: { type: "boolean", default: false, help: "Print one kill as JSON on each line." },
@@ -61,7 +61,7 @@ export const explainFlags = {
     type: "string",
     placeholder: "N",
     check: (value) => (/^\d{1,9}$/.test(value) ? undefined : "must be a whole number, 0 or more"),
-    help: `Show only the N latest kills; 0 shows and explains all. Default: the table has all, and the ${explainedAtMost} latest are explained.`,
+    help: `Show only the N latest kills; a pipe is then read to its end first. 0 shows and explains all. Default: the table has all, and the ${explainedAtMost} latest are explained.`,
   },
   since: {
     type: "string",
@@ -141,7 +141,9 @@ export async function explain(argv: readonly string[], io: ExplainIo): Promise<n
   for (const name of names) {
     try {
       if (name === undefined) throw new Failure(noSource);
-      await explainOne(name, { ...io, stdout }, clock, printer);
+      // The latest are known when the last has come.
+      const ticker = (limit ?? 0) > 0 ? undefined : io.ticker;
+      await explainOne(name, { ...io, stdout, ticker }, clock, printer);
     } catch (error) {
       const isKnown = error instanceof Failure || error instanceof UnpackError;
       if (!isKnown && !isSystemError(error)) throw error;

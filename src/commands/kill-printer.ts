@@ -1,4 +1,4 @@
-import type { OomFragment } from "../kernel-log/oom-fragment.ts";
+import { keptFragments, type OomFragment } from "../kernel-log/oom-fragment.ts";
 import type { KernelLogEvent, OomKillReport } from "../kernel-log/oom-report.ts";
 import type { UnitNotice } from "../kernel-log/unit-notice.ts";
 import type { DaemonKill } from "../killers/daemon-kill.ts";
@@ -22,6 +22,8 @@ import { linkedSentence, userspaceStory } from "./userspace-story.ts";
 
 /** Explanations where nothing else is asked for; the table has every kill. */
 export const explainedAtMost = 20;
+/** Fragments that are printed; what a filter left of a log may be nothing else. */
+const shownFragments = 1000;
 
 interface KillPrinterOptions {
   placeOf(document: string): string;
@@ -63,6 +65,10 @@ export class KillPrinter {
   #older = 0;
   #unparsed: string[] = [];
   #fragments: Fragment[] = [];
+  /** Fragments that are known but not shown. */
+  #hiddenFragments = 0;
+  /** There were more than are kept. */
+  #areFragmentsCut = false;
   readonly #killedUnits = new KilledUnits();
   /** Messages that journalctl left out as "blob data". */
   #hidden = 0;
@@ -95,10 +101,15 @@ export class KillPrinter {
       else this.#waiting = { report: event.report, name };
     } else if (event.kind === "fragment") {
       const { fragment } = event;
-      if (!this.#isBeforeSince(fragment.timeMs)) this.#fragments.push({ fragment, name });
+      if (this.#isBeforeSince(fragment.timeMs)) return;
+      if (this.#fragments.length < keptFragments) this.#fragments.push({ fragment, name });
+      else this.#areFragmentsCut = true;
+    } else if (event.kind === "fragments_cut") {
+      this.#areFragmentsCut = true;
     } else if (event.kind === "hidden") {
       this.#hidden += event.count;
     } else if (event.kind === "unparsed") {
+      this.#killedUnits.add(null, event.message.timeMs);
       this.#unparsed.push(`${sourceName(name)}:${event.lineNumber ?? "?"}`);
     }
   }
@@ -129,7 +140,8 @@ export class KillPrinter {
     this.#addSecondHand();
     if (this.#options.json) this.#printJson();
     else if (this.#episodes.lines.length > 0) {
-      this.#printKills();
+      if (this.#options.brief) this.#printRows();
+      else this.#printKills();
       this.#hasShown = true;
       this.#older = 0;
       this.#episodes = this.#newEpisodes();
@@ -139,9 +151,11 @@ export class KillPrinter {
   /** Prints what is for people, and what could not be read. `unread`: a source failed. */
   end(names: readonly string[], unread: boolean): void {
     this.#addSecondHand();
-    this.#fragments = this.#fragments.filter(({ fragment: { notice, timeMs } }) => {
-      return notice === undefined || !this.#killedUnits.has(notice.unit, timeMs);
+    const unexplained = this.#fragments.filter(({ fragment: { notice, timeMs } }) => {
+      return notice === undefined || !this.#killedUnits.explain(notice, timeMs);
     });
+    this.#fragments = unexplained.slice(0, shownFragments);
+    this.#hiddenFragments = unexplained.length - this.#fragments.length;
     if (this.#options.json) this.#endJson();
     else this.#endText(names, unread);
   }
@@ -174,6 +188,10 @@ export class KillPrinter {
       const shown = { pid, comm, cgroup, limitCgroup, trigger, ...notice, source };
       this.#stderr.write(`${JSON.stringify({ fragment: shown })}\n`);
     }
+    const [count, mayBeMore] = [this.#hiddenFragments, this.#areFragmentsCut];
+    if (count > 0 || mayBeMore) {
+      this.#stderr.write(`${JSON.stringify({ fragmentsLeftOut: { count, mayBeMore } })}\n`);
+    }
   }
 
   #printKills(): void {
@@ -186,8 +204,17 @@ export class KillPrinter {
 
   #endText(names: readonly string[], unread: boolean): void {
     const { lines } = this.#episodes;
-    this.#printKills();
+    if (this.#options.brief && this.#hasShown) this.#printRows();
+    else this.#printKills();
     for (const { fragment, name } of this.#fragments) this.#say(fragmentStory(fragment, name));
+    if (this.#hiddenFragments > 0) {
+      this.#say(`${this.#hiddenFragments} more without a line of the kill are not shown.`);
+    }
+    if (this.#areFragmentsCut) {
+      this.#say(
+        "The log says more of kills than is kept: there may be more without a line of the kill.",
+      );
+    }
     const isEmpty = lines.length === 0 && this.#fragments.length === 0 && !this.#hasShown;
     if (isEmpty && !unread) {
       const { sinceMs } = this.#options;
@@ -226,17 +253,22 @@ export class KillPrinter {
     const total = `${lines.length} ${lines.length === 1 ? "kill" : "kills"}`;
     this.#say(`${style.bold(total)}: ${printable(counted(lines))}.`);
     if (this.#older > 0) this.#say(this.#olderSentence());
-    const rows = shown.map((line) => [
-      whenOfLine(line, style.width < narrow),
-      printable(line.victim),
-      line.pid === null ? "-" : String(line.pid),
-      line.heldBytes === null ? "-" : bytes(line.heldBytes),
-      line.cause,
-      printable(line.where),
-    ]);
-    this.#stdout.write(`\n${styledTable(tableColumns, rows, style).join("\n")}\n`);
+    this.#stdout.write(`\n${tableOf(shown, style).join("\n")}\n`);
     const hidden = lines.length - shown.length;
     if (hidden > 0) this.#say(`\n${hidden} earlier not shown; --limit=0 shows all.`);
+  }
+
+  /** The next rows of one table, whose head is printed once. */
+  #printRows(): void {
+    const { lines } = this.#episodes;
+    if (lines.length === 0) return;
+    if (this.#older > 0) this.#say(this.#olderSentence());
+    const [head = "", ...rows] = tableOf(
+      inOrder(lines, ({ timeMs }) => timeMs),
+      this.#options.style,
+    );
+    if (!this.#hasShown) this.#stdout.write(`${head}\n`);
+    this.#stdout.write(`${rows.join("\n")}\n`);
   }
 
   #printStories(hasTable: boolean): void {
@@ -279,12 +311,13 @@ export class KillPrinter {
     if (this.#known.classify(sighting).as !== "new") return;
     this.#known.add(this.#known.identify(sighting));
     const { timeMs } = report.killLine;
+    // What systemd says of a kill just before --since may be just after it.
+    this.#killedUnits.add(report.victimCgroup ?? null, timeMs);
     if (this.#isOlder(timeMs)) return;
     if (timeMs !== undefined) this.#addDaemonKills(timeMs);
 
     const incident = incidentOf(sighting);
     const kill = killOfReport(report, { incident, sourceName: name, ownerOf: ownerOfCgroup });
-    this.#killedUnits.add(kill.cgroup, timeMs);
     const linked = this.#daemonKills.link(kill);
     if (linked !== undefined) kill.linkedIncident = linked.incident;
     if (this.#options.json) {
@@ -300,8 +333,8 @@ export class KillPrinter {
   #addDaemonKills(untilMs?: number): void {
     for (const kill of this.#daemonKills.drain(untilMs)) {
       const timeMs = killTimeMs(kill);
-      if (this.#isOlder(timeMs)) continue;
       this.#killedUnits.add(kill.cgroup, timeMs);
+      if (this.#isOlder(timeMs)) continue;
       if (this.#options.json) {
         this.#addJson(kill, timeMs);
         continue;
@@ -353,6 +386,18 @@ const tableColumns: Column[] = [
   { head: "cause", least: 9 },
   { head: "of", least: 9 },
 ];
+
+function tableOf(lines: readonly KillLine[], style: Style): string[] {
+  const rows = lines.map((line) => [
+    whenOfLine(line, style.width < narrow),
+    printable(line.victim),
+    line.pid === null ? "-" : String(line.pid),
+    line.heldBytes === null ? "-" : bytes(line.heldBytes),
+    line.cause,
+    printable(line.where),
+  ]);
+  return styledTable(tableColumns, rows, style);
+}
 
 /** Whether a kill belongs to the group of the one before. */
 function isOfSameGroup(before: OomKillReport | undefined, report: OomKillReport): boolean {

@@ -18,7 +18,7 @@ import { newline, newlinesIn, newlinesInText } from "./newlines.ts";
 import { FragmentFinder } from "./oom-fragment.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
 import { foundNobody, OomReportAssembler } from "./oom-report.ts";
-import { noticeWords, parseUnitNotice } from "./unit-notice.ts";
+import { mayHoldNotice, noticeWords, parseUnitNotice } from "./unit-notice.ts";
 
 const kilobyte = 1024;
 /** How far before a kill its dump may begin. */
@@ -33,6 +33,8 @@ const contextBytes = 4 * kilobyte;
 const blockBytes = 32 * kilobyte;
 const windowBytes = 4 * lookBackBytes;
 const keptBytes = lookBackBytes + 2 * maxLineBytes;
+/** What is dropped of a full window. */
+export const droppedBytes = windowBytes - keptBytes;
 
 const killNeedle = Buffer.from("Killed ");
 /** A mail may break the line after this word. */
@@ -103,6 +105,8 @@ export class KillScanner {
   #headerSearched = 0;
   /** Position in the window up to which notices of the service manager were read. */
   #noticesRead = 0;
+  /** The reader of the latest notice, and the position in the window up to which it has read. */
+  #noticeReader: { reader: KernelMessageReader; end: number } | undefined;
   readonly #fragments = new FragmentFinder();
   #openHeader: number | undefined;
   #line: number | undefined;
@@ -167,6 +171,7 @@ export class KillScanner {
     if (this.#hasKill) this.#readNotices(this.#length);
     else this.#readFragments();
     for (const fragment of this.#fragments.end()) this.#emit({ kind: "fragment", fragment });
+    if (this.#fragments.isCut) this.#emit({ kind: "fragments_cut" });
     this.#tellHidden();
   }
 
@@ -203,21 +208,25 @@ export class KillScanner {
 
   /** Reads what the service manager says of units in lines that start before `until`. */
   #readNotices(until: number): void {
+    if (this.#fragments.isCut) return;
     const window = this.#bytes();
     const hits = noticeNeedles.map((needle) => window.indexOf(needle, this.#noticesRead));
     let counted = this.#noticesRead;
     let line = this.#lineAt(counted);
     for (;;) {
       const at = Math.min(...hits.filter((hit) => hit >= 0));
-      if (at >= until) break;
+      if (at === Number.POSITIVE_INFINITY || this.#lineStart(at) >= until) break;
       const start = Math.max(this.#lineStart(at), this.#noticesRead);
       const end = this.#lineEnd(at, true);
-      if (line !== undefined) line += newlinesIn(window, counted, start);
-      counted = start;
       const text = window.toString("latin1", start, end).replace(/\n$/, "");
-      const message = this.#readerAt(start, end).read(text);
-      if (message !== undefined && parseUnitNotice(message.text) !== undefined) {
-        this.#fragments.push(message, line);
+      if (mayHoldNotice(text)) {
+        if (line !== undefined) line += newlinesIn(window, counted, start);
+        counted = start;
+        const message = this.#readNotice(text, start, end);
+        if (message !== undefined && parseUnitNotice(message.text) !== undefined) {
+          this.#fragments.push(message, line);
+          if (this.#fragments.isCut) return;
+        }
       }
       this.#noticesRead = end;
       for (const [index, hit] of hits.entries()) {
@@ -226,6 +235,23 @@ export class KillScanner {
       }
     }
     this.#noticesRead = Math.max(this.#noticesRead, until);
+  }
+
+  /** Reads a line from `start` to `end`; each line before it at most once, however many notices follow each other. */
+  #readNotice(text: string, start: number, end: number): KernelMessage | undefined {
+    const last = this.#noticeReader;
+    let reader: KernelMessageReader;
+    if (!this.#needsContext(start, end)) {
+      reader = this.#newReader();
+    } else if (last !== undefined && start - last.end <= contextBytes) {
+      reader = last.reader;
+      const between = this.#window.toString("latin1", last.end, start);
+      for (const line of between.split("\n").slice(0, -1)) reader.read(line);
+    } else {
+      reader = this.#readerAfterContext(start);
+    }
+    this.#noticeReader = { reader, end };
+    return reader.read(text);
   }
 
   /**
@@ -293,6 +319,10 @@ export class KillScanner {
     this.#groupSearched = move(this.#groupSearched);
     this.#headerSearched = move(this.#headerSearched);
     this.#noticesRead = move(this.#noticesRead);
+    if (this.#noticeReader !== undefined) {
+      const end = this.#noticeReader.end - dropped;
+      this.#noticeReader = end < 0 ? undefined : { ...this.#noticeReader, end };
+    }
     this.#counted = move(this.#counted);
     this.#tornStart = move(this.#tornStart);
     if (this.#openHeader !== undefined) {
@@ -444,11 +474,20 @@ export class KillScanner {
 
   /** A reader that knows the envelope before `start`, if the line there has none. */
   #readerAt(start: number, end: number): KernelMessageReader {
+    return this.#needsContext(start, end) ? this.#readerAfterContext(start) : this.#newReader();
+  }
+
+  /** Whether the lines before `start` may change the meaning of the line there. */
+  #needsContext(start: number, end: number): boolean {
+    if (start === 0) return false;
     const first = this.#newReader();
     const firstEnd = Math.min(end, Math.max(start, this.#lineEnd(start, true) - 1));
     first.read(this.#window.toString("latin1", start, firstEnd));
+    return first.needsContext;
+  }
+
+  #readerAfterContext(start: number): KernelMessageReader {
     const reader = this.#newReader();
-    if (!first.needsContext || start === 0) return reader;
     const before = this.#window.toString("latin1", Math.max(0, start - contextBytes), start);
     for (const line of before.split("\n").slice(1, -1)) reader.read(line);
     return reader;

@@ -15,7 +15,7 @@ import type { KernelMessage } from "./kernel-message.ts";
 import { decodeUtf8 } from "./kernel-text.ts";
 import { announcement } from "./kill-line.ts";
 import { parseHeader } from "./oom-dump.ts";
-import { parseUnitNotice, type UnitNotice } from "./unit-notice.ts";
+import { parseUnitNotice, resultWithinMs, type UnitNotice, unitsIn } from "./unit-notice.ts";
 
 /** Absent if the text does not say. */
 export interface OomFragment {
@@ -32,7 +32,8 @@ export interface OomFragment {
   lineNumber?: number;
 }
 
-const maxFragments = 1000;
+/** As many as fit in some 20 MiB. Kills may explain most of them, so far fewer are shown. */
+export const keptFragments = 50_000;
 /** The kubelet's events about kills that the kernel made. */
 const kubeletEvent =
   /\b(?:System|Cgroup) OOM encountered, victim process: (.{1,15}?), pid: (\d{1,10})\b/;
@@ -44,12 +45,22 @@ const traced =
   /^(?:CPU: \d+ (?:UID: \d+ )?PID: \d+ Comm: |Pid: \d+, comm: )(.{1,15}?) (?:Kdump: |Not tainted|Tainted: )/s;
 const isOomTrace =
   /^\s*(?:\[<?[\da-f]+>?\] )*(?:\? )?\.?(?:oom_kill_process|out_of_memory)(?:\.\w+)*\+0x/;
-/** Notices about the same kill may be so far apart. */
+/** Notices about the same kill may be so far apart; the result may come later (`resultWithinMs`). */
 const sameNoticeMs = 60_000;
+
+/** What is known of the latest kill in a unit. */
+interface UnitKill {
+  fragment: OomFragment;
+  /** When the result of the unit was logged. */
+  resultMs?: number;
+}
 
 /** Collects the fragments of a text without any kill line. */
 export class FragmentFinder {
-  #found: OomFragment[] = [];
+  readonly #found: OomFragment[] = [];
+  readonly #ofPid = new Map<number, OomFragment>();
+  readonly #ofUnit = new Map<string | undefined, UnitKill>();
+  #isCut = false;
   /** A report that has begun, and whose victim is still to come. */
   #header: OomFragment | undefined;
   /** The task of the last trace. */
@@ -86,37 +97,38 @@ export class FragmentFinder {
     }
     const victim = victimIn(text.replace(/^[\s`*>-]+/, ""));
     if (victim === undefined) return;
-    const known = this.#found.find(({ pid }) => pid !== undefined && pid === victim.pid);
+    const known = victim.pid === undefined ? undefined : this.#ofPid.get(victim.pid);
     if (known !== undefined) {
       known.comm ??= victim.comm;
       known.cgroup ??= victim.cgroup;
       known.limitCgroup ??= victim.limitCgroup;
-    } else if (this.#found.length < maxFragments) {
+      this.#index(known);
+    } else {
       const { trigger, cgroup: begunIn, limitCgroup: limit } = this.#header ?? {};
       const begun = { cgroup: begunIn, limitCgroup: limit, trigger };
-      this.#found.push({ ...begun, ...definedOf(victim), timeMs, lineNumber });
+      this.#keep({ ...begun, ...definedOf(victim), timeMs, lineNumber });
     }
     this.#header = undefined;
   }
 
+  /** Whether there were more fragments than are kept; those that follow are not needed any more. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
   /** Adds a notice, unless it is about a kill that is known already. */
   #addNotice(notice: UnitNotice, timeMs?: number, lineNumber?: number): void {
-    if (this.#found.length >= maxFragments) return;
     const { unit, killer, processes } = notice;
-    const last = this.#found.findLast((fragment) => isAbout(fragment, unit));
-    const isNear =
-      last?.timeMs === undefined ||
-      timeMs === undefined ||
-      Math.abs(timeMs - last.timeMs) <= sameNoticeMs;
-    const known = last?.notice;
-    const isSame = killer === undefined || known?.killer === undefined || known.killer === killer;
-    if (last !== undefined && isNear && isSame) {
-      if (known === undefined) return;
-      known.killer ??= killer;
-      known.processes ??= processes;
-    } else {
-      this.#found.push({ notice: { ...notice }, timeMs, lineNumber });
+    const known = this.#ofUnit.get(unit);
+    if (known === undefined || !isOfSameKill(known, notice, timeMs)) {
+      // A copy, which keeps no part of the log alive.
+      this.#keep({ notice: structuredClone(notice), timeMs, lineNumber });
+    } else if (known.fragment.notice !== undefined) {
+      known.fragment.notice.killer ??= killer;
+      known.fragment.notice.processes ??= processes;
     }
+    const latest = this.#ofUnit.get(unit);
+    if (latest !== undefined && killer === undefined) latest.resultMs = timeMs;
   }
 
   end(): OomFragment[] {
@@ -125,17 +137,43 @@ export class FragmentFinder {
   }
 
   #flushHeader(): void {
-    if (this.#header !== undefined && this.#found.length < maxFragments)
-      this.#found.push(this.#header);
+    if (this.#header !== undefined) this.#keep(this.#header);
     this.#header = undefined;
+  }
+
+  #keep(fragment: OomFragment): void {
+    if (this.#found.length >= keptFragments) {
+      this.#isCut = true;
+      return;
+    }
+    this.#found.push(fragment);
+    if (fragment.pid !== undefined) this.#ofPid.set(fragment.pid, fragment);
+    this.#index(fragment);
+  }
+
+  #index(fragment: OomFragment): void {
+    const { notice, cgroup, limitCgroup } = fragment;
+    const units = notice === undefined ? unitsIn(cgroup ?? limitCgroup ?? "") : [notice.unit];
+    for (const unit of units) {
+      if (this.#ofUnit.get(unit)?.fragment !== fragment) this.#ofUnit.set(unit, { fragment });
+    }
   }
 }
 
-/** Whether a fragment is about processes of a unit. */
-function isAbout({ notice, cgroup, limitCgroup }: OomFragment, unit: string | undefined): boolean {
-  if (notice !== undefined) return notice.unit === unit;
-  const path = cgroup ?? limitCgroup;
-  return unit !== undefined && path !== undefined && `${path}/`.includes(`/${unit}/`);
+/** Whether a notice of a unit is about the latest kill that is known of it. */
+function isOfSameKill(
+  { fragment, resultMs }: UnitKill,
+  { killer }: UnitNotice,
+  timeMs: number | undefined,
+): boolean {
+  const knownKiller = fragment.notice?.killer;
+  if (killer !== undefined && knownKiller !== undefined && knownKiller !== killer) return false;
+  if (timeMs === undefined || fragment.timeMs === undefined) return true;
+  const agoMs = timeMs - fragment.timeMs;
+  if (killer !== undefined) return Math.abs(agoMs) <= sameNoticeMs;
+  // A unit ends once for a kill.
+  if (resultMs !== undefined) return Math.abs(timeMs - resultMs) <= sameNoticeMs;
+  return agoMs >= -sameNoticeMs && agoMs <= resultWithinMs;
 }
 
 function definedOf(fragment: OomFragment): OomFragment {

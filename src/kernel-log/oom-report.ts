@@ -78,6 +78,8 @@ export type KernelLogEvent =
   | { kind: "unparsed"; message: KernelMessage; lineNumber?: number }
   /** A report without its kill line, in a text without any kill line. */
   | { kind: "fragment"; fragment: OomFragment }
+  /** There were more fragments than are kept. */
+  | { kind: "fragments_cut" }
   /** Messages of the kernel that journalctl did not print. */
   | { kind: "hidden"; count: number }
   /** `Out of memory and no killable processes...`: an event without a victim. */

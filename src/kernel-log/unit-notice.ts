@@ -11,6 +11,7 @@
  *     Sep 08 20:02:42 web1 systemd[1]: shop.service: A process of this unit has been killed by the OOM killer.
  *     Sep 08 20:02:44 web1 systemd[1]: shop.service: Failed with result 'oom-kill'.
  */
+import { withoutColours } from "./copied-line.ts";
 import { decodeUtf8 } from "./kernel-text.ts";
 
 export interface UnitNotice {
@@ -24,12 +25,32 @@ export interface UnitNotice {
 
 const manager = /(?:^|\s)systemd\[\d{1,10}\]: /;
 /** journalctl marks entries whose unit another service manager runs. */
-const unit = /^(?:\[\S{1,8}\] )?([^\s"':]{1,255}\.(?:service|scope|slice|socket|mount|swap)): /;
-const notice =
-  /^(?:systemd-oomd killed (?:(\d{1,10})|some) process\(es\) in this unit\.|(A process of this unit has been killed by the OOM killer\.|The kernel OOM killer killed some processes in this unit\.)|(Failed with result 'oom-kill'\.))/;
+const unit = /^(?:\[\S{1,8}\] )?([^\s"']{1,255}\.(?:service|scope|slice|socket|mount|swap)): /;
+const phrases =
+  /(?:systemd-oomd killed (?:(\d{1,10})|some) process\(es\) in this unit\.|(A process of this unit has been killed by the OOM killer\.|The kernel OOM killer killed some processes in this unit\.)|(Failed with result 'oom-kill'\.))/;
+const notice = new RegExp(`^${phrases.source}`);
+const isUnit = /\.(?:service|scope|slice|socket|mount|swap)$/;
+const deleted = / \(deleted\)$/;
 
 /** Texts of which each notice has one. They begin with rare letters, which makes them fast to find. */
 export const noticeWords = ["(es) in this unit.", "OOM killer", "'oom-kill'."];
+
+/**
+ * How long after a kill the result may come: it is logged when the last process has ended, with `OOMPolicy=stop` up to
+ * TimeoutStopSec after the kill: 90 s by default, many minutes for databases.
+ */
+export const resultWithinMs = 3_600_000;
+
+/** Whether a raw line may hold a notice; much faster than reading it. */
+export function mayHoldNotice(line: string): boolean {
+  return phrases.test(line.includes("\x1b") ? withoutColours(line) : line);
+}
+
+/** The units among the names of a cgroup's path; strings that keep no part of the log alive. */
+export function unitsIn(cgroup: string): string[] {
+  const names = cgroup.replace(deleted, "").split("/");
+  return structuredClone(names.filter((name) => isUnit.test(name)));
+}
 
 /** The notice in a line whose stamp has been stripped; `undefined` for any other line. */
 export function parseUnitNotice(text: string): UnitNotice | undefined {

@@ -133,6 +133,11 @@ function renumbered(event: KernelLogEvent, lineNumber: (line: number) => number)
     if (report.lineNumber !== undefined) report.lineNumber = lineNumber(report.lineNumber);
     return event;
   }
+  if (event.kind === "fragment") {
+    const { fragment } = event;
+    if (fragment.lineNumber !== undefined) fragment.lineNumber = lineNumber(fragment.lineNumber);
+    return event;
+  }
   return "lineNumber" in event && event.lineNumber !== undefined
     ? { ...event, lineNumber: lineNumber(event.lineNumber) }
     : event;

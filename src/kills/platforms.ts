@@ -254,7 +254,7 @@ const rows: readonly Row[] = [
     raise: (at) => [
       ...findPod(at),
       {
-        text: `The pod's limit is its own spec.resources.limits.memory (from Kubernetes 1.34 on) or, without one, the sum of its containers' limits; files in emptyDir volumes with medium Memory count towards it. If the workload needs more, raise the pod's own limit to ${withUnit(at.mib, "Mi")}, or the limit of the container that grew until the sum is that (${controller}):`,
+        text: `The pod's limit is its own spec.resources.limits.memory (from Kubernetes 1.34 on) or, without one, the sum of its containers' limits; files in emptyDir volumes with medium Memory count towards it. If the workload needs more, raise the pod's own limit to ${withUnit(at.mib, "Mi")}, or, if the pod has none, that of the container that grew, until the sum is that much. The command raises a container's limit; it does not change the pod's own (${controller}):`,
         command: setResources(at),
       },
     ],
@@ -333,7 +333,7 @@ const rows: readonly Row[] = [
     fits: ({ owner }) => owner.platform === "ecs",
     raise: ({ mib }) => [
       {
-        text: `If the workload needs more, register a new revision of the task definition with memory ${mib} for this container (memoryReservation is not a limit; if the task has a memory too, its containers' together must be lower), and update the service:`,
+        text: `If the workload needs more, register a new revision of the task definition with memory ${mib} for this container (memoryReservation is not a limit; if the task itself has a memory value, the sum of its containers' must be lower), and update the service:`,
         command:
           "aws ecs update-service --cluster CLUSTER --service SERVICE --task-definition FAMILY",
       },

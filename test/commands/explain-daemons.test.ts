@@ -240,6 +240,86 @@ describe("explain of a log in which systemd speaks of a kill", () => {
     expect(told).not.toContain("systemd says");
   });
 
+  const killOfShop =
+    "kernel: [    8.640407] oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/system.slice/shop.service,task=greedy,pid=226,uid=0";
+
+  it("adds nothing to a kill if the unit took minutes to stop", async () => {
+    const kill = line("00:59", killOfShop) + line("00:59", kernelKill);
+    for (const end of ["02:05", "45:00"]) {
+      expect(await run(kill + line(end, result))).not.toContain("systemd says");
+    }
+    const told = await run(line("00:59", byKernel) + line("02:05", result));
+    expect(told.match(/systemd says/g)).toHaveLength(1);
+  });
+
+  it("speaks of each end of a unit that is restarted and killed again", async () => {
+    const told = await run(
+      ["00:00", "10:00", "20:00"].map((seconds) => line(seconds, result)).join(""),
+    );
+    expect(told.match(/systemd says/g)).toHaveLength(3);
+  });
+
+  it("adds nothing to a kill just before --since, by whomever", async () => {
+    const since = ["--since", "2026-11-20T13:43:00Z"];
+    const kernels = line("42:59", killOfShop) + line("42:59", kernelKill) + line("43:01", byKernel);
+    expect(await run(kernels, ...since)).toMatch(/^No out-of-memory kill since/);
+    const oomds = oomd.replace("13:20:00", "13:42:59") + line("43:01", byOomd);
+    expect(await run(oomds, ...since)).toMatch(/^No out-of-memory kill since/);
+    const told = await run(line("43:01", byKernel), ...since);
+    expect(told).toContain("systemd says");
+  });
+
+  it("does not say that a kill has no line where a line looks like one", async () => {
+    const unparsed = "kernel: [    8.640407] Out of memory: Killed process 226 (greedy)";
+    const told = await run(line("20:00", unparsed) + line("20:01", byKernel));
+    expect(told).toContain("1 line looks like a kill");
+    expect(told).not.toContain("systemd says");
+  });
+
+  it("finds one that no kill explains behind any number of those that kills explain", async () => {
+    const explained = Array.from({ length: 1200 }, (_, n) => {
+      const unit = `job-${n}.service`;
+      const seconds = `${String(Math.floor(n / 60)).padStart(2, "0")}:${String(n % 60).padStart(2, "0")}`;
+      return (
+        oomd.replace("13:20:00", `13:${seconds}`).replace("batch.service", unit) +
+        line(seconds, byOomd.replace("batch.service", unit))
+      );
+    }).join("");
+    const told = (await run(explained + line("50:00", byKernel), "--brief")).replace(/\s+/g, " ");
+    expect(told.match(/systemd says/g)).toHaveLength(1);
+    expect(told).toContain("in unit shop.service");
+    expect(told).not.toContain("more without a line of the kill");
+  });
+
+  it("says how many it leaves out of very many", async () => {
+    const many = Array.from({ length: 1003 }, (_, n) =>
+      line("20:00", byOomd.replace("batch", `job-${n}`)),
+    ).join("");
+    const told = (await run(many)).replace(/\s+/g, " ");
+    expect(told.match(/systemd says/g)).toHaveLength(1000);
+    expect(told).toContain("3 more without a line of the kill are not shown.");
+    expect(told).not.toContain("job-1000.service");
+  });
+
+  it("says that it may not know all where there are more than it keeps", async () => {
+    const many = Array.from({ length: 50_001 }, (_, n) =>
+      line("20:00", byOomd.replace("batch", `job-${n}`)),
+    ).join("");
+    const told = (await run(many)).replace(/\s+/g, " ");
+    expect(told).toContain("49000 more without a line of the kill are not shown.");
+    expect(told).toContain("The log says more of kills than is kept");
+  });
+
+  it("names the line of a log that has its newest line first", async () => {
+    const newestFirst = [30, 20, 10, 0].map((second) =>
+      line(
+        `20:${String(second).padStart(2, "0")}`,
+        second === 20 ? byKernel : `cron[4]: ${second}`,
+      ),
+    );
+    expect(await run(newestFirst.join(""))).toContain("[syslog:2]");
+  });
+
   it("is no kill in --json", async () => {
     expect(await killsOf(line("20:01", byOomd))).toEqual([]);
   });

@@ -126,19 +126,52 @@ describe("explain - of a pipe that stays open", () => {
     expect(followed.printed()).toMatch(/^2 kills: /);
   });
 
-  it("prints JSON within a second, too, and the latest of each second with --limit", async () => {
-    const followed = new FollowedExplain("--json", "--limit=1");
-    for (const pids of [
-      [201, 202],
-      [203, 204],
-    ]) {
-      await followed.read(pids.map((pid) => killLine(pid, pid - 190)).join(""));
+  it("prints JSON within a second, too", async () => {
+    const followed = new FollowedExplain("--json");
+    for (const pid of [201, 202]) {
+      await followed.read(killLine(pid, pid - 190));
       followed.tick();
       followed.tick();
-      expect(JSON.parse(followed.printed())).toMatchObject({ pid: pids[1] });
+      expect(JSON.parse(followed.printed())).toMatchObject({ pid });
     }
     await followed.read(undefined);
     expect(followed.printed()).toBe("");
+  });
+
+  it.each([["--json"], ["--brief"]])(
+    "prints the latest kills of all at the end with --limit: %s",
+    async (form) => {
+      const followed = new FollowedExplain(form, "--limit=1");
+      for (const pid of [201, 202, 203]) {
+        await followed.read(killLine(pid, pid - 190));
+        followed.tick();
+        followed.tick();
+      }
+      expect(followed.printed()).toBe("");
+      await followed.read(undefined);
+      const shown = followed.printed();
+      expect(shown).toContain("203");
+      expect(shown).not.toMatch(/\b20[12]\b/);
+    },
+  );
+
+  it("prints the head of the table once with --brief, and a row for each kill", async () => {
+    const followed = new FollowedExplain("--brief");
+    const shown: string[] = [];
+    for (const pid of [201, 202, 203]) {
+      await followed.read(killLine(pid, pid - 190));
+      if (pid < 203) {
+        followed.tick();
+        followed.tick();
+        shown.push(followed.printed());
+      }
+    }
+    await followed.read(undefined);
+    shown.push(followed.printed());
+    expect(shown.map((text) => text.trimEnd().split("\n").length)).toEqual([2, 1, 1]);
+    expect(shown[0]).toMatch(/^time \(UTC\) .*\n2026-11-20 13:23:11 {2}greedy/);
+    expect(shown[1]).toMatch(/^2026-11-20 13:23:12 {2}greedy/);
+    expect(shown[2]).toMatch(/^2026-11-20 13:23:13 {2}greedy/);
   });
 
   it("shows what another killer announced, without waiting for the lines after it", async () => {

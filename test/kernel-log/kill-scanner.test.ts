@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { parseKmsgRecord } from "../../src/kernel-log/kernel-message.ts";
-import { KillScanner } from "../../src/kernel-log/kill-scanner.ts";
+import { droppedBytes, KillScanner } from "../../src/kernel-log/kill-scanner.ts";
 import { utcZone } from "../../src/kernel-log/local-time.ts";
+import { KernelMessageReader } from "../../src/kernel-log/log-line.ts";
 import type { LogLoss } from "../../src/kernel-log/log-loss.ts";
 import type { KernelLogEvent, OomKillReport } from "../../src/kernel-log/oom-report.ts";
 
@@ -276,4 +277,61 @@ describe("losses", () => {
         .losses.map((loss) => loss.count),
     ).toEqual([34, 34, 39, 32]);
   });
+});
+
+describe("what systemd says of a unit in a copied log", () => {
+  const notice =
+    "Nov 20 13:00:00 web1 systemd[1]: shop.service: A process of this unit has been killed by the OOM killer.\n";
+  const events = (log: Buffer): KernelLogEvent[] => {
+    const found: KernelLogEvent[] = [];
+    const scanner = new KillScanner({ clock, copied: true, firstLine: 1 }, (event) =>
+      found.push(event),
+    );
+    scanner.push(log);
+    scanner.endOfInput();
+    return found;
+  };
+
+  it("is read whole wherever the window is cut", () => {
+    const filler = Buffer.alloc(2 * droppedBytes, `${"x".repeat(255)}\n`);
+    for (let before = 0; before <= notice.length; before++) {
+      const start = droppedBytes - before;
+      filler[start - 1] = 0x0a;
+      const log = Buffer.concat([
+        filler.subarray(0, start),
+        Buffer.from(notice),
+        filler.subarray(start),
+      ]);
+      expect(events(log), `cut at byte ${before}`).toMatchObject([
+        {
+          kind: "fragment",
+          fragment: {
+            notice: { unit: "shop.service", killer: "kernel" },
+            timeMs: Date.parse("2026-11-20T13:00:00Z"),
+          },
+        },
+      ]);
+      filler[start - 1] = 0x78;
+    }
+  });
+
+  it.each([
+    ["name the OOM killer", "x OOM killer\n", ""],
+    ["end with the result", "x 'oom-kill'.\n", "y\n"],
+    ["are notices without an envelope", "a.service: Failed with result 'oom-kill'.\n", ""],
+    ["are such notices among others", "a.service: Failed with result 'oom-kill'.\n", "y\nz\n"],
+  ])("costs a few reads a line where lines %s", (_name, line, other) => {
+    const count = 2000;
+    const log = Buffer.from((line + other).repeat(count) + kill(1, 42));
+    const read = vi.spyOn(KernelMessageReader.prototype, "read");
+    try {
+      events(log);
+      const lines = count * (1 + newlines(other));
+      expect(read.mock.calls.length).toBeLessThan(3 * lines);
+    } finally {
+      read.mockRestore();
+    }
+  });
+
+  const newlines = (text: string) => text.split("\n").length - 1;
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseUnitNotice } from "../../src/kernel-log/unit-notice.ts";
+import { mayHoldNotice, parseUnitNotice } from "../../src/kernel-log/unit-notice.ts";
 
 const latin1 = (text: string) => Buffer.from(text).toString("latin1");
 
@@ -36,6 +36,11 @@ describe("what systemd says of a unit after an out-of-memory kill", () => {
       { unit: "shop.service", killer: "systemd-oomd", processes: 2 },
     ],
     [
+      "a unit with colons in its name",
+      "systemd[1]: dbus-:1.2-org.example@0.service: Failed with result 'oom-kill'.",
+      { unit: "dbus-:1.2-org.example@0.service" },
+    ],
+    [
       "a quoted line of Markdown without its unit",
       "> `systemd-oomd killed 468 process(es) in this unit.",
       { killer: "systemd-oomd", processes: 468 },
@@ -47,6 +52,7 @@ describe("what systemd says of a unit after an out-of-memory kill", () => {
     ],
   ])("is read from %s", (_name, text, notice) => {
     expect(parseUnitNotice(latin1(text))).toEqual(notice);
+    expect(mayHoldNotice(latin1(text))).toBe(true);
   });
 
   it.each([
@@ -63,5 +69,12 @@ describe("what systemd says of a unit after an out-of-memory kill", () => {
     ],
   ])("is not %s", (_name, text) => {
     expect(parseUnitNotice(text)).toBeUndefined();
+  });
+
+  it("may be in a line that grep coloured, and is in none that only has a word of it", () => {
+    const coloured =
+      "systemd[1]: shop.service: Failed with \x1b[01;31m\x1b[Kresult\x1b[m\x1b[K 'oom-kill'.";
+    expect(mayHoldNotice(coloured)).toBe(true);
+    expect(mayHoldNotice("app[7]: the OOM killer was here, with 'oom-kill'.")).toBe(false);
   });
 });
