@@ -155,6 +155,14 @@ describe("the limit is raised by half, in the platform's own way", () => {
       "without one, the sum of its containers' limits",
     ],
     [
+      "/kubepods/burstable/pod1d9a4f2e-63c7-4b1a-9f0e-5f2f6f0c8a11",
+      "raise the pod's own limit to 1536Mi, or, if the pod has none, that of the container that grew, until the sum is that much. The command raises a container's limit; it does not change the pod's own",
+    ],
+    [
+      `/ecs/0b1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e/${id}`,
+      "if the task itself has a memory value, the sum of its containers' must be lower",
+    ],
+    [
       "/kubepods/burstable/pod8d4f6a0b1c2d3e4f5a6b7c8d9e0f1a2b",
       "the static pod's manifest on this node",
     ],
