@@ -381,15 +381,16 @@ export class Exporter {
     return this.#startUpLine(this.#listeners.urls);
   }
 
-  /** Stops listening, lets the scrapes in flight finish, saves. */
+  /** Stops counting, saves, stops listening and lets the scrapes in flight finish. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#listeners?.close();
+    // First of all: systemd ends the programs that decompress a log together with this process.
+    this.#killNotices?.close();
     this.#counting.stop();
     this.#userspace.stop();
+    await this.#listeners?.close();
     this.#options.state?.directory.close();
     this.#options.userspaceState?.directory.close();
-    this.#killNotices?.close();
     await this.#host.programs?.close();
     this.#host.close();
   }

@@ -56,7 +56,7 @@ const mayUse: [room: string, allowed: string[]][] = [
     "sources/",
     ["kernel/", "kernel-log/local-time", "kills/owner", "text/escaped-bytes", "collections/"],
   ],
-  ["log-sources/", ["kernel-log/", "sources/", "kills/kill-log", "killers/"]],
+  ["log-sources/", ["kernel-log/", "sources/", "kills/kill-log", "killers/", "collections/"]],
   ["recorder/", ["kernel/", "kills/", "sources/", "collections/"]],
   ["victims/", ["kernel/", "sources/", "kills/owner"]],
   ["metrics/catalog", []],
@@ -193,12 +193,15 @@ describe("the house", () => {
     }
   });
 
-  it("reads process in main and commands only", () => {
+  it("reads process in main and commands only, but for the environment of other programs", () => {
     const members =
       /(?<![\w.])process\.(argv|cpuUsage|cwd|env|exit\w*|getuid|hrtime|kill|memoryUsage|nextTick|off|on|once|platform|resourceUsage|std\w+|umask|uptime|versions?)\b/;
     for (const { path, code } of files) {
       if (path !== "main.ts" && !path.startsWith("commands/")) {
-        expect(code.match(members)?.[0], path).toBeUndefined();
+        // The programs that unpack are looked up in PATH, and get the environment.
+        const own =
+          path === "log-sources/packed-log.ts" ? code.replaceAll("process.env", "") : code;
+        expect(own.match(members)?.[0], path).toBeUndefined();
       }
     }
   });

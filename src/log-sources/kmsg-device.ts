@@ -111,6 +111,7 @@ export class KmsgDevice {
 
   /** Reads the available records, 2,000 at most. */
   poll(): void {
+    if (this.#stopped) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     let delayMs: number | undefined = reopenMs;

@@ -19,7 +19,7 @@ import { obstacleOf, obstacleText } from "./log-obstacle.ts";
 import type { ReadState, SourceListener } from "./log-source.ts";
 import { LogTail } from "./log-tail.ts";
 import { type ContentGone, OpenLog } from "./open-log.ts";
-import { type Compression, UnpackError } from "./packed-log.ts";
+import { type Compression, UnpackError, UnpackInterrupted } from "./packed-log.ts";
 import { positionBefore, type UnreadParts, unreadParts } from "./rotated-logs.ts";
 
 /** The events of a `LogFile`. All calls come in order, never re-entrantly. */
@@ -82,6 +82,12 @@ const lateWriterMs = 30_000;
 /** A rotation that creates the new file late is not a failure before this. */
 const missingMs = 10_000;
 const maxLeftBehind = 4;
+/** Beats without a decompressed byte, one minute: the program hangs. They do not go on while this process is suspended. */
+const maxIdleBeats = 240;
+/** Wait before the second attempt after an interrupted decompression; doubled for each further one. */
+const firstRetryMs = 1000;
+/** What is still interrupted after this time is a loss: newer lines are waiting for it. */
+const giveUpAfterMs = 60_000;
 
 export class LogFile {
   readonly #path: string;
@@ -102,6 +108,9 @@ export class LogFile {
   /** Compressed files read to their end. */
   readonly #readWhole = new Set<string>();
   readonly #reported = new Set<string>();
+  #unpacking: { abort: AbortController; compression: Compression; idleBeats: number } | undefined;
+  /** Decompression was interrupted and has not worked since: everything waits for the next attempt. */
+  #interruption: { sinceMs: number; waitMs: number; untilMs: number } | undefined;
 
   #caughtUp = false;
   #stopped = false;
@@ -130,11 +139,17 @@ export class LogFile {
 
   /** Called four times a second, by a timer that others use too. New lines do not wait for it. */
   beat(): void {
+    const unpacking = this.#unpacking;
+    if (unpacking !== undefined && ++unpacking.idleBeats === maxIdleBeats) {
+      const { abort, compression } = unpacking;
+      abort.abort(new UnpackInterrupted(`${compression} has written nothing for a minute`));
+    }
     if (++this.#beats % beatsPerPoll === 0) void this.poll();
   }
 
   stop(): void {
     this.#stopped = true;
+    this.#unpacking?.abort.abort(new UnpackInterrupted("stopped"));
     this.#awaitFile(undefined);
     this.#stopTail();
     this.#current?.close();
@@ -209,15 +224,16 @@ export class LogFile {
   /** Continues with what comes after the position; returns whether there was anything. */
   async #advance(kind: RotationKind): Promise<boolean> {
     const position = this.position();
-    if (position === undefined) return false;
-    const unread = unreadParts(this.#path, position);
+    if (position === undefined || this.#now() < (this.#interruption?.untilMs ?? 0)) return false;
+    const unread = this.#unreadParts(position);
+    if (unread === undefined) return false;
     const opened = new Set(unread.parts.map(({ part }) => part.log));
     try {
       const steps = this.#steps(unread, kind);
       const atPath = steps.find(({ path }) => path === this.#path);
       if (atPath !== undefined) {
         this.#missingSinceMs = undefined;
-        this.#setState({ up: true });
+        if (this.#interruption === undefined) this.#setState({ up: true });
       }
       const held = this.#current;
       if (this.#caughtUp && kind === "rename" && !steps.some(({ hasUnread }) => hasUnread)) {
@@ -227,7 +243,10 @@ export class LogFile {
       this.#stopTail();
       this.#current = undefined;
       this.#reportLosses(unread, position, held, kind);
-      if (!(await this.#goThrough(steps, kind))) return !this.#stopped;
+      const outcome = await this.#goThrough(steps, kind);
+      if (outcome !== "done") return outcome === "replaced" && !this.#stopped;
+      if (this.#interruption !== undefined && atPath !== undefined) this.#setState({ up: true });
+      this.#interruption = undefined;
       this.#current = fileToFollow(steps, atPath, held, position)?.log;
       this.#leftBehind = this.#leftBehind.filter(({ log }) => log !== this.#current);
       if (!this.#caughtUp) {
@@ -239,6 +258,27 @@ export class LogFile {
       const kept = [this.#current, ...this.#leftBehind.map(({ log }) => log)];
       for (const log of opened) if (!kept.includes(log)) log.close();
     }
+  }
+
+  /** Undefined if they cannot be found out at the moment. */
+  #unreadParts(position: LogPosition): UnreadParts | undefined {
+    try {
+      return unreadParts(this.#path, position);
+    } catch (error) {
+      if (!(error instanceof UnpackInterrupted)) throw error;
+      if (this.#triesAgain(error)) return undefined;
+      return unreadParts(this.#path, position, { isLastAttempt: true });
+    }
+  }
+
+  /** Plans another attempt; false if there were enough. */
+  #triesAgain({ message }: UnpackInterrupted): boolean {
+    const nowMs = this.#now();
+    const { sinceMs, waitMs } = this.#interruption ?? { sinceMs: nowMs, waitMs: firstRetryMs };
+    if (nowMs - sinceMs >= giveUpAfterMs) return false;
+    this.#interruption = { sinceMs, waitMs: 2 * waitMs, untilMs: nowMs + waitMs };
+    this.#setState({ up: false, reason: `cannot decompress for now: ${message}; trying again` });
+    return true;
   }
 
   /** The unread parts as steps; a file that is already open replaces its part. */
@@ -284,8 +324,14 @@ export class LogFile {
     return steps;
   }
 
-  /** Delivers the steps; false if a file was replaced in the meantime, so that the steps are no longer valid. */
-  async #goThrough(steps: Step[], kind: RotationKind): Promise<boolean> {
+  /**
+   * Delivers the steps. `replaced`: a file was replaced in the meantime, so the steps are no longer valid. `interrupted`:
+   * stopped, or to be continued later.
+   */
+  async #goThrough(
+    steps: Step[],
+    kind: RotationKind,
+  ): Promise<"done" | "replaced" | "interrupted"> {
     const toRead = steps.filter(
       (step) => !step.isLeftBehind && (step.compression !== undefined || step.end > 0),
     );
@@ -296,17 +342,17 @@ export class LogFile {
       if (this.#insideFile && !(goesOn && index === 0)) this.#finishFile(kind);
       this.#insideFile = true;
       if (step.compression !== undefined) {
-        await this.#deliverCompressed(step, step.compression);
+        if (!(await this.#deliverCompressed(step, step.compression))) return "interrupted";
       } else {
         // Before catching up ends, only what existed when it began.
         const end = this.#caughtUp ? Number.POSITIVE_INFINITY : step.end;
-        if ((await this.#drain(step.log, end)) === "replaced") return false;
+        if ((await this.#drain(step.log, end)) === "replaced") return "replaced";
         if (!this.#stopped) this.#leaveBehind(step.log);
       }
-      if (this.#stopped) return false;
+      if (this.#stopped) return "interrupted";
       if (kind === "truncate" && goesOn && index === 0) this.#finishFile(kind);
     }
-    return true;
+    return "done";
   }
 
   #finishFile(kind: RotationKind): void {
@@ -382,21 +428,44 @@ export class LogFile {
     this.#listener.bytes(chunk, at);
   }
 
-  async #deliverCompressed({ log, offset, path }: Step, compression: Compression): Promise<void> {
-    const deliver = (chunk: Buffer, at: LogPosition): boolean => {
-      if (this.#stopped) return false;
-      this.#position = { ...at, offset: at.offset + chunk.length };
-      this.#listener.bytes(chunk, at);
-      return true;
-    };
+  /** False if the rest of the file is still to be read: by another attempt, or after the next start. */
+  async #deliverCompressed(
+    { log, offset, path }: Step,
+    compression: Compression,
+  ): Promise<boolean> {
+    const unpacking = { abort: new AbortController(), compression, idleBeats: 0 };
+    let isBegun = offset > 0;
+    this.#unpacking = unpacking;
     try {
-      await readCompressed(log, compression, offset, deliver);
+      await readCompressed(log, compression, offset, {
+        signal: unpacking.abort.signal,
+        progressed: () => {
+          unpacking.idleBeats = 0;
+        },
+        deliver: (chunk, at) => {
+          if (this.#stopped) return false;
+          isBegun = true;
+          this.#position = { ...at, offset: at.offset + chunk.length };
+          this.#listener.bytes(chunk, at);
+          return true;
+        },
+      });
     } catch (error) {
+      if (this.#stopped) return false;
       const isKnown = error instanceof UnpackError || isSystemError(error);
       if (!isKnown) throw error;
-      this.#lost(`cannot decompress the rest of ${path}: ${error.message}`);
+      const reason = `${path}: ${error.message}`;
+      if (error instanceof UnpackInterrupted && this.#triesAgain(new UnpackInterrupted(reason))) {
+        this.#insideFile = isBegun;
+        return false;
+      }
+      this.#lost(`cannot decompress the rest of ${reason}`);
+    } finally {
+      this.#unpacking = undefined;
     }
-    if (!this.#stopped) this.#readWhole.add(fileKey(log));
+    if (this.#stopped) return false;
+    this.#readWhole.add(fileKey(log));
+    return true;
   }
 
   #reportLosses(
@@ -405,13 +474,10 @@ export class LogFile {
     held: OpenLog | undefined,
     kind: RotationKind,
   ): void {
-    for (const reason of unread.unreadable) {
-      if (!this.#reported.has(reason)) this.#lost(reason);
-      this.#reported.add(reason);
-    }
+    for (const reason of unread.unreadable) this.#lostOnce(reason);
     if (unread.found) return;
     if (!this.#caughtUp && position.headLength > 0) {
-      this.#lost(
+      this.#lostOnce(
         `the file read last is no longer next to ${this.#path}: lines added to it are missing`,
       );
     } else if (kind === "truncate" && held !== undefined && held.knownSize > held.offset) {
@@ -487,6 +553,12 @@ export class LogFile {
     if (!isSystemError(error)) throw error;
     const reason = `cannot read ${this.#path}: ${obstacleText(obstacleOf("file", error))}`;
     this.#setState({ up: false, reason });
+  }
+
+  /** For what the next attempt to read the same files finds again. */
+  #lostOnce(reason: string): void {
+    if (!this.#reported.has(reason)) this.#lost(reason);
+    this.#reported.add(reason);
   }
 
   #lost(reason: string): void {

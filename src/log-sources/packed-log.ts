@@ -7,7 +7,9 @@
  *
  * The exporter runs a program only for a rotated file that it has not read to its end: after down time, mostly.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
 import { pipeline, Readable, type Transform } from "node:stream";
 import * as zlib from "node:zlib";
 import { ZstdFrames } from "./zstd-frames.ts";
@@ -22,6 +24,12 @@ export class UnpackError extends Error {
     this.isMissing = isMissing;
   }
 }
+
+/**
+ * Decompression ended early for a reason outside the log: the program was killed, could not be started, or hangs. A
+ * later attempt may succeed.
+ */
+export class UnpackInterrupted extends UnpackError {}
 
 export type Compression = "gzip" | "zstd" | "xz" | "bzip2" | "lz4";
 
@@ -58,17 +66,21 @@ const headTimeoutMs = 10_000;
 const zstdBlockBytes = 144 * 1024;
 const maxHeadOutputBytes = 64 * 1024 * 1024;
 
-/** The bytes of a compressed log. Rejects with zlib's error, or an `UnpackError`. */
+/**
+ * The bytes of a compressed log. Rejects with zlib's error, an `UnpackError`, or the error of `chunks`. Once `signal` is
+ * aborted, a program that decompresses is killed, and the rejection is the signal's reason.
+ */
 export function unpacked(
   chunks: AsyncIterable<Uint8Array>,
   compression: Compression,
+  signal?: AbortSignal,
 ): AsyncIterable<Uint8Array> {
   const copies = copiesOf(chunks);
   if (compression === "gzip") return pipeline(copies, zlib.createGunzip({ chunkSize }), () => {});
   const { createZstdDecompress } = newerZlib;
   if (compression === "zstd" && createZstdDecompress !== undefined && !isInstalled("zstd"))
     return unzstd(copies, createZstdDecompress());
-  return unpackedByProgram(Readable.from(copies, { objectMode: false }), compression);
+  return unpackedByProgram(Readable.from(copies, { objectMode: false }), compression, signal);
 }
 
 /** The caller may reuse a chunk's buffer. */
@@ -95,34 +107,92 @@ async function* unzstd(
   if (!frames.isComplete) throw new UnpackError("damaged zstd data (its last frame has no end)");
 }
 
+/** How a program ended, or why it did not start. */
+type Ending = { error: Error } | { code: number | null; signal: NodeJS.Signals | null };
+
+/** It may stop reading before the end: its own message matters then. */
+const unreadCodes: readonly unknown[] = ["EPIPE", "ERR_STREAM_PREMATURE_CLOSE"];
+
 async function* unpackedByProgram(
   packed: Readable,
   compression: Compression,
+  signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
-  const child = spawn(compression, ["-dc"], { stdio: ["pipe", "pipe", "pipe"] });
-  let failure = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    failure = (failure + text).slice(0, 200);
+  const child = started(compression);
+  const ended = new Promise<Ending>((resolve) => {
+    child.on("error", (error) => resolve({ error }));
+    child.on("close", (code, signal) => resolve({ code, signal }));
   });
-  const ended = new Promise<number | NodeJS.ErrnoException>((resolve) => {
-    child.on("error", resolve);
-    child.on("close", (code) => resolve(code ?? 1));
+  // Without free descriptors a child has no streams, only an error.
+  let said = "";
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    said = (said + text).slice(0, 500);
   });
-  // It may stop reading before the end: its own message matters then, not EPIPE.
-  pipeline(packed, child.stdin, () => {});
+  let readError: Error | undefined;
+  if (child.stdin) {
+    pipeline(packed, child.stdin, (error) => {
+      if (error && !unreadCodes.includes(error.code)) readError = error;
+    });
+  }
+  const abort = () => {
+    child.kill("SIGKILL");
+    child.stdout?.destroy(signal?.reason as Error);
+  };
+  if (signal?.aborted) abort();
+  signal?.addEventListener("abort", abort);
   let isAbandoned = true;
   try {
-    yield* child.stdout;
+    if (child.stdout) yield* child.stdout;
     isAbandoned = false;
   } finally {
+    signal?.removeEventListener("abort", abort);
     // One that has written everything ends by itself: its exit code tells whether the data was whole.
     if (isAbandoned) child.kill();
   }
-  const end = await ended;
-  if (typeof end !== "number") throw notInstalled(compression);
-  if (end !== 0) {
-    throw new UnpackError(`damaged ${compression} data (${failure.trim().split("\n")[0]})`);
+  const ending = await ended;
+  if (readError !== undefined) throw readError;
+  const error = errorOf(ending, compression, said);
+  if (error !== undefined) throw error;
+}
+
+function started(compression: Compression): ChildProcess {
+  try {
+    return spawn(compression, ["-dc"], { stdio: ["pipe", "pipe", "pipe"], env: environment() });
+  } catch (error) {
+    throw notStarted(compression, error as Error);
   }
+}
+
+/** Absent if the program decompressed everything. */
+function errorOf(ending: Ending, compression: Compression, said: string): UnpackError | undefined {
+  if ("error" in ending) return notStarted(compression, ending.error);
+  const { code, signal } = ending;
+  if (signal !== null) return new UnpackInterrupted(`${compression} was ended by ${signal}`);
+  if (code === 0) return undefined;
+  return new UnpackError(
+    `${compression} failed: ${messageIn(said, compression) || `exit code ${code}`}`,
+  );
+}
+
+function notStarted(compression: Compression, error: NodeJS.ErrnoException): UnpackError {
+  if (error.code === "ENOENT") return notInstalled(compression);
+  return new UnpackInterrupted(`cannot start ${compression} (${error.message})`);
+}
+
+/** The first line, without the names of the program and of its input. */
+function messageIn(said: string, compression: Compression): string {
+  const line = said.trim().split("\n")[0] as string;
+  const own = line.startsWith(`${compression}: `) ? line.slice(compression.length + 2) : line;
+  return own.replace(/^(?:\(stdin\)|\/\*stdin\*\\) ?: /, "").trim();
+}
+
+/**
+ * Of the programs: their memory counts against this process's limit. xz takes up to 65 MiB for what `xz -9` wrote, and as
+ * much again for every further thread; since 5.6 it decompresses with all processors. zstd has a limit of its own,
+ * 128 MiB; bzip2 and lz4 take less than 10 MiB.
+ */
+function environment(): NodeJS.ProcessEnv {
+  return { ...process.env, XZ_DEFAULTS: "--threads=1 --memlimit-decompress=100MiB" };
 }
 
 export function notInstalled(compression: Compression): UnpackError {
@@ -137,12 +207,17 @@ export function canUnpack(compression: Compression): boolean {
   return isInstalled(compression);
 }
 
+/** Looks it up where `spawn` does. Starting it would block, and this question comes up often. */
 function isInstalled(compression: Compression): boolean {
-  const { error } = spawnSync(compression, ["--version"], {
-    stdio: "ignore",
-    timeout: headTimeoutMs,
+  const directories = (process.env.PATH ?? "/usr/bin:/bin").split(delimiter);
+  return directories.some((directory) => {
+    try {
+      accessSync(join(directory, compression), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
   });
-  return error === undefined;
 }
 
 /**
@@ -160,15 +235,12 @@ export const packedHeadBytes: Record<Compression, number> = {
 /**
  * The first bytes of a log, at most `length`, from the beginning of the compressed file; empty if they cannot be
  * decompressed. Blocks for some milliseconds.
+ * @throws {UnpackInterrupted}
  */
 export function unpackedHead(packed: Buffer, compression: Compression, length: number): Buffer {
   if (compression === "gzip") {
-    try {
-      const { Z_SYNC_FLUSH } = zlib.constants;
-      return zlib.gunzipSync(packed, { finishFlush: Z_SYNC_FLUSH }).subarray(0, length);
-    } catch {
-      return Buffer.alloc(0);
-    }
+    const { Z_SYNC_FLUSH } = zlib.constants;
+    return headOf(() => zlib.gunzipSync(packed, { finishFlush: Z_SYNC_FLUSH }), length);
   }
   const result = spawnSync(compression, ["-dc"], {
     input: packed,
@@ -176,17 +248,27 @@ export function unpackedHead(packed: Buffer, compression: Compression, length: n
     // Ended once it has written so much.
     maxBuffer: 4 * 1024 * 1024,
     timeout: headTimeoutMs,
+    env: environment(),
   });
   // Absent if the program could not be started.
   const stdout = result.stdout as Buffer | null | undefined;
-  if (stdout) return Buffer.from(stdout.subarray(0, length));
-  if (compression !== "zstd") return Buffer.alloc(0);
+  const { signal } = result;
+  if (stdout && (signal === null || stdout.length >= length)) return headOf(() => stdout, length);
+  const failure = stdout
+    ? new UnpackInterrupted(`${compression} was ended by ${signal}`)
+    : notStarted(compression, result.error as Error);
+  if (!failure.isMissing) throw failure;
+  const { zstdDecompressSync } = newerZlib;
+  if (compression !== "zstd" || zstdDecompressSync === undefined) return Buffer.alloc(0);
+  // It does not mind that the file goes on.
+  const first = packed.subarray(0, zstdBlockBytes);
+  return headOf(() => zstdDecompressSync(first, { maxOutputLength: maxHeadOutputBytes }), length);
+}
+
+/** A copy: the whole would stay in memory with its first bytes. */
+function headOf(unpack: () => Buffer, length: number): Buffer {
   try {
-    // It does not mind that the file goes on.
-    const head = newerZlib.zstdDecompressSync?.(packed.subarray(0, zstdBlockBytes), {
-      maxOutputLength: maxHeadOutputBytes,
-    });
-    return head?.subarray(0, length) ?? Buffer.alloc(0);
+    return Buffer.from(unpack().subarray(0, length));
   } catch {
     return Buffer.alloc(0);
   }

@@ -12,6 +12,7 @@
  */
 import { readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
+import { LeastRecentMap } from "../collections/bounded-map.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { hashHead, type LogPosition, maxHeadBytes } from "./log-identity.ts";
 import { oldDirectories } from "./logrotate-olddir.ts";
@@ -22,6 +23,7 @@ import {
   compressionOfSuffix,
   notInstalled,
   packedHeadBytes,
+  UnpackInterrupted,
   unpackedHead,
 } from "./packed-log.ts";
 
@@ -65,13 +67,18 @@ interface RotatedName {
 /**
  * The parts of the log at `path` after `position`, opened. The file at `path` is always the last part if it exists, even
  * if nothing in it is unread. The caller closes the parts.
- * Throws the system's error if the file at `path` exists but cannot be opened.
+ * Throws the system's error if the file at `path` exists but cannot be opened, and `UnpackInterrupted` if a compressed
+ * file that may be the position's cannot be looked into at the moment; not if `isLastAttempt`, then it is another one.
  */
-export function unreadParts(path: string, position: LogPosition): UnreadParts {
+export function unreadParts(
+  path: string,
+  position: LogPosition,
+  { isLastAttempt = false } = {},
+): UnreadParts {
   const listing = list(path);
   const used = new Set<LogPart>();
   try {
-    return choose(listing, position, used);
+    return choose(listing, position, used, isLastAttempt);
   } finally {
     for (const part of all(listing)) if (!used.has(part)) part.log.close();
   }
@@ -88,12 +95,17 @@ export function positionBefore(path: string): LogPosition {
   };
 }
 
-function choose(listing: Listing, position: LogPosition, used: Set<LogPart>): UnreadParts {
+function choose(
+  listing: Listing,
+  position: LogPosition,
+  used: Set<LogPart>,
+  isLastAttempt: boolean,
+): UnreadParts {
   const { rotated, others, current } = listing;
   const inOrder = current === undefined ? rotated : [...rotated, current];
   const offsets = new Map<LogPart, number>();
   for (const known of [position, ...(position.besides ?? [])]) {
-    const part = find(known, [...others, ...inOrder]);
+    const part = find(known, [...others, ...inOrder], isLastAttempt);
     if (part !== undefined) offsets.set(part, known.offset);
   }
   const aside = others.find((part) => offsets.has(part));
@@ -130,15 +142,33 @@ function choose(listing: Listing, position: LogPosition, used: Set<LogPart>): Un
  * The file of `position`: the one with the same first bytes. If there are several, one that is long enough; then the
  * same inode, else the newest. A shorter one is a copy that was made before the last lines were read.
  */
-function find(position: LogPosition, parts: LogPart[]): LogPart | undefined {
+function find(
+  position: LogPosition,
+  parts: LogPart[],
+  isLastAttempt: boolean,
+): LogPart | undefined {
+  const { headHash, headLength } = position;
   // Every file begins with an empty head.
-  if (position.headLength === 0) return undefined;
-  const alike = parts.filter((part) => headHashOf(part, position.headLength) === position.headHash);
+  if (headLength === 0) return undefined;
+  const alike = parts.filter((part) => {
+    if (part.compression !== undefined && isOlder(part.log, position)) return false;
+    try {
+      return headHashOf(part, headLength) === headHash;
+    } catch (error) {
+      if (error instanceof UnpackInterrupted && isLastAttempt) return false;
+      throw error;
+    }
+  });
   const reaching = alike.filter(
     (part) => part.compression !== undefined || part.log.size >= position.offset,
   );
   const candidates = reaching.length > 0 ? reaching : alike;
   return candidates.find((part) => part.log.inode === position.inode) ?? candidates.at(-1);
+}
+
+/** Last written before the position: compression keeps the time, some programs only its whole seconds. */
+function isOlder({ modifiedMs }: OpenLog, position: LogPosition): boolean {
+  return modifiedMs < Math.floor((position.modifiedMs ?? 0) / 1000) * 1000;
 }
 
 function headHashOf(part: LogPart, length: number): string | undefined {
@@ -153,12 +183,16 @@ function headOf(part: LogPart, length: number): Buffer {
     const head = Buffer.alloc(length);
     return head.subarray(0, readAt(log.fd, head, length, 0));
   }
-  return packedHeadOf(log, compression).subarray(0, length);
+  try {
+    return packedHeadOf(log, compression).subarray(0, length);
+  } catch (error) {
+    if (!(error instanceof UnpackInterrupted)) throw error;
+    throw new UnpackInterrupted(`${part.path}: ${error.message}`);
+  }
 }
 
-/** Of compressed files, which nobody changes: decompressing one may mean to start a program. */
-const knownHeads = new Map<string, Buffer>();
-const maxKnownHeads = 100;
+/** Of compressed files, which nobody changes: decompressing one may mean to start a program. At most 1 KiB each. */
+const knownHeads = new LeastRecentMap<string, Buffer>(500);
 
 function packedHeadOf(log: OpenLog, compression: Compression): Buffer {
   const key = `${log.dev}:${log.inode} ${log.size} ${log.modifiedMs}`;
@@ -167,7 +201,6 @@ function packedHeadOf(log: OpenLog, compression: Compression): Buffer {
   const packed = Buffer.alloc(Math.min(packedHeadBytes[compression], log.size));
   const read = readAt(log.fd, packed, packed.length, 0);
   const head = unpackedHead(packed.subarray(0, read), compression, maxHeadBytes);
-  if (knownHeads.size >= maxKnownHeads) knownHeads.clear();
   knownHeads.set(key, head);
   return head;
 }

@@ -16,7 +16,7 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { ForeignFile, readStateFile, refuseForeign } from "./state-file.ts";
+import { ForeignFile, isShared, readStateFile, refuseForeign } from "./state-file.ts";
 import { StateLock } from "./state-lock.ts";
 
 /** Format version of the snapshot and the journal's lines. Raise it if older exporters cannot read the new one. */
@@ -311,9 +311,14 @@ export class StateDirectory {
     const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
     const path = join(this.path, "journal.ndjson");
     const flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
-    const journal = openSync(path, flags, 0o640);
+    let journal = openSync(path, flags, 0o640);
     try {
-      refuseForeign(journal);
+      refuseForeign(journal, path);
+      if (isShared(journal)) {
+        this.#replaceByCopy(path);
+        closeSync(journal);
+        journal = openSync(path, flags, 0o640);
+      }
       ftruncateSync(journal, this.#journalBytes);
     } catch (error) {
       closeSync(journal);
@@ -323,9 +328,19 @@ export class StateDirectory {
     return journal;
   }
 
+  /** The complete lines of a journal that has another name go into a file of their own. */
+  #replaceByCopy(path: string): void {
+    const fresh = `${path}.new`;
+    const lines = readStateFile(path)?.subarray(0, this.#journalBytes) ?? "";
+    rmSync(fresh, { force: true });
+    writeFileSync(fresh, lines, { mode: 0o640, flag: "wx", flush: true });
+    renameSync(fresh, path);
+    this.#syncDirectory();
+  }
+
   /** A journal that cannot be emptied stays valid: its lines are older than the snapshot. */
   #emptyJournal(): void {
-    if (this.#journal !== undefined && fstatSync(this.#journal).nlink === 0) {
+    if (this.#journal !== undefined && fstatSync(this.#journal).nlink !== 1) {
       closeSync(this.#journal);
       this.#journal = undefined;
     }

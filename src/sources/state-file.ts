@@ -1,4 +1,5 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 
 /** More than any exporter saves: a larger file would take the memory that it is limited to. */
 const largestBytes = 64 * 1024 * 1024;
@@ -17,7 +18,7 @@ export function readStateFile(path: string): Buffer | undefined {
   try {
     // Opening a pipe would wait for its writer.
     file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    refuseForeign(file);
+    refuseForeign(file, path);
     return readFileSync(file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
@@ -28,10 +29,16 @@ export function readStateFile(path: string): Buffer | undefined {
 }
 
 /** @throws {ForeignFile} if an open file is none that an exporter has written */
-export function refuseForeign(file: number): void {
+export function refuseForeign(file: number, path: string): void {
   const status = fstatSync(file);
   if (!status.isFile()) throw new ForeignFile("is not a regular file");
-  // Cutting it would cut the file of another name.
-  if (status.nlink > 1) throw new ForeignFile("has another name elsewhere (hard link)");
+  // Backups make hard links too, but only somebody else links a file of another owner into the directory.
+  if (isShared(file) && status.uid !== statSync(dirname(path)).uid)
+    throw new ForeignFile("has another name elsewhere (hard link)");
   if (status.size > largestBytes) throw new ForeignFile("is larger than 64 MiB");
+}
+
+/** Whether an open file has another name, as a backup gives it: reading it does no harm, writing or cutting would. */
+export function isShared(file: number): boolean {
+  return fstatSync(file).nlink > 1;
 }

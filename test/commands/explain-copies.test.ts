@@ -293,7 +293,7 @@ describe("a compressed log", () => {
     );
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^oom-exporter explain: standard input: (?:damaged xz data|compressed with xz, and that program is not installed)/,
+      /^oom-exporter explain: standard input: (?:xz failed: |compressed with xz, and that program is not installed)/,
     );
   });
 });

@@ -206,6 +206,22 @@ test("if a kill is expected, the ring buffer is read at once, and again until it
   device.stop();
 });
 
+test("after stop it is not opened again, not even for a kill that was announced", () => {
+  vi.useFakeTimers();
+  onTestFinished(() => {
+    vi.useRealTimers();
+  });
+  const ring = new Ring();
+  const opening = vi.spyOn(ring, "open");
+  const { device, seen } = follow(ring, "start", "this-boot", true);
+  device.stop();
+  ring.print("one");
+  device.expect();
+  expect(opening).toHaveBeenCalledTimes(1);
+  expect(seen).toEqual(["up", "caught up"]);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
 function isKmsgReadable(): boolean {
   try {
     return readRing(openKmsg).length > 0;

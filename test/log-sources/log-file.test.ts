@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import {
   appendFileSync,
   chmodSync,
@@ -22,22 +22,26 @@ import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { LogFile, type LogFileOptions } from "../../src/log-sources/log-file.ts";
 import type { LogPosition } from "../../src/log-sources/log-identity.ts";
+import { StandInProgram } from "../setup/stand-in-program.ts";
 import { LogLines } from "./log-lines.ts";
+
+vi.mock("node:child_process", { spy: true });
 
 let directory: string;
 let path: string;
-let seconds: number;
+/** Goes on from test to test: a file is known again by its inode and times, and inodes are reused. */
+let seconds = 1_800_000_000;
 let running: LogFile[];
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "log-file-"));
   path = join(directory, "kern.log");
-  seconds = 1_800_000_000;
   running = [];
 });
 
 afterEach(() => {
   for (const log of running) log.stop();
+  vi.unstubAllEnvs();
   rmSync(directory, { recursive: true, force: true });
 });
 
@@ -582,7 +586,7 @@ describe.each([
     const after = await linesAfterRestart(first);
     expect(after.lines.at(-1)).toBe("now");
     expect(after.losses).toEqual([
-      expect.stringContaining(`the rest of ${path}.1${suffix}: damaged ${program} data`),
+      expect.stringContaining(`the rest of ${path}.1${suffix}: ${program} failed: `),
     ]);
   });
 });
@@ -604,6 +608,175 @@ test("without the program a compressed file is a loss that names it", async () =
   } finally {
     vi.unstubAllEnvs();
   }
+});
+
+describe("decompression that is interrupted", () => {
+  const all = ["line 1 of 3", "line 2 of 3", "line 3 of 3"];
+  let nowMs: number;
+
+  /** After down time: `kern.log.1.xz` is unread, and `kern.log` has the line `now`. */
+  async function restarted(...plan: ConstructorParameters<typeof StandInProgram>[2] & object) {
+    nowMs = 0;
+    write("0\n");
+    const first = open("start");
+    await first.poll();
+    first.log.stop();
+    renameSync(path, `${path}.2`);
+    write(`${all.join("\n")}\n`, `${path}.1.xz`);
+    write("now\n");
+    // The first run is for the first bytes.
+    const program = new StandInProgram("xz", directory, ["works", ...plan]);
+    vi.stubEnv("PATH", program.path);
+    return { program, ...open(first.reader.position ?? "start", { now: () => nowMs }) };
+  }
+
+  test("by a signal is no loss: it goes on after a second, then after two", async () => {
+    const { program, reader, poll } = await restarted("is killed", "is killed");
+    await poll();
+    const reason = `cannot decompress for now: ${path}.1.xz: xz was ended by SIGKILL; trying again`;
+    expect(reader.lines).toEqual(all.slice(0, 1));
+    expect(reader.events).toEqual(["up", `down: ${reason}`]);
+    nowMs = 999;
+    await poll();
+    expect(program.runs).toHaveLength(2);
+    nowMs = 1000;
+    await poll();
+    nowMs = 2999;
+    await poll();
+    expect(program.runs).toHaveLength(3);
+    nowMs = 3000;
+    await poll();
+    expect(reader.lines).toEqual([...all, "now"]);
+    expect(reader.losses).toEqual([]);
+    expect(reader.events).toEqual(["up", `down: ${reason}`, "up", "caught up"]);
+  });
+
+  test("is no second loss where the file read last is gone", async () => {
+    write("0\n");
+    const first = open("start");
+    await first.poll();
+    first.log.stop();
+    unlinkSync(path);
+    write(`${all.join("\n")}\n`, `${path}.1.xz`);
+    write("now\n");
+    vi.stubEnv("PATH", new StandInProgram("xz", directory).path);
+    vi.mocked(spawn).mockImplementationOnce(() => {
+      throw Object.assign(new Error("spawn xz EAGAIN"), { code: "EAGAIN", errno: -11 });
+    });
+    nowMs = 0;
+    const { reader, poll } = open(first.reader.position ?? "start", { now: () => nowMs });
+    await poll();
+    expect(reader.lines).toEqual([]);
+    nowMs = 1000;
+    await poll();
+    expect(reader.lines).toEqual([...all, "now"]);
+    expect(reader.losses).toEqual([
+      `the file read last is no longer next to ${path}: lines added to it are missing`,
+    ]);
+  });
+
+  test("is followed by the rest after a restart", async () => {
+    const second = await restarted("is killed");
+    await second.poll();
+    const third = await linesAfterRestart(second);
+    expect([...second.reader.lines, ...third.lines]).toEqual([...all, "now"]);
+    expect(third.losses).toEqual([]);
+  });
+
+  test("again and again for a minute is a loss, and newer lines are read", async () => {
+    const { program, reader, poll } = await restarted(...Array(10).fill("is killed"));
+    for (nowMs = 0; nowMs <= 63_000; nowMs += 1000) await poll();
+    expect(program.runs).toHaveLength(8);
+    expect(reader.lines).toEqual([all[0], "now"]);
+    expect(reader.losses).toEqual([
+      `cannot decompress the rest of ${path}.1.xz: xz was ended by SIGKILL`,
+    ]);
+    expect(reader.events.at(-2)).toBe("up");
+  });
+
+  test.each([
+    ["EMFILE", "reported without streams"],
+    ["EAGAIN", "thrown"],
+  ])("because the program cannot be started (%s, %s) is no loss", async (code, way) => {
+    const error = Object.assign(new Error(`spawn xz ${code}`), { code, errno: -1 });
+    vi.mocked(spawn).mockImplementationOnce(() => {
+      if (way === "thrown") throw error;
+      const child = new ChildProcess();
+      setImmediate(() => child.emit("error", error));
+      return child as ReturnType<typeof spawn>;
+    });
+    const { reader, poll } = await restarted();
+    await poll();
+    expect(reader.events.at(-1)).toContain(`cannot start xz (spawn xz ${code}); trying again`);
+    nowMs = 1000;
+    await poll();
+    expect(reader.lines).toEqual([...all, "now"]);
+    expect(reader.losses).toEqual([]);
+  });
+
+  test("because nothing comes for 240 beats, a minute, is no loss", async () => {
+    const { log, program, reader, poll } = await restarted("hangs");
+    const reading = poll();
+    await vi.waitFor(() => expect(reader.lines).toHaveLength(1));
+    for (let beat = 1; beat < 240; beat++) log.beat();
+    expect(program.runs).toHaveLength(2);
+    expect(reader.events).toEqual(["up"]);
+    log.beat();
+    await reading;
+    expect(reader.events.at(-1)).toContain("xz has written nothing for a minute; trying again");
+    nowMs = 1000;
+    await poll();
+    expect(reader.lines).toEqual([...all, "now"]);
+    expect(reader.losses).toEqual([]);
+  });
+
+  test("by stop is no loss, and does not wait for the program", async () => {
+    const { log, reader, poll } = await restarted("hangs");
+    const reading = poll();
+    await vi.waitFor(() => expect(reader.lines).toHaveLength(1));
+    log.stop();
+    await reading;
+    expect(reader.losses).toEqual([]);
+    expect(reader.events).toEqual(["up"]);
+  });
+
+  test("while the file of the position is looked for is no loss, and no line comes twice", async () => {
+    write("line 1 of 2\n");
+    const first = open("start");
+    await first.poll();
+    first.log.stop();
+    write("line 2 of 2\n");
+    renameSync(path, `${path}.1.xz`);
+    write("now\n");
+    vi.stubEnv("PATH", new StandInProgram("xz", directory, ["is killed"]).path);
+    nowMs = 0;
+    const { reader, poll } = open(first.reader.position ?? "start", { now: () => nowMs });
+    await poll();
+    expect(reader.lines).toEqual([]);
+    expect(reader.events.at(-1)).toContain(`${path}.1.xz: xz was ended by SIGKILL; trying again`);
+    nowMs = 1000;
+    await poll();
+    expect(reader.lines).toEqual(["line 2 of 2", "now"]);
+    expect(reader.losses).toEqual([]);
+  });
+});
+
+test("compressed files from before the position are not looked into, the others once", async () => {
+  const program = new StandInProgram("xz", directory);
+  vi.stubEnv("PATH", program.path);
+  for (const count of [4, 3, 2]) write(`${count}\n`, `${path}.${count}.xz`);
+  write("one\n");
+  const { reader, poll } = open("start");
+  await poll();
+  const { mtime } = statSync(path);
+  copyFileSync(path, `${path}.1.xz`);
+  utimesSync(`${path}.1.xz`, mtime, mtime);
+  unlinkSync(path);
+  writeFileSync(path, "");
+  for (let second = 0; second < 5; second++) await poll();
+  expect(reader.lines).toEqual(["one"]);
+  // For its first bytes, and to see that nothing was added to it.
+  expect(program.runs).toHaveLength(2);
 });
 
 test("a damaged compressed file delivers its intact part, and the rest is a loss", async () => {

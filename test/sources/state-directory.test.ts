@@ -14,13 +14,14 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { type SavedState, SaveTrouble, StateDirectory } from "../../src/sources/state-directory.ts";
 import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
 
 vi.mock("node:fs", { spy: true });
+const realFs = await vi.importActual<typeof import("node:fs")>("node:fs");
 
 /** A directory, what its exporters save and what they say. */
 class Keeper {
@@ -504,8 +505,13 @@ describe("files that somebody else may have put there", () => {
   };
 
   it.each([
-    ["state.json", "a hard link", linkFrom, "has another name elsewhere"],
-    ["journal.ndjson", "a hard link", linkFrom, "has another name elsewhere"],
+    ["state.json", "a link to another user's file", linkFromOther, "has another name elsewhere"],
+    [
+      "journal.ndjson",
+      "a link to another user's file",
+      linkFromOther,
+      "has another name elsewhere",
+    ],
     ["journal.ndjson", "a pipe", makePipe, "is not a regular file"],
     ["state.json", "a pipe", makePipe, "is not a regular file"],
     ["state.json", "a file of 65 MiB", makeHuge, "is larger than 64 MiB"],
@@ -516,6 +522,15 @@ describe("files that somebody else may have put there", () => {
     expect(made.said).toEqual([expect.stringContaining(`${name} ${said}`)]);
     expect(made.append(1)).toBe(true);
     expect(made.compact()).toBe(true);
+    expect(victim()).toBe("precious\n");
+  });
+
+  it.each(["state.json", "journal.ndjson"])("are not written to: a hard link as %s", (name) => {
+    const { made, victim } = foreign(name, linkFrom);
+    made.open();
+    expect(made.append(1)).toBe(true);
+    expect(made.compact()).toBe(true);
+    expect(made.append(2)).toBe(true);
     expect(victim()).toBe("precious\n");
   });
 
@@ -538,6 +553,56 @@ describe("files that somebody else may have put there", () => {
 function linkFrom(path: string, victim: string): void {
   linkSync(victim, path);
 }
+
+/** The owner of the file is another one than that of the directory. */
+function linkFromOther(path: string, victim: string): void {
+  linkSync(victim, path);
+  vi.mocked(statSync).mockImplementation(((target: string, options: object) => {
+    const status = realFs.statSync(target, options);
+    return status && target === dirname(path) ? Object.assign(status, { uid: 12_345 }) : status;
+  }) as typeof statSync);
+  onTestFinished(() => {
+    vi.mocked(statSync).mockReset();
+  });
+}
+
+describe("files that a backup has linked", () => {
+  const backedUp = (made: Keeper) => {
+    const tree = new TemporaryTree();
+    tree.write("", { kept: "" });
+    for (const name of ["state.json", "journal.ndjson"]) {
+      linkSync(made.file(name), tree.path(name));
+    }
+    return () => ["state.json", "journal.ndjson"].map((name) => readFileSync(tree.path(name)));
+  };
+
+  it("are read, and the backup stays as it is", () => {
+    const made = keeper(2, 3);
+    made.opened.close();
+    const backup = backedUp(made);
+    const before = backup();
+    const saved = made.open();
+    expect(saved).toEqual({ snapshot: [1, 2], changes: [3, 4, 5] });
+    expect(made.said).toEqual([]);
+    expect(made.append(6)).toBe(true);
+    expect(backup()).toEqual(before);
+    expect(made.compact()).toBe(true);
+    expect(backup()).toEqual(before);
+    expect(made.append(7)).toBe(true);
+    expect(made.reopen()).toEqual({ snapshot: [1, 2, 3, 4, 5, 6], changes: [7] });
+    expect(made.said).toEqual([]);
+  });
+
+  it("while an exporter runs are not cut", () => {
+    const made = keeper(2, 1);
+    const backup = backedUp(made);
+    const before = backup();
+    expect(made.compact()).toBe(true);
+    expect(made.append(4)).toBe(true);
+    expect(backup()).toEqual(before);
+    expect(made.reopen()).toEqual({ snapshot: [1, 2, 3], changes: [4] });
+  });
+});
 
 function makePipe(path: string): void {
   execFileSync("mkfifo", [path]);
