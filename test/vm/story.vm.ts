@@ -51,7 +51,8 @@ it(`the host runs out, the neighbour that grew is named, ${trials} of ${trials}`
     const uses = kill.before?.limitUse.map(([, bytes]) => bytes) ?? [];
     expect(uses.length).toBeGreaterThan(2);
     expect(Math.max(...uses)).toBeLessThanOrEqual(kill.before?.limitBytes ?? 0);
-    expect(uses.at(-1)).toBe(Math.max(...uses));
+    // The kernel gives some back right before it kills.
+    expect(uses.at(-1)).toBeGreaterThan(0.95 * Math.max(...uses));
     expect(guest.file("after.metrics")).toMatch(
       new RegExp(`^oom_kill_timestamp_seconds\\{[^}]*grower="checkout${number}.service"`, "m"),
     );
