@@ -185,7 +185,15 @@ export class Journal {
       index === 0 ? match : ["+", ...match],
     );
     const args = ["--output=json", "--quiet", "--no-pager", ...root, ...more, ...matches];
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    let child: Child;
+    try {
+      child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    } catch (error) {
+      // Thrown, not emitted: ENOMEM, for one.
+      if (!isSystemError(error)) throw error;
+      ended(`${program}: ${error.message}`);
+      return;
+    }
     this.#child = child;
     const entries = new EntryLines((entry) => this.#take(entry));
     let said = "";

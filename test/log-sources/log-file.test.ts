@@ -696,7 +696,8 @@ describe("decompression that is interrupted", () => {
 
   test.each([
     ["EMFILE", "reported without streams"],
-    ["EAGAIN", "thrown"],
+    ["EAGAIN", "reported without streams"],
+    ["ENOMEM", "thrown"],
   ])("because the program cannot be started (%s, %s) is no loss", async (code, way) => {
     const error = Object.assign(new Error(`spawn xz ${code}`), { code, errno: -1 });
     vi.mocked(spawn).mockImplementationOnce(() => {
