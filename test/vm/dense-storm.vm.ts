@@ -17,15 +17,15 @@ it.each([
     settle
     ${scraping}
     mkfifo /run/hold
-    /share/dense-storm ${victims} dense 1000 2000 </run/hold >/results/storm.txt &
+    /share/dense-storm ${victims} dense 1000 2000 </run/hold >/results/storm.txt & storm=$!
     exec 9>/run/hold
-    until grep -q done /results/storm.txt; do sleep 0.2; done
+    until grep -q done /results/storm.txt || ! kill -0 $storm; do sleep 0.2; done
     counted 10137 ${victims}
     get 10137 /metrics >/results/label.metrics
     sleep 12
     scrape after 10137
     exec 9>&-
-    wait %/share/dense-storm 2>/dev/null
+    wait $storm
     [ -z "$scraper" ] || kill $scraper
   `);
   const truth = new Map(
