@@ -257,7 +257,8 @@ describePage("the page that stays open", () => {
   const openStill = (view: StatusView) =>
     open(view, {}, async ({ clock }) => {
       await clock.install({ time: 0 });
-      await clock.pauseAt(1000);
+      // An hour later: it has been running since, and cannot be paused in its past.
+      await clock.pauseAt(3_600_000);
     });
 
   it("shows changes every 10 seconds", async () => {
