@@ -81,6 +81,11 @@ export const daemonNames: Record<FollowedKiller, DaemonNames> = {
   },
 };
 
+/** How these daemons show that they are on a host. */
+export function placesOf(killers: readonly FollowedKiller[]) {
+  return killers.map((name) => ({ name, ...daemonNames[name] }));
+}
+
 /** The name of a daemon in syslog and in the journal. */
 const killerOfIdentifier = new Map<string, UserspaceKiller>([
   ...followedKillers.flatMap((killer) =>

@@ -4,7 +4,7 @@ import type { DaemonKill } from "../killers/daemon-kill.ts";
 import { journalEntry } from "../killers/daemon-line.ts";
 import type { DaemonLog, DaemonLogListener, DaemonLogState } from "../killers/daemon-log.ts";
 import { DaemonScanner } from "../killers/daemon-scanner.ts";
-import { daemonNames, type FollowedKiller, followedKillers } from "../killers/killer.ts";
+import { daemonNames, type FollowedKiller, followedKillers, placesOf } from "../killers/killer.ts";
 import type { HostFiles } from "../sources/host-files.ts";
 import { installedKillers } from "../sources/installed-killers.ts";
 import { Journal, type JournalOptions, journalObstacle } from "./journal.ts";
@@ -89,8 +89,7 @@ export function chooseDaemonFile(
 
 /** Those of them on this host. */
 export function killersHere(files: HostFiles, mode: DaemonLogMode): FollowedKiller[] {
-  const places = wantedKillers(mode).map((name) => ({ name, ...daemonNames[name] }));
-  return installedKillers(files, places);
+  return installedKillers(files, placesOf(wantedKillers(mode)));
 }
 
 function readableDaemonFile(files: HostFiles, bootTimeMs: number): string | undefined {

@@ -1,7 +1,7 @@
 /** Which programs outside the kernel would kill on this host, when, whom, and who acts first. */
 
 import type { memoryInUse } from "../kernel/meminfo.ts";
-import { daemonNames, type FollowedKiller, followedKillers } from "../killers/killer.ts";
+import { daemonNames, type FollowedKiller, followedKillers, placesOf } from "../killers/killer.ts";
 import {
   type Amount,
   bytesOf,
@@ -42,7 +42,7 @@ interface OomdUnits {
 
 /** Those on this host, with the limits of their configuration. */
 export function otherKillers(files: HostFiles): OtherKiller[] {
-  return killersHere(files, followedKillers).map((killer) => ({
+  return installedKillers(files, placesOf(followedKillers)).map((killer) => ({
     limits: limitsOf[killer](files),
     isRunning: daemonNames[killer].units.some((unit) => isRunning(files, unit)),
     ...(killer === "systemd-oomd" && { oomd: oomdUnits(files) }),
@@ -51,14 +51,7 @@ export function otherKillers(files: HostFiles): OtherKiller[] {
 
 /** Whether it is installed or runs. */
 export function isHere(files: HostFiles, killer: FollowedKiller): boolean {
-  return killersHere(files, [killer]).length > 0;
-}
-
-function killersHere(files: HostFiles, killers: readonly FollowedKiller[]): FollowedKiller[] {
-  return installedKillers(
-    files,
-    killers.map((name) => ({ name, ...daemonNames[name] })),
-  );
+  return installedKillers(files, placesOf([killer])).length > 0;
 }
 
 function oomdUnits(files: HostFiles): OomdUnits {
