@@ -8,10 +8,9 @@
  * The exporter runs a program only for a rotated file that it has not read to its end: after down time, mostly.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
 import { pipeline, Readable, type Transform } from "node:stream";
 import * as zlib from "node:zlib";
+import { isOnPath } from "../sources/program-path.ts";
 import { ZstdFrames } from "./zstd-frames.ts";
 
 /** A log cannot be decompressed; the message says why. */
@@ -209,15 +208,7 @@ export function canUnpack(compression: Compression): boolean {
 
 /** Looks it up where `spawn` does. Starting it would block, and this question comes up often. */
 function isInstalled(compression: Compression): boolean {
-  const directories = (process.env.PATH ?? "/usr/bin:/bin").split(delimiter);
-  return directories.some((directory) => {
-    try {
-      accessSync(join(directory, compression), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+  return isOnPath(compression, process.env.PATH ?? "/usr/bin:/bin");
 }
 
 /**
