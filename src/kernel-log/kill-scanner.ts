@@ -15,7 +15,7 @@ import type { ReaderOptions } from "./log-line.ts";
 import { KernelMessageReader } from "./log-line.ts";
 import { parseLoss } from "./log-loss.ts";
 import { newline, newlinesIn, newlinesInText } from "./newlines.ts";
-import { FragmentFinder } from "./oom-fragment.ts";
+import { FragmentFinder, fragmentWords } from "./oom-fragment.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
 import { foundNobody, OomReportAssembler } from "./oom-report.ts";
 import { mayHoldNotice, noticeWords, parseUnitNotice } from "./unit-notice.ts";
@@ -188,9 +188,7 @@ export class KillScanner {
    */
   #readFragments(): void {
     const window = this.#bytes();
-    const hints = ["oom", "ut of memory", "out_of_memory", " killed as a result of "];
-    if (![...hints, "OOM encountered", ...noticeWords].some((words) => window.includes(words)))
-      return;
+    if (![...fragmentWords, ...noticeWords].some((words) => window.includes(words))) return;
     const reader = this.#newReader();
     let line = this.#lineAt(0);
     let end = 0;

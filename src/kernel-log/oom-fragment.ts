@@ -34,6 +34,14 @@ export interface OomFragment {
 
 /** As many as fit in some 20 MiB. Kills may explain most of them, so far fewer are shown. */
 export const keptFragments = 50_000;
+/** Texts of which each of the kernel's lines here has one. */
+export const fragmentWords = [
+  "oom",
+  "ut of memory",
+  "out_of_memory",
+  "killed as a result",
+  "OOM enc",
+];
 /** The kubelet's events about kills that the kernel made. */
 const kubeletEvent =
   /\b(?:System|Cgroup) OOM encountered, victim process: (.{1,15}?), pid: (\d{1,10})\b/;
@@ -75,7 +83,7 @@ export class FragmentFinder {
     }
     if (origin === "user") return;
     this.#traced = traced.exec(text)?.[1] ?? this.#traced;
-    if (!/oom|ut of memory|out_of_memory|killed as a result|OOM enc/.test(text)) return;
+    if (!fragmentWords.some((words) => text.includes(words))) return;
     if (isOomTrace.test(text)) {
       const comm = this.#traced === undefined ? undefined : decodeUtf8(this.#traced);
       // Each report has both functions in its trace.
