@@ -13,6 +13,7 @@
  */
 import {
   carriedLine,
+  isFence,
   shippedObject,
   takeLabels,
   withoutColours,
@@ -145,6 +146,10 @@ export class KernelMessageReader {
     if (line.length > maxLineLength && line[0] !== "{") line = line.slice(0, maxLineLength);
     if (this.#previousIsKmsg && kmsgProperty.test(line)) return undefined;
 
+    if (this.#copied && isFence(line) && this.#previous?.origin !== "user") {
+      this.#previous = undefined;
+      return undefined;
+    }
     const quoting = this.#quotes;
     const headingMs = this.#headingMs;
     this.#quotes = false;

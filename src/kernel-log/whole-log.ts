@@ -11,6 +11,7 @@ import type { LogClock } from "./local-time.ts";
 import { MailLines, mailWrapOf } from "./mail-lines.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
 import { DecodedMail, isQuotedPrintable } from "./quoted-printable.ts";
+import { isInSections, maxSectionsLength, ReportSections } from "./report-sections.ts";
 import { isReversed, turned } from "./reversed-log.ts";
 import { TableLines, tableHeadOf } from "./table-lines.ts";
 import { hasWideBlanks, PlainBlanks } from "./wide-blanks.ts";
@@ -53,7 +54,7 @@ export async function readWholeLog(
   emit: (event: KernelLogEvent) => void,
   makeOther?: MakeLineReader,
 ): Promise<void> {
-  const { makers, beginning } = conversionOf(head, clock);
+  const { makers, isNewestFirst } = conversionOf(head, clock);
   const lines = makers.reduce<Chunks>((bytes, maker) => made(bytes, maker), chunks);
   const numberOf = (line: number): number =>
     makers.reduceRight((number, maker) => maker.lineNumber?.(number) ?? number, line);
@@ -61,7 +62,7 @@ export async function readWholeLog(
     new KillScanner({ clock, firstLine: 1, copied: true }, (event) =>
       emit(renumbered(event, lineNumber)),
     );
-  if (isReversed(beginning, clock)) {
+  if (isNewestFirst) {
     for await (const piece of turned(lines)) {
       const lineNumber = (line: number): number => numberOf(piece.lineNumber(line));
       const [scanner, other] = [scannerOf(lineNumber), makeOther?.(lineNumber)];
@@ -90,16 +91,15 @@ export async function readWholeLog(
 
 interface Conversion {
   makers: LineMaker[];
-  /** The head as they convert it. */
-  beginning: Uint8Array;
+  isNewestFirst: boolean;
 }
 
 /** The conversion that a log needs, by its beginning. */
 function conversionOf(head: Uint8Array, clock: LogClock): Conversion {
-  const makers: LineMaker[] = [];
+  const makes: (() => LineMaker)[] = [];
   let beginning = head;
   const add = (make: () => LineMaker): void => {
-    makers.push(make());
+    makes.push(make);
     beginning = make().push(beginning);
   };
   if (isQuotedPrintable(beginning)) add(() => new DecodedMail());
@@ -107,7 +107,19 @@ function conversionOf(head: Uint8Array, clock: LogClock): Conversion {
   if (isHtml(beginning)) add(() => new PlainText());
   const makeRecords = recordMaker(beginning, clock);
   if (makeRecords !== undefined) add(makeRecords);
-  return { makers, beginning };
+  const isSectioned = isInSections(converted(head, makes), clock);
+  const isNewestFirst = !isSectioned && isReversed(beginning, clock);
+  if (isSectioned) makes.push(() => new ReportSections(clock));
+  return { makers: makes.map((make) => make()), isNewestFirst };
+}
+
+/** The lines of a text, if this is all of it. */
+function converted(text: Uint8Array, makes: readonly (() => LineMaker)[]): Uint8Array {
+  if (text.length > maxSectionsLength) return text;
+  return makes.reduce((bytes, make) => {
+    const maker = make();
+    return Buffer.concat([maker.push(bytes), maker.end()]);
+  }, text);
 }
 
 /** What joins or separates the records; `undefined` if each stands on a line of its own. */
