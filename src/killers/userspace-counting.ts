@@ -112,12 +112,12 @@ export class UserspaceCounting {
 
   #take(read: DaemonKillRead): void {
     const { kill, sourcePath, isLive, boot } = read;
-    const { nowMs, ownerOf, log } = this.#options;
+    const { nowMs, ownerOf } = this.#options;
     const sighting = sightingOf(kill, boot);
     const atMs = nowMs();
-    const positions = log.positions();
+    // Without the log's position: that may lie after further kills of the same bytes, which come next.
     if (this.#ledger.find(sighting) !== undefined) {
-      this.#ledger.record({ atMs, extended: [sighting], positions });
+      this.#ledger.record({ atMs, extended: [sighting] });
       return;
     }
     const incident = incidentOf(sighting);
@@ -133,7 +133,6 @@ export class UserspaceCounting {
           history: this.#isHistory(read),
         },
       ],
-      positions,
     });
   }
 

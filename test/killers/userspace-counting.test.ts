@@ -209,6 +209,20 @@ describe("over a restart", () => {
     expect(counts(second)).toEqual({ earlyoom: 2, nohang: 0 });
   });
 
+  it("is exact if the process died between two kills that were read together", () => {
+    begin();
+    log.catchUp();
+    for (const pid of [1, 2]) log.say({ pid }, "c2");
+    for (let kept = 1; kept <= disk.changes.length; kept++) {
+      const cut = new Disk();
+      cut.changes.push(...disk.changes.slice(0, kept));
+      const counting = begin({}, cut);
+      if (log.from !== "c2") for (const pid of [1, 2]) log.say({ pid }, "c2");
+      log.catchUp();
+      expect(counts(counting)).toMatchObject({ earlyoom: 2 });
+    }
+  });
+
   it("is exact wherever the process died: unsaved kills were not published, and are read again", () => {
     begin();
     log.catchUp();
