@@ -21,15 +21,16 @@ export class CommandKills {
 
   /** The name under which a kill of this comm is counted. */
   nameFor(comm: string, nowMs: number): string {
-    if (this.#byComm.has(comm) || this.#byComm.size < commandLimit) return comm;
-    const [oldest] = [...this.#byComm.values()].sort((a, b) => a.lastKillMs - b.lastKillMs);
-    if (oldest === undefined || nowMs - oldest.lastKillMs < killedStaysMs) return this.#other.comm;
-    this.#byComm.delete(oldest.comm);
-    return comm;
+    const hasRoom =
+      this.#byComm.has(comm) ||
+      this.#byComm.size < commandLimit ||
+      this.#replaceable(nowMs) !== undefined;
+    return hasRoom ? comm : this.#other.comm;
   }
 
   /** Counts a kill under a name returned by `nameFor`, now or before a restart. */
   count(comm: string, atMs: number): void {
+    if (comm !== this.#other.comm && !this.#byComm.has(comm)) this.#makeRoom(atMs);
     const series = this.#seriesOf(comm);
     series.kills++;
     series.lastKillMs = Math.max(series.lastKillMs, atMs);
@@ -44,6 +45,19 @@ export class CommandKills {
     for (const { comm, kills, lastKillMs } of saved) {
       Object.assign(this.#seriesOf(comm), { kills, lastKillMs });
     }
+  }
+
+  #makeRoom(nowMs: number): void {
+    if (this.#byComm.size < commandLimit) return;
+    const oldest = this.#replaceable(nowMs);
+    if (oldest !== undefined) this.#byComm.delete(oldest);
+  }
+
+  /** The name that was not killed for the longest time; `undefined` if that is less than 24 h. */
+  #replaceable(nowMs: number): string | undefined {
+    const [oldest] = [...this.#byComm.values()].sort((a, b) => a.lastKillMs - b.lastKillMs);
+    const isOld = oldest !== undefined && nowMs - oldest.lastKillMs >= killedStaysMs;
+    return isOld ? oldest.comm : undefined;
   }
 
   #seriesOf(comm: string): CommandCount {

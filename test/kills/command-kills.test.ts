@@ -44,6 +44,14 @@ it("counts a program that is called `other` there", () => {
   expect(commands.list()).toEqual([{ comm: "other", kills: 1, lastKillMs: 0 }]);
 });
 
+it("has the same series when saved kills are counted again, a name that made room included", () => {
+  const live = full();
+  const again = new CommandKills();
+  again.restore(JSON.parse(JSON.stringify(live.list())));
+  again.count(kill(live, "new", killedStaysMs), killedStaysMs);
+  expect(again.list()).toEqual(live.list());
+});
+
 it("continues after a restart", () => {
   const commands = new CommandKills();
   commands.restore(JSON.parse(JSON.stringify(full().list())));
