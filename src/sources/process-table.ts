@@ -304,9 +304,11 @@ export class ProcessTable {
     if (entry.isIdle) closeFiles(entry);
   }
 
-  /** The pid of a kernel thread or zombie may have been reused by a process. */
+  /** The pid of a kernel thread or zombie may have been reused by a process: the next listing brings it as a new one. */
   #wake(entry: Entry): void {
-    if (this.#status(entry.pid).memory !== undefined) this.#entries.delete(entry.pid);
+    if (this.#status(entry.pid).memory === undefined) return;
+    this.#entries.delete(entry.pid);
+    this.#listedAt = undefined;
   }
 
   #checkIdentity(entry: Entry): void {

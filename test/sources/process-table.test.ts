@@ -415,6 +415,17 @@ describe("procfs", () => {
     expect(seen()).toEqual([7, 8]);
   });
 
+  it("is listed again if a kernel thread or zombie turns out to be a process, though the counter stands still", () => {
+    const host = new TemporaryTree();
+    addMemoryless(host, 50, "kworker/1:2");
+    const { counter, seen } = countedTable(host, false);
+    counter.shows = 50;
+    for (let pass = 0; pass < 6; pass++) seen();
+    addProcess(host, 50, { name: "new" });
+    seen();
+    expect(seen()).toEqual([50]);
+  });
+
   it("is listed each time if the counter cannot be read", () => {
     const host = new TemporaryTree();
     addProcess(host, 7);
