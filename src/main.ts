@@ -91,16 +91,18 @@ async function run(argv: string[]): Promise<number | undefined> {
     return victims(rest, { stdout, stderr, env, monotonicMs: () => performance.now() });
   }
   if (command === "doctor") {
-    const { doctor, placeOf, userName } = await import("./commands/doctor.ts");
+    const { doctor, userName } = await import("./commands/doctor.ts");
     const { placeOfDropIn } = await import("./commands/documents.ts");
+    const { placeOf } = await import("./commands/place.ts");
     const { stdout, stderr, env } = process;
-    const user = userName(process.getuid?.() ?? 0);
+    const userId = process.geteuid?.() ?? 0;
     return doctor(rest, {
       stdout,
       stderr,
       env,
       clock: () => Date.now(),
-      user,
+      user: userName(userId),
+      userId,
       place: placeOf(env),
       shipped: (name) => placeOfDropIn(name, { program: program(), exists: existsSync }),
     });

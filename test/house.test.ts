@@ -52,10 +52,7 @@ const mayUse: [room: string, allowed: string[]][] = [
   ["kernel-log/", ["text/"]],
   ["kills/", ["kernel-log/", "kernel/badness", "kernel/cgroup-path", "text/", "collections/"]],
   ["killers/", ["kills/", "kernel-log/", "text/", "collections/"]],
-  [
-    "sources/",
-    ["kernel/", "kernel-log/local-time", "kills/owner", "text/escaped-bytes", "collections/"],
-  ],
+  ["sources/", ["kernel/", "kernel-log/local-time", "kills/owner", "text/", "collections/"]],
   ["log-sources/", ["kernel-log/", "sources/", "kills/kill-log", "killers/", "collections/"]],
   ["recorder/", ["kernel/", "kills/", "sources/", "collections/"]],
   ["victims/", ["kernel/", "sources/", "kills/owner"]],

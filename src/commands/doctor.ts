@@ -1,5 +1,4 @@
 /** `oom-exporter doctor [--json]`: what can be read here, what cannot, and the fix for each. */
-import { existsSync } from "node:fs";
 import { userInfo } from "node:os";
 import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import { type FlagTable, parseFlags, UsageError } from "../command-line/flag-table.ts";
@@ -24,8 +23,9 @@ export interface DoctorIo {
   env: Readonly<Record<string, string | undefined>>;
   /** Milliseconds since the epoch. */
   clock: () => number;
-  /** Name of the user that this runs as. */
+  /** Name and id of the user that this runs as. */
   user: string;
+  userId: number;
   place: Place;
   shipped: Shipped;
   /** The kernel's ring buffer; never under --path.rootfs. Default /dev/kmsg. */
@@ -77,6 +77,7 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     env,
     clock,
     user,
+    userId,
     place,
     shipped,
   } = io;
@@ -94,6 +95,7 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
     listenAddresses: flags.listenAddresses,
     clock: { nowMs: clock, zone: hostTimeZone(flags["path.rootfs"]) },
     user,
+    userId,
     place,
     shipped,
     ownScoreAdj,
@@ -123,15 +125,6 @@ export function userName(uid: number): string {
   } catch {
     return String(uid);
   }
-}
-
-/** Where this process runs, according to the markers of container runtimes. */
-export function placeOf(env: DoctorIo["env"]): Place {
-  if (env.KUBERNETES_SERVICE_HOST !== undefined) return "pod";
-  const marks = ["/.dockerenv", "/run/.containerenv"];
-  return env.container !== undefined || marks.some((path) => existsSync(path))
-    ? "container"
-    : "host";
 }
 
 const stateColumns = 9;

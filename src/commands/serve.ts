@@ -15,6 +15,7 @@ import { protectOwnProcess } from "../sources/own-score-adj.ts";
 import { isOnPath } from "../sources/program-path.ts";
 import { type OpenedState, SaveTrouble, StateDirectory } from "../sources/state-directory.ts";
 import { printable } from "../text/printable.ts";
+import { placeOf } from "./place.ts";
 import { widthOf } from "./terminal.ts";
 
 export const serveHelp: CommandHelp = {
@@ -85,7 +86,11 @@ export async function serve(argv: string[]): Promise<number | undefined> {
       if (isStopping) return;
       isStopping = true;
       log.info({ signal }, "stopping");
-      void started.then(() => exporter.stop()).then(() => end(signal, exporter.isReading));
+      void started.then(
+        () => exporter.stop().then(() => end(signal, exporter.isReading)),
+        // It ends anyway, with the reason.
+        () => {},
+      );
     });
   }
   const startUpLine = `${await started} | ${protectionText(scoreAdj)}`;
@@ -137,6 +142,7 @@ function openState(
     nowMs: () => Date.now(),
     procfs: "/proc",
     trouble,
+    userId: placeOf(process.env) === "host" ? process.geteuid?.() : undefined,
     warn: (message) => log.warn(message),
     info: (message) => log.info(message),
   });

@@ -17,6 +17,7 @@ import { readMeminfo } from "../sources/meminfo-file.ts";
 import type { OwnScoreAdj } from "../sources/own-score-adj.ts";
 import type { ProcessReadings } from "../sources/process-table.ts";
 import type { Snapshot } from "../sources/snapshot.ts";
+import { exposureOf } from "../sources/state-file.ts";
 import { isHere } from "../status/other-killers.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { capitalised } from "../text/sentence.ts";
@@ -43,8 +44,9 @@ export interface DoctorOptions {
   stateDirectory: string;
   listenAddresses: readonly ListenAddress[];
   clock: LogClock;
-  /** Name of the user that the exporter runs as. */
+  /** Name and id of the user that the exporter runs as. */
   user: string;
+  userId: number;
   place: Place;
   shipped: Shipped;
   ownScoreAdj: OwnScoreAdj;
@@ -394,7 +396,7 @@ function checkAllocatingTask(files: HostFiles): Check {
   };
 }
 
-function checkState({ stateDirectory: path, user, place }: DoctorOptions): Check {
+function checkState({ stateDirectory: path, user, userId, place }: DoctorOptions): Check {
   const name = "state directory";
   const ways = {
     host: run(`install -d -o ${shellWord(user)} -m 750 ${shellWord(path)}`),
@@ -422,7 +424,18 @@ function checkState({ stateDirectory: path, user, place }: DoctorOptions): Check
       fix: ways[place],
     };
   }
-  return ok(name, directory === path ? `${path}: writable` : `${path}: can be created`);
+  if (directory !== path) return ok(name, `${path}: can be created`);
+  // Root may ask for an exporter that runs as another user: who owns the directory proves nothing then.
+  const owner = userId === 0 ? statSync(path).uid : userId;
+  const exposure = place === "host" ? exposureOf(path, owner) : undefined;
+  if (exposure === undefined) return ok(name, `${path}: writable`);
+  return {
+    name,
+    state: "partial",
+    found: `${path}: ${exposure.found}`,
+    impact: "other users can change the counts saved there",
+    fix: run(exposure.command),
+  };
 }
 
 function writeObstacle(directory: string, user: string): string | undefined {

@@ -16,7 +16,7 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { ForeignFile, isShared, readStateFile, refuseForeign } from "./state-file.ts";
+import { exposureOf, ForeignFile, isShared, readStateFile, refuseForeign } from "./state-file.ts";
 import { StateLock } from "./state-lock.ts";
 
 /** Format version of the snapshot and the journal's lines. Raise it if older exporters cannot read the new one. */
@@ -35,6 +35,11 @@ export interface StateDirectoryOptions {
   procfs: string;
   /** Shared by directories on one disk, so that a full one is reported once. Default: reported for each. */
   trouble?: SaveTrouble;
+  /**
+   * This process's user: a directory that other users could change is warned about. Absent in a container: it has no
+   * other users, and its volumes may have any owner and mode.
+   */
+  userId?: number;
 }
 
 /** The directories that cannot be saved to, and why. */
@@ -112,6 +117,7 @@ export class StateDirectory {
     const directory = new StateDirectory(path, options);
     try {
       makeDirectory(path);
+      directory.#warnOfExposure();
       if (!directory.#takeLock()) return undefined;
       return { directory, saved: directory.#load() };
     } catch (error) {
@@ -229,6 +235,15 @@ export class StateDirectory {
     if (this.#journal !== undefined) closeSync(this.#journal);
     this.#journal = undefined;
     this.#lock.release();
+  }
+
+  #warnOfExposure(): void {
+    const { userId, warn } = this.#options;
+    const exposure = userId === undefined ? undefined : exposureOf(this.path, userId);
+    if (exposure === undefined) return;
+    warn(
+      `other users can change the counts in the state directory ${this.path}: ${exposure.found}. To end that: ${exposure.command}`,
+    );
   }
 
   #load(): SavedState | undefined {

@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { shellWord } from "../text/shell.ts";
 
 /** More than any exporter saves: a larger file would take the memory that it is limited to. */
 const largestBytes = 64 * 1024 * 1024;
@@ -41,4 +42,21 @@ export function refuseForeign(file: number, path: string): void {
 /** Whether an open file has another name, as a backup gives it: reading it does no harm, writing or cutting would. */
 export function isShared(file: number): boolean {
   return fstatSync(file).nlink > 1;
+}
+
+/** How another user could change what is saved in a directory, and the command that ends it. */
+export interface Exposure {
+  found: string;
+  command: string;
+}
+
+/** @param userId of the exporter; it and root may own the directory */
+export function exposureOf(directory: string, userId: number): Exposure | undefined {
+  const { mode, uid } = statSync(directory);
+  const path = shellWord(directory);
+  if ((mode & 0o002) !== 0) {
+    return { found: "every user can write to it", command: `chmod o-w ${path}` };
+  }
+  if (uid === 0 || uid === userId) return undefined;
+  return { found: `it belongs to user ${uid}`, command: `chown -R ${userId} ${path}` };
 }

@@ -10,7 +10,8 @@ import {
 } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
-import { type DoctorIo, doctor, placeOf } from "../../src/commands/doctor.ts";
+import { type DoctorIo, doctor } from "../../src/commands/doctor.ts";
+import { placeOf } from "../../src/commands/place.ts";
 import type { ChecksAnswer, Place } from "../../src/doctor/check.ts";
 import { groupFix } from "../../src/doctor/service-fixes.ts";
 import { HostFiles } from "../../src/sources/host-files.ts";
@@ -94,6 +95,7 @@ async function run(
     env: {},
     clock: () => now,
     user: "oom-exporter",
+    userId: process.geteuid?.() ?? 0,
     place: "host",
     shipped: () => undefined,
     kmsgPath: host.kmsgPath,
@@ -511,6 +513,25 @@ describe("the other checks", () => {
         ? { state: "partial", fix: expect.stringContaining("-v oom-exporter-state:") }
         : { state: "ok" },
     );
+  });
+
+  it("wants it closed to other users, on a host", async () => {
+    const host = new Host();
+    const check = async (io: Partial<DoctorIo> = {}) =>
+      (await checksOf(host, [], io)).of("state directory");
+    expect(await check()).toMatchObject({ state: "ok" });
+    expect(await check({ userId: 12_345 })).toMatchObject(
+      statSync(host.state).uid === 0 ? { state: "ok" } : { fix: expect.stringMatching(/^chown /) },
+    );
+    chmodSync(host.state, 0o777);
+    expect(await check()).toEqual({
+      name: "state directory",
+      state: "partial",
+      found: "/state: every user can write to it",
+      costs: "other users can change the counts saved there",
+      fix: "chmod o-w /state",
+    });
+    expect((await check({ place: "pod" }))?.found).not.toContain("every user");
   });
 
   it("wants it writable for the user", () => {

@@ -36,7 +36,7 @@ class Keeper {
     this.path = path;
   }
 
-  open(procfs = "/proc", trouble?: SaveTrouble): SavedState | undefined {
+  open(procfs = "/proc", trouble?: SaveTrouble, userId?: number): SavedState | undefined {
     const say = (message: string) => {
       this.said.push(message);
     };
@@ -46,6 +46,7 @@ class Keeper {
       info: say,
       procfs,
       trouble,
+      userId,
     });
     this.directory = opened?.directory;
     this.state = [
@@ -547,6 +548,53 @@ describe("files that somebody else may have put there", () => {
     expect(made.said).toEqual([expect.stringContaining("it is of another kind (kills is not")]);
     expect(made.append(7)).toBe(true);
     expect(made.reopen()?.changes.length).toBe(1);
+  });
+});
+
+describe("a directory that other users could change", () => {
+  const own = process.geteuid?.() ?? 0;
+
+  it("is used with one warning if every user can write to it", () => {
+    const made = keeper(0, 1);
+    made.opened.close();
+    chmodSync(made.path, 0o757);
+    expect(made.open("/proc", undefined, own)).toMatchObject({ changes: [1] });
+    expect(made.said).toEqual([
+      `other users can change the counts in the state directory ${made.path}: every user can write to it. To end that: chmod o-w ${made.path}`,
+    ]);
+    made.opened.close();
+    chmodSync(made.path, 0o770);
+    made.open("/proc", undefined, own);
+    expect(made.said).toHaveLength(1);
+  });
+
+  it("is used with one warning if it belongs to a user who is neither root nor the exporter's", () => {
+    const made = new Keeper();
+    vi.mocked(statSync).mockImplementation(((target: string, options: object) => {
+      const status = realFs.statSync(target, options);
+      return status && target === made.path ? Object.assign(status, { uid: 12_345 }) : status;
+    }) as typeof statSync);
+    onTestFinished(() => {
+      vi.mocked(statSync).mockReset();
+    });
+    made.open("/proc", undefined, own);
+    expect(made.said).toEqual([
+      expect.stringContaining(
+        `it belongs to user 12345. To end that: chown -R ${own} ${made.path}`,
+      ),
+    ]);
+    made.opened.close();
+    made.open("/proc", undefined, 12_345);
+    expect(made.said).toHaveLength(1);
+  });
+
+  it("is as any other in a container", () => {
+    const made = new Keeper();
+    made.open();
+    made.opened.close();
+    chmodSync(made.path, 0o777);
+    made.open();
+    expect(made.said).toEqual([]);
   });
 });
 
