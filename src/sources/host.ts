@@ -5,7 +5,7 @@ import { type HostView, readHostView } from "./host-view.ts";
 import { kernelKills } from "./kernel-kills.ts";
 import { readMeminfo } from "./meminfo-file.ts";
 import { maxDescriptors, ownProcfs, pageBytesOf } from "./own-proc.ts";
-import { OwnerNames } from "./owner-names.ts";
+import { OwnerNames, usualEntries } from "./owner-names.ts";
 import { ProcessCounter } from "./process-counter.ts";
 import { ProcessTable } from "./process-table.ts";
 import { ProgramNames, type ReadCommandLine } from "./program-names.ts";
@@ -65,7 +65,13 @@ export class Host {
     this.files = new HostFiles(roots);
     this.view = readHostView(this.files);
     this.pageBytes = options.pageBytes ?? pageBytesOf(ownProc);
-    this.owners = new OwnerNames({ rootfs: roots.rootfs, now: monotonicMs });
+    const max = cgroups?.max ?? cgroupsAtMost;
+    this.owners = new OwnerNames({
+      rootfs: roots.rootfs,
+      now: monotonicMs,
+      // If fewer are remembered than a pass reads, each pass looks up all of them again.
+      maxEntries: Math.max(usualEntries, 2 * max),
+    });
     const hierarchy = findMemoryHierarchy(this.files);
     this.tree =
       hierarchy &&
@@ -73,7 +79,7 @@ export class Host {
         files: this.files,
         hierarchy,
         descriptors: descriptors(),
-        max: cgroups?.max ?? cgroupsAtMost,
+        max,
         include: cgroups?.include,
         exclude: cgroups?.exclude,
       });

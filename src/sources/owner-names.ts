@@ -39,7 +39,7 @@ export interface OwnerNamesOptions {
   rootfs: string;
   /** A monotonic clock, milliseconds. */
   now: () => number;
-  /** Maximum number of cgroups, and of containers and pods, that are remembered. */
+  /** Maximum number of cgroups, and of containers and pods, that are remembered; default `usualEntries`. */
   maxEntries?: number;
 }
 
@@ -51,6 +51,8 @@ interface Lookup {
   retryAtMs: number;
 }
 
+/** Far more than the cgroups of a usual host. */
+export const usualEntries = 8192;
 /** The runtimes write their files a moment before or after the cgroup appears. */
 const retryGapsMs = [1_000, 10_000, 60_000, 600_000];
 /** A listing or an index serves every lookup of one scrape. */
@@ -79,7 +81,7 @@ export class OwnerNames {
   constructor(options: OwnerNamesOptions) {
     this.#rootfs = options.rootfs;
     this.#now = options.now;
-    const maxEntries = options.maxEntries ?? 8_192;
+    const { maxEntries = usualEntries } = options;
     this.#byCgroup = new LeastRecentMap(maxEntries);
     this.#found = new LeastRecentMap(maxEntries);
   }

@@ -8,6 +8,7 @@ import type { Owner } from "../../src/kills/owner.ts";
 import { ownerOfCgroup } from "../../src/kills/owner.ts";
 import { OwnerNames } from "../../src/sources/owner-names.ts";
 import { fixtureHost, type HostName } from "../setup/fixture-host.ts";
+import { openHost } from "../setup/opened-host.ts";
 
 const id = "4f5b1c0e9a7d".padEnd(64, "3");
 const other = "0123456789ab".padEnd(64, "c");
@@ -363,6 +364,16 @@ describe("remembered containers", () => {
     expect(
       [third, second, first].map((each) => names.ownerOf(`/docker/${each}`).container),
     ).toEqual(["name-c", "name-b", null]);
+  });
+
+  it("are remembered of as many cgroups as a pass may read", () => {
+    const { owners } = openHost(
+      { rootfs, procfs: join(rootfs, "proc"), sysfs: join(rootfs, "sys") },
+      { cgroups: { max: 10_000 } },
+    );
+    const paths = Array.from({ length: 10_000 }, (_, index) => `/a/${index}.service`);
+    const [first] = paths.map((path) => owners.ownerOf(path));
+    expect(owners.ownerOf("/a/0.service")).toBe(first);
   });
 
   it("cost nothing if the path has all names", () => {
