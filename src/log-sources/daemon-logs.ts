@@ -280,7 +280,11 @@ class FileSource implements Source {
         bytes: (chunk, at) => this.#take(chunk, at),
         endOfFile: () => this.#scanner.endOfInput(),
         rotated: () => {},
-        lost: () => {},
+        lost: (reason) =>
+          options.log.warn(
+            { path, reason },
+            "kills by daemons may be missing: part of their log is lost",
+          ),
         stateChanged: (state) => listener.stateChanged(state),
         caughtUp: () => {
           listener.caughtUp();

@@ -169,6 +169,17 @@ describe("auto", () => {
     expect(followed.kills[0]).toMatchObject({ isLive: true, boot });
   });
 
+  it("says what part of syslog is lost", async () => {
+    writeFileSync(join(root, "var/log/syslog"), "Nov 20 13:23:50 web1 cron[1]: hello\n");
+    logged.length = 0;
+    const gone = { headHash: "0".repeat(32), headLength: 20, offset: 20 };
+    const followed = follow("auto", undefined, gone);
+    await eventually(() => expect(followed.caughtUp()).toBe(true));
+    expect(logged).toEqual([
+      expect.stringMatching(/^kills by daemons may be missing.*the file read last is no longer/),
+    ]);
+  });
+
   it("reads the journal if syslog was last written to before this boot", async () => {
     writeFileSync(join(root, "var/log/syslog"), "");
     utimesSync(join(root, "var/log/syslog"), 1, bootTimeMs / 1000 - 60);
