@@ -433,14 +433,15 @@ export class Exporter {
     return inheritedSockets.map((fd) => ({ fd }));
   }
 
-  /** In slices, as scrapes do; whatever fails, the next scrape meets it too and says so. */
+  /** In slices, as scrapes do. */
   #readProcesses(keepers: readonly SnapshotKeeper[]): void {
     const snapshot = this.#host.snapshot();
     const pace = new Pace({ now: this.#options.monotonicMs, rest: () => nextTurn() });
-    snapshot.readAhead("processes", pace).then(
-      () => snapshot.handTo(keepers),
-      () => undefined,
-    );
+    snapshot
+      .readAhead("processes", pace)
+      .then(() => snapshot.handTo(keepers))
+      // The next scrape fails for the same reason, and logs it.
+      .catch(() => {});
   }
 
   /** All periodic work shares this one timer: a wake-up costs more than most of that work. */

@@ -42,14 +42,14 @@ export class HostCollector implements Collector {
     for (const [metric, value] of gauges) if (value !== undefined) sink.add(metric, value, {});
     const use = memoryUse(meminfo, this.#pages(vmstat.zspages));
     // A kind that this kernel does not report is part of `other`.
-    const untold = {
+    const unreported = {
       percpu: meminfo.percpuBytes === undefined,
       vmalloc: meminfo.vmallocUsedBytes === undefined,
       zspages: vmstat.zspages === undefined,
       balloon: meminfo.balloonBytes === undefined,
     };
     for (const kind of catalog.oom_host_memory_used_bytes.values.kind) {
-      if (kind in untold && untold[kind as keyof typeof untold]) continue;
+      if (kind in unreported && unreported[kind as keyof typeof unreported]) continue;
       sink.add("oom_host_memory_used_bytes", use[kind], { kind });
     }
     const stalls = [

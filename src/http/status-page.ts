@@ -176,7 +176,7 @@ function limitsSection({ cgroups, atMs }: StatusView): Html {
   return html`<section class="card" aria-labelledby="limits">
 <h2 id="limits">Closest to their limits${since !== undefined && html` <small>${since}</small>`}</h2>
 ${shown.length === 0 ? html`<p>No cgroup in use has a memory limit.</p>` : list(shown.map((cgroup) => limitRow(cgroup, limitFigure(cgroup, atMs))))}
-${more.length > 0 && html`<details><summary>${more.length} more cgroups</summary>${list(more.map((cgroup) => limitRow(cgroup)))}</details>`}
+${more.length > 0 && html`<details><summary>${more.length} more ${more.length === 1 ? "cgroup" : "cgroups"}</summary>${list(more.map((cgroup) => limitRow(cgroup)))}</details>`}
 ${hidden > 0 && html`<p class="note">${hidden} more not shown.</p>`}
 </section>`;
 }
@@ -220,7 +220,7 @@ function victimsSection({ victims, unkillable }: StatusView): Html {
   return html`<section class="card" aria-labelledby="victims">
 <h2 id="victims">Who dies next <small>if the host runs out</small></h2>
 ${shown.length === 0 ? html`<p>Not available on this host.</p>` : victimsTable(shown, true)}
-${more.length > 0 && html`<details><summary>The next ${more.length}</summary>${victimsTable(more, false)}</details>`}
+${more.length > 0 && html`<details><summary>The next ${more.length === 1 ? "one" : more.length}</summary>${victimsTable(more, false)}</details>`}
 ${
   unkillable !== undefined &&
   unkillable.count > 0 &&

@@ -203,7 +203,10 @@ export function cgroupName({ owner, cgroup }: CgroupView): string {
 /** The first of several similar findings, with the number of the others. */
 function nearest([first, ...others]: Dated[]): Dated | undefined {
   if (first === undefined || others.length === 0) return first;
-  const more = `${others.length} more ${others.length === 1 ? "is" : "are"} close to theirs`;
+  const more =
+    others.length === 1
+      ? "1 more is close to its limit"
+      : `${others.length} more are close to theirs`;
   return { ...first, sentence: `${first.sentence}; ${more}` };
 }
 

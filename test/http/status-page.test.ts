@@ -98,6 +98,7 @@ describe("the limits", () => {
     const text = read("limits", { cgroups });
     expect(text).toContain("94 more cgroups");
     expect(text).toContain("20 more not shown.");
+    expect(read("limits", { cgroups: cgroups.slice(0, 7) })).toContain("1 more cgroup ");
     expect(read("limits", { cgroups: cgroups.slice(0, 6) })).not.toContain("more");
   });
 });

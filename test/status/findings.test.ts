@@ -81,6 +81,9 @@ describe("a cgroup close to its limit without a time", () => {
     expect(answer({ cgroups }).sentence).toBe(
       "web.service is at 94 % of its 1 GiB limit; 2 more are close to theirs",
     );
+    expect(answer({ cgroups: cgroups.slice(0, 2) }).sentence).toBe(
+      "web.service is at 94 % of its 1 GiB limit; 1 more is close to its limit",
+    );
   });
 
   it("is no finding if page cache fills it", () => {
