@@ -15,8 +15,7 @@ import { type CostOptions, quantile, type Result } from "./result.ts";
 /** A pass answers for a while after it: closer together, the same one would be measured twice. */
 const betweenMs = 300;
 /** V8 compiles what is hot in the first hundred scrapes: 2 s of processor time, once in the life of a process. */
-const warmUp = 60;
-/** A contender whose scrapes take longer than this gets fewer of them. */
+const warmUpScrapes = 60;
 const slowMs = 500;
 const slowCount = 5;
 const idleMs = 3000;
@@ -30,6 +29,14 @@ export interface ScrapeCost {
   stallMs?: number;
   bytes: number;
   series: number;
+}
+
+/** How patient a run is with its contenders. */
+export interface Pace {
+  /** Scrapes of each that are not measured. */
+  warmUp: number;
+  /** A contender whose scrapes take longer than this gets fewer of them, and one to warm up. */
+  slowMs: number;
 }
 
 /** What a scrape costs beyond being idle, for each size and each contender. */
@@ -73,9 +80,10 @@ export function costsAt(
   size: Size,
   contenders: readonly Contender[],
   count: number,
+  pace: Pace = { warmUp: warmUpScrapes, slowMs },
 ): Promise<Map<string, ScrapeCost>> {
   return withCrowd(size, async (crowd) => {
-    const measured = contenders.map((contender) => new Measured(contender, crowd));
+    const measured = contenders.map((contender) => new Measured(contender, crowd, pace));
     try {
       for (const one of measured) await one.warmUp();
       for (const one of measured) await one.measureIdle();
@@ -99,8 +107,10 @@ class Measured {
   #idleShare = 0;
   #isSlow = false;
   #text = "";
+  readonly #pace: Pace;
 
-  constructor(contender: Contender, crowd: Crowd) {
+  constructor(contender: Contender, crowd: Crowd, pace: Pace) {
+    this.#pace = pace;
     this.name = contender.name;
     this.#process = contender.start(crowd.directory);
   }
@@ -108,11 +118,12 @@ class Measured {
   async warmUp(): Promise<void> {
     await this.#process.firstScrape();
     let { wallMs } = await this.#process.scrape();
-    for (let scrape = 0; scrape < (wallMs > slowMs ? 1 : warmUp); scrape++) {
+    const count = wallMs > this.#pace.slowMs ? 1 : this.#pace.warmUp;
+    for (let scrape = 0; scrape < count; scrape++) {
       await wait(betweenPassesMs(wallMs));
       ({ wallMs } = await this.#process.scrape());
     }
-    this.#isSlow = wallMs > slowMs;
+    this.#isSlow = wallMs > this.#pace.slowMs;
   }
 
   /** A slow one takes part in some of the rounds. */
