@@ -34,9 +34,10 @@ const constraintNames: Record<string, OomConstraint> = {
 /**
  * Parses a constraint line from both ends. `cpuset=` holds one component of a path, which has no `/`, so the first
  * `,oom_memcg=/` is the real one; the task's fields are the last three. A tail cut off by the record's maximum length is
- * no error, but a path that may be cut is left out.
+ * no error, but a path that may be cut is left out. With `isShortened` the line may also end behind the pid: people leave
+ * out the uid.
  */
-export function parseConstraintLine(text: string): ConstraintLine | undefined {
+export function parseConstraintLine(text: string, isShortened = false): ConstraintLine | undefined {
   const name = /^oom-kill:constraint=(\w+)/.exec(text);
   if (name === null) return undefined;
   const known = constraintNames[name[1] ?? ""];
@@ -44,13 +45,15 @@ export function parseConstraintLine(text: string): ConstraintLine | undefined {
   if (known === undefined && name[1]?.startsWith("CONSTRAINT_")) line.customConstraint = name[1];
 
   let paths = text;
-  const task = /^(.*),task=(.*),pid=(\d+),uid=(-?\d+)\s*$/s.exec(text);
+  const task =
+    /^(.*),task=(.*),pid=(\d+),uid=(-?\d+)\s*$/s.exec(text) ??
+    (isShortened ? /^(.*),task=(.*),pid=(\d+),?\s*$/s.exec(text) : null);
   if (task !== null) {
     paths = task[1] ?? "";
     line.task = decodeUtf8(task[2] ?? "");
     line.pid = Number(task[3]);
     // 4.20 and 5.0 print the number as a signed one.
-    line.uid = Number(task[4]) >>> 0;
+    if (task[4] !== undefined) line.uid = Number(task[4]) >>> 0;
   }
   const limitAt = paths.indexOf(",oom_memcg=/");
   const globalAt = paths.indexOf(",global_oom,task_memcg=/");

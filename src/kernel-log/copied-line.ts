@@ -24,6 +24,8 @@ const mark = anyOf([
   /\[[A-Za-z][\w ./-]{0,40}\] /,
   / *\d{1,9}[.):]?[\t ] ?/,
   /\S{1,60} (?=kernel: )/,
+  /[A-Za-z]\S{0,60}\|/,
+  /\*\* \d+ printk messages dropped \*\* /,
 ]);
 const marks = new RegExp(`^${mark}{1,2}?(?=${envelopeStart})`);
 

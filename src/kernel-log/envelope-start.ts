@@ -12,6 +12,7 @@ interface EnvelopeStart {
 const starts: readonly EnvelopeStart[] = [
   { pattern: /<\d{1,3}>/, glued: /<\d{1,2}>\[ *\d+\.\d{6}\] / },
   { pattern: /\[ *\d+\.\d{3,6}[\] ,@|]/, glued: /\[ *\d+\.\d{6}\] / },
+  { pattern: /\[ *[A-Zx*#?]{1,12}\.[A-Zx*#?]{1,12}\] / },
   { pattern: /\[ *\+\d+\.\d{6}\]/ },
   { pattern: /\[[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d\]/ },
   { pattern: /\[(?:\S{1,12} +){3}\d\d:\d\d:\d\d(?: \d{4})?[\] ]/ },

@@ -154,9 +154,9 @@ export function parseKillLine(text: string): KillLine | undefined {
   return { ...held, ...kill };
 }
 
-/** The name, and the first size or as much of its key as is left. */
+/** The name, and the first size or as much of its key as is left, or dots that somebody put there. */
 const cutName =
-  /\((.{0,15}?)\)(?:,? (?:UID|adj|score) -?\d+,?)*\s*(?:\s(?:total-vm|vsz|vm):|(?:\st(?:o(?:t(?:a(?:l(?:-(?:v(?:m)?)?)?)?)?)?)?)?\s*$)/s;
+  /\((.{0,15}?)\)(?:,? (?:UID|adj|score) -?\d+,?)*\s*(?:\s(?:total-vm|vsz|vm):|\s\[?(?:\.{3}|\xe2\x80\xa6)|(?:\st(?:o(?:t(?:a(?:l(?:-(?:v(?:m)?)?)?)?)?)?)?)?\s*$)/s;
 
 /** The same for a line whose end is missing: what is left of it, at least the whole name. */
 export function parseCutKillLine(text: string): KillLine | undefined {
@@ -165,7 +165,10 @@ export function parseCutKillLine(text: string): KillLine | undefined {
   if (head === null || name === null) return undefined;
   const kill: KillLine = { pid: Number(head[2]), comm: decodeUtf8(name[1] ?? "") };
   if (head[1] !== undefined) kill.prefix = head[1];
-  return { ...killSizes(text.slice(name.index + name[0].lastIndexOf(")"))), ...kill };
+  const tail = text.slice(name.index + name[0].lastIndexOf(")"));
+  // Dots stand for a part of one line.
+  const isElided = /(?:\.{3}|\xe2\x80\xa6)$/.test(name[0]);
+  return { ...killSizes(isElided ? (tail.split("\n", 1)[0] ?? "") : tail), ...kill };
 }
 
 function killSizes(tail: string): Partial<KillLine> {

@@ -49,6 +49,8 @@ const maxLineLength = 16 * 1024;
 /** Vendors' kernels add the processor: `[    8.640407,2]`, `[    8.640407@2]`. */
 const printkStamp =
   /^\[ *(\d+)\.(\d{3,6})(?:[,@|]C?\d{1,3})?(?: < *[\d.]+ ?>)?\](?: ?\[ *([TC]\d+)\])? ?/;
+/** A stamp whose digits somebody replaced: `[ XXXX.YYYYYY] `. */
+const maskedStamp = /^\[ *[A-Zx*#?]{1,12}\.[A-Zx*#?]{1,12}\] ?/;
 /** dmesg -H: seconds since the previous line. */
 const deltaStamp = /^\[(?:[<+ ]*[<+] *\d+\.\d+>?|<? *\d+\.\d+>)\] ?/;
 /** Kernels of some phones add the processor and the task: `(0)[226:greedy]`, `[3:  greedy:  226] `. */
@@ -217,7 +219,9 @@ export class KernelMessageReader {
     // An object that is no record of the kernel's.
     if (/^\s*[{["]/.test(line) || stringOfCode.test(line)) return false;
     if (bareKill.test(line)) return true;
-    return !killHead.test(line) && quotedKill(line) !== undefined && plausible(line) !== "user";
+    // Without an envelope before it, a line is a record of its own, whatever marks quote it.
+    const text = this.#previous === undefined ? withoutIndentation(line) : line;
+    return !killHead.test(text) && quotedKill(line) !== undefined && plausible(line) !== "user";
   }
 
   #quoted(text: string, timeMs: number | undefined): KernelMessage {
@@ -334,7 +338,7 @@ export class KernelMessageReader {
     const ctime = takeCtimeStamp(text, this.#clock);
     if (ctime !== undefined) {
       if (ctime.timeMs !== undefined) message.timeMs = ctime.timeMs;
-      return this.#finish(message, line, text.slice(ctime.length), unescapeDmesg);
+      return this.#finish(message, line, this.#untagged(text.slice(ctime.length)), unescapeDmesg);
     }
     const iso = takeIsoStamp(text.slice(1), this.#clock);
     if (iso !== undefined && text[iso.length + 1] === "]") {
@@ -342,9 +346,13 @@ export class KernelMessageReader {
       return this.#finish(
         message,
         line,
-        text.slice(iso.length + 2).replace(/^ /, ""),
+        this.#untagged(text.slice(iso.length + 2).replace(/^ /, "")),
         unescapeDmesg,
       );
+    }
+    const masked = this.#copied ? maskedStamp.exec(text) : null;
+    if (masked !== null) {
+      return this.#finish(message, line, text.slice(masked[0].length), unescapeDmesg);
     }
     if (printkStamp.test(text)) {
       const finished = this.#finish(message, line, text, unescapeDmesg);
@@ -357,6 +365,11 @@ export class KernelMessageReader {
     }
     const rest = this.#takeDelta(message, text);
     return rest === undefined ? undefined : this.#finish(message, line, rest, unescapeDmesg);
+  }
+
+  /** Tools that put the time into brackets keep the tag, which dmesg does not have. */
+  #untagged(text: string): string {
+    return this.#copied ? text.replace(/^(?:[\w.-]{1,64} )?kernel: /, "") : text;
   }
 
   /** Handles a relative timestamp: the time is known to the minute last printed by dmesg -H. */

@@ -16,7 +16,7 @@ import { hasEnvelope } from "./log-line.ts";
 const [narrowest, widest] = [50, 110];
 /** No record of the kernel begins like this. */
 const isRest =
-  /^(?:(?:total-vm|anon-rss|file-rss|shmem-rss|pgtables):(?:\d+kB|$)|UID:\d|oom_score_adj:-?\d|gfp_mask=(?:0x|\d)|order=-?\d|oom_score_adj=-?\d|oom-killer: |nodemask=|(?:oom|task)_memcg=\/|task=\S|global_oom,)/;
+  /^(?:(?:total-vm|anon-rss|file-rss|shmem-rss|pgtables):(?:\d+kB|$)|UID:\d|oom_score_adj:-?\d|gfp_mask=(?:0x|\d)|order=-?\d|oom_score_adj=-?\d|oom-killer: |nodemask=|cpuset=\S+,|mems_allowed=\d|(?:oom|task)_memcg=\/|task=\S|global_oom,)/;
 const isKernelText =
   / invoked\s*$|oom-killer:\s*$|oom-killer: |illed process \d|oom-kill:constraint=/;
 const maxJoined = 4096;
@@ -155,15 +155,21 @@ export class MailLines {
       (/\b(?:total-|[a-z-]+:)$/.test(joined) && /^(?:vm:)?\d*/.test(rest.trimStart())) ||
       (/ (?:UID|score|process)\s*$/.test(joined) && /^\s*\d/.test(rest));
     if (isKernelText.test(joined) && (isCut || isRest.test(rest.trimStart()))) return true;
+    if (isCutConstraint(joined)) return true;
     if (!this.#isRecord || isOwnLine(joined, rest)) return false;
     return isForced(this.#lastLength, rest, this.#width) && !isWholeKill(joined);
   }
 }
 
+/** A line of the constraint that somebody broke behind a comma, or inside a path. */
+function isCutConstraint(before: string): boolean {
+  return /oom-kill:constraint=\S*(?:,|_memcg=\/\S*\/)$/.test(before);
+}
+
 /** A mailer may break a word behind a hyphen or a colon. */
 function separator(before: string, rest: string): string {
+  if (isCutConstraint(before)) return "";
   if (/\s$/.test(before) || /^\s/.test(rest)) return " ";
-  if (before.endsWith(",") && before.includes("oom-kill:constraint=")) return "";
   const isInsideWord = /[-(=|]$/.test(before) || (/\w:$/.test(before) && /^\d/.test(rest));
   return isInsideWord ? "" : " ";
 }

@@ -526,7 +526,11 @@ export class OomReportAssembler {
   #giveUpTorn(torn: Torn): void {
     this.#torn = undefined;
     const [firstLine = ""] = torn.text.split("\n", 1);
-    if (torn.constraintOf !== undefined || beginsKill(firstLine)) return;
+    if (torn.constraintOf !== undefined) {
+      torn.constraintOf.constraint = parseConstraintLine(firstLine, true);
+      return;
+    }
+    if (beginsKill(firstLine)) return;
     // What follows is no rest of the line, or the rest would have completed it.
     const kill = parseCutKillLine(torn.text) ?? parseCutKillLine(firstLine);
     const isNamed = (event: OpenEvent): boolean =>

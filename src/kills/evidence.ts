@@ -229,8 +229,17 @@ const gfpMovable = 0x08;
 /** From the narrowest to the widest. */
 const zoneOrder = ["DMA", "DMA32", "Normal", "HighMem", "Movable"];
 
-/** The widest zone of a request, as `gfp_zone()` maps its flags; absent if the flags are unknown. */
-function widestZone(gfpMask: string | undefined): string | undefined {
+/**
+ * The widest zone of a request, as `gfp_zone()` maps its flags; absent if the flags are unknown. A kernel without zone
+ * DMA or DMA32 serves requests for it from Normal.
+ */
+function widestZone(gfpMask: string | undefined, zones: readonly ZoneInfo[]): string | undefined {
+  const widest = zoneOfFlags(gfpMask);
+  const isMissing = widest?.startsWith("DMA") && !zones.some(({ zone }) => zone === widest);
+  return isMissing && zones.some(({ zone }) => zone === "Normal") ? "Normal" : widest;
+}
+
+function zoneOfFlags(gfpMask: string | undefined): string | undefined {
   if (gfpMask === undefined) return undefined;
   const bits = Number.parseInt(gfpMask, gfpMask.startsWith("0x") ? 16 : 10);
   if (Number.isNaN(bits) || bits === 0) return undefined;
@@ -250,7 +259,7 @@ export function shortZone(
   report: OomKillReport,
   memInfo: MemInfoDump | undefined,
 ): ShortZone | undefined {
-  const widest = widestZone(report.dump?.trigger?.gfpMask);
+  const widest = widestZone(report.dump?.trigger?.gfpMask, memInfo?.zones ?? []);
   if (widest === undefined || memInfo === undefined) return undefined;
   const rank = ({ zone }: ZoneInfo): number => zoneOrder.indexOf(zone);
   const limit = zoneOrder.indexOf(widest);
@@ -277,7 +286,7 @@ export function shortZone(
 
 function hasOnlyMovable(report: OomKillReport, memInfo: MemInfoDump | undefined): boolean {
   const zones = memInfo?.zones ?? [];
-  const widest = widestZone(report.dump?.trigger?.gfpMask);
+  const widest = widestZone(report.dump?.trigger?.gfpMask, zones);
   if (zones.length === 0 || widest === undefined || widest === "Movable") return false;
   return zones.every(({ zone }) => zone === "Movable");
 }
