@@ -10,11 +10,12 @@ import type { CostOptions, Line, Result } from "./result.ts";
 const size = { processes: 2000, cgroups: 500 };
 const scrapesPerKill = 20;
 const scrapesPerRotation = 200;
-const looks = 20;
+const looks = 40;
 
 /**
  * Many scrapes while everything changes: cgroups and processes come and go, kills are logged, the log is rotated.
- * Memory, descriptors and series have to stay flat, and every kill that was logged has to be counted.
+ * Memory, descriptors and series have to stay flat, and every kill that was logged has to be counted. What it finds is
+ * also printed as it goes, one line of JSON at each look.
  */
 export function soak({ exporter: command, soakScrapes }: CostOptions): Promise<Result> {
   return withCrowd(size, async (crowd) => {
@@ -46,7 +47,7 @@ export function soak({ exporter: command, soakScrapes }: CostOptions): Promise<R
         const { text, wallMs } = await running.scrape();
         if (scrape === soakScrapes || scrape % Math.ceil(soakScrapes / looks) === 0) {
           const { anonMiB, rssMiB } = running.memory();
-          lines.push({
+          const line = {
             scrapes: scrape,
             minutes: (performance.now() - startMs) / 60_000,
             "anonymous, MiB": anonMiB,
@@ -55,7 +56,9 @@ export function soak({ exporter: command, soakScrapes }: CostOptions): Promise<R
             series: text.match(/^[^#\s]/gm)?.length ?? 0,
             "kills logged": kills,
             counted: Number(/^oom_kills_total\{constraint="none"\} (\d+)/m.exec(text)?.[1] ?? 0),
-          });
+          };
+          lines.push(line);
+          console.error(JSON.stringify(line));
         }
         await wait(betweenPassesMs(wallMs));
       }
