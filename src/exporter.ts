@@ -115,6 +115,7 @@ export class Exporter {
   constructor(options: ExporterOptions) {
     const { flags, state, userspaceState, own, log, nowMs, monotonicMs, printkClockMs, kmsg } =
       options;
+    const top = flags["collector.processes.top"] || Number.POSITIVE_INFINITY;
     const host = new Host({
       roots: {
         procfs: flags["path.procfs"],
@@ -122,15 +123,13 @@ export class Exporter {
         rootfs: flags["path.rootfs"],
       },
       monotonicMs,
-      leaders: flags["collector.processes.top"] || Number.POSITIVE_INFINITY,
+      leaders: top,
       cgroups: {
         max: flags["collector.cgroups.max"],
         include: flags["collector.cgroups.include"],
         exclude: flags["collector.cgroups.exclude"],
       },
-      programs: flags["collector.processes.program"]
-        ? { top: flags["collector.processes.top"] || Number.POSITIVE_INFINITY }
-        : undefined,
+      programs: { top: flags["collector.processes.program"] ? top : 0 },
       keepsDescriptors: true,
     });
     const { files, owners, table, tree, programs } = host;

@@ -9,7 +9,7 @@ import type { FlightRecorder } from "./flight-recorder.ts";
 export interface HostWitnessOptions {
   files: HostFiles;
   table: Pick<ProcessTable, "firstSeenMs">;
-  /** Absent with `--no-collector.processes.program`. */
+  /** Absent if no program is looked up. */
   programs: Pick<ProgramNames, "killBegan" | "programOf" | "startTicksOf"> | undefined;
   recorder: Pick<FlightRecorder, "before">;
   /** Seconds from boot, time in suspend included. */

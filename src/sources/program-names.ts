@@ -68,7 +68,7 @@ interface Limits {
  * Reading /proc/PID/cmdline takes the process's mmap lock, which a process that waits for memory may hold for long. So it is
  * read once per process, and again when its comm changes, one at a time and on the thread pool; never while the host stalls
  * on memory, while the host or a limit on the process is nearly full, or after a kill. A blocked read delays only the
- * reads after it.
+ * reads after it. Others that read such a file ask `mayTakeLockIn` first.
  */
 export class ProgramNames implements SnapshotKeeper {
   readonly #options: ProgramNamesOptions;
@@ -85,6 +85,12 @@ export class ProgramNames implements SnapshotKeeper {
     // What is forgotten between two passes would be read in each of them.
     this.#options = { ...options, top: Math.min(options.top, knownAtMost / 2) };
     this.#read = options.readCommandLine ?? readOnPool;
+  }
+
+  /** Whether a file of a process in this cgroup that takes its mmap lock may be read now, and is unlikely to wait for it. */
+  mayTakeLockIn(cgroup: string | undefined): boolean {
+    const limits = this.#limitsInForce();
+    return limits !== undefined && this.#isCalm() && !isWithinAny(cgroup, limits.near);
   }
 
   /** What a process runs, if already known; otherwise empty. */

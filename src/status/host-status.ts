@@ -79,7 +79,17 @@ export class HostStatus {
   constructor(options: HostStatusOptions) {
     this.#options = options;
     this.#startedMs = options.monotonicMs();
-    this.#victims = new ScopeVictims(options.host);
+    const { files, table, tree, pageBytes, owners, programs } = options.host;
+    this.#victims = new ScopeVictims({
+      files,
+      table,
+      tree,
+      pageBytes,
+      owners,
+      programs,
+      // A page must not wait for a process that itself waits for memory.
+      mayTakeLockIn: (cgroup) => programs?.mayTakeLockIn(cgroup) ?? true,
+    });
   }
 
   /**

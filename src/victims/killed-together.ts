@@ -12,9 +12,17 @@ const alikeAtMost = 32;
 /** For a whole group, each process is compared with this many before it: clones have close pids. */
 const neighboursAtMost = 4;
 
+export interface KilledTogetherOptions extends VictimRankingOptions {
+  /**
+   * Whether the memory map of a process in this cgroup may be read, which waits for its mmap lock: false where it may
+   * wait for long. Default: always.
+   */
+  mayTakeLockIn?: (cgroup: string | undefined) => boolean;
+}
+
 /** Which processes die together, in one scope at one moment. */
 export class KilledTogether {
-  readonly #options: VictimRankingOptions;
+  readonly #options: KilledTogetherOptions;
   readonly #processes: readonly ProcessReading[];
   readonly #scope: string;
   /** By the victim's cgroup. */
@@ -22,7 +30,7 @@ export class KilledTogether {
   readonly #groupBytes = new Map<string, number>();
   readonly #closely = new Map<number, ProcessReading | undefined>();
 
-  constructor(options: VictimRankingOptions, processes: readonly ProcessReading[], scope: string) {
+  constructor(options: KilledTogetherOptions, processes: readonly ProcessReading[], scope: string) {
     this.#options = options;
     this.#processes = processes;
     this.#scope = scope;
@@ -63,8 +71,9 @@ export class KilledTogether {
     return bytes;
   }
 
-  /** Those of `others` that run in the address space of `process`. */
+  /** Those of `others` that run in the address space of `process`; none while that may not be found out. */
   #sharing(process: ProcessReading, others: readonly ProcessReading[]): ProcessReading[] {
+    const { files, pageBytes, mayTakeLockIn = () => true } = this.#options;
     const size = sizeBytes(process.memory);
     const alike = others.filter(
       ({ pid, scoreAdj, memory }) =>
@@ -72,16 +81,20 @@ export class KilledTogether {
         scoreAdj === process.scoreAdj &&
         Math.abs(sizeBytes(memory) - size) <= size * alikeWithin,
     );
-    if (alike.length === 0) return [];
+    if (alike.length === 0 || !mayTakeLockIn(process.cgroup)) return [];
     const layout = this.#lookedAt(process)?.stat?.layout;
     if (layout === undefined) return [];
-    const { files, pageBytes } = this.#options;
     const isIn = addressSpaceOf(files, taskPath(process), pageBytes);
     const distance = ({ pid }: ProcessReading) => Math.abs(pid - process.pid);
     return alike
       .sort((a, b) => distance(a) - distance(b))
       .slice(0, alikeAtMost)
-      .filter((other) => this.#lookedAt(other)?.stat?.layout === layout && isIn(taskPath(other)));
+      .filter(
+        (other) =>
+          this.#lookedAt(other)?.stat?.layout === layout &&
+          (other.cgroup === process.cgroup || mayTakeLockIn(other.cgroup)) &&
+          isIn(taskPath(other)),
+      );
   }
 
   #lookedAt(process: ProcessReading): ProcessReading | undefined {

@@ -6,10 +6,10 @@ import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
 import type { ProgramNames } from "../sources/program-names.ts";
 import type { HostTotals } from "../sources/snapshot.ts";
-import { KilledTogether } from "./killed-together.ts";
-import { VictimRanking, type VictimRankingOptions } from "./victim-ranking.ts";
+import { KilledTogether, type KilledTogetherOptions } from "./killed-together.ts";
+import { VictimRanking } from "./victim-ranking.ts";
 
-export interface ScopeVictimsOptions extends VictimRankingOptions {
+export interface ScopeVictimsOptions extends KilledTogetherOptions {
   owners: OwnerNames;
   /** Absent if program names are not needed. */
   programs?: Pick<ProgramNames, "programOf">;

@@ -1,10 +1,10 @@
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { victims } from "../../src/commands/victims.ts";
 import type { HostRoots } from "../../src/sources/host-files.ts";
 import { startExporter, temporaryDirectory } from "../setup/exporter-process.ts";
 import { fixtureHost } from "../setup/fixture-host.ts";
-import { addKthreadd, addProcess } from "../setup/process-files.ts";
+import { addKthreadd, addProcess, addSharing } from "../setup/process-files.ts";
 import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
 
 interface Run {
@@ -186,17 +186,6 @@ describe("oom-exporter victims --cgroup", () => {
   });
 
   describe("for processes in one address space", () => {
-    /** Task `pid` with its stack in page 5 of its memory, which is page `frame` of the machine's. */
-    function addSharing(host: TemporaryTree, pid: number, frame: number, cgroup: string): void {
-      addProcess(host, pid, { residentKb: 5_000, cgroup });
-      const stack = 5 * 4096;
-      const stat = `${pid} (p${pid}) S${" 7".repeat(22)} 1 1 ${stack} 0 0 0`;
-      host.write(`proc/${pid}`, { stat, syscall: `35 0x0 0x${stack.toString(16)} 0x401000` });
-      const pagemap = Buffer.alloc(8 * 6);
-      pagemap.writeBigUInt64LE(BigInt(frame) | (1n << 63n), 8 * 5);
-      writeFileSync(host.path(`proc/${pid}/pagemap`), pagemap);
-    }
-
     it("says that they die together, wherever they are, and counts their memory once", () => {
       const host = hostWithLimits();
       addSharing(host, 20, 77, "/shop/web");

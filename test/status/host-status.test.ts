@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { HostHour } from "../../src/status/host-hour.ts";
 import { HostStatus } from "../../src/status/host-status.ts";
+import type { VictimsAnswer } from "../../src/victims/scope-victims.ts";
 import { openHost } from "../setup/opened-host.ts";
-import { addProcess } from "../setup/process-files.ts";
+import { addProcess, addSharing } from "../setup/process-files.ts";
 import { TemporaryTree } from "../setup/temporary-tree.ts";
 
 const MiB = 2 ** 20;
@@ -34,10 +35,11 @@ class WatchedHost extends TemporaryTree {
   #watch(): HostStatus {
     const monotonicMs = () => this.monotonicMs;
     const hour = new HostHour(monotonicMs);
+    const host = openHost(this.roots, { monotonicMs, programs: { top: 0 } });
     return new HostStatus({
-      host: openHost(this.roots, { monotonicMs }),
+      host,
       hour,
-      keepers: [hour, { noteMeminfo: () => this.looks++ }],
+      keepers: [hour, host.programs ?? {}, { noteMeminfo: () => this.looks++ }],
       nowMs: () => this.wallMs,
       monotonicMs,
       kills: () => [],
@@ -91,6 +93,29 @@ class WatchedHost extends TemporaryTree {
     return this.status.view().cgroups.find(({ cgroup }) => cgroup === path);
   }
 }
+
+describe("processes in one address space", () => {
+  it("are shown as dying together, but their memory is not looked at while that may block", () => {
+    const host = new WatchedHost();
+    for (const pid of [20, 21]) addSharing(host, pid, 77, "/shop");
+    host.cgroup("/shop", 10, 100);
+    const diesWith = () => {
+      host.monotonicMs += 2000;
+      const answer = host.status.victims({ cgroup: undefined, top: 2 }) as VictimsAnswer;
+      return answer.victims.map((victim) => victim.diesWith);
+    };
+    expect(diesWith()).toEqual([[20], [21]]);
+    host.write("proc/pressure", { memory: "full avg10=3.00 avg60=0.00 avg300=0.00 total=1" });
+    expect(diesWith()).toEqual([[], []]);
+    host.write("proc/pressure", { memory: "full avg10=0.00 avg60=0.00 avg300=0.00 total=1" });
+    expect(diesWith()).toEqual([[20], [21]]);
+    host.cgroup("/shop", 95, 100);
+    expect(diesWith()).toEqual([[], []]);
+    host.cgroup("/shop", 10, 100);
+    host.memory({ usedMiB: 950 });
+    expect(diesWith()).toEqual([[], []]);
+  });
+});
 
 describe("the state of a host", () => {
   it("has run as long as it has, whatever was done to the clock", () => {
