@@ -50,7 +50,17 @@ const mayUse: [room: string, allowed: string[]][] = [
   ["text/", []],
   ["collections/", []],
   ["kernel-log/", ["text/"]],
-  ["kills/", ["kernel-log/", "kernel/badness", "kernel/cgroup-path", "text/", "collections/"]],
+  [
+    "kills/",
+    [
+      "kernel-log/",
+      "kernel/badness",
+      "kernel/cgroup-path",
+      "kernel/command-line",
+      "text/",
+      "collections/",
+    ],
+  ],
   ["killers/", ["kills/", "kernel-log/", "text/", "collections/"]],
   ["sources/", ["kernel/", "kernel-log/local-time", "kills/owner", "text/", "collections/"]],
   ["log-sources/", ["kernel-log/", "sources/", "kills/kill-log", "killers/", "collections/"]],

@@ -37,7 +37,7 @@ export interface DoctorIo {
 const about =
   "Checks what oom-exporter can read on this machine, and prints the impact and the fix of whatever is missing. Run it as the user and in the container of the exporter, with the same flags. Exits with 1 if kills would go unseen.";
 
-export const doctorFlags = {
+const doctorFlags = {
   json: { type: "boolean", default: false, help: "Print the checks as JSON." },
   "web.listen-address": serveFlags["web.listen-address"],
   "path.procfs": serveFlags["path.procfs"],

@@ -50,7 +50,7 @@ export interface ExplainIo {
 const about =
   "Explains the out-of-memory kills in kernel logs: kern.log, syslog, messages, dmesg, journalctl -k, /dev/kmsg records, compressed or not, and exports from log stores. - is standard input; kills in a pipe that stays open are explained as they come, unless --limit is given. Without FILE it reads this machine's log.";
 
-export const explainFlags = {
+const explainFlags = {
   json: { type: "boolean", default: false, help: "Print one kill as JSON on each line." },
   brief: {
     type: "boolean",

@@ -44,7 +44,7 @@ export interface VictimsIo {
 const about =
   "Ranks the processes of this machine in the order the kernel would kill them if memory ran out, with the memory each kill would free.";
 
-export const victimsFlags = {
+const victimsFlags = {
   json: { type: "boolean", default: false, help: "Print the JSON of /api/v1/victims." },
   cgroup: {
     type: "string",

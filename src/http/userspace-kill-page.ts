@@ -18,7 +18,7 @@ export const reasonTitles: Record<KillReason, string> = {
 };
 
 /** What each killer is called in a sentence. */
-export const killerNames: Record<UserspaceKiller, string> = {
+const killerNames: Record<UserspaceKiller, string> = {
   "systemd-oomd": "systemd-oomd",
   earlyoom: "earlyoom",
   nohang: "nohang",

@@ -14,9 +14,10 @@
 
 /** Names of scripts, modules, classes; nothing else is ever taken from a command line. */
 const namePattern = /^[A-Za-z0-9._$-]{1,64}$/;
+/** TASK_COMM_LEN without its NUL. */
 const commBytes = 15;
 
-/** Whether the kernel may have cut this name of a process. */
+/** Whether the kernel may have cut off the end of this comm. */
 export function isCut(comm: string): boolean {
   return Buffer.byteLength(comm) >= commBytes;
 }

@@ -11,6 +11,9 @@
  * reader who may not trace the process; memory is 0 for a task without an address space.
  */
 
+/** USER_HZ, the clock ticks of these files: 100 on every architecture that Node.js runs on. */
+export const ticksPerSecond = 100;
+
 /** What stat adds to the information in status. */
 export interface ProcessStat {
   /** Start time in clock ticks since boot. */

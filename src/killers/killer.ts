@@ -1,6 +1,6 @@
 /** The programs outside the kernel that kill for memory, and how their lines are recognised. */
 
-export const userspaceKillers = [
+const userspaceKillers = [
   "systemd-oomd",
   "earlyoom",
   "nohang",
@@ -16,7 +16,7 @@ export const followedKillers = ["systemd-oomd", "earlyoom", "nohang", "kubelet"]
 
 export type FollowedKiller = (typeof followedKillers)[number];
 
-export const killReasons = [
+const killReasons = [
   /** Processes waited for memory (PSI) for longer than the killer allows. */
   "memory_pressure",
   /** Swap was used up. */

@@ -6,7 +6,7 @@ import { shellWord } from "../text/shell.ts";
 import type { DaemonKill } from "./daemon-kill.ts";
 import type { UserspaceKiller } from "./killer.ts";
 
-export const userspaceRunbook = "docs/runbooks/OomUserspaceKill.md";
+const userspaceRunbook = "docs/runbooks/OomUserspaceKill.md";
 
 interface Victim {
   cgroup: string | null;

@@ -209,16 +209,6 @@ function orchestratedTask(name: string, parent: string, grandparent: string): st
   return grandparent === "ecs" && parent !== "" ? parent : undefined;
 }
 
-/** Id of the innermost container in a cgroup path, usually 64 hex digits; null if there is none. */
-export function containerIdOf(path: string | null | undefined): string | null {
-  return ownerOfCgroup(path).containerId;
-}
-
-/** Kubernetes pod uid in a cgroup path (with dashes; 32 hex for a static pod), else null. */
-export function podUidOf(path: string | null | undefined): string | null {
-  return ownerOfCgroup(path).podUid;
-}
-
 /** Whether a unit, a container or a pod is known, even if only by id. */
 export function hasOwner(owner: Owner): boolean {
   return (owner.unit ?? owner.container ?? owner.containerId ?? owner.podUid) !== null;

@@ -1,5 +1,4 @@
-/** The kernel truncates comm to this many bytes. */
-const commBytes = 15;
+import { isCut } from "../kernel/command-line.ts";
 
 /**
  * The name of a process for people: its comm and, if known, what it runs. `java billing.jar`;
@@ -8,6 +7,6 @@ const commBytes = 15;
 export function processName({ comm, program }: { comm: string; program?: string | null }): string {
   if (comm === "") return "(no name)";
   if (!program) return comm;
-  const isWholeName = comm.length >= commBytes && program.startsWith(comm);
+  const isWholeName = isCut(comm) && program.startsWith(comm);
   return isWholeName ? program : `${comm} ${program}`;
 }

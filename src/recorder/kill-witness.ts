@@ -1,4 +1,4 @@
-import { parseProcessBirth } from "../kernel/process-stat.ts";
+import { parseProcessBirth, ticksPerSecond } from "../kernel/process-stat.ts";
 import type { Kill } from "../kills/kill.ts";
 import type { KillWitness, Witnessed } from "../kills/kill-recorder.ts";
 import type { HostFiles } from "../sources/host-files.ts";
@@ -20,7 +20,6 @@ export interface HostWitnessOptions {
   printkMs: () => number;
 }
 
-const ticksPerSecond = 100;
 /** A line is read this soon after it was written, even on a busy machine. A stamp that says otherwise comes from a clock that drifts. */
 const readWithinSeconds = 10;
 /** If the stamp does not say when it was written. */

@@ -1,3 +1,4 @@
+import { ticksPerSecond } from "../kernel/process-stat.ts";
 import type { KillCounting } from "../kills/kill-counting.ts";
 import type { WatchedKill } from "../kills/kill-history.ts";
 import { type CgroupSeen, judge, keyOf, watchSeconds } from "../kills/outcome.ts";
@@ -27,7 +28,6 @@ const lookEveryMs = 2000;
 /** A look at cgroups with many processes takes at most 1 % of the time, but on a busy machine looks go on. */
 const restShare = 100;
 const restAtMostMs = 10_000;
-const ticksPerSecond = 100;
 /** A watch interrupted for longer than this is given up. */
 const resumedWithinSeconds = 600;
 

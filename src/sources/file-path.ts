@@ -11,7 +11,7 @@ export type CallPath = string | Buffer;
 const scratch = Buffer.allocUnsafeSlow(8192);
 
 /** A path of bytes. It keeps its own name only: thousands of cgroups share the bytes of their parent, up to 4 KiB. */
-export class BytePath {
+class BytePath {
   readonly #parent: Buffer;
   readonly #name: Buffer;
   #whole: Buffer | undefined;

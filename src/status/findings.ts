@@ -237,7 +237,7 @@ function recentKill({ kills, atMs }: StatusView): Dated | undefined {
 }
 
 /** What people call a victim: its process, or the cgroup or pod that was taken as a whole. */
-export function victimText(kill: AnyKill): string {
+function victimText(kill: AnyKill): string {
   const isProcess = isKernelKill(kill) || kill.comm !== null;
   return isProcess ? `${nameOfVictim(kill)} (pid ${kill.pid})` : nameOfVictim(kill);
 }

@@ -125,7 +125,7 @@ function nameOf(key: string, source: PemSource): string {
 }
 
 /** The certificates in a PEM text; anything else is skipped, as in Go. */
-export function certificatesIn(pem: string): string[] {
+function certificatesIn(pem: string): string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 

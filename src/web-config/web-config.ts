@@ -28,7 +28,7 @@ import { bcryptComplaint } from "./bcrypt-hash.ts";
 import { cipherSuites, curves, type TlsVersion, tlsVersions } from "./tls-names.ts";
 import { WebConfigError } from "./web-config-error.ts";
 
-export const clientAuthTypes = [
+const clientAuthTypes = [
   "NoClientCert",
   "RequestClientCert",
   "RequireAnyClientCert",
@@ -310,7 +310,7 @@ class Section {
   }
 
   mapping(key: string): Section {
-    return new Section(this.#reading, this.#below(key), this.#ask(key), this.#resolve);
+    return new Section(this.#reading, this.#here(key), this.#ask(key), this.#resolve);
   }
 
   /** A mapping of text values, with a list of allowed keys. */
@@ -327,14 +327,14 @@ class Section {
     const node = this.#ask(key);
     if (isNull(node)) return fallback;
     if (isScalar(node) && typeof node.value === "boolean") return node.value;
-    throw this.#wrongKind(node, "true or false", this.#below(key));
+    throw this.#wrongKind(node, "true or false", this.#here(key));
   }
 
   integer(key: string): number {
     const node = this.#ask(key);
     if (isNull(node)) return 0;
     if (isScalar(node) && Number.isSafeInteger(node.value)) return node.value as number;
-    throw this.#wrongKind(node, "a whole number", this.#below(key));
+    throw this.#wrongKind(node, "a whole number", this.#here(key));
   }
 
   /** A Go duration such as `1m30s` or `250ms`; a bare number means nanoseconds. Returns milliseconds. */
@@ -348,14 +348,14 @@ class Section {
       const ms = typeof node.value === "string" ? durationMs(node.value) : undefined;
       if (ms !== undefined) return ms;
     }
-    throw this.#wrongKind(node, "a duration such as 1s or 250ms", this.#below(key));
+    throw this.#wrongKind(node, "a duration such as 1s or 250ms", this.#here(key));
   }
 
   /** `undefined` if it is missing. */
   list(key: string): string[] | undefined {
     const node = this.#ask(key);
     if (isNull(node)) return undefined;
-    if (!isSeq(node)) throw this.#wrongKind(node, "a list", this.#below(key));
+    if (!isSeq(node)) throw this.#wrongKind(node, "a list", this.#here(key));
     return node.items.map((item) => this.#textOf(this.#resolve(item as Node), key));
   }
 
@@ -381,11 +381,8 @@ class Section {
   refuseOthers(): void {
     for (const [key, { key: node }] of this.#values) {
       if (this.#asked.has(key)) continue;
-      const where = this.#path === "" ? "" : `${this.#path}: `;
-      throw this.#errorAt(
-        node,
-        `${where}unknown key ${shown(key)}; allowed are ${[...this.#asked].join(", ")}`,
-      );
+      const allowed = [...this.#asked].join(", ");
+      throw this.#errorAt(node, this.#here(`unknown key ${shown(key)}; allowed are ${allowed}`));
     }
   }
 
@@ -393,7 +390,7 @@ class Section {
   error(message: string, keys: readonly string[] = []): WebConfigError {
     const key = keys.find((candidate) => this.#values.has(candidate));
     const node = key === undefined ? this.#node : this.#values.get(key)?.key;
-    return this.#errorAt(node, this.#path === "" ? message : `${this.#path}: ${message}`);
+    return this.#errorAt(node, this.#here(message));
   }
 
   #take(map: YAMLMap, above: Set<YAMLMap>): void {
@@ -402,7 +399,7 @@ class Section {
     for (const pair of map.items) {
       const keyNode = this.#resolve(pair.key as Node);
       if (!isPair(pair) || !isScalar(keyNode)) {
-        throw this.#errorAt(map, `${this.#path}: keys must be text`);
+        throw this.#errorAt(map, this.#here("keys must be text"));
       }
       const key = sourceOf(keyNode);
       const value = this.#resolve(pair.value as Node | null);
@@ -411,15 +408,14 @@ class Section {
           ? value.items.map((item) => this.#resolve(item as Node))
           : [value];
         for (const each of maps) {
-          if (!isMap(each)) throw this.#wrongKind(each, "a mapping", this.#below("<<"));
+          if (!isMap(each)) throw this.#wrongKind(each, "a mapping", this.#here("<<"));
           merged.push(each);
         }
         continue;
       }
       if (above.size > 0 && this.#values.has(key)) continue;
       if (this.#values.has(key)) {
-        const where = this.#path === "" ? "" : `${this.#path}: `;
-        throw this.#errorAt(keyNode, `${where}${shown(key)} appears twice`);
+        throw this.#errorAt(keyNode, this.#here(`${shown(key)} appears twice`));
       }
       this.#values.set(key, { key: keyNode, value });
     }
@@ -434,7 +430,7 @@ class Section {
 
   #textOf(node: Node | null | undefined, key: string): string {
     if (isNull(node)) return "";
-    if (!isScalar(node)) throw this.#wrongKind(node, "a text", this.#below(key));
+    if (!isScalar(node)) throw this.#wrongKind(node, "a text", this.#here(key));
     return sourceOf(node);
   }
 
@@ -458,8 +454,9 @@ class Section {
     return new WebConfigError(`line ${this.#reading.lineOf(node)}: ${message}`);
   }
 
-  #below(key: string): string {
-    return this.#path === "" ? key : `${this.#path}: ${key}`;
+  /** A message about this section, or the path of a key in it. */
+  #here(text: string): string {
+    return this.#path === "" ? text : `${this.#path}: ${text}`;
   }
 }
 

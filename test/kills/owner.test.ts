@@ -1,13 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  containerIdOf,
   hasOwner,
   type Owner,
   ownerLabels,
   ownerOfCgroup,
   type Platform,
-  podUidOf,
   unitForPeople,
   unknownOwner,
 } from "../../src/kills/owner.ts";
@@ -278,8 +276,8 @@ describe("the owner of a cgroup", () => {
 
   it("has an id of 64 hex digits and no other", () => {
     for (const wrong of [id.slice(1), `${id}0`, id.toUpperCase(), id.replace("3", "g")]) {
-      expect(containerIdOf(`/system.slice/docker-${wrong}.scope`)).toBeNull();
-      expect(containerIdOf(`/docker/${wrong}`)).toBeNull();
+      expect(ownerOfCgroup(`/system.slice/docker-${wrong}.scope`).containerId).toBeNull();
+      expect(ownerOfCgroup(`/docker/${wrong}`).containerId).toBeNull();
     }
   });
 
@@ -319,7 +317,7 @@ describe("the owner of a cgroup", () => {
       fc.property(above, (parents) => {
         const prefix = parents.map((parent) => `/${parent}`).join("");
         const path = `${prefix}/kubepods/burstable/pod${uid}/${id}`;
-        expect([podUidOf(path), containerIdOf(path)]).toEqual([uid, id]);
+        expect(ownerOfCgroup(path)).toMatchObject({ podUid: uid, containerId: id });
       }),
     );
   });

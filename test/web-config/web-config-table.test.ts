@@ -283,6 +283,7 @@ const rows: Row[] = [
   ["a list for all", "- tls_server_config\n", "mapping", "line 1"],
   ["a tab", "http_server_config:\n\thttp2: true\n", "line 2", "line 2"],
   ["what is not YAML", "tls_server_config: {\n", "line", "line"],
+  ["a list for a key", "? [a]\n: b\n", "line 1: keys must be text", "line 1"],
   ["an unknown anchor", "tls_server_config: *a\n", "YAML", "unknown anchor"],
   [
     "an alias of another section",
