@@ -66,6 +66,8 @@ const listen = (addresses: ListenAddress[], handler: RequestHandler, options = {
 
 const local: ListenAddress = { host: "127.0.0.1", port: 0 };
 const hello: RequestHandler = (_request, response) => response.end("hello");
+/** Longer than a test may take: one that waits for it fails. */
+const neverMs = 24 * 3_600_000;
 
 function fetchText(url: string): Promise<{ text: string; headers: IncomingMessage["headers"] }> {
   return new Promise((resolve, reject) => {
@@ -140,14 +142,14 @@ describe("close", () => {
   });
 
   it("does not wait for connections that are kept alive", async () => {
-    open = await listen([local], hello, { graceMs: 60_000 });
+    open = await listen([local], hello, { graceMs: neverMs });
     await fetchText(open.urls[0] as string);
     await open.close();
     open = undefined;
   });
 
   it("does not wait for connections that were opened and never used", async () => {
-    open = await listen([local], hello, { graceMs: 60_000 });
+    open = await listen([local], hello, { graceMs: neverMs });
     const { port } = new URL(open.urls[0] as string);
     const silent = createConnection(Number(port), "127.0.0.1").on("error", () => {});
     await new Promise((resolve) => silent.once("connect", resolve));
