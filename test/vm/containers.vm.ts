@@ -23,7 +23,7 @@ it.each(Object.entries(runtimes))(
       packages: ["systemd-container", "lxc"],
       kernel: process.env.OOM_EXPORTER_VM_KERNEL ?? "6.12",
       memoryMb: 768,
-      timeoutSeconds: 900,
+      timeoutSeconds: 1300,
       share: inject("guestShare"),
       script: `
       . /share/guest.sh

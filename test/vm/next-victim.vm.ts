@@ -19,7 +19,7 @@ beforeAll(() => {
   execFileSync("cc", ["-O2", "-static", "-pthread", "-o", program, "bench/next-victim.c"]);
 });
 
-// Emulated, a host takes half a minute to run out, and a machine has nine minutes.
+// Emulated, a host takes half a minute to run out, on a busy machine longer, and a machine has twenty minutes.
 it.each([
   ["a cgroup's limit is hit", "cgroup", 401, 25, 0],
   ["a cgroup's limit is hit, some of it swapped out", "cgroup", 501, 25, 128],

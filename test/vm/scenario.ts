@@ -28,7 +28,7 @@ export async function runInGuest(
 ): Promise<Guest> {
   const { status, stdout, stderr, results } = await bootMachine({
     memoryMb: 768,
-    timeoutSeconds: 540,
+    timeoutSeconds: 1300,
     ...machine,
     script: `. /share/guest.sh\n${script}`,
     share: inject("guestShare"),

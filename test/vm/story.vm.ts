@@ -33,7 +33,7 @@ it(`the host runs out, the neighbour that grew is named, ${trials} of ${trials}`
       kill $scraper
       scrape after 10137
     `,
-    { kernel: process.env.OOM_EXPORTER_VM_KERNEL ?? "6.12", memoryMb: 512, timeoutSeconds: 1100 },
+    { kernel: process.env.OOM_EXPORTER_VM_KERNEL ?? "6.12", memoryMb: 512 },
   );
   const { kills } = guest.scrape("after");
   for (const kill of kills) {
