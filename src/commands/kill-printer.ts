@@ -183,9 +183,9 @@ export class KillPrinter {
   #endJson(): void {
     this.#printJson();
     for (const { fragment, name } of this.#fragments) {
-      const { pid, comm, cgroup, limitCgroup, trigger, notice, lineNumber } = fragment;
+      const { pid, comm, cgroup, limitCgroup, trigger, panic, notice, lineNumber } = fragment;
       const source = { name, line: lineNumber ?? null };
-      const shown = { pid, comm, cgroup, limitCgroup, trigger, ...notice, source };
+      const shown = { pid, comm, cgroup, limitCgroup, trigger, panic, ...notice, source };
       this.#stderr.write(`${JSON.stringify({ fragment: shown })}\n`);
     }
     const [count, mayBeMore] = [this.#hiddenFragments, this.#areFragmentsCut];
@@ -445,5 +445,12 @@ function fragmentStory(fragment: OomFragment, name: string): string {
   const where =
     place === undefined ? "" : ` in ${owner === null ? `cgroup ${printable(place)}` : owner}`;
   const by = rest.trigger === undefined ? "" : `, asked for by ${printable(rest.trigger)}`;
+  if (rest.panic !== undefined) {
+    const why =
+      rest.panic === "panic_on_oom"
+        ? "as vm.panic_on_oom demands; set it to 0 and the kernel kills a process"
+        : "because it found no process that it may kill; see which have oom_score_adj -1000";
+    return `The kernel ran out of memory${by} and panicked ${why} [${printable(sourceName(name))}${at}]`;
+  }
   return `An OOM report without its kill line${who}${where}${by}; the rest was filtered out or lost [${printable(sourceName(name))}${at}]`;
 }

@@ -154,9 +154,9 @@ export function parseKillLine(text: string): KillLine | undefined {
   return { ...held, ...kill };
 }
 
-/** The name, and the first size or as much of its key as is left, or dots that somebody put there. */
+/** The name, and the first size or as much of its key as is left. */
 const cutName =
-  /\((.{0,15}?)\)(?:,? (?:UID|adj|score) -?\d+,?)*\s*(?:\s(?:total-vm|vsz|vm):|\s\[?(?:\.{3}|\xe2\x80\xa6)|(?:\st(?:o(?:t(?:a(?:l(?:-(?:v(?:m)?)?)?)?)?)?)?)?\s*$)/s;
+  /\((.{0,15}?)\)(?:,? (?:UID|adj|score) -?\d+,?)*\s*(?:\s(?:total-vm|vsz|vm):|(?:\st(?:o(?:t(?:a(?:l(?:-(?:v(?:m)?)?)?)?)?)?)?)?\s*$)/s;
 
 /** The same for a line whose end is missing: what is left of it, at least the whole name. */
 export function parseCutKillLine(text: string): KillLine | undefined {
@@ -165,10 +165,32 @@ export function parseCutKillLine(text: string): KillLine | undefined {
   if (head === null || name === null) return undefined;
   const kill: KillLine = { pid: Number(head[2]), comm: decodeUtf8(name[1] ?? "") };
   if (head[1] !== undefined) kill.prefix = head[1];
-  const tail = text.slice(name.index + name[0].lastIndexOf(")"));
-  // Dots stand for a part of one line.
-  const isElided = /(?:\.{3}|\xe2\x80\xa6)$/.test(name[0]);
-  return { ...killSizes(isElided ? (tail.split("\n", 1)[0] ?? "") : tail), ...kill };
+  return { ...killSizes(text.slice(name.index + name[0].lastIndexOf(")"))), ...kill };
+}
+
+const dots = raw`[\s,]{0,4}[[(]?(?:\.{2,}(?!\.)|\xe2\x80\xa6)[\])]?`;
+const shortened = new RegExp(
+  raw`${killHead.source}(?:, UID (\d+),)? \(([^()]{1,15})\)((?:[\s,]{1,4}(?:[A-Za-z][A-Za-z_-]{0,20}:\d{1,15}kB|UID[: ]\d{1,10}|oom_score_adj:-?\d{1,5})|${dots}){1,12})[\s,]*$`,
+);
+const anyDots = new RegExp(dots);
+
+/**
+ * The same for a line that a person shortened, who left out sizes or put dots in their place. Not for a log that is
+ * followed: no kernel writes such a line.
+ */
+export function parseShortenedKillLine(text: string): KillLine | undefined {
+  const match = shortened.exec(text);
+  if (match === null) return undefined;
+  const [, prefix, pid, uid, comm = "", tail = ""] = match;
+  const sizes = killSizes(tail);
+  // Without dots, the rest may follow on the next line.
+  const isWhole = anyDots.test(tail) || (sizes.anonRssBytes !== undefined && !/,\s*$/.test(text));
+  if (!isWhole || (prefix === undefined && sizes.anonRssBytes === undefined)) return undefined;
+  const kill: KillLine = { ...sizes, pid: Number(pid), comm: decodeUtf8(comm) };
+  if (prefix !== undefined) kill.prefix = prefix;
+  const before = uid ?? /UID (\d+)/.exec(tail)?.[1];
+  if (before !== undefined) kill.uid = Number(before);
+  return kill;
 }
 
 function killSizes(tail: string): Partial<KillLine> {

@@ -89,6 +89,9 @@ const strayBlanks = /^ +(?!invoked oom-killer)/;
 /** A string of a program, which quotes a line that it looks for or prints. */
 const stringOfCode =
   /(?:^|[=(,]|"\s*:|\b(?:echo|printf|return|grep|in))\s*(?:-[A-Za-z]+\s+)*[A-Za-z]{0,2}["'][^"']*illed process /;
+/** What only begins a record: a copy may have the envelope on the first line of a report only. */
+const ownRecord =
+  /^(?:(?:Memory cgroup o|O)ut of memory\b|Killed process \d|oom-kill: ?constraint=|oom_reaper: |Tasks? in \/|(?:memory|memory\+swap|kmem|swap): usage \d|Memory cgroup stats for \/|Mem-Info:|\S{1,15} invoked oom-killer: |Tasks state |\[ *(?:pid|\d+) *\] +(?:uid|\d+) )/;
 const heading = /^\s*(?:\*\*|#{1,6} )/;
 const zoneStepMs = 1_800_000;
 const stampWithZone =
@@ -171,13 +174,18 @@ export class KernelMessageReader {
     if (quoting && looksLikeKill(line)) return this.#quoted(line, undefined);
     if (this.#copied && this.#isQuotation(line)) return this.#quoted(line, undefined);
     if (this.#previous === undefined) {
-      const text = this.#copied ? withoutIndentation(line).replace(taskStamp, "") : line;
+      const text = this.#copied
+        ? withoutExtraBlanks(withoutIndentation(line).replace(taskStamp, ""))
+        : line;
       const bare = messageOf(text, plausible(text));
       this.#headingMs = headingMs;
       bare.timeMs = headingMs;
       return bare;
     }
     if (this.#previousIsCopy) line = withoutQuoteMarks(line);
+    if (this.#copied && this.#previous.origin !== "user" && ownRecord.test(line)) {
+      return { ...this.#previous, text: withoutExtraBlanks(line), continues: undefined };
+    }
     const indent = " ".repeat(this.#envelopeLength);
     // Everything is indented, and this line not as far as a record's further lines.
     const shared =
@@ -474,10 +482,7 @@ export class KernelMessageReader {
       if (first === 0x1b) message.text = withoutColours(message.text);
       else if (first <= 0x28 || first === 0x5b) message.text = message.text.replace(taskStamp, "");
       if (message.text.startsWith("[")) message.text = message.text.replace(bracketTags, "");
-      message.text = withoutEmphasis(message.text);
-      // People put blanks behind the commas.
-      if (message.text.startsWith("oom-kill:constraint="))
-        message.text = message.text.replace(/, +(?=[a-z_]+=|global_oom)/g, ",");
+      message.text = withoutExtraBlanks(withoutEmphasis(message.text));
     }
     this.#envelopeLength = line.length - message.text.length;
     message.text = decode(message.text);
@@ -486,6 +491,18 @@ export class KernelMessageReader {
     }
     return message;
   }
+}
+
+/** People put blanks into the constraint line, behind its first colon and its commas. */
+function withoutExtraBlanks(text: string): string {
+  return /^oom-kill: ?constraint=/.test(text)
+    ? text.replace(/^oom-kill: /, "oom-kill:").replace(/, +(?=[a-z_]+=|global_oom)/g, ",")
+    : text;
+}
+
+/** Whether a line of a copied log without an envelope begins a record, by the kernel's words. */
+export function beginsRecord(line: string): boolean {
+  return ownRecord.test(withoutQuoteMarks(line));
 }
 
 /** Whether a line of a copied log begins a record. */

@@ -11,7 +11,7 @@ import { ArrivingLines } from "./arriving-lines.ts";
 import { isFence, withoutQuoteMarks } from "./copied-line.ts";
 import { parseKillLine } from "./kill-line.ts";
 import type { LogClock } from "./local-time.ts";
-import { hasEnvelope } from "./log-line.ts";
+import { beginsRecord, hasEnvelope } from "./log-line.ts";
 
 const [narrowest, widest] = [50, 110];
 /** No record of the kernel begins like this. */
@@ -30,7 +30,9 @@ export interface MailWrap {
 /** How the lines of a log were broken; `undefined` if they were not. */
 export function mailWrapOf(head: Uint8Array, clock: LogClock): MailWrap | undefined {
   const lines = Buffer.from(head).toString("latin1").split(/\r?\n/);
-  const begins = lines.map((line) => hasEnvelope(line, clock));
+  const begins = lines.map(
+    (line, index) => hasEnvelope(line, clock) || isOtherRecord(lines[index - 1], line),
+  );
   const breaks: { length: number; next: string; isOneWord: boolean }[] = [];
   let isCertain = false;
   let begun: string | undefined;
@@ -62,6 +64,14 @@ export function mailWrapOf(head: Uint8Array, clock: LogClock): MailWrap | undefi
     forced.length * 10 >= breaks.length * 8;
   if (isWrapped) return { width };
   return isCertain ? {} : undefined;
+}
+
+/**
+ * Whether a line is a record of its own although it has no envelope. A mailer may break a line behind its envelope, and
+ * a kill line in its head.
+ */
+function isOtherRecord(before: string | undefined, line: string): boolean {
+  return beginsRecord(line) && !/(?:\]|\bkernel:|memory:|\bOOM)\s*$/.test(before ?? "");
 }
 
 /** Whether the first word of the next line had no room any more. */
@@ -146,6 +156,7 @@ export class MailLines {
   #furtherOf(line: string): string | undefined {
     const joined = this.#joined;
     if (joined === undefined || joined.length > maxJoined) return undefined;
+    if (isOtherRecord(joined, line)) return undefined;
     const rest = restOf(line, joined);
     return rest !== "" && !isFence(rest) && this.#goesOn(joined, rest) ? rest : undefined;
   }

@@ -8,6 +8,7 @@
  *     Warning  SystemOOM  28s  kubelet  System OOM encountered, victim process: java, pid: 7134
  *     CPU: 0 PID: 776 Comm: systemd-network Not tainted 4.15.0-58-generic #64-Ubuntu
  *      oom_kill_process+0x220/0x440                                                     (a trace without its header)
+ *     Kernel panic - not syncing: Out of memory: compulsory panic_on_oom is enabled              (no process is killed)
  *     systemd[1]: shop.service: A process of this unit has been killed by the OOM killer.        (unit-notice.ts)
  */
 import { parseConstraintLine, taskIn } from "./constraint-line.ts";
@@ -26,6 +27,8 @@ export interface OomFragment {
   limitCgroup?: string;
   /** The task that asked for memory. */
   trigger?: string;
+  /** The kernel panicked instead of killing: by `vm.panic_on_oom`, or because it found no process to kill. */
+  panic?: "panic_on_oom" | "no_victim";
   /** What the service manager says of a unit. */
   notice?: UnitNotice;
   timeMs?: number;
@@ -41,12 +44,17 @@ export const fragmentWords = [
   "out_of_memory",
   "killed as a result",
   "OOM enc",
+  "deadlocked on memory",
 ];
 /** The kubelet's events about kills that the kernel made. */
 const kubeletEvent =
   /\b(?:System|Cgroup) OOM encountered, victim process: (.{1,15}?), pid: (\d{1,10})\b/;
 /** A constraint line that somebody shortened. */
 const shortened = /^oom-kill:\s?(?:constraint=|\.\.\.).*?\boom_memcg=(\/[^,\s`]{1,400})/s;
+/** Until 4.18 the kernel panics with the words of the second kind, from 4.19 on with the last after a line of its own. */
+const panicText =
+  /^Kernel panic - not syncing: (?:[Oo]ut of memory\b.{1,40}panic_on_oom|(Out of memory and no killable processes|System is deadlocked on memory))/;
+const foundNobody = "Out of memory and no killable processes";
 const reaped = /^oom_reaper: reaped process (\d+) \((.*)\), now /s;
 /** Who runs the code of the trace that follows: `CPU: 0 PID: 776 Comm: a.out Not tainted`, `Pid: 776, comm: a.out ...`. */
 const traced =
@@ -71,6 +79,8 @@ export class FragmentFinder {
   #isCut = false;
   /** A report that has begun, and whose victim is still to come. */
   #header: OomFragment | undefined;
+  /** The latest report that ended without a victim. */
+  #vain: OomFragment | undefined;
   /** The task of the last trace. */
   #traced: string | undefined;
 
@@ -90,7 +100,21 @@ export class FragmentFinder {
       this.#header ??= { ...definedOf({ trigger: comm }), timeMs, lineNumber };
       return;
     }
-    if (text.startsWith("Out of memory and no killable")) this.#header = undefined;
+    const panic = panicText.exec(text);
+    if (panic !== null) {
+      this.#header = {
+        timeMs,
+        lineNumber,
+        ...(this.#header ?? this.#vain),
+        panic: panic[1] === undefined ? "panic_on_oom" : "no_victim",
+      };
+      this.#flushHeader();
+      return;
+    }
+    if (text.startsWith(foundNobody)) {
+      this.#vain = this.#header;
+      this.#header = undefined;
+    }
     const trigger = text.includes("oom-killer: ") ? parseHeader(text)?.comm : undefined;
     if (trigger !== undefined) {
       this.#flushHeader();

@@ -29,6 +29,7 @@ import {
   oldKillIn,
   parseCutKillLine,
   parseKillLine,
+  parseShortenedKillLine,
 } from "./kill-line.ts";
 import type { LogLoss } from "./log-loss.ts";
 import { parseLoss } from "./log-loss.ts";
@@ -107,9 +108,12 @@ interface PastEvent {
   nextPrintsDump: boolean;
 }
 
+/** Until 4.18 it is the text of a panic. */
+const noVictim = /^(?:Kernel panic - not syncing: )?Out of memory and no killable processes/;
+
 /** `Out of memory and no killable processes...`: the kernel looked for a victim and found none. */
 export function foundNobody({ text, origin }: KernelMessage): boolean {
-  return origin !== "user" && text.startsWith("Out of memory and no killable processes");
+  return origin !== "user" && noVictim.test(text);
 }
 
 /** What comes after memory.stat in a dump. */
@@ -136,6 +140,7 @@ const maxTornLines = 16;
  */
 export class OomReportAssembler {
   readonly #emit: (event: KernelLogEvent) => void;
+  readonly #copied: boolean;
   #open: OpenEvent[] = [];
   #past: PastEvent | undefined;
   #victims = new Map<number, { comm: string; printed: KernelTimes }>();
@@ -151,8 +156,13 @@ export class OomReportAssembler {
   /** Reports a Mem-Info that is not followed by a kill. */
   #otherMemInfo: KernelMessage | undefined;
 
-  constructor(emit: (event: KernelLogEvent) => void) {
+  /** With `copied` the log may be a copy made by people, who shorten lines. */
+  constructor(
+    emit: (event: KernelLogEvent) => void,
+    { copied = false }: { copied?: boolean } = {},
+  ) {
     this.#emit = emit;
+    this.#copied = copied;
   }
 
   /**
@@ -221,7 +231,7 @@ export class OomReportAssembler {
     if (this.#stat !== undefined && isBehindStat.test(text)) this.#stat = undefined;
 
     if (mayKill && killHead.test(text)) {
-      const kill = parseKillLine(text);
+      const kill = parseKillLine(text) ?? (this.#copied ? parseShortenedKillLine(text) : undefined);
       this.#previousText = undefined;
       if (kill !== undefined) this.#kill(kill, message, lineNumber, endOffset);
       else this.#torn = { message, lineNumber, endOffset, text, lines: 1 };

@@ -100,6 +100,23 @@ describe("a report without its kill line", () => {
     expect((await run([], text)).stdout.trim().split("\n")).toHaveLength(1);
   });
 
+  it("may end in a panic, which kills nobody", async () => {
+    const head = "[1.000000] java invoked oom-killer: gfp_mask=0xd0, order=0\n";
+    const panic = (why: string) => `[1.000001] Kernel panic - not syncing: ${why}\n`;
+    const chosen = panic("Out of memory: compulsory panic_on_oom is enabled");
+    expect((await run([], `${head}${chosen}`)).stdout).toBe(
+      "The kernel ran out of memory, asked for by java and panicked as vm.panic_on_oom demands; set it to 0 and the kernel kills a process [standard input:1]\n",
+    );
+    const nobody = "Out of memory and no killable processes...";
+    for (const end of [
+      panic(nobody),
+      `[1.000001] ${nobody}\n${panic("System is deadlocked on memory")}`,
+    ]) {
+      const { stderr } = await run(["--json"], `${head}${end}`);
+      expect(JSON.parse(stderr).fragment).toMatchObject({ trigger: "java", panic: "no_victim" });
+    }
+  });
+
   it("is not reported if there is a kill line, no victim, or a program wrote it", async () => {
     expect((await run([], `[1.000000] ${constraint}\n[1.000001] ${kill}\n`)).stdout).not.toContain(
       "without its kill line",
@@ -295,5 +312,74 @@ describe("a compressed log", () => {
     expect(stderr).toMatch(
       /^oom-exporter explain: standard input: (?:xz failed: |compressed with xz, and that program is not installed)/,
     );
+  });
+});
+
+describe("a line that somebody shortened", () => {
+  const asked = "[Tue Oct  6 02:11:09 2026] postgres invoked oom-killer: ...";
+
+  it.each([
+    [
+      "dots in the place of its sizes",
+      "Memory cgroup out of memory: Killed process 7 (php) ...",
+      null,
+    ],
+    ["dots right behind the name", "Out of memory: Killed process 7 (php)...", null],
+    ["an ellipsis", "Out of memory: Killed process 7 (php) total-vm:90kB … oom_score_adj:0", null],
+    ["one size", "Out of memory: Killed process 7 (php) anon-rss:80kB", 80 * 1024],
+    ["dots between sizes", "Killed process 7 (php) anon-rss:80kB, [...] pgtables:4kB", 80 * 1024],
+  ])("is a kill with %s", async (_how, line, anonRssBytes) => {
+    const kills = await killsIn(`${asked}\n${line}\n`);
+    expect(kills.map(({ pid, comm, memory }) => [pid, comm, memory.anonRssBytes])).toEqual([
+      [7, "php", anonRssBytes],
+    ]);
+  });
+
+  it("waits for its rest where it ends in a comma", async () => {
+    const text =
+      "Out of memory: Killed process 7 (php) total-vm:90kB,\nanon-rss:80kB, file-rss:4kB\n";
+    const kills = await killsIn(text);
+    expect(kills.map(({ memory }) => memory.fileRssBytes)).toEqual([4 * 1024]);
+  });
+
+  it("has its victim's cgroup although the uid of the constraint line is left out", async () => {
+    const line =
+      "oom-kill: constraint=CONSTRAINT_MEMCG, oom_memcg=/a, task_memcg=/a/b, task=php,pid=7";
+    const kills = await killsIn(
+      `${line}\nMemory cgroup out of memory: Killed process 7 (php) ...\n`,
+    );
+    expect(kills.map(({ cgroup, limitCgroup }) => [cgroup, limitCgroup])).toEqual([["/a/b", "/a"]]);
+  });
+});
+
+describe("a report with its envelope on the first line only", () => {
+  const lines = [
+    "memory: usage 2097152kB, limit 2097152kB, failcnt 5512",
+    "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=a,mems_allowed=0,oom_memcg=/system.slice/a.service,task_memcg=/system.slice/a.service,task=postgres,pid=48213,uid=113",
+    "Memory cgroup out of memory: Killed process 48213 (postgres) total-vm:2713448kB, anon-rss:1842200kB, file-rss:9216kB, shmem-rss:131072kB, UID:113 pgtables:4212kB oom_score_adj:0",
+  ];
+
+  it.each([
+    ["dmesg -T", "[Tue Oct  6 02:11:09 2026] ", "2026-10-06T02:11:09.000Z"],
+    ["syslog", "Oct  6 02:11:09 web1 kernel: ", "2026-10-06T02:11:09.000Z"],
+    ["dmesg", "[    8.640407] ", null],
+  ])("of %s is read whole, at the time of its first line", async (_form, envelope, time) => {
+    const head = `${envelope}postgres invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0`;
+    const kills = await killsIn(`${[head, ...lines].join("\n")}\n`);
+    expect(kills).toMatchObject([
+      {
+        pid: 48213,
+        time,
+        limitBytes: 2 ** 31,
+        cgroup: "/system.slice/a.service",
+        source: { line: 4 },
+      },
+    ]);
+    expect(kills[0]?.trigger?.comm).toBe("postgres");
+  });
+
+  it("is a program's text after a program's line", async () => {
+    const { stdout } = await run([], `Oct  6 02:11:09 web1 app[7]: it said\n${lines.join("\n")}\n`);
+    expect(stdout).toContain("No out-of-memory kill");
   });
 });

@@ -41,6 +41,8 @@ const marks: [name: string, mark: string][] = [
   ["a name in brackets", "[pod/npd-x7k2p/npd] "],
   ["a byte order mark", "\xef\xbb\xbf"],
   ["a quoted line of grep", "> /var/log/messages:"],
+  ["a template of rsyslog", "err|kernel[-]|"],
+  ["a console that was too slow", "** 23 printk messages dropped ** "],
 ];
 
 it("a report's head behind a program's unfinished line on a serial console is read", () => {
@@ -101,6 +103,23 @@ describe("a copied line", () => {
 
   it("may have lost its first bracket", () => {
     expect(read([`12345.678901] ${kill}`])[0]).toMatchObject({ printkMicros: 12_345_678_901 });
+  });
+
+  it.each(["[ XXXX.YYYYYY] ", "[xxxxx.xxxxxx] ", "> [***.***] "])(
+    "may have a stamp that somebody replaced: %s",
+    (stamp) => {
+      const [message] = read([`${stamp}${kill}`]);
+      expect(message).toMatchObject({ text: kill, printkMicros: undefined });
+    },
+  );
+
+  it("may have its tag although its time stands in brackets", () => {
+    for (const tag of ["kernel: ", "web1 kernel: "]) {
+      expect(read([`[2026-11-20 13:23:50 UTC] ${tag}${kill}`])[0]).toMatchObject({
+        text: kill,
+        timeMs: november,
+      });
+    }
   });
 
   it("of a phone may name processor and task", () => {

@@ -51,6 +51,20 @@ describe("lines that a mail broke at a blank", () => {
     );
   });
 
+  it("are joined where somebody broke the constraint line by hand, also inside a path", () => {
+    const text = [
+      "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=user.slice,",
+      "  mems_allowed=0-1,global_oom,task_memcg=/user.slice/user-1000.slice/",
+      "  user@1000.service/app.slice/a.service,task=chrome,pid=3670881,uid=1000",
+      "Out of memory: Killed process 3670881 (chrome) total-vm:9kB, anon-rss:8kB",
+    ];
+    const wrap = mailWrapOf(Buffer.from(text.join("\n")), clock);
+    expect(joined(`${text.join("\n")}\n`, wrap ?? {}).lines).toEqual([
+      "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=user.slice,mems_allowed=0-1,global_oom,task_memcg=/user.slice/user-1000.slice/user@1000.service/app.slice/a.service,task=chrome,pid=3670881,uid=1000",
+      text[3],
+    ]);
+  });
+
   it("are joined where somebody broke the kill line by hand", () => {
     const text = `> [Tue Sep 16 03:14:22] Out of memory: Killed process 2481 (python3)\n>   total-vm:8123400kB, anon-rss:7981200kB\n> \n> More.\n`;
     expect(mailWrapOf(Buffer.from(text), clock)).toEqual({});

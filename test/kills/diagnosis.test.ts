@@ -466,6 +466,33 @@ describe("the cause of a kill", () => {
   });
 });
 
+describe("a request for DMA32", () => {
+  const kb = 1024;
+  const zone = (name: string, freeBytes: number, lowBytes: number) => ({
+    ...{ node: 0, zone: name, freeBytes, minBytes: lowBytes / 2, lowBytes, highBytes: lowBytes },
+  });
+  const asked = { trigger: { comm: "Xorg", gfpMask: "0x24200d4(GFP_USER|GFP_DMA32)", order: 0 } };
+  const [dma, normal, high] = [
+    zone("DMA", 4116 * kb, 984 * kb),
+    zone("Normal", 42_404 * kb, 53_020 * kb),
+    zone("HighMem", 120_916 * kb, 28_168 * kb),
+  ];
+
+  it("is served from Normal by a kernel without that zone, and low memory is what ran out", () => {
+    const { cause, summary } = diagnosisOf(host({ zones: [dma, normal, high] }, asked));
+    expect(cause).toBe("host_exhausted");
+    expect(summary).toContain("Zone Normal, which had to serve the request of Xorg, ran out");
+  });
+
+  it("is served from DMA32 where the zone exists", () => {
+    const dma32 = zone("DMA32", 8 * kb, 16 * kb);
+    const roomy = zone("Normal", 9_000_000 * kb, 60_000 * kb);
+    expect(diagnosisOf(host({ zones: [dma, dma32, roomy] }, asked)).summary).toContain(
+      "Zone DMA32, which had to serve",
+    );
+  });
+});
+
 describe("a report of 2.6 or of a patched kernel", () => {
   const kb = 1024;
   const lowmem = { node: 0, zone: "Normal", freeBytes: 5072 * kb, minBytes: 3736 * kb };
