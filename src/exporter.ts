@@ -76,7 +76,7 @@ export interface ExporterOptions {
 const beatMs = 250;
 const beatsPerTick = 4;
 
-/** Builds with what was saved, or without it if that is of another kind: then it is set aside. */
+/** Builds with the saved state, or without it if it is of another kind and has to be set aside. */
 function restored<Built>(
   state: OpenedState | undefined,
   build: (saved: OpenedState["saved"]) => Built,

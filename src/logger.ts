@@ -51,7 +51,7 @@ export interface LineStream {
 /** Writes `bytes` from an offset, like `fs.writeSync`, and returns the number written. */
 type WriteBytes = (descriptor: number, bytes: Buffer, from: number) => number;
 
-/** Beyond so much text that waits for a slow reader, further lines are lost. */
+/** While this much text waits for a slow reader, further lines are lost. */
 const waitingBytes = 256 * 1024;
 
 /**

@@ -4,7 +4,9 @@ import { expect, it } from "vitest";
 /** `file: name` of each test in the table of docs/security.md. */
 function testsInTable(): [file: string, name: string][] {
   const page = readFileSync("docs/security.md", "utf8");
-  const section = page.split("\n## Faults that somebody can cause")[1]?.split("\n## ", 1)[0] ?? "";
+  const section =
+    page.split("\n## Faults that another user or a client can cause")[1]?.split("\n## ", 1)[0] ??
+    "";
   const rows = section.split("\n").filter((line) => /^\| (?:\d+\. |[a-z`])/.test(line));
   return rows.flatMap((row) => {
     const cell = row.split(" | ")[2]?.replace(/ \|$/, "") ?? "";

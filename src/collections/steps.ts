@@ -1,4 +1,4 @@
-/** Work that is done a little at a time: by the one who calls `next()`. */
+/** Work that is done a little at each `next()`. */
 export type Steps<Result> = Generator<void, Result>;
 
 /** Does it all at once. */
@@ -15,13 +15,13 @@ const sliceMs = 20;
 export interface PaceOptions {
   /** Monotonic milliseconds. */
   now: () => number;
-  /** Lets everything else have its turn. */
+  /** Lets other work run. */
   rest: () => Promise<unknown>;
 }
 
 /** Does work in slices of 20 ms. */
 export class Pace {
-  /** How long others had their turn, milliseconds. */
+  /** How long other work ran in between, milliseconds. */
   restedMs = 0;
   readonly #options: PaceOptions;
   #sliceStartMs: number;

@@ -31,7 +31,7 @@ export function placeOfDropIn(
 }
 
 /**
- * Where somebody at this machine finds a document, such as `runbooks/OomKill.md`: at the exporter, in the npm package,
+ * Where a user of this machine finds a document, such as `runbooks/OomKill.md`: at the exporter, in the npm package,
  * beside the executable of a tarball, where .deb and .rpm put it, or else on the web.
  */
 export function placeOfDocument(document: string, places: DocumentPlaces): string {

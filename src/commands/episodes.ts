@@ -1,4 +1,4 @@
-/** Kills that one explanation stands for: a group that died together, or a storm at one limit. */
+/** Kills with one explanation: a group that died together, or a storm at one limit. */
 import { killTimeMs } from "../killers/linked-kills.ts";
 import type { UserspaceKill } from "../killers/userspace-kill.ts";
 import { victimName } from "../killers/userspace-kill.ts";
@@ -55,8 +55,8 @@ function flat<Value>(value: Value): Value {
   return JSON.parse(JSON.stringify(value));
 }
 
-/** A kernel's kill and what is known beside its report. */
-export interface Told {
+/** A kernel's kill and what is known besides its report. */
+export interface ExplainedKill {
   kill: Kill;
   /** What another killer did to the same process, in one sentence. */
   linked?: string;
@@ -64,20 +64,20 @@ export interface Told {
 
 export class Episode {
   readonly lines: KillLine[] = [];
-  /** Those with an explanation of their own; of a storm the first suffice. As text, which takes least room. */
-  readonly #told: string[] = [];
+  /** Those with an explanation of their own, of a storm only the first few. As text, which takes least memory. */
+  readonly #explained: string[] = [];
   readonly #userspaceKill: string | undefined;
-  /** Members of a group beside its first. */
+  /** Members of a group besides its first. */
   readonly #members = new Set<KillLine>();
 
   constructor(userspaceKill?: UserspaceKill) {
     this.#userspaceKill = userspaceKill && JSON.stringify(userspaceKill);
   }
 
-  add(line: KillLine, told: Told | undefined): void {
+  add(line: KillLine, explained: ExplainedKill | undefined): void {
     this.lines.push(line);
-    if (told === undefined) this.#members.add(line);
-    else if (this.#told.length < stormSize) this.#told.push(JSON.stringify(told));
+    if (explained === undefined) this.#members.add(line);
+    else if (this.#explained.length < stormSize) this.#explained.push(JSON.stringify(explained));
   }
 
   /** Its newest kill. */
@@ -91,15 +91,17 @@ export class Episode {
   }
 
   /** The kills to explain: of a storm the first. */
-  get told(): Told[] {
-    return (this.#isStorm ? this.#told.slice(0, 1) : this.#told).map((text) => JSON.parse(text));
+  get explained(): ExplainedKill[] {
+    return (this.#isStorm ? this.#explained.slice(0, 1) : this.#explained).map((text) =>
+      JSON.parse(text),
+    );
   }
 
   get #isStorm(): boolean {
     return this.lines.length - this.#members.size >= stormSize;
   }
 
-  /** Who else died with a group; `undefined` if nobody did. */
+  /** The other processes of a group that died with this one; `undefined` if there are none. */
   group({ group }: Kill): string | undefined {
     if (this.#members.size === 0 || this.#isStorm) return undefined;
     const names = [...this.#members].map(({ victim, pid }) => `${victim} (pid ${pid})`);
@@ -148,9 +150,9 @@ export function counted(lines: readonly KillLine[], atMost = 5): string {
   return `${most.map(([name, count]) => (count === 1 ? name : `${name} ${count}`)).join(", ")}${others}`;
 }
 
-/** From so many kills at one limit, each soon after the last, it is a storm. */
+/** This many kills at one limit, each soon after the last, are a storm. */
 const stormSize = 3;
-/** The kernel writes ten reports in this time, and kill lines alone after that. */
+/** The kernel writes at most ten reports in this time, then only kill lines. */
 const stormGapSeconds = 5;
 const lateStampMs = 60_000;
 
@@ -176,15 +178,15 @@ export class Episodes {
   }
 
   /** `isMember`: it died with the group of the kill before. */
-  add(told: Told, isMember: boolean): void {
-    const { kill } = told;
+  add(explained: ExplainedKill, isMember: boolean): void {
+    const { kill } = explained;
     const line = lineOf(kill);
     const limit = JSON.stringify([kill.constraint, kill.limitCgroup]);
     const before = this.#latest.get(limit);
     const isSame = before !== undefined && (isMember || isSoonAfter(line, before.last));
     const joinsGroup = isSame && isMember;
     const episode = isSame ? before : this.#begin(new Episode());
-    episode.add(line, joinsGroup ? undefined : told);
+    episode.add(line, joinsGroup ? undefined : explained);
     if (joinsGroup) this.#members++;
     this.lines.push(line);
     this.#latest.set(limit, episode);

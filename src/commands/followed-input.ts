@@ -1,4 +1,4 @@
-/** Standard input that somebody follows, as in `dmesg -w | oom-exporter explain -`. */
+/** Standard input that is followed, as in `dmesg -w | oom-exporter explain -`. */
 
 /** Calls back twice a second until the returned function is called. */
 export type Ticker = (tick: () => void) => () => void;

@@ -293,7 +293,7 @@ export class KillPrinter {
     if (userspaceKill !== undefined) {
       return [userspaceStory(this.#withPlaces(userspaceKill), style)];
     }
-    return episode.told.map(({ kill, linked }) =>
+    return episode.explained.map(({ kill, linked }) =>
       killStory(this.#withPlaces(kill), style, {
         linked,
         group: episode.group(kill),
@@ -323,8 +323,8 @@ export class KillPrinter {
     if (this.#options.json) {
       this.#addJson(kill, timeMs);
     } else {
-      const told = { kill, linked: linked && linkedSentence(linked, kill) };
-      this.#episodes.add(told, isOfSameGroup(this.#before, report));
+      const explained = { kill, linked: linked && linkedSentence(linked, kill) };
+      this.#episodes.add(explained, isOfSameGroup(this.#before, report));
     }
     this.#before = report;
   }
@@ -375,7 +375,7 @@ export class KillPrinter {
   }
 }
 
-/** Below so many columns the table leaves out the year. */
+/** On a narrower terminal the table leaves out the year. */
 const narrow = 80;
 
 const tableColumns: Column[] = [

@@ -11,11 +11,11 @@ import type { Style } from "./terminal.ts";
 const labelWidth = 9;
 const indent = " ".repeat(2 + labelWidth);
 
-/** What is said of a kill beside its own report. */
+/** What is known of a kill besides its own report. */
 interface Beside {
   /** What another killer did to the same process, in one sentence. */
   linked?: string;
-  /** Kills that one explanation stands for. */
+  /** The other kills that this explanation is for, in one sentence. */
   group?: string;
   storm?: string;
 }

@@ -28,8 +28,8 @@ const killerNames: Record<UserspaceKiller, string> = {
 };
 
 /**
- * `/kills/:incident`, whoever killed. A process that a daemon signalled and the kernel killed has one page,
- * under both incidents.
+ * `/kills/:incident`, for kills by the kernel and by daemons. A process that a daemon signalled and the kernel killed
+ * has one page, under both incidents.
  */
 export function pageOfKill(
   incident: string,

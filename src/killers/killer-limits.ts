@@ -1,8 +1,9 @@
 /**
- * When a killer outside the kernel acts, and whom it takes, from its configuration.
+ * When a killer outside the kernel acts, and which process it takes, from its configuration.
  *
- *   earlyoom     its command line: -m PERCENT[,KILL] -M KIB[,KILL] -s PERCENT[,KILL] -S KIB[,KILL] -i
- *                --prefer REGEX --avoid REGEX --ignore REGEX; 10 % of each by default
+ *   earlyoom     its command line: -m PERCENT[,KILL] -M KIB[,KILL] -s PERCENT[,KILL] -S KIB[,KILL]
+ *                --prefer REGEX --avoid REGEX --ignore REGEX --sort-by-rss --ignore-root-user;
+ *                10 % of each by default
  *   nohang       /etc/nohang/nohang.conf: soft_threshold_min_mem = 5 %, soft_threshold_min_swap = 10 %,
  *                psi_checking_enabled, soft_threshold_max_psi, `@BADNESS_ADJ_RE_NAME 300 /// ^hog$`
  *   systemd-oomd oomd.conf and drop-ins: SwapUsedLimit=90%, DefaultMemoryPressureLimit=60%,
@@ -11,8 +12,11 @@
  */
 import type { FollowedKiller } from "./killer.ts";
 
-/** A share of a whole in percent, or so many bytes. */
-export type Amount = { percent: number } | { bytes: number };
+/** A share of a whole in percent, a number of bytes, or the lower of the two. */
+export type Amount =
+  | { percent: number; bytes?: undefined }
+  | { percent?: undefined; bytes: number }
+  | { percent: number; bytes: number };
 
 /** How a killer changes the order of the kernel's scores; names are comm. */
 export interface RankingRule {
@@ -39,39 +43,45 @@ export interface KillerLimits {
 const preferred = 300;
 const kibibyte = 1024;
 
+/** Arguments of earlyoom that rank by what this program does not follow; `-i` has no effect since 1.7. */
+const otherRanking = ["--sort-by-rss", "--ignore-root-user", "-i"];
+
 /** @param words the arguments of earlyoom, without its own name. */
 export function earlyoomLimits(words: readonly string[]): KillerLimits {
   const amounts: Partial<Record<string, Amount>> = {};
   const patterns: Partial<Record<string, string>> = {};
-  let ignoresPositiveAdj = false;
+  const set = (name: string, amount: Amount): void => {
+    amounts[name] = { ...amounts[name], ...amount };
+  };
   for (let at = 0; at < words.length; at++) {
     const word = words[at] as string;
     const [, name = "", attached] =
       /^(-[mMsS])(.+)?$/.exec(word) ?? /^(--(?:prefer|avoid|ignore))(?:=(.*))?$/s.exec(word) ?? [];
-    if (word === "-i" || word === "--ignore-oom-score-adj") ignoresPositiveAdj = true;
     if (name === "") continue;
     const value = attached ?? words[++at] ?? "";
     const number = Number.parseFloat(value);
     if (name.startsWith("--")) patterns[name] = value;
     else if (Number.isNaN(number)) continue;
-    else if (name === "-m" || name === "-s") amounts[name.slice(1)] = { percent: number };
-    else amounts[name.slice(1).toLowerCase()] = { bytes: number * kibibyte };
+    else if (name === "-m" || name === "-s") set(name, { percent: number });
+    else set(name.toLowerCase(), { bytes: number * kibibyte });
   }
   return {
     killer: "earlyoom",
-    memoryAvailable: amounts.m ?? { percent: 10 },
-    swapFree: amounts.s ?? { percent: 10 },
-    ranking: rankingOf(
-      [
-        [preferred, patterns["--prefer"]],
-        [-preferred, patterns["--avoid"]],
-      ],
-      { never: patterns["--ignore"], ignoresPositiveAdj },
-    ),
+    memoryAvailable: amounts["-m"] ?? { percent: 10 },
+    swapFree: amounts["-s"] ?? { percent: 10 },
+    ranking: words.some((word) => otherRanking.includes(word))
+      ? undefined
+      : rankingOf(
+          [
+            [preferred, patterns["--prefer"]],
+            [-preferred, patterns["--avoid"]],
+          ],
+          { never: patterns["--ignore"], ignoresPositiveAdj: false },
+        ),
   };
 }
 
-/** Settings of nohang.conf that change whom it takes and that this program does not follow. */
+/** Settings of nohang.conf that change the ranking and that this program does not follow. */
 const otherRules = /^@BADNESS_ADJ_RE_(?!NAME\b)/m;
 
 export function nohangLimits(config: string): KillerLimits {
@@ -130,9 +140,14 @@ const quantityUnits: Record<string, number> = {
   G: 1e9,
 };
 
+/** `evictionHard` replaces the default as a whole: without `memory.available` nothing is evicted for memory. */
 export function kubeletLimits(config: string): KillerLimits {
-  const hard = /^evictionHard:\n((?:[ \t]+.*\n?)*)/m.exec(config)?.[1] ?? "";
-  const value = /memory\.available["']?:[ \t]*["']?([^"'\s]+)/.exec(hard)?.[1] ?? "100Mi";
+  const hard = /^evictionHard:(.*\n?(?:[ \t]+.*\n?)*)/m.exec(config)?.[1];
+  const keepsDefault =
+    hard === undefined || /^mergeDefaultEvictionSettings:[ \t]*true\b/m.test(config);
+  const value =
+    /memory\.available["']?:[ \t]*["']?([^"'\s,}]+)/.exec(hard ?? "")?.[1] ??
+    (keepsDefault ? "100Mi" : "");
   const [, number = "", unit = ""] = /^([\d.]+)(%|[KMG]i|[kMG]|)$/.exec(value) ?? [];
   const amount =
     unit === "%"
@@ -148,7 +163,10 @@ function amountOf(text: string | undefined): Amount | undefined {
   return unit === "%" ? { percent: Number(number) } : { bytes: Number(number) * 2 ** 20 };
 }
 
-/** The daemons use POSIX or Python patterns: one that JavaScript does not know makes the rule unknown. */
+/**
+ * The daemons' patterns are POSIX's or Python's. One that JavaScript does not know makes the rule unknown; without `u`
+ * JavaScript would take `[[:alpha:]]`, `\<` or `\A` for something else.
+ */
 function rankingOf(
   byName: readonly (readonly [adjustment: number, pattern: string | undefined])[],
   { never, ignoresPositiveAdj }: { never?: string; ignoresPositiveAdj: boolean },
@@ -156,9 +174,9 @@ function rankingOf(
   try {
     return {
       byName: byName.flatMap(([adjustment, pattern]) =>
-        pattern === undefined ? [] : [{ adjustment, pattern: new RegExp(pattern) }],
+        pattern === undefined ? [] : [{ adjustment, pattern: new RegExp(pattern, "u") }],
       ),
-      never: never === undefined ? undefined : new RegExp(never),
+      never: never === undefined ? undefined : new RegExp(never, "u"),
       ignoresPositiveAdj,
     };
   } catch {
@@ -174,7 +192,7 @@ export interface Candidate {
   residentBytes: number;
 }
 
-/** Whom the killer would take by its own rule; `undefined` where there is nobody, or no rule is known. */
+/** The process that the killer would take by its own rule; `undefined` if it would take none or its rule is not known. */
 export function firstOf<Process extends Candidate>(
   processes: readonly Process[],
   { ranking }: KillerLimits,
@@ -194,6 +212,9 @@ export function firstOf<Process extends Candidate>(
 }
 
 /** An amount of a whole in bytes. */
-export function bytesOf(amount: Amount, wholeBytes: number): number {
-  return "bytes" in amount ? amount.bytes : (amount.percent / 100) * wholeBytes;
+export function bytesOf({ percent, bytes }: Amount, wholeBytes: number): number {
+  return Math.min(
+    percent === undefined ? Number.POSITIVE_INFINITY : (percent / 100) * wholeBytes,
+    bytes ?? Number.POSITIVE_INFINITY,
+  );
 }

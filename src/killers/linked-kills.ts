@@ -46,12 +46,12 @@ export function allKills(
   return mergedNewestFirst(kernels, userspace);
 }
 
-/** Of a process that two killers took only the kernel's kill: its page tells of both. */
+/** Without a daemon's kill of a process that the kernel killed too: the page of the kernel's kill shows both. */
 export function onePerVictim(kills: readonly AnyKill[]): AnyKill[] {
   return kills.filter((kill) => isKernelKill(kill) || kill.linkedIncident === null);
 }
 
-/** Both are in their own order already, which is not always that of their stamps: neither is sorted anew. */
+/** Keeps the order of each list, which is not always that of the stamps. */
 function mergedNewestFirst(a: readonly AnyKill[], b: readonly AnyKill[]): AnyKill[] {
   const merged: AnyKill[] = [];
   let [i, j] = [0, 0];

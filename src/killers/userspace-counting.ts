@@ -25,7 +25,7 @@ export interface SignalledLookup {
 export interface UserspaceCountingOptions {
   log: DaemonLog;
   lookup: SignalledLookup;
-  /** Absent where nothing is kept over a restart. */
+  /** Absent without a state directory. */
   store?: UserspaceStore;
   /** What an earlier process kept; absent on the first start. */
   saved?: SavedUserspaceLedger;
@@ -43,7 +43,7 @@ const failedOnce =
 /**
  * Counts the kills of daemons: from the lines of their logs to what is shown of them.
  *
- * As for the kernel's kills (`KillCounting`): on the first start all that the log holds is history, shown
+ * As with the kernel's kills (`KillCounting`): on the first start everything in the log is history, shown
  * but never counted; no count is shown before the log has been read to its end; then every kill counts,
  * once, and is saved before it is shown.
  */
@@ -88,7 +88,7 @@ export class UserspaceCounting {
     return this.#ledger.recent(this.#options.nowMs());
   }
 
-  /** All kills whose story is kept, newest first. */
+  /** All kills whose details are kept, newest first. */
   kills(): UserspaceKill[] {
     return this.#ledger.kills();
   }
@@ -136,7 +136,7 @@ export class UserspaceCounting {
     });
   }
 
-  /** Logged before counting began. Another source than the one read then may hold older kills, for all its being new here. */
+  /** Logged before counting began: a source that is read for the first time may hold older kills. */
   #isHistory({ kill: { timeMs }, isLive }: DaemonKillRead): boolean {
     const { beganMs } = this.#ledger;
     return beganMs === undefined || (!isLive && timeMs !== undefined && timeMs < beganMs);

@@ -19,7 +19,7 @@ export type ShownReadings = {
  */
 export interface UserspaceKill extends Omit<Kill, "killer" | "pid" | "comm"> {
   killer: UserspaceKiller;
-  /** `null` where a whole cgroup or pod was taken. */
+  /** `null` if a whole cgroup or pod was killed. */
   pid: number | null;
   comm: string | null;
   reason: KillReason;
@@ -37,12 +37,12 @@ export interface UserspaceKillContext {
   sourceName: string;
   /** The victim's cgroup, where the log does not name it. */
   cgroup?: string;
-  /** As in a kernel's kill; known only of what was seen alive. */
+  /** As in a kernel's kill; known only for processes seen alive. */
   program?: string;
   ownerOf: (cgroup: string | null | undefined) => Owner;
 }
 
-/** Tells what a daemon announced as a kill: owner, story and advice added. */
+/** Converts a daemon's announcement to a kill: adds owner, summary and advice. */
 export function killOfDaemon(kill: DaemonKill, context: UserspaceKillContext): UserspaceKill {
   const cgroup = kill.cgroup ?? context.cgroup ?? null;
   const owner = ownerOf(kill, context.ownerOf(cgroup));

@@ -13,7 +13,7 @@ import {
 } from "./userspace-identity.ts";
 import type { UserspaceKill } from "./userspace-kill.ts";
 
-/** Kills that keep their whole story. */
+/** Number of kills whose details are kept, the newest. */
 export const storyLimit = 200;
 export const recentLimit = 100;
 const recentMs = 3_600_000;
@@ -130,7 +130,7 @@ export class UserspaceLedger {
     return this.#positions.get(key);
   }
 
-  /** All kills whose story is kept, newest first. */
+  /** All kills whose details are kept, newest first. */
   kills(): UserspaceKill[] {
     return this.#newestFirst().map(({ kill }) => kill);
   }

@@ -71,7 +71,7 @@ export interface Kill {
   /** What an interpreter ran, or the full name if comm is truncated; known only for processes seen alive. */
   program: string | null;
   uid: number | null;
-  /** How long it had run; known only of what was seen alive. */
+  /** How long it had run; known only for processes seen alive. */
   ageSeconds: number | null;
   constraint: Constraint;
   /** The cgroup whose limit was hit. */
@@ -97,21 +97,21 @@ export interface Kill {
   group: string | null;
   /** True if the kernel printed no dump for this kill. */
   suppressed: boolean;
-  /** What the host used before; `null` where nobody watched, and for all but the newest hundred. */
+  /** What the host used before; `null` if no exporter was running, and for all but the newest hundred. */
   before: Before | null;
-  /** What became of its cgroup; `null` until that is final, and for kills nobody watched. */
+  /** What became of its cgroup; `null` until that is final, and if no exporter was running. */
   outcome: Outcome | null;
   /** From the kill to the start of what took its place. */
   restartSeconds: number | null;
   /** `null` for a workload's first kill within the hour. */
   loop: KillLoop | null;
-  /** `secondHand`: somebody else's report that quotes the kernel's line; only `explain` reads such. */
+  /** `secondHand`: another program's line that quotes the kernel's; only `explain` reads those. */
   source: { name: string; line: number | null; secondHand?: true };
   /** Incident of the kill by another killer that killed the same process within a minute. */
   linkedIncident: string | null;
 }
 
-/** What no report holds: for kills that nobody watched. */
+/** What no report holds, for kills while no exporter was running. */
 export const notWitnessed: Pick<
   Kill,
   "ageSeconds" | "before" | "outcome" | "restartSeconds" | "loop"
@@ -144,7 +144,7 @@ export function completed(kill: Kill): Kill {
   };
 }
 
-const tasksTold = 10;
+const tasksShown = 10;
 
 /** Converts a report to a kill: adds owner and cause, keeps the ten largest tasks. */
 export function killOfReport(report: OomKillReport, context: KillContext): Kill {
@@ -214,7 +214,7 @@ function largestTasks({ dump, pid, victimCgroup }: OomKillReport): KillTask[] {
   const size = (task: OomTask): number => task.rssBytes + (task.swapBytes ?? 0);
   return [...(dump?.tasks ?? [])]
     .sort((a, b) => size(b) - size(a))
-    .slice(0, tasksTold)
+    .slice(0, tasksShown)
     .map((task) => ({
       pid: task.pid,
       comm: task.comm,

@@ -66,7 +66,7 @@ interface SourceListener {
   stateChanged(state: ReadState): void;
   caughtUp(): void;
   /** Something was read; a kill may be waiting for the next line. */
-  stirred(): void;
+  active(): void;
 }
 
 /** The daemons that `auto` follows; the kubelet logs a lot and is followed only on request. */
@@ -117,7 +117,7 @@ export class DaemonLogs implements DaemonLog {
   #hasCaughtUp = false;
   #isSourceCaughtUp = false;
   #lookedMs = Number.NEGATIVE_INFINITY;
-  #stirredMs: number | undefined;
+  #activeMs: number | undefined;
 
   constructor(options: DaemonLogsOptions) {
     this.#options = options;
@@ -138,8 +138,8 @@ export class DaemonLogs implements DaemonLog {
     this.#source?.beat?.();
     const nowMs = this.#options.monotonicMs();
     if (nowMs - this.#lookedMs >= lookAgainMs) this.#look();
-    if (this.#stirredMs !== undefined && nowMs - this.#stirredMs >= settleAfterMs) {
-      this.#stirredMs = undefined;
+    if (this.#activeMs !== undefined && nowMs - this.#activeMs >= settleAfterMs) {
+      this.#activeMs = undefined;
       this.#source?.settle();
     }
   }
@@ -221,8 +221,8 @@ export class DaemonLogs implements DaemonLog {
         this.#hasCaughtUp = true;
         this.#follower?.listener.caughtUp();
       },
-      stirred: () => {
-        this.#stirredMs = this.#options.monotonicMs();
+      active: () => {
+        this.#activeMs = this.#options.monotonicMs();
       },
     };
   }
@@ -326,7 +326,7 @@ class FileSource implements Source {
     }
     this.#at = at;
     this.#scanner.push(chunk);
-    this.#listener.stirred();
+    this.#listener.active();
   }
 
   /** A line just written is of this boot; an older one only if its stamp says so. */
@@ -407,7 +407,7 @@ class JournalSource implements Source {
     this.#entriesSince++;
     this.#advance();
     if (kill !== undefined) this.#listener.kill(kill, undefined);
-    this.#listener.stirred();
+    this.#listener.active();
   }
 
   #advance(): void {

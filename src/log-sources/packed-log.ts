@@ -61,7 +61,7 @@ const newerZlib = zlib as {
   zstdDecompressSync?: (packed: Uint8Array, options: { maxOutputLength: number }) => Buffer;
 };
 const headTimeoutMs = 10_000;
-/** A frame's header and its first block fit into so many bytes. */
+/** A frame's header and its first block fit into this many bytes. */
 const zstdBlockBytes = 144 * 1024;
 const maxHeadOutputBytes = 64 * 1024 * 1024;
 
@@ -236,7 +236,7 @@ export function unpackedHead(packed: Buffer, compression: Compression, length: n
   const result = spawnSync(compression, ["-dc"], {
     input: packed,
     stdio: ["pipe", "pipe", "ignore"],
-    // Ended once it has written so much.
+    // The program is ended once it has written this much.
     maxBuffer: 4 * 1024 * 1024,
     timeout: headTimeoutMs,
     env: environment(),

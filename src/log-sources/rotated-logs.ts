@@ -191,7 +191,7 @@ function headOf(part: LogPart, length: number): Buffer {
   }
 }
 
-/** Of compressed files, which nobody changes: decompressing one may mean to start a program. At most 1 KiB each. */
+/** Of compressed files, which never change: decompressing one may start a program. At most 1 KiB each. */
 const knownHeads = new LeastRecentMap<string, Buffer>(500);
 
 function packedHeadOf(log: OpenLog, compression: Compression): Buffer {

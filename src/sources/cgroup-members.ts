@@ -13,11 +13,11 @@ export interface Member extends ProcessBirth {
 export interface CgroupMembers {
   /** False where there is no such cgroup. */
   exists: boolean;
-  /** Its processes and those of all cgroups below it, but for those that have ended. */
+  /** Its processes and those of all cgroups below it, without those that have ended. */
   processes: Member[];
 }
 
-/** So many are read: a cgroup with more is one of many small processes, of which a few tell enough. */
+/** At most this many are read: a cgroup with more has many small processes, and a part of them is enough. */
 const membersAtMost = 2000;
 
 /**

@@ -15,7 +15,7 @@ export interface CgroupUse {
   swapBytes: number;
 }
 
-/** What one cgroup uses at this moment, beside the passes over all; `undefined` where it is gone. */
+/** What one cgroup uses now, read on its own between the passes over all; `undefined` if it is gone. */
 export function useOfCgroup(
   files: HostFiles,
   { version, directory }: CgroupHierarchy,

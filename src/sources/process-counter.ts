@@ -32,7 +32,7 @@ export class ProcessCounter {
 
   /**
    * @param ownProc the procfs of this process itself
-   * @param typeOf the type of the file system that a file is on; `undefined` where it cannot be told
+   * @param typeOf the type of the file system that a file is on; `undefined` if unknown
    */
   constructor(
     files: HostFiles,

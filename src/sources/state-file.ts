@@ -5,7 +5,7 @@ import { shellWord } from "../text/shell.ts";
 /** More than any exporter saves: a larger file would take the memory that it is limited to. */
 const largestBytes = 64 * 1024 * 1024;
 
-/** Somebody else may have put the file there: it is neither read nor written to. */
+/** Another user may have put the file there: it is neither read nor written to. */
 export class ForeignFile extends Error {
   override readonly name = "ForeignFile";
 }
@@ -33,7 +33,7 @@ export function readStateFile(path: string): Buffer | undefined {
 export function refuseForeign(file: number, path: string): void {
   const status = fstatSync(file);
   if (!status.isFile()) throw new ForeignFile("is not a regular file");
-  // Backups make hard links too, but only somebody else links a file of another owner into the directory.
+  // Backups make hard links too, but only another user links a file of another owner into the directory.
   if (isShared(file) && status.uid !== statSync(dirname(path)).uid)
     throw new ForeignFile("has another name elsewhere (hard link)");
   if (status.size > largestBytes) throw new ForeignFile("is larger than 64 MiB");

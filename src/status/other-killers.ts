@@ -1,4 +1,4 @@
-/** Which programs outside the kernel would kill on this host, when, whom, and who acts first. */
+/** Which programs outside the kernel would kill on this host, when and what, and which acts first. */
 
 import type { memoryInUse } from "../kernel/meminfo.ts";
 import { daemonNames, type FollowedKiller, followedKillers, placesOf } from "../killers/killer.ts";
@@ -121,8 +121,12 @@ function below(units: readonly string[] | undefined): string {
   return ` below ${units.slice(0, unitsShown).join(", ")}${others}`;
 }
 
-function amountText(amount: Amount): string {
-  return "bytes" in amount ? bytes(amount.bytes) : `${Number(amount.percent.toFixed(2))} %`;
+function amountText({ percent, bytes: size }: Amount): string {
+  const parts = [
+    ...(percent === undefined ? [] : [`${Number(percent.toFixed(2))} %`]),
+    ...(size === undefined ? [] : [bytes(size)]),
+  ];
+  return parts.length > 1 ? `the lower of ${parts.join(" and ")}` : parts.join("");
 }
 
 type MemoryInUse = ReturnType<typeof memoryInUse>;
@@ -140,7 +144,7 @@ interface KillerProcess {
   memory: { residentBytes: number };
 }
 
-/** Who outside the kernel acts next on available memory, and whom it takes. */
+/** A killer outside the kernel that acts on available memory, and what it takes. */
 export interface NextOther {
   killer: FollowedKiller;
   /** `acts at 10 % of memory available and 10 % of swap free`. */

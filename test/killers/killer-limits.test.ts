@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
+  type Amount,
+  bytesOf,
   type Candidate,
   earlyoomLimits,
   firstOf,
@@ -46,18 +48,33 @@ describe("earlyoom", () => {
     expect(first("--ignore", "^postgres$")).toBe("sshd");
   });
 
-  it("leaves out positive oom_score_adj with -i, and goes by size between equals", () => {
+  it("goes by size between equals", () => {
     const processes = [
-      process(5, "tab", 900, { scoreAdj: 300 }),
       process(6, "small", 700, { residentBytes: 1 }),
       process(7, "large", 700, { residentBytes: 2 }),
     ];
-    expect(firstOf(processes, earlyoomLimits([]))?.comm).toBe("tab");
-    expect(firstOf(processes, earlyoomLimits(["-i"]))?.comm).toBe("large");
+    expect(firstOf(processes, earlyoomLimits([]))?.comm).toBe("large");
   });
 
-  it("has no known rule where its pattern is not JavaScript's", () => {
-    const limits = earlyoomLimits(["--avoid", "(?P<name>x)"]);
+  it("acts at the lower of -m and -M", () => {
+    const { memoryAvailable, swapFree } = earlyoomLimits(
+      "-m 10 -M 1048576 -S 1024 -s 50".split(" "),
+    );
+    expect(memoryAvailable).toEqual({ percent: 10, bytes: 2 ** 30 });
+    expect(bytesOf(memoryAvailable as Amount, 64 * 2 ** 30)).toBe(2 ** 30);
+    expect(bytesOf(memoryAvailable as Amount, 5 * 2 ** 30)).toBe(2 ** 29);
+    expect(bytesOf(swapFree as Amount, 2 ** 30)).toBe(2 ** 20);
+  });
+
+  it.each([
+    ["a pattern of another language", ["--avoid", "(?P<name>x)"]],
+    ["a POSIX class", ["--avoid", "^[[:alpha:]]+d$"]],
+    ["a GNU word boundary", ["--ignore", "\\<sshd\\>"]],
+    ["the size of a process", ["--sort-by-rss"]],
+    ["its user", ["--ignore-root-user"]],
+    ["oom_score_adj, which only old versions leave out", ["-i"]],
+  ])("has no known rule where that goes by %s", (_by, words) => {
+    const limits = earlyoomLimits(words);
     expect(limits.ranking).toBeUndefined();
     expect(firstOf([process(5, "x", 1)], limits)).toBeUndefined();
   });
@@ -82,6 +99,16 @@ describe("nohang", () => {
       pressure: { percent: 40, duration: "30s" },
     });
     expect(nohangLimits("").pressure).toBeUndefined();
+  });
+
+  it("leaves out positive oom_score_adj if it is configured to", () => {
+    const processes = [
+      process(5, "tab", 900, { scoreAdj: 300 }),
+      process(6, "editor", 700, { scoreAdj: -10 }),
+    ];
+    expect(firstOf(processes, nohangLimits(""))?.comm).toBe("tab");
+    const limits = nohangLimits("ignore_positive_oom_score_adj = True");
+    expect(firstOf(processes, limits)?.comm).toBe("editor");
   });
 
   it("ranks by its rules on names, and not where it has rules on anything else", () => {
@@ -116,6 +143,12 @@ describe("the kubelet", () => {
     [
       'evictionHard:\n  memory.available: "5%"\nevictionSoft:\n  memory.available: 20%\n',
       { percent: 5 },
+    ],
+    ["evictionHard: { memory.available: 2Gi, nodefs.available: 10% }\n", { bytes: 2 ** 31 }],
+    ["evictionHard:\n  nodefs.available: 10%\nevictionSoft:\n  memory.available: 1Gi\n", undefined],
+    [
+      "evictionHard:\n  nodefs.available: 10%\nmergeDefaultEvictionSettings: true\n",
+      { bytes: 100 * 2 ** 20 },
     ],
   ])("evicts at evictionHard: %j", (config, memoryAvailable) => {
     expect(kubeletLimits(config).memoryAvailable).toEqual(memoryAvailable);

@@ -77,10 +77,13 @@ describe("the killers of a host", () => {
 
   it("are read from /etc/default where no process is seen", () => {
     put("usr/bin/earlyoom");
-    put("etc/default/earlyoom", `EARLYOOM_ARGS="-m 4 --avoid '^(init|X)$'"\n`);
+    put("etc/default/earlyoom", `EARLYOOM_ARGS="-m 4 -M 1048576 --avoid '^(init|X)$'"\n`);
     const [earlyoom] = otherKillers(files);
+    expect(earlyoom && actsAt(earlyoom)).toBe(
+      "acts at the lower of 4 % and 1 GiB of memory available and 10 % of swap free",
+    );
     expect(earlyoom?.limits).toMatchObject({ memoryAvailable: { percent: 4 } });
-    expect(earlyoom?.limits.ranking?.byName[0]?.pattern).toEqual(/^(init|X)$/);
+    expect(earlyoom?.limits.ranking?.byName[0]?.pattern).toEqual(/^(init|X)$/u);
   });
 });
 
