@@ -34,8 +34,8 @@ const constraintNames: Record<string, OomConstraint> = {
 /**
  * Parses a constraint line from both ends. `cpuset=` holds one component of a path, which has no `/`, so the first
  * `,oom_memcg=/` is the real one; the task's fields are the last three. A tail cut off by the record's maximum length is
- * no error, but a path that may be cut is left out. With `isShortened` the line may also end behind the pid: people leave
- * out the uid.
+ * no error, but a path that may be cut is left out. With `isShortened` the line may also end behind the pid, or
+ * behind the limit: people leave out the rest.
  */
 export function parseConstraintLine(text: string, isShortened = false): ConstraintLine | undefined {
   const name = /^oom-kill:constraint=(\w+)/.exec(text);
@@ -61,6 +61,8 @@ export function parseConstraintLine(text: string, isShortened = false): Constrai
   if (limitAt >= 0) {
     const start = limitAt + ",oom_memcg=".length;
     const split = splitLimitAndVictim(paths, start);
+    const alone = isShortened && split < 0 ? paths.slice(start) : "";
+    if (wholePath.test(alone)) line.limitCgroup = decodeCgroup(alone);
     if (split >= 0) {
       line.limitCgroup = decodeCgroup(paths.slice(start, split));
       if (hasEnd) line.victimCgroup = decodeCgroup(paths.slice(split + ",task_memcg=".length));
@@ -74,6 +76,9 @@ export function parseConstraintLine(text: string, isShortened = false): Constrai
   }
   return line;
 }
+
+/** A path that ends in a whole name, so it is not cut: a unit's, or a container's id. */
+const wholePath = /^\/[^,\s]*(?:\.(?:service|scope|slice)|\/[\da-f]{64})$/;
 
 /** Where `,task_memcg=` begins: if there are several, the one that puts the victim at or below the limit. */
 function splitLimitAndVictim(paths: string, start: number): number {

@@ -140,7 +140,8 @@ export class MailLines {
       const rest = isRecord ? undefined : this.#furtherOf(line);
       if (this.#joined !== undefined && rest !== undefined) {
         const before = this.#joined;
-        this.#joined = `${before.trimEnd()}${separator(before, rest)}${rest.trimStart()}`;
+        const begun = isCutConstraint(before) ? before.replace(/\\$/, "") : before.trimEnd();
+        this.#joined = `${begun}${separator(before, rest)}${rest.trimStart()}`;
       } else {
         if (this.#joined !== undefined) whole.push(this.#joined, "\n");
         this.#joined = line;
@@ -172,9 +173,9 @@ export class MailLines {
   }
 }
 
-/** A line of the constraint that somebody broke behind a comma, or inside a path. */
+/** A line of the constraint that somebody broke behind a comma, with a backslash or without, or inside a path. */
 function isCutConstraint(before: string): boolean {
-  return /oom-kill:constraint=\S*(?:,|_memcg=\/\S*\/)$/.test(before);
+  return /oom-kill:constraint=\S*(?:,\\?|_memcg=\/\S*\/)$/.test(before);
 }
 
 /** A mailer may break a word behind a hyphen or a colon. */

@@ -342,6 +342,18 @@ describe("a line that somebody shortened", () => {
     expect(kills.map(({ memory }) => memory.fileRssBytes)).toEqual([4 * 1024]);
   });
 
+  it.each([
+    ["the whole name of a unit", "/system.slice/a.service", "/system.slice/a.service"],
+    ["a path that may be cut", "/system.slice/a", null],
+  ])(
+    "has its limit although the constraint line ends behind it: %s",
+    async (_what, path, limit) => {
+      const text = `oom-kill:constraint=CONSTRAINT_MEMCG, oom_memcg=${path}\nKilled process 7 (php) total-vm:90kB anon-rss:80kB\n`;
+      const kills = await killsIn(text);
+      expect(kills.map(({ limitCgroup }) => limitCgroup)).toEqual([limit]);
+    },
+  );
+
   it("has its victim's cgroup although the uid of the constraint line is left out", async () => {
     const line =
       "oom-kill: constraint=CONSTRAINT_MEMCG, oom_memcg=/a, task_memcg=/a/b, task=php,pid=7";

@@ -65,6 +65,16 @@ describe("lines that a mail broke at a blank", () => {
     ]);
   });
 
+  it("are joined where a constraint line was broken by backslashes", () => {
+    const head = "[1.000000] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),";
+    const rest = ["cpuset=a.scope,mems_allowed=0,", "oom_memcg=/a,", "task_memcg=/a/a.scope,"];
+    const text = [head, ...rest].map((line) => `    ${line}\\`);
+    const whole = `${head}${rest.join("")}task=tail,pid=7,uid=0`;
+    const lines = [...text, "    task=tail,pid=7,uid=0", "    [1.000001] b", ""].join("\n");
+    expect(mailWrapOf(Buffer.from(lines), clock)).toBeDefined();
+    expect(joined(lines, {}).lines[0]?.trim()).toBe(whole);
+  });
+
   it("are joined where somebody broke the kill line by hand", () => {
     const text = `> [Tue Sep 16 03:14:22] Out of memory: Killed process 2481 (python3)\n>   total-vm:8123400kB, anon-rss:7981200kB\n> \n> More.\n`;
     expect(mailWrapOf(Buffer.from(text), clock)).toEqual({});
