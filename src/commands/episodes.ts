@@ -2,7 +2,7 @@
 import { killTimeMs } from "../killers/linked-kills.ts";
 import type { UserspaceKill } from "../killers/userspace-kill.ts";
 import { victimName } from "../killers/userspace-kill.ts";
-import { type Kill, taskBytes } from "../kills/kill.ts";
+import { type Kill, residentBytes, taskBytes } from "../kills/kill.ts";
 import { processName } from "../kills/process-name.ts";
 import { bytes } from "../text/quantities.ts";
 import { utc } from "../text/times.ts";
@@ -23,15 +23,13 @@ export interface KillLine {
 }
 
 function lineOf(kill: Kill): KillLine {
-  const { anonRssBytes, fileRssBytes, shmemRssBytes } = kill.memory;
   return flat({
     timeMs: killTimeMs(kill) ?? null,
     uptimeSeconds: kill.uptimeSeconds,
     victim: processName(kill),
     pid: kill.pid,
     where: ownerName(kill) ?? kill.limitCgroup ?? kill.group ?? "-",
-    heldBytes:
-      anonRssBytes === null ? null : anonRssBytes + (fileRssBytes ?? 0) + (shmemRssBytes ?? 0),
+    heldBytes: residentBytes(kill.memory),
     cause: kill.cause,
   });
 }

@@ -2,6 +2,7 @@
 import { readAdvice } from "../kills/advice.ts";
 import { type Kill, taskBytes } from "../kills/kill.ts";
 import { unitForPeople } from "../kills/owner.ts";
+import { processName } from "../kills/process-name.ts";
 import { printable } from "../text/printable.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { type Column, table } from "../text/table.ts";
@@ -41,7 +42,7 @@ function optional(label: string, text: string | undefined, style: Style): string
 }
 
 function headline(kill: Kill, style: Style): string[] {
-  const name = kill.comm === "" ? "(no name)" : printable(kill.comm);
+  const name = printable(processName({ comm: kill.comm }));
   const said = `${style.alarm(name)} ${style.bold(`(pid ${kill.pid}) was killed`)}${whenOf(kill)}`;
   return wrap(`${said} ${style.quiet(placeOf(kill.source))}`, style.width);
 }

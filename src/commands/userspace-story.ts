@@ -1,4 +1,5 @@
 /** The explanation of a kill by a daemon, for a terminal. */
+import { killerTitles } from "../killers/killer.ts";
 import { type UserspaceKill, victimName } from "../killers/userspace-kill.ts";
 import type { Kill } from "../kills/kill.ts";
 import { printable } from "../text/printable.ts";
@@ -29,7 +30,7 @@ export function linkedSentence(kill: UserspaceKill, kernelKill: Kill): string {
     apartMs === undefined
       ? ""
       : `, ${(Math.abs(apartMs) / 1000).toFixed(1)} s ${apartMs >= 0 ? "before" : "after"}`;
-  return `${kill.killer} had signalled it too${when}. ${kill.summary}`;
+  return `${killerTitles[kill.killer]} had signalled it too${when}. ${kill.summary}`;
 }
 
 function headline(kill: UserspaceKill, style: Style): string[] {
@@ -39,10 +40,11 @@ function headline(kill: UserspaceKill, style: Style): string[] {
 }
 
 function what({ killer, pid, signal, reason }: UserspaceKill): string {
-  if (reason === "eviction") return `was evicted by the ${killer}`;
+  const by = killerTitles[killer];
+  if (reason === "eviction") return `was evicted by ${by}`;
   return pid === null
-    ? `was killed by ${killer}`
-    : `(pid ${pid}) was sent ${signal ?? "a signal"} by ${killer}`;
+    ? `was killed by ${by}`
+    : `(pid ${pid}) was sent ${signal ?? "a signal"} by ${by}`;
 }
 
 function facts(kill: UserspaceKill, style: Style): string[] {

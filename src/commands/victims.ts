@@ -329,7 +329,7 @@ function tableOf(victims: readonly Victim[], style: Style): string[] {
 }
 
 function nameOf(comm: string): string {
-  return comm === "" ? "(no name)" : printable(comm);
+  return printable(processName({ comm }));
 }
 
 const namedAtMost = 6;

@@ -144,9 +144,10 @@ function growersCard(growers: readonly Grower[]): Html {
 /** Whether the workload survived, and whether it was killed before; nothing if neither is known. */
 function afterCard(kill: Kill): Html | false {
   const where = workloadName(kill.owner, kill.cgroup) ?? "its cgroup";
-  const lines = [outcomeSentence(kill, kill.comm, where), loopSentence(kill)].filter(
-    (line) => line !== undefined,
-  );
+  const lines = [
+    outcomeSentence(kill, processName({ comm: kill.comm }), where),
+    loopSentence(kill),
+  ].filter((line) => line !== undefined);
   return (
     lines.length > 0 &&
     card(
@@ -171,7 +172,7 @@ function reasons(kill: Kill): string[] {
     lines.push(
       trigger.pid === kill.pid
         ? `Its own allocation${size} triggered the kill.`
-        : `An allocation${size} by ${trigger.comm}${pid} triggered the kill.`,
+        : `An allocation${size} by ${processName(trigger)}${pid} triggered the kill.`,
     );
   }
   lines.push(...rank(kill));
@@ -209,7 +210,7 @@ function rank({ pid, tasks }: Kill): string[] {
   }
   const why = isUnkillable(largest.oomScoreAdj) ? ", which is exempt from kills" : "";
   return [
-    `${place} ${place === 1 ? "process" : "processes"} used more memory; the largest was ${largest.comm} (pid ${largest.pid})${why}, with ${bytes(taskBytes(largest))}.`,
+    `${place} ${place === 1 ? "process" : "processes"} used more memory; the largest was ${processName(largest)} (pid ${largest.pid})${why}, with ${bytes(taskBytes(largest))}.`,
   ];
 }
 

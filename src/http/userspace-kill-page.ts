@@ -1,4 +1,4 @@
-import type { KillReason, UserspaceKiller } from "../killers/killer.ts";
+import { type KillReason, killerTitles } from "../killers/killer.ts";
 import { type AnyKill, isKernelKill, killTimeMs } from "../killers/linked-kills.ts";
 import { type UserspaceKill, victimName } from "../killers/userspace-kill.ts";
 import { workloadName } from "../kills/workload-name.ts";
@@ -15,16 +15,6 @@ export const reasonTitles: Record<KillReason, string> = {
   memory_available: "Little memory was available",
   eviction: "The node was short of memory",
   other: "Memory was short",
-};
-
-/** What each killer is called in a sentence. */
-const killerNames: Record<UserspaceKiller, string> = {
-  "systemd-oomd": "systemd-oomd",
-  earlyoom: "earlyoom",
-  nohang: "nohang",
-  kubelet: "the kubelet",
-  talos: "Talos' OOM controller",
-  lmkd: "lmkd",
 };
 
 /**
@@ -59,7 +49,7 @@ function userspaceKillPage(kill: UserspaceKill, site: Site, nowMs: number): Html
   const verb = kill.reason === "eviction" ? "evicted" : "killed";
   const body = html`
 <section class="answer" aria-labelledby="answer">
-<h1 id="answer"><span class="alarm">${reasonTitles[kill.reason]}:</span> ${killerNames[kill.killer]} ${verb} ${name}${kill.pid !== null && html` (pid ${kill.pid})`}${where !== undefined && html` of ${where}`}</h1>
+<h1 id="answer"><span class="alarm">${reasonTitles[kill.reason]}:</span> ${killerTitles[kill.killer]} ${verb} ${name}${kill.pid !== null && html` (pid ${kill.pid})`}${where !== undefined && html` of ${where}`}</h1>
 <p class="detail">${kill.summary}</p>
 <p>${when === undefined ? "The log does not say when." : html`${time(when, nowMs)}, at ${utc(when)}`}</p>
 </section>
@@ -75,7 +65,7 @@ function linkedCard(kill: UserspaceKill, nowMs: number): Html {
   return card(
     "Another killer had signalled it",
     html`<div class="prose"><p>${kill.summary}</p>${when !== undefined && html`<p>${time(when, nowMs)}, at ${utc(when)}</p>`}</div>`,
-    killerNames[kill.killer],
+    killerTitles[kill.killer],
   );
 }
 

@@ -11,6 +11,16 @@ const userspaceKillers = [
 
 export type UserspaceKiller = (typeof userspaceKillers)[number];
 
+/** What each is called in a sentence. */
+export const killerTitles: Record<UserspaceKiller, string> = {
+  "systemd-oomd": "systemd-oomd",
+  earlyoom: "earlyoom",
+  nohang: "nohang",
+  kubelet: "the kubelet",
+  talos: "Talos' OOM controller",
+  lmkd: "lmkd",
+};
+
 /** Killers whose log can be followed on a live host; only `explain` reads the others. */
 export const followedKillers = ["systemd-oomd", "earlyoom", "nohang", "kubelet"] as const;
 

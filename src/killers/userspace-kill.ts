@@ -5,7 +5,7 @@ import { type Owner, unknownOwner } from "../kills/owner.ts";
 import { workloadName } from "../kills/workload-name.ts";
 import { bytes } from "../text/quantities.ts";
 import type { DaemonKill, KillReadings } from "./daemon-kill.ts";
-import type { KillReason, UserspaceKiller } from "./killer.ts";
+import { type KillReason, killerTitles, type UserspaceKiller } from "./killer.ts";
 import { userspaceAdvice } from "./userspace-advice.ts";
 
 /** `KillReadings` with every field: unknown is `null`. */
@@ -121,7 +121,7 @@ function shown(readings: KillReadings): ShownReadings {
 function whatHappened(kill: DaemonKill, cgroup: string | null): string {
   const { killer, pid, comm, signal, pod, namespace, rssBytes } = kill;
   if (pod !== undefined) return `The kubelet evicted pod ${namespace}/${pod}`;
-  const name = killer === "talos" ? "Talos' OOM controller" : killer;
+  const name = killerTitles[killer];
   if (pid === undefined) return `${name} killed all processes of ${cgroup}`;
   const held = rssBytes === undefined ? "" : `, ${bytes(rssBytes)} resident`;
   return `${name} sent ${signal} to ${comm} (pid ${pid}${held})`;

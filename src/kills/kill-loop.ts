@@ -1,4 +1,5 @@
 import { duration } from "../text/times.ts";
+import type { Cause } from "./cause.ts";
 import type { Kill } from "./kill.ts";
 import { workloadKey, workloadName } from "./workload-name.ts";
 
@@ -68,8 +69,14 @@ const suffixes: Partial<Record<Intl.LDMLPluralRule, string>> = {
 };
 const ordinals = ["", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
 
+/** What a loop says of its workload. With any other cause the victim may have done nothing wrong. */
+const conclusions: Partial<Record<Cause, string>> = {
+  cgroup_limit: ": it leaks, or its limit is too small",
+  memory_hog: ": it leaks, or it needs more memory than the host has",
+};
+
 /** The loop as a sentence; `undefined` if there is none. */
-export function loopSentence({ loop, owner, cgroup }: Kill): string | undefined {
+export function loopSentence({ loop, owner, cgroup, cause }: Kill): string | undefined {
   if (loop === null) return undefined;
   const name = workloadName(owner, cgroup) ?? "this workload";
   const nth = ordinals[loop.count] ?? `${loop.count}${suffixes[ordinalRules.select(loop.count)]}`;
@@ -77,5 +84,5 @@ export function loopSentence({ loop, owner, cgroup }: Kill): string | undefined 
     loop.ageSeconds === null
       ? ""
       : `, ${loop.count === 2 ? "both times" : "each time"} about ${duration(loop.ageSeconds)} after its start`;
-  return `The ${nth} kill of ${name} within ${duration(loop.withinSeconds)}${each}: it leaks, or its limit is too small.`;
+  return `The ${nth} kill of ${name} within ${duration(loop.withinSeconds)}${each}${conclusions[cause] ?? ""}.`;
 }

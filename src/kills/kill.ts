@@ -35,6 +35,11 @@ export interface KillMemory {
   pageTablesBytes: number | null;
 }
 
+/** Resident memory of the victim, without swap; `null` if the log does not say. */
+export function residentBytes({ anonRssBytes, fileRssBytes, shmemRssBytes }: KillMemory) {
+  return anonRssBytes === null ? null : anonRssBytes + (fileRssBytes ?? 0) + (shmemRssBytes ?? 0);
+}
+
 export interface KillTask {
   pid: number;
   comm: string;

@@ -3,7 +3,7 @@ import { type Use, UseRing } from "../collections/use-ring.ts";
 import { ancestorsOf, isWithin } from "../kernel/cgroup-path.ts";
 import { isHostNear, type Meminfo, memoryInUse } from "../kernel/meminfo.ts";
 import type { Before, Grower } from "../kills/before.ts";
-import { type Kill, type KillTask, taskBytes } from "../kills/kill.ts";
+import { type Kill, type KillTask, residentBytes, taskBytes } from "../kills/kill.ts";
 import { type Owner, unknownOwner } from "../kills/owner.ts";
 import { fullestLimits, heldBytes } from "../sources/cgroup-reading.ts";
 import type { CgroupReadings } from "../sources/cgroup-tree.ts";
@@ -417,8 +417,7 @@ function growerOf(
 
 /** As in the kill line, which does not include swap. */
 function heldAtKill({ memory }: Kill): number {
-  const { anonRssBytes, fileRssBytes, shmemRssBytes } = memory;
-  return (anonRssBytes ?? 0) + (fileRssBytes ?? 0) + (shmemRssBytes ?? 0);
+  return residentBytes(memory) ?? 0;
 }
 
 function nameOf({ pid, comm }: { pid: number; comm: string }): string {

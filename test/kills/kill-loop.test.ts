@@ -69,16 +69,17 @@ describe("kills of the same workload within an hour", () => {
 });
 
 describe("the loop as a sentence", () => {
-  const told = (loop: Kill["loop"]) => loopSentence(killOf(sighting(), { loop }));
+  const sentenceOf = (loop: Kill["loop"], cause: Kill["cause"] = "cgroup_limit") =>
+    loopSentence(killOf(sighting(), { loop, cause }));
 
   it("says how often, within what time and at what age", () => {
-    expect(told({ count: 3, withinSeconds: 2450, ageSeconds: 420 })).toBe(
+    expect(sentenceOf({ count: 3, withinSeconds: 2450, ageSeconds: 420 })).toBe(
       "The third kill of victim.service within 40 minutes, each time about 7 minutes after its start: it leaks, or its limit is too small.",
     );
-    expect(told({ count: 2, withinSeconds: 600, ageSeconds: 30 })).toContain(
+    expect(sentenceOf({ count: 2, withinSeconds: 600, ageSeconds: 30 })).toContain(
       "both times about 30 s",
     );
-    expect(told({ count: 12, withinSeconds: 600, ageSeconds: null })).toBe(
+    expect(sentenceOf({ count: 12, withinSeconds: 600, ageSeconds: null })).toBe(
       "The 12th kill of victim.service within 10 minutes: it leaks, or its limit is too small.",
     );
     for (const [count, nth] of [
@@ -87,9 +88,19 @@ describe("the loop as a sentence", () => {
       [22, "22nd"],
       [23, "23rd"],
     ] as const) {
-      const sentence = told({ count, withinSeconds: 3000, ageSeconds: null });
+      const sentence = sentenceOf({ count, withinSeconds: 3000, ageSeconds: null });
       expect(sentence).toContain(`The ${nth} kill of`);
     }
-    expect(told(null)).toBeUndefined();
+    expect(sentenceOf(null)).toBeUndefined();
+  });
+
+  it("blames the workload only if it reached its own limit, or filled the host", () => {
+    const loop = { count: 2, withinSeconds: 600, ageSeconds: null };
+    expect(sentenceOf(loop, "memory_hog")).toBe(
+      "The second kill of victim.service within 10 minutes: it leaks, or it needs more memory than the host has.",
+    );
+    for (const cause of ["parent_cgroup_limit", "manual", "shmem", "unknown"] as const) {
+      expect(sentenceOf(loop, cause)).toBe("The second kill of victim.service within 10 minutes.");
+    }
   });
 });
