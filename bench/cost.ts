@@ -1,11 +1,11 @@
 /**
- * What running the exporter costs, beside its peers and beside the least that reading can cost.
+ * What running the exporter costs, compared with its peers and with a bare read of the same files.
  *
  *   npm run bench -- cost [ROW ...] [OPTIONS]
  *
- * Rows: operation, scrape, memory, parts, start, follow, explain, storm, curve; all of them where none is named
- * (40 minutes); soak only where it is named. Needs root, a memory cgroup hierarchy and cc; peers come from Debian's packages and are left
- * out where they cannot be had. Prints tables in Markdown as they are done, and writes all figures as JSON.
+ * Rows: operation, scrape, memory, parts, start, follow, explain, storm, curve; all of them by default (40 minutes);
+ * soak only if it is named. Needs root, a memory cgroup hierarchy and cc; peers come from Debian's packages and are left
+ * out if those are not available. Prints each table in Markdown when it is done, and writes all figures as JSON.
  *
  *   --exporter COMMAND     what to measure, e.g. "node --single-threaded bundle.mjs"; default: builds dist
  *   --beside COMMAND       another build of it, for rows start and scrape: before and after in one run

@@ -3,10 +3,10 @@
  *
  *   npm run bench -- fleet [OPTIONS]
  *
- * The real exporter reads one host of many cgroups; its answer is played as that of many hosts, whose
- * memory goes its own ways, to a Prometheus with the shipped rules, which begins with the recordings of the
- * hour before. It runs without rules first. In the end nothing is scraped and evaluated any more, and each
- * rule is asked alone: its processor time says what it costs on a machine that others use as well.
+ * The real exporter reads one host with many cgroups. Its answer is served as that of many hosts, each with a memory
+ * curve of its own, to a Prometheus with the shipped rules and recordings of the hour before. It first runs without
+ * rules. At the end scraping and evaluation stop, and each rule is evaluated alone: processor time is a fair measure
+ * even on a machine that others use.
  *
  *   --hosts N            100
  *   --cgroups N          250, of each host

@@ -1,6 +1,6 @@
 /**
- * What the forecasts would have been worth: runs the shipped rules (Debian's promtool evaluates them) and
- * the model of the exporter's page over the recordings of test/fixtures/series.
+ * Back-test of the forecasts: runs the shipped rules (Debian's promtool evaluates them) and the model of the exporter's
+ * page over the recordings of test/fixtures/series.
  *
  *   node bench/run.mjs forecast [DIRECTORY]
  *

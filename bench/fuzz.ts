@@ -1,11 +1,11 @@
 /**
- * Feeds damaged input to everything that reads what others write, for as long as it is given.
+ * Feeds damaged input for a given time to everything that reads data of others.
  *
  *   npm run fuzz -- SECONDS [--seed=N] [--only=TARGET]
  *
- * Damage is done to real logs, saved states, web configurations and requests: bytes changed, cut,
- * doubled, moved, or taken from elsewhere. Each target states what must hold. Prints the runs of
- * each and its slowest input; what breaks a rule is made small by fast-check and printed, exit code 1.
+ * Real logs, saved states, web configurations and requests are damaged: bytes changed, cut, doubled, moved, or taken
+ * from elsewhere. Each target states what must hold. Prints the runs of each and its slowest input; input that breaks
+ * a rule is reduced by fast-check and printed, exit code 1.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

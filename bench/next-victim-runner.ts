@@ -1,6 +1,6 @@
 /**
- * Runs a scenario (next-victim-scenario.ts): asks the exporter who is next, has memory run out, and
- * reads from the kernel's log who it was and from wait() who died.
+ * Runs a scenario (next-victim-scenario.ts): asks the exporter for the next victim, lets memory run out, and reads the
+ * victim from the kernel's log and the dead process from wait().
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-/** Random scenarios before a kill: who holds what, where, and which limit is hit. Pure; one seed, one scenario. */
+/** Random scenarios before a kill: processes, their memory and cgroups, and the limit that is hit. Pure; one seed, one scenario. */
 
 /** What one process of bench/next-victim.c does; sizes in KiB. */
 export interface PlannedProcess {

@@ -66,8 +66,8 @@ try {
     outcomes.push(outcome);
     if (process.env.OUTCOMES !== undefined) record(process.env.OUTCOMES, outcome);
     const { isHit, said, metricSaid, died, saidTogether, diedTogether, report } = outcome;
-    const told = `scenario ${seed}: said ${said} (metric ${metricSaid}), died ${died}`;
-    if (!isHit || (metricSaid ?? died) !== died) console.log(`${told}\n${report}`);
+    const summary = `scenario ${seed}: said ${said} (metric ${metricSaid}), died ${died}`;
+    if (!isHit || (metricSaid ?? died) !== died) console.log(`${summary}\n${report}`);
     else if (`${saidTogether}` !== `${diedTogether}`) {
       console.log(
         `scenario ${seed}: said ${saidTogether} together, died ${diedTogether}\n${report}`,

@@ -1,8 +1,8 @@
 /*
  * Makes the pictures of docs/images: `npm run pictures [-- NAME...]`
  *
- * A host that is made up, at three moments: hour and numbers are fixed and random is seeded, so that the same source
- * makes the same pictures. Forecasts, diagnosis and pages are the program's own.
+ * An invented host at three moments: time and numbers are fixed and randomness is seeded, so that the same source makes
+ * the same pictures. Forecasts, diagnosis and pages are the program's own.
  */
 import { explain } from "../src/commands/explain.ts";
 import type { Kill } from "../src/kills/kill.ts";

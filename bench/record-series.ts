@@ -3,10 +3,10 @@
  *
  *   node bench/run.mjs record-series [MINUTES] [DIRECTORY] [cgroups|host]
  *
- * Needs root: makes memory cgroups of its own (removed at the end), runs the workloads of `workloads.ts`
- * below their limits, and the built exporter (dist/), and keeps every 15 s the samples that the rules
- * read. One CSV a cgroup and one of the host, in KiB; the comment lines say what it is and when the kernel
- * killed. With `host` the whole machine runs out of memory: for a virtual machine.
+ * Needs root: makes memory cgroups of its own (removed at the end), runs in them the workloads of `workloads.ts`, and
+ * the built exporter (dist/), and records every 15 s the samples that the rules read. One CSV per cgroup and one for
+ * the host, in KiB; comment lines name the workload and the time of a kill. With `host` the whole machine runs out of
+ * memory: use a virtual machine.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -3,7 +3,7 @@
  *
  *   node bench/run.mjs rotation
  *
- * Beside ours: the `tail` package as it comes, and mtail from Debian's package where it can be had.
+ * Compared with the `tail` package as it is, and with mtail if Debian's package is available.
  * mtail only counts, so its doubled lines would hide lost ones.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -32,7 +32,7 @@ async function ours(path: string): Promise<Follower> {
   return {
     result: async (written) => {
       log.stop();
-      return told(lines, written);
+      return summary(lines, written);
     },
   };
 }
@@ -45,12 +45,12 @@ async function plainTail(path: string): Promise<Follower> {
   return {
     result: async (written) => {
       tail.unwatch();
-      return told(lines, written);
+      return summary(lines, written);
     },
   };
 }
 
-function told(lines: NumberedLines, written: number): string {
+function summary(lines: NumberedLines, written: number): string {
   const { lost, doubled } = lines.check(written);
   return `${lost} lost (${((100 * lost) / written).toFixed(1)} %), ${doubled} doubled`;
 }

@@ -1,5 +1,5 @@
 /**
- * How much of the story of a kill is right: who grew, the curve up to the limit, what ran, whether the workload
+ * How often the details of a kill are right: what grew, the curve up to the limit, the program, whether the workload
  * survived, whether it is a loop. Every kill is real, each in a cgroup of its own.
  *
  *   npm run build && npm run bench -- story [TRIALS] [NAME ...]
@@ -70,19 +70,19 @@ class Table {
 
 /** An exporter that is scraped as Prometheus does. */
 async function scraped<Result>(
-  then: (exporter: ExporterProcess, told: ToldKills) => Promise<Result>,
+  then: (exporter: ExporterProcess, reported: ReportedKills) => Promise<Result>,
 ): Promise<Result> {
   const flags = [
     "--kernel-log.source=kmsg",
     `--state.directory=${mkdtempSync(join(scratch, "s"))}`,
   ];
   const exporter = await startExporter(flags);
-  const told = new ToldKills();
-  const scrape = async () => told.noteMetrics(await exporter.metrics());
+  const reported = new ReportedKills();
+  const scrape = async () => reported.noteMetrics(await exporter.metrics());
   const scraper = setInterval(() => void scrape().catch(() => {}), scrapeEveryMs);
   try {
     await scrape();
-    return await then(exporter, told);
+    return await then(exporter, reported);
   } finally {
     clearInterval(scraper);
     await exporter.end();
@@ -120,22 +120,22 @@ async function playTrials(): Promise<void> {
     }
     for (const { trial } of played) trial.prepare?.();
     await stage.settled();
-    await scraped(async (exporter, told) => {
+    await scraped(async (exporter, reported) => {
       const each = played.length / trials;
       for (const [at, { trial }] of played.entries()) {
         trial.run(leadSeconds + Math.floor(at / each) * apartSeconds);
       }
       const lastSeconds = leadSeconds + trials * apartSeconds;
-      const ask = async () => told.noteKills(await exporter.kills());
+      const ask = async () => reported.noteKills(await exporter.kills());
       await waitRunning(lastSeconds + loopSeconds + outcomeSeconds, ask);
       await ask();
       const pictured = new Map<string, Kill>();
       for (const { kind, trial } of played) {
         const { expected } = trial;
-        const own = told.inCgroup(expected.cgroup);
+        const own = reported.inCgroup(expected.cgroup);
         for (let nth = 1; nth <= Math.max(expected.kills, own.length); nth++) {
           const kill = own[nth - 1];
-          const judgement = judge(kill, told.growerOf(kill), { expected, own, stage });
+          const judgement = judge(kill, reported.growerOf(kill), { expected, own, stage });
           table.add(kind, judgement, `${expected.cgroup}, kill ${nth}, ${describedKill(kill)}`);
         }
         const last = own.at(-1);
@@ -165,7 +165,7 @@ async function waitRunning(seconds: number, ask: () => Promise<void>): Promise<v
  * What the exporter says of kills, asked again and again: the series, what came before a kill and the watch of its
  * outcome are of the newest hundred, and other kills on the machine count among them.
  */
-class ToldKills {
+class ReportedKills {
   readonly #kills = new Map<string, Kill>();
   readonly #growers = new Map<string, string>();
 

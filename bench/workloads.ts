@@ -1,6 +1,6 @@
 /**
- * Small real programs, each with one way of using memory, for `record-series` to run below a limit.
- * What they hold is touched, what they drop goes back to the kernel, the collected heaps are V8's own.
+ * Small real programs, each with one pattern of memory use, which `record-series` runs in cgroups with a limit. All
+ * memory that they hold is touched, and what they release goes back to the kernel; collected heaps are V8's own.
  */
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";

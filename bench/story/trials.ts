@@ -4,7 +4,7 @@ import type { Outcome } from "../../src/kills/outcome.ts";
 import type { TestCgroup } from "../../test/setup/memory-cgroup.ts";
 import type { Stage } from "./stage.ts";
 
-/** The kills of one cgroup, as they should be told. */
+/** The kills of one cgroup, as the exporter should describe them. */
 export interface Expected {
   cgroup: string;
   /** Whose limit it is. */

@@ -353,9 +353,9 @@ describePage("the page that stays open", () => {
     };
     await page.route(server.url, (route) => route.abort());
     await page.clock.runFor(10_000);
-    const told = /^Connection lost since \d\d:\d\d:\d\d UTC; data is 10 s old$/;
-    await page.locator("#as-of").getByText(told).waitFor();
-    expect(await page.getByRole("status").textContent()).toMatch(told);
+    const lost = /^Connection lost since \d\d:\d\d:\d\d UTC; data is 10 s old$/;
+    await page.locator("#as-of").getByText(lost).waitFor();
+    expect(await page.getByRole("status").textContent()).toMatch(lost);
     expect(await page.getAttribute("body", "class")).toBe("calm stale");
     for (const seconds of [20, 40, 80, 80]) {
       const before = asked();

@@ -169,21 +169,21 @@ describe("explain of a log in which systemd speaks of a kill", () => {
     "kernel: [    8.640407] Out of memory: Killed process 226 (greedy) total-vm:50304kB, anon-rss:48516kB, file-rss:4kB";
 
   it("says what systemd saw, once for a kill, instead of that there was none", async () => {
-    const told = await run(line("20:01", byKernel) + line("20:03", result));
-    expect(told.replace(/\s+/g, " ")).toBe(
+    const output = await run(line("20:01", byKernel) + line("20:03", result));
+    expect(output.replace(/\s+/g, " ")).toBe(
       "systemd says that the kernel killed processes in unit shop.service for lack of memory, but the log has no line of the kill itself; see journalctl -k [syslog:1] ",
     );
   });
 
   it("names the killer, the number and where to look", async () => {
-    const told = (await run(line("20:01", byOomd))).replace(/\s+/g, " ");
-    expect(told).toContain("systemd-oomd killed 3 processes in unit batch.service");
-    expect(told).toContain("see journalctl -u systemd-oomd [syslog:1]");
+    const output = (await run(line("20:01", byOomd))).replace(/\s+/g, " ");
+    expect(output).toContain("systemd-oomd killed 3 processes in unit batch.service");
+    expect(output).toContain("see journalctl -u systemd-oomd [syslog:1]");
   });
 
   it("says that a unit ended, if that is all there is", async () => {
-    const told = (await run(line("20:03", result))).replace(/\s+/g, " ");
-    expect(told).toContain("unit shop.service ended because of an out-of-memory kill");
+    const output = (await run(line("20:03", result))).replace(/\s+/g, " ");
+    expect(output).toContain("unit shop.service ended because of an out-of-memory kill");
   });
 
   it("reads the journal's JSON", async () => {
@@ -198,32 +198,32 @@ describe("explain of a log in which systemd speaks of a kill", () => {
   });
 
   it("adds nothing to a kill whose own line is there", async () => {
-    const told = await run(oomd + line("20:01", byOomd));
-    expect(told).toContain("batch.service");
-    expect(told).not.toContain("systemd says");
+    const output = await run(oomd + line("20:01", byOomd));
+    expect(output).toContain("batch.service");
+    expect(output).not.toContain("systemd says");
     const kernels = await run(line("20:00", kernelKill) + line("20:01", byKernel));
     expect(kernels).not.toContain("systemd says");
   });
 
   it("speaks of another unit's kill beside a kill, where their times differ", async () => {
-    const told = await run(line("10:00", kernelKill) + line("20:01", byOomd));
-    expect(told.replace(/\s+/g, " ")).toContain("systemd says that systemd-oomd killed 3");
+    const output = await run(line("10:00", kernelKill) + line("20:01", byOomd));
+    expect(output.replace(/\s+/g, " ")).toContain("systemd says that systemd-oomd killed 3");
   });
 
   it("speaks of a unit whose name ends like that of the killed one", async () => {
-    const told = await run(
+    const output = await run(
       oomd + line("20:01", byOomd.replace("batch.service", "nightlybatch.service")),
     );
-    expect(told.replace(/\s+/g, " ")).toContain("processes in unit nightlybatch.service");
+    expect(output.replace(/\s+/g, " ")).toContain("processes in unit nightlybatch.service");
   });
 
   it("finds what systemd saw at any place of a long log", async () => {
     const filler = line("25:00", "cron[4]: a line that means nothing").repeat(150_000);
     const ends = [filler, filler + line("30:00", kernelKill)];
     for (const end of ends) {
-      const told = (await run(line("20:01", byOomd) + end)).replace(/\s+/g, " ");
-      expect(told).toContain("systemd-oomd killed 3 processes in unit batch.service");
-      expect(told).toContain("[syslog:1]");
+      const output = (await run(line("20:01", byOomd) + end)).replace(/\s+/g, " ");
+      expect(output).toContain("systemd-oomd killed 3 processes in unit batch.service");
+      expect(output).toContain("[syslog:1]");
     }
   });
 
@@ -231,13 +231,13 @@ describe("explain of a log in which systemd speaks of a kill", () => {
     const later = Array.from({ length: 3000 }, (_, n) =>
       line("40:00", kernelKill.replace("process 226", `process ${1000 + n}`)),
     );
-    const told = await run(oomd + line("20:01", byOomd) + later.join(""));
-    expect(told).not.toContain("systemd says");
+    const output = await run(oomd + line("20:01", byOomd) + later.join(""));
+    expect(output).not.toContain("systemd says");
   });
 
   it("leaves out what is older than --since", async () => {
-    const told = await run(line("20:01", byOomd), "--since", "2026-11-20T14:00:00Z");
-    expect(told).not.toContain("systemd says");
+    const output = await run(line("20:01", byOomd), "--since", "2026-11-20T14:00:00Z");
+    expect(output).not.toContain("systemd says");
   });
 
   const killOfShop =
@@ -248,15 +248,15 @@ describe("explain of a log in which systemd speaks of a kill", () => {
     for (const end of ["02:05", "45:00"]) {
       expect(await run(kill + line(end, result))).not.toContain("systemd says");
     }
-    const told = await run(line("00:59", byKernel) + line("02:05", result));
-    expect(told.match(/systemd says/g)).toHaveLength(1);
+    const output = await run(line("00:59", byKernel) + line("02:05", result));
+    expect(output.match(/systemd says/g)).toHaveLength(1);
   });
 
   it("speaks of each end of a unit that is restarted and killed again", async () => {
-    const told = await run(
+    const output = await run(
       ["00:00", "10:00", "20:00"].map((seconds) => line(seconds, result)).join(""),
     );
-    expect(told.match(/systemd says/g)).toHaveLength(3);
+    expect(output.match(/systemd says/g)).toHaveLength(3);
   });
 
   it("adds nothing to a kill just before --since, by whomever", async () => {
@@ -265,15 +265,15 @@ describe("explain of a log in which systemd speaks of a kill", () => {
     expect(await run(kernels, ...since)).toMatch(/^No out-of-memory kill since/);
     const oomds = oomd.replace("13:20:00", "13:42:59") + line("43:01", byOomd);
     expect(await run(oomds, ...since)).toMatch(/^No out-of-memory kill since/);
-    const told = await run(line("43:01", byKernel), ...since);
-    expect(told).toContain("systemd says");
+    const output = await run(line("43:01", byKernel), ...since);
+    expect(output).toContain("systemd says");
   });
 
   it("does not say that a kill has no line where a line looks like one", async () => {
     const unparsed = "kernel: [    8.640407] Out of memory: Killed process 226 (greedy)";
-    const told = await run(line("20:00", unparsed) + line("20:01", byKernel));
-    expect(told).toContain("1 line looks like a kill");
-    expect(told).not.toContain("systemd says");
+    const output = await run(line("20:00", unparsed) + line("20:01", byKernel));
+    expect(output).toContain("1 line looks like a kill");
+    expect(output).not.toContain("systemd says");
   });
 
   it("finds one that no kill explains behind any number of those that kills explain", async () => {
@@ -285,29 +285,29 @@ describe("explain of a log in which systemd speaks of a kill", () => {
         line(seconds, byOomd.replace("batch.service", unit))
       );
     }).join("");
-    const told = (await run(explained + line("50:00", byKernel), "--brief")).replace(/\s+/g, " ");
-    expect(told.match(/systemd says/g)).toHaveLength(1);
-    expect(told).toContain("in unit shop.service");
-    expect(told).not.toContain("more without a line of the kill");
+    const output = (await run(explained + line("50:00", byKernel), "--brief")).replace(/\s+/g, " ");
+    expect(output.match(/systemd says/g)).toHaveLength(1);
+    expect(output).toContain("in unit shop.service");
+    expect(output).not.toContain("more without a line of the kill");
   });
 
   it("says how many it leaves out of very many", async () => {
     const many = Array.from({ length: 1003 }, (_, n) =>
       line("20:00", byOomd.replace("batch", `job-${n}`)),
     ).join("");
-    const told = (await run(many)).replace(/\s+/g, " ");
-    expect(told.match(/systemd says/g)).toHaveLength(1000);
-    expect(told).toContain("3 more without a line of the kill are not shown.");
-    expect(told).not.toContain("job-1000.service");
+    const output = (await run(many)).replace(/\s+/g, " ");
+    expect(output.match(/systemd says/g)).toHaveLength(1000);
+    expect(output).toContain("3 more without a line of the kill are not shown.");
+    expect(output).not.toContain("job-1000.service");
   });
 
   it("says that it may not know all where there are more than it keeps", async () => {
     const many = Array.from({ length: 50_001 }, (_, n) =>
       line("20:00", byOomd.replace("batch", `job-${n}`)),
     ).join("");
-    const told = (await run(many)).replace(/\s+/g, " ");
-    expect(told).toContain("49000 more without a line of the kill are not shown.");
-    expect(told).toContain("The log says more of kills than is kept");
+    const output = (await run(many)).replace(/\s+/g, " ");
+    expect(output).toContain("49000 more without a line of the kill are not shown.");
+    expect(output).toContain("The log says more of kills than is kept");
   });
 
   it("names the line of a log that has its newest line first", async () => {

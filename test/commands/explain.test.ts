@@ -196,14 +196,14 @@ describe("explain --json", () => {
   it("reads a copy as people make it: quoted, from grep, broken by a terminal, in UTF-16", async () => {
     const text = fixture("memcg-v2-kube.kern.log").toString("latin1");
     const truth = await killsOf(file("kern.log", Buffer.from(text, "latin1")));
-    const told = (kills: Kill[]) => kills.map(({ source: _, ...kill }) => kill);
+    const withoutSource = (kills: Kill[]) => kills.map(({ source: _, ...kill }) => kill);
     for (const copy of [
       Buffer.from(text.replaceAll(/^(?=.)/gm, "> "), "latin1"),
       Buffer.from(text.replaceAll(/^(?=.)/gm, "/var/log/kern.log.1:"), "latin1"),
       Buffer.from(text.replaceAll(/.{120}(?=.)/g, "$&\n"), "latin1"),
       Buffer.from(`\ufeff${text}`, "utf16le"),
     ]) {
-      expect(told(await killsOf(file("copy.log", copy)))).toEqual(told(truth));
+      expect(withoutSource(await killsOf(file("copy.log", copy)))).toEqual(withoutSource(truth));
     }
   });
 
@@ -227,8 +227,8 @@ describe("explain --json", () => {
       file("reversed", Buffer.from(entries.reverse().join(""), "latin1")),
     );
     const forward = await killsOf(file("forward", text === "" ? "" : Buffer.from(text, "latin1")));
-    const told = (kills: Kill[]) => kills.map(({ source: _, ...kill }) => kill);
-    expect(told(reversed)).toEqual(told(forward));
+    const withoutSource = (kills: Kill[]) => kills.map(({ source: _, ...kill }) => kill);
+    expect(withoutSource(reversed)).toEqual(withoutSource(forward));
     const lines = entries.join("").split("\n");
     for (const kill of reversed) {
       expect(lines[(kill.source.line ?? 0) - 1]).toMatch(/Killed process|75,105,108/);

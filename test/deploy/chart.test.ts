@@ -190,7 +190,7 @@ describe("the chart with everything on", () => {
   });
 });
 
-it("the chart reduced leaves out what it was told to", () => {
+it("the reduced chart leaves out what its values turn off", () => {
   const [container] = podOf("reduced").containers;
   expect(container.ports).toEqual([{ name: "http", containerPort: 10137 }]);
   expect(argsOf("reduced").join()).not.toContain("external-url");

@@ -30,8 +30,8 @@ export function syslog(identifier: string, ...texts: string[]): string {
   return texts.map((text) => `Nov 20 13:23:50 web1 ${identifier}: ${text}\n`).join("");
 }
 
-/** What the daemon says of itself in each case: no stamps, nothing that is absent. */
-export function told(kills: readonly DaemonKill[]): object[] {
+/** The fields that come from the daemon's own words, without stamps. */
+export function fieldsOf(kills: readonly DaemonKill[]): object[] {
   return kills.map(({ timeMs, monotonicMicros, bootId, lineNumber, ...kill }) =>
     JSON.parse(JSON.stringify(kill)),
   );

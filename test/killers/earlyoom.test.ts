@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { killsIn, syslog, told } from "./daemon-log.ts";
+import { fieldsOf, killsIn, syslog } from "./daemon-log.ts";
 
-const earlyoom = (...texts: string[]) => told(killsIn(syslog("earlyoom[712]", ...texts)));
+const earlyoom = (...texts: string[]) => fieldsOf(killsIn(syslog("earlyoom[712]", ...texts)));
 
 /** Printed by earlyoom 1.7 of Debian 12. */
 const status = "mem avail:   101 of  1987 MiB ( 5.11%), swap free:    0 of    0 MiB ( 0.00%)";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { killsIn, syslog, told } from "./daemon-log.ts";
+import { fieldsOf, killsIn, syslog } from "./daemon-log.ts";
 
-const nohang = (...texts: string[]) => told(killsIn(syslog("nohang[402]", ...texts)));
+const nohang = (...texts: string[]) => fieldsOf(killsIn(syslog("nohang[402]", ...texts)));
 
 const begin = ">>=== STARTING implement_corrective_action() ====>>";
 const memory = [

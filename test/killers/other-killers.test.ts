@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { DaemonKill } from "../../src/killers/daemon-kill.ts";
 import { DaemonScanner } from "../../src/killers/daemon-scanner.ts";
-import { killsIn, told } from "./daemon-log.ts";
+import { fieldsOf, killsIn } from "./daemon-log.ts";
 
 const head = "Oct 12 19:34:45 node1 kubelet[2480]: ";
 const klog = (text: string) =>
@@ -11,7 +11,7 @@ const evicted = klog('"Eviction manager: pod is evicted successfully" pod="defau
 
 describe("the kubelet's lines (by its source and public logs)", () => {
   it("are a kill of a pod if the node is short of memory", () => {
-    expect(told(killsIn(memory + evicted))).toEqual([
+    expect(fieldsOf(killsIn(memory + evicted))).toEqual([
       { killer: "kubelet", reason: "eviction", namespace: "default", pod: "nginx", readings: {} },
     ]);
   });
@@ -22,7 +22,7 @@ describe("the kubelet's lines (by its source and public logs)", () => {
       klog(
         "eviction manager: pod nginx_default(7d1f5a52-0b7c-4d4a-9d53-0b8f1a1c8a11) is evicted successfully",
       );
-    expect(told(killsIn(log))).toMatchObject([
+    expect(fieldsOf(killsIn(log))).toMatchObject([
       { namespace: "default", pod: "nginx", podUid: "7d1f5a52-0b7c-4d4a-9d53-0b8f1a1c8a11" },
     ]);
   });
@@ -31,7 +31,7 @@ describe("the kubelet's lines (by its source and public logs)", () => {
     const event = klog(
       '"Event occurred" object="default/nginx" reason="Evicted" message="The node was low on resource: memory. Threshold quantity: 100Mi, available: 92Mi. Container app was using 1Gi."',
     );
-    expect(told(killsIn(memory + event + evicted))).toMatchObject([
+    expect(fieldsOf(killsIn(memory + event + evicted))).toMatchObject([
       { readings: { thresholdQuantity: "100Mi", availableQuantity: "92Mi" } },
     ]);
   });
@@ -66,7 +66,7 @@ const victims = (list: string) =>
 
 describe("Talos' lines (by its source and public logs)", () => {
   it("are a kill of a cgroup", () => {
-    expect(told(killsIn(reap + victims("[4021, 4077]"), { copied: true }))).toEqual([
+    expect(fieldsOf(killsIn(reap + victims("[4021, 4077]"), { copied: true }))).toEqual([
       {
         killer: "talos",
         reason: "memory_pressure",
@@ -109,7 +109,7 @@ describe("lmkd's lines (by its source and public logs)", () => {
     ["device is not responding", "memory_pressure"],
     ["unknown", "other"],
   ])("are a kill, their words its reason: %s", (words, reason) => {
-    expect(told(killsIn(`${line}${words}\n`, { copied: true }))).toEqual([
+    expect(fieldsOf(killsIn(`${line}${words}\n`, { copied: true }))).toEqual([
       {
         killer: "lmkd",
         reason,

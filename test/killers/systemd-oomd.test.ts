@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { killsIn, syslog, told } from "./daemon-log.ts";
+import { fieldsOf, killsIn, syslog } from "./daemon-log.ts";
 
-const oomd = (...texts: string[]) => told(killsIn(syslog("systemd-oomd[611]", ...texts)));
+const oomd = (...texts: string[]) => fieldsOf(killsIn(syslog("systemd-oomd[611]", ...texts)));
 const slice = "/user.slice/user-1000.slice/user@1000.service/app.slice/snap.firefox.scope";
 
 describe("systemd-oomd's lines", () => {

@@ -73,7 +73,7 @@ describe("advice", () => {
 });
 
 describe("a process with a line feed in its name", () => {
-  it("gives no command to whoever copies the advice on its kill", () => {
+  it("puts no command of its own into the advice on its kill", () => {
     const hog = {
       ...victim,
       pid: 7,

@@ -370,7 +370,7 @@ describe("what came before a kill", () => {
 });
 
 describe("a kill of a workload that was killed within the hour", () => {
-  it("is told as one of a loop, saved with the kill; history is not", () => {
+  it("is one of a loop, saved with the kill; history is not", () => {
     const saved = new Saved();
     const ledger = open(saved);
     const at = (minutes: number) => entry({ printkMicros: minutes * 60_000_000, pid: minutes });

@@ -51,9 +51,9 @@ describe("a workload that comes back", () => {
   });
 
   it("is restarted where its owner has a new cgroup of young processes", () => {
-    const anew = cgroup(process(61, 1030));
-    expect(early(gone, [anew])).toEqual({ outcome: "restarted", restartSeconds: 30 });
-    expect(early(cgroup(), [anew])?.outcome).toBe("restarted");
+    const renewed = cgroup(process(61, 1030));
+    expect(early(gone, [renewed])).toEqual({ outcome: "restarted", restartSeconds: 30 });
+    expect(early(cgroup(), [renewed])?.outcome).toBe("restarted");
   });
 
   it("is not restarted by another cgroup of the same owner that was there before", () => {
@@ -61,12 +61,12 @@ describe("a workload that comes back", () => {
     expect(atLast(gone, [before, cgroup()])?.outcome).toBe("gone");
   });
 
-  it("is respawned where older processes live on beside a young one of the victim's name", () => {
+  it("is respawned if older processes live on and a young one has the victim's name", () => {
     const own = cgroup(master, sibling, process(61, 1003.5), process(62, 1004));
     expect(early(own)).toEqual({ outcome: "respawned", restartSeconds: 3.5 });
   });
 
-  it("is not told from a process that one look alone has seen, before the last", () => {
+  it("stays open before the last look if only one look has seen the process", () => {
     const helper = cgroup(process(61, 1001, "sh"));
     expect(early(helper, [], [cgroup()])).toBeUndefined();
     expect(early(cgroup(master, process(61, 1001)), [], [cgroup(master)])).toBeUndefined();

@@ -223,12 +223,12 @@ describe("whatever a line contains, the lines after it are read", () => {
 
   beforeEach(() => {
     const { event } = listener;
-    listener.event = (told, position) => {
-      if (told.kind === "kill") {
+    listener.event = (read, position) => {
+      if (read.kind === "kill") {
         const context = { incident: "", sourceName: "", ownerOf: () => unknownOwner };
-        JSON.stringify(killOfReport(told.report, context));
+        JSON.stringify(killOfReport(read.report, context));
       }
-      event(told, position);
+      event(read, position);
     };
   });
 

@@ -21,7 +21,7 @@ function piecesOf(chunks: readonly Uint8Array[]): { pieces: string[]; isComplete
 }
 
 describe("the frames of zstd", () => {
-  it("are told apart in a chunk that holds several", () => {
+  it("are separated in a chunk that holds several", () => {
     expect(piecesOf([all])).toEqual({
       pieces: [raw, skippable, repeated, blocks].map((frame) => frame.toString("hex")),
       isComplete: true,

@@ -30,16 +30,16 @@ it("the package installs into an empty folder, without another one, and runs", a
   await npm(home, "install", "--silent", "--offline", join(directory.path, tarball as string));
   const packages = readdirSync(join(home, "node_modules"));
   expect(packages.filter((name) => !name.startsWith("."))).toEqual(["oom-exporter"]);
-  const told = await run("npx", ["--no-install", "oom-exporter", "--version"], { cwd: home });
-  expect(told).toContain(`oom-exporter ${version}`);
+  const output = await run("npx", ["--no-install", "oom-exporter", "--version"], { cwd: home });
+  expect(output).toContain(`oom-exporter ${version}`);
 });
 
 it("in a fresh clone `npm ci --engine-strict` is enough for `npx oom-exporter explain FILE`", async () => {
   const clone = join(directory.path, "clone");
   await run("git", ["clone", "--quiet", "--no-hardlinks", resolve("."), clone]);
   await npm(clone, "ci", "--engine-strict", "--prefer-offline");
-  const told = await run("npx", ["--no-install", "oom-exporter", "explain", log], { cwd: clone });
-  expect(told).toContain("greedy (pid 226) was killed");
+  const output = await run("npx", ["--no-install", "oom-exporter", "explain", log], { cwd: clone });
+  expect(output).toContain("greedy (pid 226) was killed");
 });
 
 it("`npm ci --omit=dev` builds nothing and does not fail", async () => {

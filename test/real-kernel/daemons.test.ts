@@ -142,7 +142,7 @@ interface RunningDaemon {
 function runDaemon(
   root: string,
   command: readonly string[],
-  told: (line: string) => void,
+  onLine: (line: string) => void,
 ): RunningDaemon {
   const namespace = ["--pid", "--fork", "--kill-child", "--mount", "--mount-proc"];
   const child = spawn("unshare", [...namespace, "sh", script, root, `${trials}`, ...command], {
@@ -161,7 +161,7 @@ function runDaemon(
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     const lines = (begun + text).split("\n");
     begun = lines.pop() ?? "";
-    for (const line of lines) told(line);
+    for (const line of lines) onLine(line);
   });
   return {
     ended: () =>

@@ -138,7 +138,7 @@ function killed(pid: number, comm: string, sizeMib: number, more: Partial<Kill> 
 }
 
 const parent = { constraint: "memcg", limitCgroup: "/shop", limitBytes: 1000 * mib } as const;
-const told = (before: ReturnType<FlightRecorder["before"]>) =>
+const growersIn = (before: ReturnType<FlightRecorder["before"]>) =>
   before?.growers.map(({ cgroup, pid, fromBytes, toBytes, seconds }) => [
     cgroup,
     pid,
@@ -179,7 +179,7 @@ describe("a limit of a parent that one cgroup fills and another pays for", () =>
 
   it("names who grew, from when it began to, and the process that did", () => {
     const before = host().recorder.before(kill, 0);
-    expect(told(before)).toEqual([["/shop/web.service", 2, 100, 450, 180]]);
+    expect(growersIn(before)).toEqual([["/shop/web.service", 2, 100, 450, 180]]);
     expect(growerLabel(before)).toBe("web.service");
   });
 
@@ -215,7 +215,7 @@ describe("a host that runs out", () => {
       tasks: [],
     });
     const before = host.recorder.before(kill, 0);
-    expect(told(before)).toEqual([["/a.service", null, 1000, 1500, 30]]);
+    expect(growersIn(before)).toEqual([["/a.service", null, 1000, 1500, 30]]);
     expect(before?.limitBytes).toBe(total);
     expect(before?.limitUse[0]?.[1]).toBe(4096 * mib);
   });
@@ -226,13 +226,13 @@ describe("a host that runs out", () => {
     host.look();
     const kill = killed(5, "leak", 2000, { constraint: "none", limitCgroup: null, cgroup: "/" });
     const before = host.recorder.before(kill, 0);
-    expect(told(before)).toEqual([["/", 5, 100, 2000, 30]]);
+    expect(growersIn(before)).toEqual([["/", 5, 100, 2000, 30]]);
     expect(growerLabel(before)).toBe("leak");
   });
 });
 
 describe("a burst between two looks", () => {
-  it("of a process that was there is told by the kernel's report", () => {
+  it("of a process that was there is taken from the kernel's report", () => {
     const host = new RecordedHost();
     host.limits = { "/job.service": 1000 };
     host.cgroups = { "/job.service": { mib: 60 } };
@@ -246,7 +246,7 @@ describe("a burst between two looks", () => {
       cgroup: "/job.service",
       usageBytes: 1000 * mib,
     });
-    expect(told(host.recorder.before(kill, 0))).toEqual([["/job.service", 3, 60, 1000, 12]]);
+    expect(growersIn(host.recorder.before(kill, 0))).toEqual([["/job.service", 3, 60, 1000, 12]]);
   });
 
   it("of a neighbour is read again when the kill comes", () => {
@@ -257,10 +257,12 @@ describe("a burst between two looks", () => {
     host.set("/shop/a.service", 480);
     host.set("/shop/b.service", 0);
     const kill = killed(9, "db", 500, { ...parent, cgroup: "/shop/b.service" });
-    expect(told(host.recorder.before(kill, 0))).toEqual([["/shop/a.service", null, 100, 480, 8]]);
+    expect(growersIn(host.recorder.before(kill, 0))).toEqual([
+      ["/shop/a.service", null, 100, 480, 8],
+    ]);
   });
 
-  it("of a cgroup that no look has seen is told from nothing", () => {
+  it("of a cgroup that no look has seen starts at nothing", () => {
     const host = new RecordedHost();
     host.limits = { "/shop": 1000 };
     host.cgroups = { "/shop/b.service": { mib: 500 } };
@@ -272,7 +274,7 @@ describe("a burst between two looks", () => {
       cgroup: "/shop/b.service",
       tasks: [task(9, "db", 500), task(77, "job", 440)],
     });
-    expect(told(host.recorder.before(kill, 0))).toEqual([["/shop/new.scope", 77, 0, 450, 8]]);
+    expect(growersIn(host.recorder.before(kill, 0))).toEqual([["/shop/new.scope", 77, 0, 450, 8]]);
   });
 });
 
@@ -288,7 +290,7 @@ describe("a steady host", () => {
     }
     const kill = killed(9, "db", 490, { ...parent, cgroup: "/shop/b.service" });
     const before = host.recorder.before(kill, 0);
-    expect(told(before)).toEqual([]);
+    expect(growersIn(before)).toEqual([]);
     expect(growerLabel(before)).toBe("");
   });
 });
@@ -307,7 +309,9 @@ describe("what the recorder has not seen", () => {
       usageBytes: 64 * mib,
       cgroup: "/job.service",
     });
-    expect(told(host.recorder.before(kill, 0))).toMatchObject([["/job.service", 3, 0, 64, 36]]);
+    expect(growersIn(host.recorder.before(kill, 0))).toMatchObject([
+      ["/job.service", 3, 0, 64, 36],
+    ]);
   });
 
   it("is not the limit of a kill whose log names none", () => {
@@ -329,7 +333,7 @@ describe("what the recorder has not seen", () => {
     host.cgroups = { "/shop/a.service": { mib: 100 } };
     host.processes = [{ pid: 9, comm: "db", cgroup: "/shop/b.service", mib: 880 }];
     const kill = killed(9, "db", 900, { ...parent, cgroup: "/shop/b.service" });
-    const growersOf = () => told(host.recorder.before(kill, 0))?.map(([cgroup]) => cgroup);
+    const growersOf = () => growersIn(host.recorder.before(kill, 0))?.map(([cgroup]) => cgroup);
     host.look();
     expect(growersOf()).toContain("/shop/b.service");
     host.beyondLimit = 1;
@@ -410,7 +414,7 @@ describe("the recorder", () => {
     expect(host.recorder.before(killed(1, "x", 5), 0)).toBeNull();
   });
 
-  it("reaches back fifteen minutes, whoever scrapes how often", () => {
+  it("reaches back fifteen minutes, however often it is scraped", () => {
     const host = new RecordedHost();
     host.cgroups = { "/a.service": { mib: 10 } };
     for (let at = 0; at < 400; at++) host.look(5);

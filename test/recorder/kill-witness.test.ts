@@ -25,7 +25,7 @@ describe("when a kill happened", () => {
   const killedSeconds = (uptimeSeconds: number | null) =>
     witnessOn(new TemporaryTree()).factsOf(aKill({ uptimeSeconds })).killedSeconds;
 
-  it("is told by its stamp, also where the clock of stamps stood still in suspend", () => {
+  it("is taken from its stamp, even if the clock of stamps stood still in suspend", () => {
     expect(killedSeconds(989.5)).toBe(999.5);
   });
 

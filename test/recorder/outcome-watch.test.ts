@@ -50,9 +50,9 @@ function addProcess(pid: number, comm: string, bornSeconds: number, state = "S")
 
 function kill(cgroup: string | null, more: Partial<Kill> = {}): Kill {
   const of = sighting({ pid: more.pid ?? 50, comm: "php" });
-  const told = killOf(of, { cgroup, owner: ownerOfCgroup(cgroup), ...more });
-  watched.set(told.incident, told);
-  return told;
+  const added = killOf(of, { cgroup, owner: ownerOfCgroup(cgroup), ...more });
+  watched.set(added.incident, added);
+  return added;
 }
 
 function watch(boot = bootA, cgroups: Parameters<typeof openHost>[1] = {}): OutcomeWatch {

@@ -65,13 +65,13 @@ export async function backTest(
       },
     ],
   });
-  const told = readTold(output);
+  const samplesAt = samplesIn(output);
   return new Map(
     recordings.map((recording) => {
       const last = recording.seconds.at(-1) ?? 0;
       const course = Array.from({ length: Math.floor(last / 60) }, (_, minute): Minute => {
         const atSeconds = 60 * (minute + 1);
-        const samples = (told.get(atSeconds) ?? []).filter(
+        const samples = (samplesAt.get(atSeconds) ?? []).filter(
           ({ labels }) => labels.recording === recording.name,
         );
         return {
@@ -162,9 +162,9 @@ interface Sample {
   value: number;
 }
 
-/** What promtool got, by the second of the evaluation. */
-function readTold(output: string): Map<number, Sample[]> {
-  const told = new Map<number, Sample[]>();
+/** The samples that promtool got, by the second of the evaluation. */
+function samplesIn(output: string): Map<number, Sample[]> {
+  const samplesAt = new Map<number, Sample[]>();
   for (const [, time = "", got = ""] of output.matchAll(
     /time: (\S+),\s+exp:\s*\S+\s+got:\s*(.*)/g,
   )) {
@@ -174,9 +174,9 @@ function readTold(output: string): Map<number, Sample[]> {
       ),
       value: Number(value),
     }));
-    told.set(secondsOf(time), samples);
+    samplesAt.set(secondsOf(time), samples);
   }
-  return told;
+  return samplesAt;
 }
 
 /** Of a duration such as `1d1h10m`. */

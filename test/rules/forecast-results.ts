@@ -74,7 +74,7 @@ export function resultsPicture(results: readonly BackTested[]): string {
   const size = `width="${panel.width * panel.columns}" height="${panel.height * rows}"`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="sans-serif" font-size="11">`,
-    `<title>Recorded series, when they were told to run out, and when the kernel killed</title>`,
+    `<title>Recorded series, with the forecasts and the kills</title>`,
     `<rect width="100%" height="100%" fill="#fff"/>`,
     ...panels,
     "</svg>\n",

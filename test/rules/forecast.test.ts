@@ -12,8 +12,8 @@ import { judge } from "./verdict.ts";
 const promtool = await debianTool("prometheus", "usr/bin/promtool");
 const docs = fileURLToPath(new URL("../../docs/", import.meta.url));
 
-/** Minutes before each kill at which a ticket or a page is there at the latest. */
-const told: Record<string, readonly number[]> = {
+/** The first alert comes at least this many minutes before each kill. */
+const leastMinutes: Record<string, readonly number[]> = {
   "cache-and-leak": [25],
   "gc-leak": [20],
   "host-leak": [11],
@@ -40,7 +40,7 @@ needs(describe, promtool.obstacle)("over the recorded series", async () => {
   const harmless = results.filter(({ series }) => !series.runsOut);
 
   it("has an expectation for each killed series", () => {
-    const known = [...Object.keys(told), ...unforeseen];
+    const known = [...Object.keys(leastMinutes), ...unforeseen];
     expect(killed.map(({ series }) => series.name).sort()).toEqual(known.sort());
   });
 
@@ -52,7 +52,9 @@ needs(describe, promtool.obstacle)("over the recorded series", async () => {
         const leads = alerts
           .filter(([name]) => name.includes("RunningOut"))
           .map(([, { leadSeconds }]) => (leadSeconds[kill] ?? 0) / 60);
-        expect(Math.max(0, ...leads)).toBeGreaterThanOrEqual(told[series.name]?.[kill] as number);
+        expect(Math.max(0, ...leads)).toBeGreaterThanOrEqual(
+          leastMinutes[series.name]?.[kill] as number,
+        );
       });
     },
   );
