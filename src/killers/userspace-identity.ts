@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { BoundedMap } from "../collections/bounded-map.ts";
 import type { DaemonKill } from "./daemon-kill.ts";
 import type { UserspaceKiller } from "./killer.ts";
 
@@ -10,6 +9,7 @@ export const sameKillMs = 60_000;
  * pauses for 15 s; for swap it looks every 150 ms and kills again what has not died yet.
  */
 const sameCgroupKillMs = 10_000;
+/** Many more than the part of a log that is read again after a restart can hold. */
 export const identityLimit = 10_000;
 
 /** What distinguishes one announced kill from another. */
@@ -42,18 +42,23 @@ export interface UserspaceIdentity extends UserspaceSighting {
  * rest decides.
  */
 export class UserspaceIdentities {
-  /** By killer and victim, the identity seen last at the end. */
-  readonly #known = new BoundedMap<string, UserspaceIdentity[]>(identityLimit);
+  /** Oldest first. */
+  readonly #known = new Set<UserspaceIdentity>();
+  /** The same by killer and victim. */
+  readonly #byVictim = new Map<string, UserspaceIdentity[]>();
 
   find(sighting: UserspaceSighting): UserspaceIdentity | undefined {
-    return this.#known.get(keyOf(sighting))?.findLast((known) => isSame(known, sighting));
+    return this.#byVictim.get(keyOf(sighting))?.findLast((known) => isSame(known, sighting));
   }
 
-  /** Remembers a new kill. */
+  /** Remembers a new kill, and forgets the oldest if there are too many. */
   add(identity: UserspaceIdentity): void {
-    const key = keyOf(identity);
-    const others = (this.#known.get(key) ?? []).slice(1 - identitiesOfOneVictim);
-    this.#known.set(key, [...others, { ...identity }]);
+    const added = { ...identity };
+    const key = keyOf(added);
+    this.#known.add(added);
+    this.#byVictim.set(key, [...(this.#byVictim.get(key) ?? []), added]);
+    const [oldest] = this.#known;
+    if (this.#known.size > identityLimit && oldest !== undefined) this.#forget(oldest);
   }
 
   /** A known kill was announced again: its 60 s run from there. */
@@ -69,16 +74,21 @@ export class UserspaceIdentities {
   }
 
   save(): UserspaceIdentity[] {
-    return [...this.#known.values()].flat();
+    return [...this.#known];
   }
 
   restore(known: readonly UserspaceIdentity[]): void {
     for (const identity of known) this.add(identity);
   }
-}
 
-/** A pid or a cgroup comes back: this many of its kills are kept. */
-const identitiesOfOneVictim = 8;
+  #forget(identity: UserspaceIdentity): void {
+    this.#known.delete(identity);
+    const key = keyOf(identity);
+    const others = this.#byVictim.get(key)?.filter((other) => other !== identity) ?? [];
+    if (others.length > 0) this.#byVictim.set(key, others);
+    else this.#byVictim.delete(key);
+  }
+}
 
 export function sightingOf(kill: DaemonKill, boot: string | undefined): UserspaceSighting {
   const { killer, pid, cgroup, pod, namespace, comm, timeMs, monotonicMicros, bootId } = kill;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
+  identityLimit,
   incidentOf,
   UserspaceIdentities,
   type UserspaceSighting,
@@ -44,6 +45,25 @@ describe("one kill", () => {
 
   it("is read again from an earlier place of the log", () => {
     expect(killsOf(at(0), at(50), at(0), at(50))).toBe(1);
+  });
+
+  it("is read again after many more of its unit, which is restarted and killed in a loop", () => {
+    const unit = { victim: "/system.slice/batch.service", comm: undefined };
+    const loop = Array.from({ length: 40 }, (_, kill) => at(20 * kill, unit));
+    expect(killsOf(...loop, ...loop)).toBe(40);
+  });
+
+  it("is remembered for the newest 10,000 kills, and over a restart", () => {
+    const identities = new UserspaceIdentities();
+    const kills = Array.from({ length: identityLimit + 1 }, (_, kill) => at(61 * kill));
+    for (const kill of kills) identities.add({ ...kill, incident: incidentOf(kill) });
+    const restarted = new UserspaceIdentities();
+    restarted.restore(JSON.parse(JSON.stringify(identities.save())));
+    for (const known of [identities, restarted]) {
+      expect(known.find(kills[0] as UserspaceSighting)).toBeUndefined();
+      expect(known.find(kills[1] as UserspaceSighting)).toBeDefined();
+      expect(known.save()).toHaveLength(identityLimit);
+    }
   });
 
   it.each([
