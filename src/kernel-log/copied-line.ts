@@ -17,7 +17,7 @@ const anyOf = (patterns: readonly RegExp[]): string =>
 const mark = anyOf([
   /\xef\xbb\xbf/,
   // biome-ignore lint/suspicious/noControlCharactersInRegex: RS stands before each entry of a JSON sequence
-  /[\s\x1e>|*+`-]+/,
+  /[\s\x1e>|*+`#-]+/,
   /\S{0,120}?[:-] ?/,
   /\S{1,60} +[|#] +/,
   /\[[^\]\s]{1,80}\] /,

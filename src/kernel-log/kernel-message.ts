@@ -34,6 +34,8 @@ export interface KernelMessage {
   callerId?: string;
   /** True for a line without an envelope: the rest of the record before it (embedded newline). */
   continues?: boolean;
+  /** From a text that people wrote around lines of the log: quoted, commented or inside a block of a page. */
+  isInText?: boolean;
   /** Not from the kernel log itself: another program's report that quotes it (a Kubernetes event). */
   isQuoted?: boolean;
 }
@@ -49,6 +51,7 @@ export function messageOf(text: string, origin: MessageOrigin): KernelMessage {
     sequence: undefined,
     callerId: undefined,
     continues: undefined,
+    isInText: undefined,
     isQuoted: undefined,
   };
 }

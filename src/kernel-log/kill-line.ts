@@ -62,6 +62,12 @@ const announced = new RegExp(raw`(${prefixes}): [Kk]ill process \d{1,10} \(`);
 const anyOldKill = /Out of [mM]emory: Killed process \d{1,10} \([^()]{1,15}\)\./;
 
 const written = raw`(?:${prefixes}): Killed process \d{1,10} \([^()]{1,15}\)`;
+const writtenAlone = new RegExp(raw`^${written}\s*$`);
+/** Whether a text is a kill line without its sizes. From 2.6.36 on no kernel writes one: somebody shortened it. */
+export function isWrittenKill(text: string): boolean {
+  return writtenAlone.test(text);
+}
+
 /** A kill line that somebody wrote down without its sizes, alone on a line or in Markdown's marks for code. */
 export const bareKill = new RegExp(
   raw`^[\s>|*-]{0,20}${written}(?: in /\S{1,200})?\s*$|\x60${written}\x60`,
@@ -170,7 +176,7 @@ export function parseCutKillLine(text: string): KillLine | undefined {
 
 const dots = raw`[\s,]{0,4}[[(]?(?:\.{2,}(?!\.)|\xe2\x80\xa6)[\])]?`;
 const shortened = new RegExp(
-  raw`${killHead.source}(?:, UID (\d+),)? \(([^()]{1,15})\)((?:[\s,]{1,4}(?:[A-Za-z][A-Za-z_-]{0,20}:\d{1,15}kB|UID[: ]\d{1,10}|oom_score_adj:-?\d{1,5})|${dots}){1,12})[\s,]*$`,
+  raw`${killHead.source}(?:, UID (\d+),)? ?\(([^()]{1,15})\)((?:[\s,]{1,4}(?:[A-Za-z][A-Za-z_-]{0,20}:\d{1,15}kB|UID[: ]\d{1,10}|oom_score_adj:-?\d{1,5})|${dots}){1,12})[\s,]*$`,
 );
 const anyDots = new RegExp(dots);
 

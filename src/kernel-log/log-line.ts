@@ -92,6 +92,16 @@ const stringOfCode =
 /** What only begins a record: a copy may have the envelope on the first line of a report only. */
 const ownRecord =
   /^(?:(?:Memory cgroup o|O)ut of memory\b|Killed process \d|oom-kill: ?constraint=|oom_reaper: |Tasks? in \/|(?:memory|memory\+swap|kmem|swap): usage \d|Memory cgroup stats for \/|Mem-Info:|\S{1,15} invoked oom-killer: |Tasks state |\[ *(?:pid|\d+) *\] +(?:uid|\d+) )/;
+const markOfText = /^\s*[#>*|`]/;
+const records = ownRecord.source.slice(1);
+/** `12:00:52 `, perhaps with host or tag. */
+const timeOfDay = new RegExp(
+  `^\\[?\\d\\d:\\d\\d:\\d\\d(?:[.,]\\d{1,9})?\\]? (?:[\\w.-]{1,64} )?(?:kernel: )?(?=${records})`,
+);
+/** `[OOM Killer] `: words that somebody put in the place of a stamp. */
+const wordsForStamp = new RegExp(
+  `^\\[[A-Za-z][\\w ./-]{0,40}\\] (?=${records}|invoked oom-killer)`,
+);
 const heading = /^\s*(?:\*\*|#{1,6} )/;
 const zoneStepMs = 1_800_000;
 const stampWithZone =
@@ -117,6 +127,8 @@ export class KernelMessageReader {
   #previousIsCopy = false;
   /** What the last copied line was indented by. */
   #copyIndent = "";
+  /** A block of a page has begun or ended. */
+  #isInText = false;
   /** The last line was complete in itself: an event that quotes a kill, or only a timestamp. */
   #quotes = false;
   #headingMs: number | undefined;
@@ -153,6 +165,7 @@ export class KernelMessageReader {
 
     if (this.#copied && isFence(line) && this.#previous?.origin !== "user") {
       this.#previous = undefined;
+      this.#isInText = true;
       return undefined;
     }
     const quoting = this.#quotes;
@@ -168,6 +181,7 @@ export class KernelMessageReader {
     if (message !== undefined && !isHeading) {
       this.#previous = this.#headingMs === undefined ? message : undefined;
       this.#previousIsCopy = isCopy;
+      if (this.#isInText || (isCopy && markOfText.test(line))) message.isInText = true;
       if (isCopy) this.#copyIndent = /^[ \t]*/.exec(line)?.[0] ?? "";
       return message;
     }
@@ -242,6 +256,15 @@ export class KernelMessageReader {
   /** A line copied by a person or a tool. After a program's line, it is text quoted by that program. */
   #readCopy(line: string): KernelMessage | undefined {
     if (this.#previous?.origin === "user" && !this.#previousIsCopy) return undefined;
+    const bare = withoutIndentation(line);
+    const stamp = timeOfDay.exec(bare) ?? wordsForStamp.exec(bare);
+    if (stamp !== null) {
+      const text = bare.slice(stamp[0].length);
+      this.#needsContext = true;
+      const message = this.#finish(messageOf(text, "unverified"), line, text, unescapeDmesg);
+      message.isInText = true;
+      return message;
+    }
     const rest = withoutCopyMarks(line);
     const message = rest === undefined ? undefined : this.#readEnvelope(rest);
     if (message === undefined || rest === undefined) return undefined;

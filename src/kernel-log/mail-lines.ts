@@ -167,7 +167,7 @@ export class MailLines {
       (/\b(?:total-|[a-z-]+:)$/.test(joined) && /^(?:vm:)?\d*/.test(rest.trimStart())) ||
       (/ (?:UID|score|process)\s*$/.test(joined) && /^\s*\d/.test(rest));
     if (isKernelText.test(joined) && (isCut || isRest.test(rest.trimStart()))) return true;
-    if (isCutConstraint(joined)) return true;
+    if (isCutConstraint(joined) || isInsideConstraint(joined, rest)) return true;
     if (!this.#isRecord || isOwnLine(joined, rest)) return false;
     return isForced(this.#lastLength, rest, this.#width) && !isWholeKill(joined);
   }
@@ -178,9 +178,18 @@ function isCutConstraint(before: string): boolean {
   return /oom-kill:constraint=\S*(?:,\\?|_memcg=\/\S*\/)$/.test(before);
 }
 
+/** A line of the constraint that a terminal broke anywhere, before the mail broke it again. */
+function isInsideConstraint(before: string, rest: string): boolean {
+  return (
+    /oom-kill:constraint=\S*$/.test(before) &&
+    !/,uid=\d+$/.test(before) &&
+    /^[^\s,=]*[,=]/.test(rest)
+  );
+}
+
 /** A mailer may break a word behind a hyphen or a colon. */
 function separator(before: string, rest: string): string {
-  if (isCutConstraint(before)) return "";
+  if (isCutConstraint(before) || isInsideConstraint(before, rest)) return "";
   if (/\s$/.test(before) || /^\s/.test(rest)) return " ";
   const isInsideWord = /[-(=|]$/.test(before) || (/\w:$/.test(before) && /^\d/.test(rest));
   return isInsideWord ? "" : " ";

@@ -24,6 +24,7 @@ import {
   announcement,
   beginsKill,
   constraintOfPrefix,
+  isWrittenKill,
   killHead,
   looksLikeKill,
   oldKillIn,
@@ -200,9 +201,10 @@ export class OomReportAssembler {
 
   /** Another program's report of a kill is complete in itself, whatever event the log is in. */
   #readQuoted(message: KernelMessage, lineNumber: number | undefined): void {
-    const kill = parseKillLine(message.text);
+    const kill = parseKillLine(message.text) ?? parseShortenedKillLine(message.text);
     if (kill === undefined) return;
-    const report = { ...reportOf(kill, undefined, undefined, false), killLine: message };
+    const killLine = { ...message, isQuoted: true };
+    const report = { ...reportOf(kill, undefined, undefined, false), killLine };
     if (lineNumber !== undefined) report.lineNumber = lineNumber;
     this.#emit({ kind: "kill", report });
   }
@@ -553,6 +555,10 @@ export class OomReportAssembler {
     const isCertain = kill?.totalVmBytes !== undefined || this.#open.some(isNamed);
     if (kill !== undefined && isCertain) {
       this.#kill(kill, torn.message, torn.lineNumber, torn.endOffset);
+      return;
+    }
+    if (kill !== undefined && torn.message.isInText && isWrittenKill(firstLine)) {
+      this.#readQuoted({ ...torn.message, text: `${firstLine.trimEnd()}.` }, torn.lineNumber);
       return;
     }
     this.#emit({ kind: "unparsed", message: torn.message, lineNumber: torn.lineNumber });

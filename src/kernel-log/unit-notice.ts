@@ -23,7 +23,7 @@ export interface UnitNotice {
   processes?: number;
 }
 
-const manager = /(?:^|\s)systemd\[\d{1,10}\]: /;
+const manager = /(?:^|\s)systemd(?:\[\d{1,10}\])?: /;
 /** journalctl marks entries whose unit another service manager runs. */
 const unit = /^(?:\[\S{1,8}\] )?([^\s"']{1,255}\.(?:service|scope|slice|socket|mount|swap)): /;
 const phrases =

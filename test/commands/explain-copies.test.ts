@@ -335,6 +335,31 @@ describe("a line that somebody shortened", () => {
     ]);
   });
 
+  it("without sizes is a kill at second hand in a text, and none in a log, which may be forged", async () => {
+    const line = "[   12.345678] Out of memory: Killed process 7 (php)";
+    const inText = await killsIn(`Look:\n\`\`\`\n${line}\n\`\`\`\n`);
+    expect(inText).toMatchObject([{ pid: 7, comm: "php", source: { line: 3, secondHand: true } }]);
+    expect(await killsIn(`${line}\n`)).toEqual([]);
+  });
+
+  it("with one size is a kill at second hand in a sentence", async () => {
+    const text = "It died by OOM, `Killed process 7 (php) anon-rss:80kB`, on a small host.\n";
+    expect(await killsIn(text)).toMatchObject([
+      {
+        pid: 7,
+        constraint: "unknown",
+        memory: { anonRssBytes: 80 * 1024 },
+        source: { secondHand: true },
+      },
+    ]);
+  });
+
+  it("may have lost blanks", async () => {
+    const text =
+      "Out of memory: Killed process 7(php) total-vm:90kB, anon-rss:80kB, shmem-rss:0kB,UID:9 pgtables:4kB oom_score_adj:0\n";
+    expect(await killsIn(text)).toMatchObject([{ pid: 7, comm: "php", uid: 9 }]);
+  });
+
   it("waits for its rest where it ends in a comma", async () => {
     const text =
       "Out of memory: Killed process 7 (php) total-vm:90kB,\nanon-rss:80kB, file-rss:4kB\n";

@@ -10,7 +10,10 @@ const november = Date.parse("2026-11-20T13:23:50Z");
 /** The lines as a reader of a copy has them; without `copied`, of a log that is followed. */
 function read(lines: readonly string[], copied = true) {
   const reader = new KernelMessageReader(clock, { copied });
-  return lines.map((line) => reader.read(line));
+  return lines.map((line) => {
+    const message = reader.read(line);
+    return message && { ...message, isInText: undefined };
+  });
 }
 
 const envelopes: [name: string, line: string][] = [
@@ -29,6 +32,7 @@ const marks: [name: string, mark: string][] = [
   ["a tab", "\t"],
   ["a mail's quote mark", "> "],
   ["a list's mark", "* "],
+  ["a comment's mark", "# "],
   ["grep's file name", "/var/log/kern.log.1:"],
   ["grep's file name and line", "kern.log:123:"],
   ["grep -A's line", "124-"],
@@ -120,6 +124,32 @@ describe("a copied line", () => {
         timeMs: november,
       });
     }
+  });
+
+  it.each([
+    ["12:00:52 "],
+    ["12:00:52.123456 kernel: "],
+    ["> > 12:00:52 "],
+    ["[12:00:52] web1 kernel: "],
+    ["[OOM Killer] "],
+    ["  [kernel log] "],
+  ])("may have only the time of day, or words in the place of a stamp: %s", (stamp) => {
+    const reader = new KernelMessageReader(clock, { copied: true });
+    expect(reader.read(`${stamp}${kill}`)).toMatchObject({ text: kill, origin: "unverified" });
+  });
+
+  it("after a fence, or behind a mark of text, stands in a text that people wrote", () => {
+    const isInText = (lines: string[]) => {
+      const reader = new KernelMessageReader(clock, { copied: true });
+      return lines.map((line) => reader.read(line)?.isInText === true).at(-1);
+    };
+    const line = `[12345.678901] ${kill}`;
+    expect([[line], [`  ${line}`], [`kern.log:${line}`]].map(isInText)).toEqual([
+      false,
+      false,
+      false,
+    ]);
+    expect([["```", line], [`# ${line}`], [`> ${line}`]].map(isInText)).toEqual([true, true, true]);
   });
 
   it("of a phone may name processor and task", () => {

@@ -65,6 +65,23 @@ describe("lines that a mail broke at a blank", () => {
     ]);
   });
 
+  it("are joined where a terminal broke the constraint line anywhere before the mail did", () => {
+    const text = [
+      "[   56.419654] ",
+      "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom",
+      "_memcg=/test,task_m",
+      "emcg=/test,task=stress,pid=1122,uid=0",
+      "workload.service: Failed with result 'oom-kill'.",
+      "[   56.419663] Memory cgroup out of memory: Killed process 1122 (stress) ",
+      "total-vm:719740kB, anon-rss:522880kB",
+      "",
+    ].join("\n");
+    const { lines } = joined(text, mailWrapOf(Buffer.from(text), clock) ?? {});
+    expect(lines[1]).toBe(
+      "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/test,task_memcg=/test,task=stress,pid=1122,uid=0",
+    );
+  });
+
   it("are joined where a constraint line was broken by backslashes", () => {
     const head = "[1.000000] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),";
     const rest = ["cpuset=a.scope,mems_allowed=0,", "oom_memcg=/a,", "task_memcg=/a/a.scope,"];

@@ -21,6 +21,11 @@ describe("what systemd says of a unit after an out-of-memory kill", () => {
       { unit: "shop.service", killer: "kernel" },
     ],
     [
+      "the kernel, in a syslog without the manager's pid",
+      "web1 systemd: shop.service: A process of this unit has been killed by the OOM killer.",
+      { unit: "shop.service", killer: "kernel" },
+    ],
+    [
       "the kernel, in the words of newer versions",
       "shop.service: The kernel OOM killer killed some processes in this unit.",
       { unit: "shop.service", killer: "kernel" },
