@@ -13,7 +13,13 @@ import type { MessageOrigin } from "./kernel-message.ts";
 import { isLevelName, plausible } from "./kernel-message.ts";
 import { bytesOfString, unescapeDmesg, unescapeHex } from "./kernel-text.ts";
 import type { LogClock } from "./local-time.ts";
-import { takeCtimeStamp, takeFullStamp, takeIsoStamp, takeKibanaStamp } from "./log-stamp.ts";
+import {
+  takeCtimeStamp,
+  takeFullStamp,
+  takeIsoStamp,
+  takeKibanaStamp,
+  takeSyslogStamp,
+} from "./log-stamp.ts";
 
 /** What an object says about one message. */
 export interface ObjectMessage {
@@ -41,7 +47,7 @@ const timeNames = [
   ...["realtime_timestamp", "source_realtime_timestamp", "timestamp", "time", "timeunixnano"],
   ...["eventtime", "timegenerated", "timereported", "isodate", "ts", "date", "datetime", "created"],
   ...["lasttimestamp", "firsttimestamp", "observedtimeunixnano", "receivetimestamp"],
-  ...["ingestiontime", "creationtimestamp"],
+  ...["received_at", "dt", "messagetime", "ingestiontime", "creationtimestamp"],
 ];
 /** Names of the program that wrote the message: the kernel or any other. */
 const writerNames = [
@@ -103,7 +109,8 @@ export function parseJson(bytes: string): unknown {
 
 /**
  * A value as an object that may be a record: an object itself, `[{"field":"@message","value":"..."}, ...]`,
- * `["1795181030671745000","line"]` from Loki, or `[time, {...}]` from Fluent Bit.
+ * `["1795181030671745000","line"]` from Loki, `[time, {...}]` from Fluent Bit, or a row of Azure's tables,
+ * `["2026-11-20T13:23:50Z", "web1", "line"]`.
  */
 export function recordOf(value: unknown): Record<string, unknown> | undefined {
   if (typeof value !== "object" || value === null) return undefined;
@@ -114,6 +121,8 @@ export function recordOf(value: unknown): Record<string, unknown> | undefined {
   }
   const pairs = objectOfPairs(value);
   if (pairs !== undefined) return pairs;
+  const row = objectOfRow(value);
+  if (row !== undefined) return row;
   const [time, line] = value;
   if (value.length < 2 || value.length > 3) return undefined;
   if (typeof time === "string" && /^\d{10,19}$/.test(time) && typeof line === "string") {
@@ -123,6 +132,20 @@ export function recordOf(value: unknown): Record<string, unknown> | undefined {
   return typeof stamp === "number" && typeof line === "object" && !Array.isArray(line)
     ? { timestamp: stamp, ...line }
     : undefined;
+}
+
+const timeOfRow = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?$/;
+
+/** A row whose columns are named elsewhere: the text with the most blanks is the message. */
+function objectOfRow(row: readonly unknown[]): Record<string, unknown> | undefined {
+  if (row.length < 2 || row.length > maxFields) return undefined;
+  const texts = row.filter((cell) => typeof cell === "string");
+  const isFlat = row.every((cell) => typeof cell !== "object" || cell === null);
+  const timestamp = texts.find((text) => timeOfRow.test(text));
+  if (!isFlat || timestamp === undefined) return undefined;
+  const blanks = (text: string): number => text.split(" ").length;
+  const [line] = texts.filter((text) => text !== timestamp).sort((a, b) => blanks(b) - blanks(a));
+  return line === undefined || !line.includes(" ") ? undefined : { timestamp, line };
 }
 
 const pairKeys = ["key", "field", "name"];
@@ -284,7 +307,8 @@ function timeOfFields(fields: readonly Field[], clock: LogClock): number | undef
 function timeOfValue(value: string | number, clock: LogClock): number | undefined {
   if (typeof value === "string" && !/^\d{9,19}(?:\.\d{1,9})?$/.test(value)) {
     const stamp = takeKibanaStamp(value, clock) ?? takeFullStamp(value, clock);
-    return (stamp ?? takeIsoStamp(value, clock))?.timeMs;
+    // A stamp of syslog ends before a blank.
+    return (stamp ?? takeIsoStamp(value, clock) ?? takeSyslogStamp(`${value} `, clock))?.timeMs;
   }
   const number = Number(value);
   // For times between 1973 and 5138 the number of digits determines the unit.

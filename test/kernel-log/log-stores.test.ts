@@ -261,6 +261,35 @@ const stores: [name: string, write: (records: Records) => string][] = [
       ),
   ],
   [
+    "Azure Monitor's tables",
+    (all) =>
+      JSON.stringify({
+        tables: [
+          {
+            name: "PrimaryResult",
+            columns: [{ name: "TimeGenerated" }, { name: "Computer" }, { name: "SyslogMessage" }],
+            rows: all.map((m) => [iso(m), "web1", `${printk(m)} ${text(m)}`]),
+          },
+        ],
+      }),
+  ],
+  [
+    "Papertrail",
+    (all) =>
+      JSON.stringify({
+        events: all.map((m) => ({
+          hostname: "web1",
+          received_at: iso(m),
+          program: "kernel",
+          message: `${printk(m)} ${text(m)}`,
+        })),
+      }),
+  ],
+  [
+    "Better Stack",
+    (all) => lines(all, (m) => ({ dt: iso(m), message: text(m), syslog: { appname: "kernel" } })),
+  ],
+  [
     "Splunk",
     (all) => lines(all, (m) => ({ preview: false, result: { _time: iso(m), _raw: line(m) } })),
   ],
@@ -389,6 +418,12 @@ describe.each(samples)("the kills of %s", (sample) => {
 });
 
 describe("an object", () => {
+  it("may have the date of RFC 3164, which has no year", () => {
+    const reader = new KernelMessageReader(clock, { copied: true });
+    const record = { PROGRAM: "kernel", MESSAGE: "Mem-Info:", DATE: "Nov 20 13:23:50" };
+    expect(reader.read(JSON.stringify(record))?.timeMs).toBe(Date.parse("2026-11-20T13:23:50Z"));
+  });
+
   const kill = "Out of memory: Killed process 42 (java) total-vm:8kB, anon-rss:4kB, file-rss:0kB";
   const read = (object: unknown, copied = true) =>
     new KernelMessageReader(clock, { copied }).read(JSON.stringify(object));
