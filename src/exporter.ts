@@ -21,73 +21,52 @@ import {
   type RequestHandler,
   timeouts,
 } from "./http/listeners.ts";
-import { allKills } from "./killers/linked-kills.ts";
-import { UserspaceCounting } from "./killers/userspace-counting.ts";
-import type { SavedUserspaceLedger } from "./killers/userspace-ledger.ts";
-import { KillCounting } from "./kills/kill-counting.ts";
-import type { SavedLedger } from "./kills/kill-ledger.ts";
-import { DaemonLogs } from "./log-sources/daemon-logs.ts";
-import { KernelLog } from "./log-sources/kernel-log.ts";
-import type { KmsgReader } from "./log-sources/kmsg-device.ts";
-import type { Logger } from "./logger.ts";
+import { KillWatch, type KillWatchOptions } from "./kill-watch.ts";
 import { addOwnSamples, LoopLag, type OwnProcess } from "./own-process.ts";
 import { FlightRecorder } from "./recorder/flight-recorder.ts";
-import { HostWitness } from "./recorder/kill-witness.ts";
 import { OutcomeWatch } from "./recorder/outcome-watch.ts";
 import { bootIdIn } from "./sources/boot-id.ts";
-import { bootTimeMs, uptimeSeconds } from "./sources/boot-time.ts";
+import { uptimeSeconds } from "./sources/boot-time.ts";
 import { useOfCgroup } from "./sources/cgroup-use.ts";
 import { Host } from "./sources/host.ts";
 import { viewObstacle } from "./sources/host-view.ts";
-import { KillNotices } from "./sources/kill-notices.ts";
 import { meminfoIfReadable } from "./sources/meminfo-file.ts";
 import { NewProcesses } from "./sources/new-processes.ts";
 import { maxDescriptors, ownProcfs } from "./sources/own-proc.ts";
 import type { SnapshotKeeper } from "./sources/snapshot.ts";
-import type { OpenedState } from "./sources/state-directory.ts";
-import { hostTimeZone } from "./sources/time-zone.ts";
 import { HostHour } from "./status/host-hour.ts";
 import { HostStatus } from "./status/host-status.ts";
 import type { WebAccess } from "./web-config/web-access.ts";
 
-export interface ExporterOptions {
-  flags: ServeFlags;
-  /** Directory of counts and positions; absent if it cannot be used. */
-  state?: OpenedState;
-  /** The same for the kills of programs outside the kernel. */
-  userspaceState?: OpenedState;
-  kmsg: { path: string; open: () => KmsgReader };
+export interface ExporterOptions extends Omit<KillWatchOptions, "host" | "boot" | "recorder"> {
   hostName: string;
   /** Descriptors of the sockets passed by systemd. */
   inheritedSockets: readonly number[];
-  /** Whether journalctl is on PATH. */
-  hasJournalctl: () => boolean;
   own: OwnProcess;
-  log: Logger;
-  /** Wall clock, milliseconds since the epoch. */
-  nowMs: () => number;
-  /** A monotonic clock, milliseconds. */
-  monotonicMs: () => number;
-  /** CLOCK_MONOTONIC, milliseconds: like the kernel's timestamps it stops during suspend. */
-  printkClockMs: () => number;
 }
 
 /** Short enough to know a process that lives half a second before it is killed. */
 const beatMs = 250;
 const beatsPerTick = 4;
 
-/** Builds with the saved state, or without it if it is of another kind and has to be set aside. */
-function restored<Built>(
-  state: OpenedState | undefined,
-  build: (saved: OpenedState["saved"]) => Built,
-): Built {
-  if (state?.saved === undefined) return build(undefined);
-  try {
-    return build(state.saved);
-  } catch (error) {
-    state.directory.reject(error);
-    return build(undefined);
-  }
+function hostOf(flags: ServeFlags, monotonicMs: () => number): Host {
+  const top = flags["collector.processes.top"] || Number.POSITIVE_INFINITY;
+  return new Host({
+    roots: {
+      procfs: flags["path.procfs"],
+      sysfs: flags["path.sysfs"],
+      rootfs: flags["path.rootfs"],
+    },
+    monotonicMs,
+    leaders: top,
+    cgroups: {
+      max: flags["collector.cgroups.max"],
+      include: flags["collector.cgroups.include"],
+      exclude: flags["collector.cgroups.exclude"],
+    },
+    programs: { top: flags["collector.processes.program"] ? top : 0 },
+    keepsDescriptors: true,
+  });
 }
 
 /** Wires everything together: reads one host's files, counts its kills, serves over HTTP. */
@@ -95,13 +74,8 @@ export class Exporter {
   readonly #options: ExporterOptions;
   readonly #host: Host;
   readonly #newProcesses: NewProcesses;
-  /** Absent if kills are not counted, and on cgroup v1, which has no notifications. */
-  readonly #killNotices: KillNotices | undefined;
   readonly #lag = new LoopLag(beatMs);
-  readonly #kernelLog: KernelLog;
-  readonly #counting: KillCounting;
-  readonly #daemonLogs: DaemonLogs;
-  readonly #userspace: UserspaceCounting;
+  readonly #kills: KillWatch;
   readonly #outcomes: OutcomeWatch;
   readonly #recorder: FlightRecorder;
   readonly #scraper: Scraper;
@@ -113,41 +87,11 @@ export class Exporter {
   #beats = 0;
 
   constructor(options: ExporterOptions) {
-    const { flags, state, userspaceState, own, log, nowMs, monotonicMs, printkClockMs, kmsg } =
-      options;
-    const top = flags["collector.processes.top"] || Number.POSITIVE_INFINITY;
-    const host = new Host({
-      roots: {
-        procfs: flags["path.procfs"],
-        sysfs: flags["path.sysfs"],
-        rootfs: flags["path.rootfs"],
-      },
-      monotonicMs,
-      leaders: top,
-      cgroups: {
-        max: flags["collector.cgroups.max"],
-        include: flags["collector.cgroups.include"],
-        exclude: flags["collector.cgroups.exclude"],
-      },
-      programs: { top: flags["collector.processes.program"] ? top : 0 },
-      keepsDescriptors: true,
-    });
+    const { flags, state, userspaceState, own, log, nowMs, monotonicMs } = options;
+    const host = hostOf(flags, monotonicMs);
     const { files, owners, table, tree, programs } = host;
     const ownProc = ownProcfs();
     const boot = bootIdIn(flags["path.procfs"]) ?? "";
-    const clock = { nowMs, zone: hostTimeZone(flags["path.rootfs"]) };
-    const kernelLog = new KernelLog({
-      mode: flags.collectors.includes("kills") ? flags["kernel-log.source"] : "none",
-      filePath: flags["kernel-log.file"],
-      kmsg,
-      files,
-      clock,
-      monotonicMs,
-      boot,
-      bootTimeMs: () => bootTimeMs(files, nowMs()),
-      isContainer: host.view.isContainer,
-      log,
-    });
     const keepers: SnapshotKeeper[] = [];
     const recorder = new FlightRecorder({
       ownerOf: (cgroup) => owners.ownerOf(cgroup),
@@ -159,87 +103,9 @@ export class Exporter {
       },
       monotonicMs,
     });
-    const countingOptions = {
-      log: kernelLog,
-      lookup: {
-        lookUp: (pid: number) => table.lookUp(pid),
-        remembered: (pid: number) => table.remembered(pid),
-        readYoung: () => table.readYoung(),
-        killCounts: () => tree?.killCounts() ?? new Map(),
-        kernelKills: () => host.kernelKills(),
-      },
-      witness: new HostWitness({
-        files,
-        table,
-        programs,
-        recorder,
-        bootSeconds: () => uptimeSeconds(files),
-        monotonicMs,
-        printkMs: printkClockMs,
-      }),
-      store: state?.directory,
-      boot,
-      ownerOf: (cgroup: string | null | undefined) => owners.ownerOf(cgroup ?? ""),
-      nowMs,
-      monotonicMs,
-      printkMs: printkClockMs,
-      logger: log,
-    };
-    const counting = restored(
-      state,
-      (saved) => new KillCounting({ ...countingOptions, saved: saved as SavedLedger | undefined }),
-    );
-    const daemonLogs = new DaemonLogs({
-      mode: flags.collectors.includes("kills") ? flags["daemon-log.source"] : "none",
-      files,
-      rootfs: flags["path.rootfs"],
-      clock,
-      monotonicMs,
-      boot,
-      bootTimeMs: () => bootTimeMs(files, nowMs()),
-      hasJournalctl: options.hasJournalctl,
-      log,
-    });
-    const userspaceOptions = {
-      log: daemonLogs,
-      lookup: {
-        lookUp: (pid: number) => table.lookUp(pid),
-        remembered: (pid: number) => table.remembered(pid),
-        programOf: (process: { pid: number; comm: string }) => programs?.programOf(process) ?? "",
-      },
-      store: userspaceState?.directory,
-      ownerOf: countingOptions.ownerOf,
-      nowMs,
-      logger: log,
-    };
-    const userspace = restored(
-      userspaceState,
-      (saved) =>
-        new UserspaceCounting({
-          ...userspaceOptions,
-          saved: saved as SavedUserspaceLedger | undefined,
-        }),
-    );
+    const kills = new KillWatch({ ...options, host, boot, recorder });
     const newProcesses = new NewProcesses({ table, now: monotonicMs });
-    const announcesKills = flags.collectors.includes("kills") && tree?.hierarchy.version === "v2";
-    const killNotices = announcesKills
-      ? new KillNotices({
-          files,
-          directory: tree.hierarchy.directory,
-          onKill: () => {
-            programs?.killBegan();
-            // The victim stays in /proc for a few more milliseconds, and more kills may follow.
-            table.readYoung();
-            kernelLog.expectKill();
-          },
-          onUnavailable: (reason) => {
-            log.info(
-              { reason },
-              "kill notifications are not available; the kernel log is polled four times a second",
-            );
-          },
-        })
-      : undefined;
+    const { counting, userspace, kernelLog, daemonLogs } = kills;
     const hour = new HostHour(monotonicMs);
     const outcomes = new OutcomeWatch({
       counting,
@@ -297,7 +163,7 @@ export class Exporter {
       keepers,
       nowMs,
       monotonicMs,
-      kills: () => allKills(counting.kills(), userspace.kills()),
+      kills: () => kills.kills(),
       unaccounted: () => counting.unaccounted,
       sources: () => kernelLog.states,
       daemonLogs: () => daemonLogs.states,
@@ -309,11 +175,7 @@ export class Exporter {
     this.#options = options;
     this.#host = host;
     this.#newProcesses = newProcesses;
-    this.#killNotices = killNotices;
-    this.#kernelLog = kernelLog;
-    this.#counting = counting;
-    this.#daemonLogs = daemonLogs;
-    this.#userspace = userspace;
+    this.#kills = kills;
     this.#outcomes = outcomes;
     this.#recorder = recorder;
     this.#scraper = scraper;
@@ -326,8 +188,7 @@ export class Exporter {
    */
   async start(): Promise<string> {
     const { flags, hostName, log, nowMs } = this.#options;
-    const [scraper, counting, status] = [this.#scraper, this.#counting, this.#status];
-    const userspace = this.#userspace;
+    const [scraper, kills, status] = [this.#scraper, this.#kills, this.#status];
     const access = await this.#webAccess();
     const addresses = this.#addresses();
     const app = buildApp({
@@ -345,8 +206,8 @@ export class Exporter {
       documents: builtInDocuments,
       version: this.#options.own.version,
       ui: flags["web.ui"],
-      isReady: () => counting.hasCaughtUp && scraper.hasRun,
-      kills: () => allKills(counting.kills(), userspace.kills()),
+      isReady: () => kills.counting.hasCaughtUp && scraper.hasRun,
+      kills: () => kills.kills(),
       victims: (query) => status.victims(query),
       status: () => status.status(),
       statusView: () => status.view(),
@@ -371,9 +232,7 @@ export class Exporter {
     // Before the first log line: workloads start at 0 and pids are known before a kill can be counted.
     const first = { collectors: ["cgroups", "processes"] as const };
     await scraper.read(first);
-    counting.start();
-    userspace.start();
-    this.#killNotices?.start();
+    this.#kills.start();
     this.#timer = setInterval(() => this.#beat(), beatMs);
     // The reader of a file finds out on its first poll that it may not read the file.
     await nextTurn();
@@ -384,9 +243,7 @@ export class Exporter {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     // First of all: systemd ends the programs that decompress a log together with this process.
-    this.#killNotices?.close();
-    this.#counting.stop();
-    this.#userspace.stop();
+    this.#kills.stop();
     await this.#listeners?.close();
     this.#options.state?.directory.close();
     this.#options.userspaceState?.directory.close();
@@ -447,13 +304,10 @@ export class Exporter {
   #beat(): void {
     this.#lag.note(this.#options.monotonicMs());
     this.#newProcesses.look();
-    this.#killNotices?.beat();
-    this.#kernelLog.beat();
-    this.#daemonLogs.beat();
+    this.#kills.beat();
     if (++this.#beats % beatsPerTick !== 0) return;
     this.#connections.look();
-    this.#counting.tick();
-    this.#userspace.tick();
+    this.#kills.tick();
     this.#outcomes.look();
     this.#recorder.look();
     this.#status.look();
@@ -461,7 +315,7 @@ export class Exporter {
 
   #startUpLine(urls: readonly string[]): string {
     const { flags, own, state } = this.#options;
-    const { states, passedOver } = this.#kernelLog;
+    const { states, passedOver } = this.#kills.kernelLog;
     const read = states.filter(({ up }) => up).map(({ path }) => path);
     const parts = [
       `oom-exporter ${own.version} serves ${urls.join(" and ")}`,

@@ -118,6 +118,10 @@ const mayUse: [room: string, allowed: string[]][] = [
   ["own-process", ["collectors/collector", "sources/"]],
   ["logger", ["text/"]],
   ["flags", ["command-line/", "metrics/catalog", "http/external-url", "http/listeners"]],
+  [
+    "kill-watch",
+    ["flags", "killers/", "kills/", "log-sources/", "logger", "recorder/", "sources/"],
+  ],
   ["exporter", everything],
   ["main", ["commands/", "command-line/", "http/listen", "text/", "web-config/web-config-error"]],
 ];
@@ -159,6 +163,7 @@ describe("the house", () => {
     expect(top.sort()).toEqual([
       "exporter.ts",
       "flags.ts",
+      "kill-watch.ts",
       "logger.ts",
       "main.ts",
       "own-process.ts",

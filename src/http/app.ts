@@ -8,7 +8,7 @@ import { jsonText } from "../text/json-text.ts";
 import { BadRequest, listKills, type Query, single, wholeNumber } from "./api.ts";
 import { type Document, documentPage, folderPage, servedFolders } from "./documents.ts";
 import { isAcceptedHost } from "./host-name.ts";
-import { contentSecurityPolicy, missingPage } from "./pages.ts";
+import { contentSecurityPolicy, missingPage, type Site } from "./pages.ts";
 import { statusPage } from "./status-page.ts";
 import { UnsentAnswers } from "./unsent-answers.ts";
 import { pageOfKill } from "./userspace-kill-page.ts";
@@ -64,18 +64,15 @@ const securityHeaders = {
   "cache-control": "no-store",
 };
 
+interface AppSite extends Site {
+  /** Whether there are pages for people. */
+  hasPages: boolean;
+}
+
 /** Builds the routes; does not listen. */
 export function buildApp(options: AppOptions): FastifyInstance {
-  const telemetryPath = options.telemetryPath ?? "/metrics";
-  const basePath = options.basePath ?? "";
-  const { hostName, version = "" } = options;
-  const site = { hostName, version, basePath, telemetryPath };
-  const hasPages = options.ui ?? true;
-  /** A page for people in a browser, a line for programs. */
-  const sendMissing = (request: FastifyRequest, reply: FastifyReply, line: string) =>
-    hasPages && isForBrowser(request)
-      ? sendPage(reply.code(404), missingPage(line, site).text)
-      : sendLine(reply, 404, line);
+  const { hostName, version = "", basePath = "", telemetryPath = "/metrics", ui = true } = options;
+  const site = { hostName, version, basePath, telemetryPath, hasPages: ui };
   const headers = () => ({ ...securityHeaders, ...lowerCased(options.configuredHeaders?.()) });
   const app = Fastify({
     logger: false,
@@ -85,7 +82,6 @@ export function buildApp(options: AppOptions): FastifyInstance {
       sendLine(reply, error.statusCode ?? 400, "the path of the request is malformed");
     },
   });
-
   app.addHook("onRequest", async (request, reply) => {
     setHeaders(reply, headers());
     const path = pathOf(request);
@@ -97,6 +93,15 @@ export function buildApp(options: AppOptions): FastifyInstance {
     }
   });
   app.setReplySerializer((payload) => jsonText(payload));
+  addErrors(app, options, site);
+  addMetrics(app, options, telemetryPath);
+  addHealth(app, options);
+  addApi(app, options, basePath);
+  if (site.hasPages) addPages(app, options, site);
+  return app;
+}
+
+function addErrors(app: FastifyInstance, options: AppOptions, site: AppSite): void {
   const served = new Set<string>();
   app.addHook("onRoute", ({ url }) => {
     served.add(url);
@@ -108,7 +113,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
       reply.header("allow", "GET, HEAD");
       return sendLine(reply, 405, "only GET and HEAD are supported");
     }
-    return sendMissing(request, reply, "there is nothing at this path");
+    return sendMissing(request, reply, "there is nothing at this path", site);
   });
   app.setErrorHandler((error, request, reply) => {
     const status = (error as { statusCode?: number }).statusCode ?? 500;
@@ -118,11 +123,13 @@ export function buildApp(options: AppOptions): FastifyInstance {
     options.onError(error, request.url);
     return sendLine(reply, 500, "internal error; the exporter's log has the reason");
   });
+}
 
+function addMetrics(app: FastifyInstance, options: AppOptions, path: string): void {
   const unsent = new UnsentAnswers(() => options.onCut?.());
   const { maxRequests = 0 } = options;
   let scrapes = 0;
-  app.get(telemetryPath, async (request, reply) => {
+  app.get(path, async (request, reply) => {
     if (maxRequests > 0 && scrapes >= maxRequests) {
       options.onRefused();
       const why = `too many concurrent scrapes (limit ${maxRequests}, see --web.max-requests)`;
@@ -151,14 +158,18 @@ export function buildApp(options: AppOptions): FastifyInstance {
     }
     return body;
   });
+}
 
+function addHealth(app: FastifyInstance, options: AppOptions): void {
   app.get("/-/healthy", async (_request, reply) => sendLine(reply, 200, "healthy"));
   app.get("/-/ready", async (_request, reply) =>
     options.isReady()
       ? sendLine(reply, 200, "ready")
       : sendLine(reply, 503, "not ready: the first pass over the collectors is not done"),
   );
+}
 
+function addApi(app: FastifyInstance, options: AppOptions, basePath: string): void {
   app.get("/api/v1/kills", async (request) =>
     listKills(options.kills(), request.query as Query, `${basePath}/api/v1/kills`, options.now()),
   );
@@ -171,43 +182,62 @@ export function buildApp(options: AppOptions): FastifyInstance {
     return answer ?? sendLine(reply, 404, "cgroup: there is no such cgroup");
   });
   app.get("/api/v1/status", async () => options.status());
+}
 
-  if (hasPages) {
-    app.get<{ Params: { incident: string } }>("/kills/:incident", async (request, reply) => {
-      const { incident } = request.params;
-      const page = pageOfKill(incident, options.kills(), site, options.now());
-      return page === undefined
-        ? sendMissing(request, reply, "there is no kill with this incident")
-        : sendPage(reply, page.text);
-    });
-    const documents = options.documents ?? (() => []);
-    const parameters = { runbooks: "alert", software: "program" } as const;
-    for (const folder of servedFolders) {
-      const parameter = parameters[folder];
-      app.get(`/${folder}`, async (_request, reply) =>
-        sendPage(reply, folderPage(folder, documents(), site).text),
-      );
-      app.get<{ Params: Record<string, string> }>(
-        `/${folder}/:${parameter}`,
-        async (request, reply) => {
-          // With .md too: an alert's runbook_url keeps it when only its base is replaced.
-          const name = request.params[parameter]?.replace(/\.md$/, "");
-          const document = documents().find(
-            (candidate) => candidate.folder === folder && candidate.name === name,
-          );
-          return document === undefined
-            ? sendMissing(request, reply, `there is no such page; /${folder} lists them`)
-            : sendPage(reply, documentPage(document, site).text);
-        },
-      );
-    }
-    if (telemetryPath !== "/") {
-      app.get("/", async (_request, reply) =>
-        sendPage(reply, statusPage(options.statusView(), site).text),
-      );
-    }
+function addPages(app: FastifyInstance, options: AppOptions, site: AppSite): void {
+  app.get<{ Params: { incident: string } }>("/kills/:incident", async (request, reply) => {
+    const { incident } = request.params;
+    const page = pageOfKill(incident, options.kills(), site, options.now());
+    return page === undefined
+      ? sendMissing(request, reply, "there is no kill with this incident", site)
+      : sendPage(reply, page.text);
+  });
+  addDocuments(app, options.documents ?? (() => []), site);
+  if (site.telemetryPath !== "/") {
+    app.get("/", async (_request, reply) =>
+      sendPage(reply, statusPage(options.statusView(), site).text),
+    );
   }
-  return app;
+}
+
+const documentParameters = { runbooks: "alert", software: "program" } as const;
+
+function addDocuments(
+  app: FastifyInstance,
+  documents: () => readonly Document[],
+  site: AppSite,
+): void {
+  for (const folder of servedFolders) {
+    const parameter = documentParameters[folder];
+    app.get(`/${folder}`, async (_request, reply) =>
+      sendPage(reply, folderPage(folder, documents(), site).text),
+    );
+    app.get<{ Params: Record<string, string> }>(
+      `/${folder}/:${parameter}`,
+      async (request, reply) => {
+        // With .md too: an alert's runbook_url keeps it when only its base is replaced.
+        const name = request.params[parameter]?.replace(/\.md$/, "");
+        const document = documents().find(
+          (candidate) => candidate.folder === folder && candidate.name === name,
+        );
+        return document === undefined
+          ? sendMissing(request, reply, `there is no such page; /${folder} lists them`, site)
+          : sendPage(reply, documentPage(document, site).text);
+      },
+    );
+  }
+}
+
+/** A page for people in a browser, a line for programs. */
+function sendMissing(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  line: string,
+  site: AppSite,
+): FastifyReply {
+  return site.hasPages && isForBrowser(request)
+    ? sendPage(reply.code(404), missingPage(line, site).text)
+    : sendLine(reply, 404, line);
 }
 
 function sendLine(reply: FastifyReply, status: number, line: string): FastifyReply {
