@@ -1,4 +1,5 @@
 import type { ChangeStore } from "../kills/change-store.ts";
+import { recentLimit, recentMs } from "../kills/kill-history.ts";
 import type { OwnerLabels } from "../kills/owner.ts";
 import {
   type FollowedKiller,
@@ -14,9 +15,7 @@ import {
 import type { UserspaceKill } from "./userspace-kill.ts";
 
 /** Number of kills whose details are kept, the newest. */
-export const storyLimit = 200;
-export const recentLimit = 100;
-const recentMs = 3_600_000;
+const storyLimit = 200;
 
 /** The labels of `oom_userspace_kill_timestamp_seconds`. */
 export interface UserspaceKillLabels extends OwnerLabels {

@@ -8,8 +8,9 @@ import type { OwnerLabels } from "./owner.ts";
 export const storyLimit = 1000;
 /** Number of kills evicted at once, because each eviction scans all of them. */
 const evictionBatch = 100;
+/** Kills of the last hour have a series of their own, at most this many. */
 export const recentLimit = 100;
-const recentMs = 3_600_000;
+export const recentMs = 3_600_000;
 const minuteMs = 60_000;
 /** Attribution holds kills back for at most half a second, so their order changes by no more than that. */
 const clockStepMs = 1_000;
