@@ -117,6 +117,8 @@ export class KillScanner {
   #isReading = false;
   #tornStart = 0;
   #reader: KernelMessageReader;
+  /** Position in the window up to which the reader has read; `undefined` where it is not in the window any more. */
+  #readerEnd: number | undefined;
 
   constructor(options: KillScannerOptions, emit: (event: KernelLogEvent) => void) {
     this.#clock = options.clock;
@@ -322,6 +324,9 @@ export class KillScanner {
       const end = this.#noticeReader.end - dropped;
       this.#noticeReader = end < 0 ? undefined : { ...this.#noticeReader, end };
     }
+    if (this.#readerEnd !== undefined) {
+      this.#readerEnd = this.#readerEnd < dropped ? undefined : this.#readerEnd - dropped;
+    }
     this.#counted = move(this.#counted);
     this.#tornStart = move(this.#tornStart);
     if (this.#openHeader !== undefined) {
@@ -448,7 +453,7 @@ export class KillScanner {
     let lineAt = 0;
     this.#isReading = true;
     try {
-      if (start !== this.#read || start === 0) this.#reader = this.#readerAt(start, end);
+      if (start !== this.#readerEnd || start === 0) this.#reader = this.#readerAt(start, end);
       for (const record of recordsOf(text, this.#reader, this.#copied)) {
         if (line !== undefined) {
           line += newlinesInText(text, lineAt, record.start);
@@ -461,6 +466,7 @@ export class KillScanner {
     } finally {
       this.#isReading = false;
       this.#read = end;
+      this.#readerEnd = end;
       this.#searched = Math.max(this.#searched, end);
       this.#groupUntil = end + groupLineBytes;
       this.#groupSearched = end;
@@ -473,7 +479,14 @@ export class KillScanner {
 
   /** A reader that knows the envelope before `start`, if the line there has none. */
   #readerAt(start: number, end: number): KernelMessageReader {
-    return this.#needsContext(start, end) ? this.#readerAfterContext(start) : this.#newReader();
+    if (!this.#needsContext(start, end)) return this.#newReader();
+    const from = this.#readerEnd;
+    if (from === undefined || start < from || start - from > contextBytes)
+      return this.#readerAfterContext(start);
+    // In a log without envelopes each kill would need the same lines again.
+    for (const line of this.#window.toString("latin1", from, start).split("\n").slice(0, -1))
+      this.#reader.read(line);
+    return this.#reader;
   }
 
   /** Whether the lines before `start` may change the meaning of the line there. */

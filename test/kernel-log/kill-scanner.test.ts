@@ -172,6 +172,24 @@ describe("the kills of a log", () => {
     expect(new Reading().push(dmesg).end().reports).toHaveLength(1);
   });
 
+  it.each([
+    ["bare lines", ""],
+    ["a tag alone", "kernel: "],
+  ])("are read without reading the lines before them again and again: %s", (_form, envelope) => {
+    const read = vi.spyOn(KernelMessageReader.prototype, "read");
+    const one = (pid: number) =>
+      ["a", "b", "c", kill(0, pid).slice(45)].map((line) => `${envelope}${line.trimEnd()}\n`);
+    const lines = Array.from({ length: 500 }, (_, pid) => one(pid + 1)).flat();
+    try {
+      const scanner = new KillScanner({ clock, copied: true }, () => {});
+      scanner.push(Buffer.from(lines.join("")));
+      scanner.endOfInput();
+      expect(read.mock.calls.length).toBeLessThan(4 * lines.length);
+    } finally {
+      read.mockRestore();
+    }
+  });
+
   it("are not found in a program's quotation over several lines", () => {
     const quoted = `${noise(1)}Nov 20 13:00:00 web1 app[7]: the log says\nhere it is:\n${kill(1, 42).split("] ")[1]}`;
     expect(new Reading().push(quoted).end().told).toEqual([]);
