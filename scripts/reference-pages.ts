@@ -102,7 +102,7 @@ function cell(text: string): string {
 
 /** docs/platforms.md, from the platform table: the advice for a limit of 1 GiB. */
 export function platformsPage(): string {
-  const sections = platformRows.map(({ name, source, isUnchecked, example, exampleNames }) => {
+  const sections = platformRows.map(({ name, source, example, exampleNames }) => {
     const owner = { ...ownerOfCgroup(example), ...exampleNames };
     const advice = raiseLimit({ cgroup: example, owner, limitBytes: 1024 ** 3, isV1: false });
     const lines = advice.flatMap(({ text, command }) => [
@@ -110,7 +110,7 @@ export function platformsPage(): string {
       text,
       ...(command === undefined ? [] : ["", `    ${command}`]),
     ]);
-    const origin = `Source: <${source}>${isUnchecked ? " (not yet compared with it)" : ""}`;
+    const origin = `Source: <${source}>`;
     return [`## ${name}`, "", `Cgroup: \`${example}\``, ...lines, "", origin].join("\n");
   });
   return [
@@ -123,8 +123,7 @@ export function platformsPage(): string {
     "Replace names in capitals. The suggested limit, half as much again, is a starting point: check what the workload",
     "really needs.",
     "",
-    "Commands and settings were compared with the platform's documentation in November 2026, except where the source says",
-    "otherwise.",
+    "Commands and settings were compared with the platform's documentation in November 2026.",
     "",
     "For a cgroup inside a system container (LXC, Proxmox VE, systemd-nspawn) the advice also names the container to run",
     "the commands in. Units of a user's service manager need `systemctl --user`; with `-M UID@` root can reach them",

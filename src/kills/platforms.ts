@@ -28,8 +28,6 @@ interface Row {
   name: string;
   /** The page of the platform's own documentation that describes the setting. */
   source: string;
-  /** Commands and settings have not been compared with that documentation. */
-  isUnchecked?: true;
   /** An example cgroup, for docs/platforms.md and its test. */
   example: string;
   /** Fields of the example's owner that come from the runtime's or orchestrator's files. */
@@ -376,8 +374,7 @@ const rows: readonly Row[] = [
   },
   {
     name: "Mesos",
-    source: "https://mesos.apache.org/documentation/latest/mesos-containerizer/",
-    isUnchecked: true,
+    source: "https://mesos.apache.org/documentation/latest/attributes-resources/",
     example: "/mesos/5a0ea0f4-5d71-4b1e-9a1c-9b5c6b9f7d21",
     fits: ({ parent }) => parent === "mesos",
     raise: ({ mib }) => [
@@ -703,7 +700,7 @@ function userProperty(at: Site): string {
 /** Every platform that has a row, for docs/platforms.md. */
 export const platformRows: readonly Pick<
   Row,
-  "name" | "source" | "isUnchecked" | "example" | "exampleNames"
+  "name" | "source" | "example" | "exampleNames"
 >[] = rows;
 
 /** Name of the row that applies to a limit's cgroup; `undefined` for the root. */
