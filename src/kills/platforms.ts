@@ -698,10 +698,8 @@ function userProperty(at: Site): string {
 }
 
 /** Every platform that has a row, for docs/platforms.md. */
-export const platformRows: readonly Pick<
-  Row,
-  "name" | "source" | "example" | "exampleNames"
->[] = rows;
+export const platformRows: readonly Pick<Row, "name" | "source" | "example" | "exampleNames">[] =
+  rows;
 
 /** Name of the row that applies to a limit's cgroup; `undefined` for the root. */
 export function platformRow(place: LimitPlace): string | undefined {
