@@ -2,7 +2,7 @@
  * The configuration of programs that kill for memory, as far as it decides when they act.
  *
  * Paths, below the root file system: /etc/default/earlyoom, /etc/nohang/nohang.conf,
- * /etc/systemd/oomd.conf and oomd.conf.d of /etc, /run and /usr/lib, /var/lib/kubelet/config.yaml.
+ * systemd/oomd.conf and oomd.conf.d of /etc, /run, /usr/local/lib and /usr/lib, /var/lib/kubelet/config.yaml.
  * earlyoom's own command line is read while it runs, from /proc/PID/cmdline.
  */
 import { join } from "node:path";
@@ -34,13 +34,14 @@ export function wordsOfVariable(text: string, name: string): string[] {
   );
 }
 
-/** oomd.conf and its drop-ins, in the order in which they count. */
+/** oomd.conf and its drop-ins, in the order in which they count. Only the last oomd.conf is read, but all drop-ins. */
 export function oomdConfigs(files: HostFiles): string[] {
-  const directories = ["usr/lib/systemd", "run/systemd", "etc/systemd"];
-  const mains = directories.map((directory) => `${directory}/oomd.conf`);
+  const textOf = (path: string): string | undefined => files.textIfReadable(files.rootfs(path));
+  const directories = ["usr/lib/systemd", "usr/local/lib/systemd", "run/systemd", "etc/systemd"];
+  const mains = directories.flatMap((directory) => textOf(`${directory}/oomd.conf`) ?? []);
   const dropIns = dropInsIn(
     files,
     directories.map((directory) => `${directory}/oomd.conf.d`),
   );
-  return [...mains, ...dropIns].flatMap((path) => files.textIfReadable(files.rootfs(path)) ?? []);
+  return [...mains.slice(-1), ...dropIns.flatMap((path) => textOf(path) ?? [])];
 }

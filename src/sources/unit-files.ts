@@ -1,17 +1,20 @@
 /**
  * Unit files of the system manager with their drop-ins, as systemd.unit(5) orders them.
  *
- * Paths, below the root file system, the first one wins: /run/systemd/system.control, /run/systemd/transient,
- * /etc/systemd/system, /run/systemd/system, /usr/lib/systemd/system, /lib/systemd/system.
+ * Paths, below the root file system, the first one wins: /etc/systemd/system.control and /run/systemd/system.control
+ * (`systemctl set-property`), /run/systemd/transient, /etc/systemd/system, /run/systemd/system,
+ * /usr/local/lib/systemd/system, /usr/lib/systemd/system, /lib/systemd/system.
  */
 import { readdirSync } from "node:fs";
 import type { HostFiles } from "./host-files.ts";
 
 const directories = [
+  "etc/systemd/system.control",
   "run/systemd/system.control",
   "run/systemd/transient",
   "etc/systemd/system",
   "run/systemd/system",
+  "usr/local/lib/systemd/system",
   "usr/lib/systemd/system",
   "lib/systemd/system",
 ];

@@ -33,6 +33,14 @@ it("a unit has the file of the first directory, then its drop-ins by name, the m
   expect(textsOf("user@8.service")).toHaveLength(4);
 });
 
+it("a unit has what systemctl set-property wrote, for good or until the next boot, and what is installed by hand", () => {
+  tree.write("usr/lib/systemd/system", { "app.service": "shipped" });
+  tree.write("usr/local/lib/systemd/system", { "app.service": "local" });
+  tree.write("etc/systemd/system.control/app.service.d", { "50-MemoryMax.conf": "for good" });
+  tree.write("run/systemd/system.control/app.service.d", { "50-MemoryHigh.conf": "until boot" });
+  expect(textsOf("app.service")).toEqual(["local", "until boot", "for good"]);
+});
+
 it("a unit takes the drop-ins of what its name begins with", () => {
   tree.write("etc/systemd/system/user-.slice.d", { "10-a.conf": "users" });
   tree.write("etc/systemd/system/-.slice.d", { "10-root.conf": "root" });

@@ -57,7 +57,9 @@ describe("the killers of a host", () => {
     put("usr/lib/systemd/systemd-oomd");
     put("usr/sbin/nohang");
     put("etc/nohang/nohang.conf", "soft_threshold_min_mem = 5 %\nsoft_threshold_min_swap = 10 %\n");
-    put("etc/systemd/oomd.conf.d/10-x.conf", "[OOM]\nSwapUsedLimit=80%\n");
+    put("etc/systemd/oomd.conf", "[OOM]\n#SwapUsedLimit=90%\n");
+    put("usr/lib/systemd/oomd.conf", "[OOM]\nDefaultMemoryPressureLimit=10%\n");
+    put("usr/local/lib/systemd/oomd.conf.d/10-x.conf", "[OOM]\nSwapUsedLimit=80%\n");
     put("usr/lib/systemd/system/-.slice.d/10-oomd.conf", "[Slice]\nManagedOOMSwap=kill\n");
     put(
       "usr/lib/systemd/system/user@.service.d/10-oomd.conf",
