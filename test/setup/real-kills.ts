@@ -1,3 +1,4 @@
+import { constants, setPriority } from "node:os";
 import { takeLock } from "./file-lock.ts";
 import { memoryCgroupRoot } from "./memory-cgroup.ts";
 
@@ -8,3 +9,10 @@ import { memoryCgroupRoot } from "./memory-cgroup.ts";
  */
 const root = memoryCgroupRoot();
 if (root !== undefined) await takeLock(root);
+try {
+  // The exporter, a child of this process, has to read the ring buffer before the kernel overwrites it, which is
+  // the machine's time, however much else runs on it.
+  setPriority(constants.priority.PRIORITY_HIGH);
+} catch {
+  // An ordinary user may not, and makes no kills.
+}

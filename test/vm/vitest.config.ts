@@ -9,6 +9,7 @@ export default defineConfig({
     // An emulated machine takes a processor for itself.
     fileParallelism: false,
     testTimeout: 1_400_000,
+    hookTimeout: 600_000,
     reporters: ["verbose", "./test/setup/closing-line.ts"],
   },
 });
