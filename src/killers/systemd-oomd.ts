@@ -83,7 +83,7 @@ function killOf(text: string): (DaemonKill & { cgroup: string }) | undefined {
   const swap = bySwap.exec(text);
   if (swap !== null) {
     const [, cgroup = "", memoryUsed, memoryTotal, swapUsed, swapTotal, usedLimit] = swap;
-    const limit = 100 - Number(usedLimit);
+    const limit = unusedPercent(usedLimit, "100");
     return {
       ...base,
       reason: "swap",

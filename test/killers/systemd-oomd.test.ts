@@ -53,6 +53,16 @@ describe("systemd-oomd's lines", () => {
     ]);
   });
 
+  it("have their limit in percent, without digits of the subtraction", () => {
+    const [kill] = killsIn(
+      syslog(
+        "systemd-oomd[611]",
+        "Killed /a.slice due to swap used (95) / total (100) being more than 90.10%",
+      ),
+    );
+    expect(kill?.readings).toMatchObject({ swapFreePercent: 5, swapLimitPercent: 9.9 });
+  });
+
   it("of a rule with kill-all are a kill", () => {
     expect(
       oomd(
