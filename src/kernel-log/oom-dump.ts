@@ -79,6 +79,8 @@ export interface MemInfoDump {
   slabBytes?: number;
   slabReclaimableBytes?: number;
   slabUnreclaimableBytes?: number;
+  /** The largest unreclaimable cache (>= 4.15, where slab exceeds the pages of processes and files). */
+  largestCache?: { name: string; totalBytes: number };
   pageTablesBytes?: number;
   kernelStackBytes?: number;
   /** Unreclaimable pages on the unevictable list (mlock, ramfs). */
@@ -170,6 +172,7 @@ interface TaskRow {
 /** Mem-Info as printed; pages are converted to bytes once the page size is known. */
 interface MemInfoLines {
   pages: Map<string, number>;
+  largestCache?: { name: string; totalBytes: number };
   kernelStackBytes?: number;
   hugetlbBytes?: number;
   swapTotalBytes?: number;
@@ -384,6 +387,8 @@ const memInfoCounters = /\b([A-Za-z][a-z_]+):(\d+)(?=\s|$)/g;
 const zoneLine =
   /^(?:Node (\d+) )?([A-Z][A-Za-z0-9]*) free:(\d+)kB (?:boost:\d+kB )?min:(\d+)kB low:(\d+)kB(?: high:(\d+)kB)?/;
 
+/** `kernfs_node_cache      23189KB      23193KB`: name, used and total of `Unreclaimable slab info:`. */
+const cacheLine = /^(\S{1,64}) +\d+KB +(\d+)KB\s*$/;
 const managedField = /\bmanaged:(\d+)kB/;
 const presentField = /\bpresent:(\d+)kB/;
 const freeCmaField = /\bfree_cma:(\d+)kB/;
@@ -395,6 +400,13 @@ function readMemInfo(info: MemInfoLines, text: string): void {
       const key = name.toLowerCase();
       if (!info.pages.has(key)) info.pages.set(key, Number(pages));
     }
+    return;
+  }
+  const cache = cacheLine.exec(text);
+  if (cache !== null) {
+    const totalBytes = Number(cache[2]) * 1024;
+    if (totalBytes > (info.largestCache?.totalBytes ?? 0))
+      info.largestCache = { name: decodeUtf8(cache[1] ?? ""), totalBytes };
     return;
   }
   const stack = /\bkernel_stack:(\d+)kB/.exec(text);
@@ -499,6 +511,7 @@ function memInfoOf(lines: MemInfoLines, pageSizeBytes: number): MemInfoDump {
     slabBytes: bytes("slab"),
     slabReclaimableBytes: bytes("slab_reclaimable"),
     slabUnreclaimableBytes: bytes("slab_unreclaimable"),
+    largestCache: lines.largestCache,
     pageTablesBytes: bytes("pagetables"),
     kernelStackBytes: lines.kernelStackBytes,
     unevictableBytes: bytes("unevictable"),

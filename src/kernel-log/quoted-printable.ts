@@ -13,7 +13,7 @@ const inKernelText =
   /\b(?:gfp_mask|order|constraint|oom_score_adj|mems_allowed|task)=3D|swap {1,2}=3D/;
 /** Such mails have lines of at most 76 characters, or a few more where they were quoted. */
 const softBreak = /^.{40,80}=\r?$/m;
-const kernelText = /illed\s+process|oom-kill/;
+const kernelText = /illed[\s>]+process|oom-kill/;
 const escaped = /=([0-9A-F]{2})/g;
 
 /** Whether a log is such a mail, by its beginning. */

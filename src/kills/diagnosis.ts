@@ -5,7 +5,7 @@
  * A cause that needs the dump never matches without it.
  */
 import { isUnkillable } from "../kernel/badness.ts";
-import type { ZoneInfo } from "../kernel-log/oom-dump.ts";
+import type { MemInfoDump, ZoneInfo } from "../kernel-log/oom-dump.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { type Advice, adviceFor } from "./advice.ts";
 import { type Cause, type CauseBasis, causes } from "./cause.ts";
@@ -222,7 +222,7 @@ function kernelMemory(evidence: Evidence): string | undefined {
   const parts =
     memInfo === undefined
       ? ""
-      : ` (slab ${bytes(memInfo.slabUnreclaimableBytes ?? 0)}, page tables ${bytes(memInfo.pageTablesBytes ?? 0)}, stacks ${bytes(memInfo.kernelStackBytes ?? 0)})`;
+      : ` (slab ${bytes(memInfo.slabUnreclaimableBytes ?? 0)}${largestCache(memInfo)}, page tables ${bytes(memInfo.pageTablesBytes ?? 0)}, stacks ${bytes(memInfo.kernelStackBytes ?? 0)})`;
   const lowBytes = shortZone?.zone.managedBytes;
   if (shortZone !== undefined && isHalf(kernelBytes, lowBytes)) {
     return `The kernel itself uses ${bytes(kernelBytes)}${parts} of the ${bytes(lowBytes ?? 0)} in zone ${shortZone.zone.zone}, the only zone it can use for itself; the ${bytes(shortZone.elsewhere.freeBytes)} free in ${shortZone.elsewhere.zone} does not help, and killing ${victim(evidence)} could free little.`;
@@ -230,6 +230,12 @@ function kernelMemory(evidence: Evidence): string | undefined {
   const outweighs = kernelBytes * 10 >= whole * 3 && kernelBytes > heldBytes;
   if (!isHalf(kernelBytes, whole) && !outweighs) return undefined;
   return `The kernel itself uses ${bytes(kernelBytes)} of ${bytes(whole)}, which it cannot reclaim${parts}; killing ${victim(evidence)} could free little.`;
+}
+
+/** The largest cache where it is a fifth of the slab or more. */
+function largestCache({ largestCache: cache, slabUnreclaimableBytes = 0 }: MemInfoDump): string {
+  if (cache === undefined || cache.totalBytes * 5 < slabUnreclaimableBytes) return "";
+  return `, ${bytes(cache.totalBytes)} of it in cache ${cache.name}`;
 }
 
 /** Below this share of the host, unaccounted memory is normal: firmware, drivers, per-cpu data. */

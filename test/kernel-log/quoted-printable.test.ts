@@ -37,6 +37,13 @@ describe("a mail as it was transferred", () => {
     expect(isQuotedPrintable(Buffer.from(text))).toBe(false);
   });
 
+  it("is found by its soft breaks alone, in a quotation that was broken before", () => {
+    const line =
+      "> Jul 18 08:02:26 pi kernel: [70748.273405] Out of memory: Kill=\ned\n> process 13021 (a)";
+    expect(isQuotedPrintable(Buffer.from(line))).toBe(true);
+    expect(isQuotedPrintable(Buffer.from(line.replace("=\n", "")))).toBe(false);
+  });
+
   it("comes out the same however the bytes are cut into pieces", () => {
     const whole = decoded([Buffer.from(mail)]).text;
     const bytes = Buffer.from(mail);

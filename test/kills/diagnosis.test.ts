@@ -315,6 +315,18 @@ describe("the cause of a kill", () => {
     ).toBe("kernel_memory");
   });
 
+  it.each([
+    ["a fifth of the slab", 2 * gib, "slab 9 GiB, 2 GiB of it in cache kmalloc-256, page tables"],
+    ["less", gib, "slab 9 GiB, page tables"],
+  ])(
+    "is the kernel's own memory, and its largest cache is named if it has %s",
+    (_, size, words) => {
+      const largestCache = { name: "kmalloc-256", totalBytes: size };
+      const slab = { slabUnreclaimableBytes: 9 * gib, pageTablesBytes: gib, largestCache };
+      expect(diagnosisOf(host(slab)).summary).toContain(words);
+    },
+  );
+
   it("is shared memory, with or without a task that maps it", () => {
     const tmpfs = diagnosisOf(memcg({}, {}, [["shmem", 900 * mib]]));
     expect(tmpfs).toMatchObject({
