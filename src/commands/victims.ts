@@ -1,5 +1,6 @@
 /** `oom-exporter victims [--json] [--cgroup PATH] [--top N]`: which process dies next on this machine. */
 import { readlinkSync } from "node:fs";
+import { join } from "node:path";
 import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import {
   type FlagTable,
@@ -151,6 +152,7 @@ function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonic
     seesHostInit: table.seesHostInit(),
     panicOnOom: sysctl(files, "panic_on_oom"),
     killAllocatingTask: sysctl(files, "oom_kill_allocating_task"),
+    killDisabledIn: isKillDisabled(files, tree, cgroup) ? cgroup?.limitingCgroup : undefined,
   };
   return textOf(seen, styleFor(stdout, env));
 }
@@ -185,6 +187,17 @@ function sysctl(files: HostFiles, name: string): number {
   return Number.parseInt(files.textIfReadable(files.procfs("sys/vm", name)) ?? "0", 10);
 }
 
+/** v1 only: `oom_kill_disable` of the cgroup whose limit it is, cgroup-v1/memory.rst. */
+function isKillDisabled(
+  files: HostFiles,
+  tree: CgroupTree | undefined,
+  cgroup: CgroupReading | undefined,
+): boolean {
+  if (tree?.hierarchy.version !== "v1" || cgroup?.limitingCgroup === undefined) return false;
+  const file = join(tree.hierarchy.directory, cgroup.limitingCgroup, "memory.oom_control");
+  return /^oom_kill_disable 1$/m.test(files.textIfReadable(file) ?? "");
+}
+
 interface Seen {
   meminfo: Meminfo;
   cgroup: CgroupReading | undefined;
@@ -198,6 +211,8 @@ interface Seen {
   seesHostInit: boolean;
   panicOnOom: number;
   killAllocatingTask: number;
+  /** On v1, the cgroup whose limit it is, if its tasks are not killed there. */
+  killDisabledIn: string | undefined;
 }
 
 function textOf(seen: Seen, style: Style): string {
@@ -257,7 +272,8 @@ function limitOwner(limitingCgroup: string | undefined): string {
 
 /** Conditions under which the first sentence is wrong, and notes on missing data. */
 function notes(seen: Seen): Advice[] {
-  const { cgroup, panicOnOom, killAllocatingTask, denied, seesHostInit, answer } = seen;
+  const { cgroup, panicOnOom, killAllocatingTask, killDisabledIn, denied, seesHostInit, answer } =
+    seen;
   const notes: Advice[] = [];
   const limiting = cgroup?.limitingCgroup;
   if (limiting !== undefined && limiting !== cgroup?.path) {
@@ -266,7 +282,12 @@ function notes(seen: Seen): Advice[] {
       command: `oom-exporter victims --cgroup ${shellWord(printable(limiting))}`,
     });
   }
-  if (panicOnOom > (cgroup === undefined ? 0 : 1)) {
+  if (killDisabledIn !== undefined) {
+    notes.push({
+      text: `But oom_kill_disable is set in memory.oom_control of ${printable(killDisabledIn)}: the kernel would kill nothing, and tasks that need memory would hang. To change that:`,
+      command: `echo 0 > ${shellWord(`/sys/fs/cgroup/memory${printable(killDisabledIn)}/memory.oom_control`)}`,
+    });
+  } else if (panicOnOom > (cgroup === undefined ? 0 : 1)) {
     notes.push({
       text: `But vm.panic_on_oom is ${panicOnOom}: the machine would panic instead. To change that:`,
       command: "sysctl -w vm.panic_on_oom=0",

@@ -165,6 +165,40 @@ describe("oom-exporter victims --cgroup", () => {
     expect(stdout).toContain("oom-exporter victims --cgroup /shop\n");
   });
 
+  it.each([
+    [0, "/shop", false],
+    [1, "/shop", true],
+    [1, "/shop/web", true],
+  ])(
+    "on v1, with oom_kill_disable %i, says of %s whether its tasks would hang: %s",
+    (disabled, path, hangs) => {
+      const host = smallHost();
+      for (const [cgroup, limitBytes] of [
+        ["/", 2 ** 60],
+        ["/shop", 64 * 1024 ** 2],
+        ["/shop/web", 2 ** 60],
+      ] as const) {
+        host.write(`sys/fs/cgroup/memory${cgroup}`, {
+          "memory.usage_in_bytes": 4096,
+          "memory.limit_in_bytes": limitBytes,
+          "memory.stat": `total_rss 1\nhierarchical_memory_limit ${limitBytes}`,
+          "memory.oom_control": `oom_kill_disable ${cgroup === "/shop" ? disabled : 0}\nunder_oom 0`,
+        });
+      }
+      addProcess(host, 10);
+      host.write("proc/10", { cgroup: "4:memory:/shop/web" });
+      const { stdout } = run(host.roots, [`--cgroup=${path}`]);
+      const text = stdout.replace(/\s+/g, " ");
+      expect(text).toContain("the kernel would kill p10");
+      const note =
+        "But oom_kill_disable is set in memory.oom_control of /shop: the kernel would kill nothing, and tasks that need memory would hang.";
+      expect(text.includes(note)).toBe(hangs);
+      expect(stdout.includes("    echo 0 > /sys/fs/cgroup/memory/shop/memory.oom_control\n")).toBe(
+        hangs,
+      );
+    },
+  );
+
   it("says so if there is no limit, or no process in it", () => {
     const host = hostWithLimits();
     const { stdout } = run(host.roots, ["--cgroup=/free"]);
