@@ -173,15 +173,16 @@ describe("oom-exporter victims --cgroup", () => {
     "on v1, with oom_kill_disable %i, says of %s whether its tasks would hang: %s",
     (disabled, path, hangs) => {
       const host = smallHost();
-      for (const [cgroup, limitBytes] of [
-        ["/", 2 ** 60],
-        ["/shop", 64 * 1024 ** 2],
-        ["/shop/web", 2 ** 60],
+      const [none, limit] = [2 ** 60, 64 * 1024 ** 2];
+      for (const [cgroup, ownBytes, effectiveBytes] of [
+        ["/", none, none],
+        ["/shop", limit, limit],
+        ["/shop/web", none, limit],
       ] as const) {
         host.write(`sys/fs/cgroup/memory${cgroup}`, {
           "memory.usage_in_bytes": 4096,
-          "memory.limit_in_bytes": limitBytes,
-          "memory.stat": `total_rss 1\nhierarchical_memory_limit ${limitBytes}`,
+          "memory.limit_in_bytes": ownBytes,
+          "memory.stat": `total_rss 1\nhierarchical_memory_limit ${effectiveBytes}`,
           "memory.oom_control": `oom_kill_disable ${cgroup === "/shop" ? disabled : 0}\nunder_oom 0`,
         });
       }
