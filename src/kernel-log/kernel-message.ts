@@ -34,7 +34,10 @@ export interface KernelMessage {
   callerId?: string;
   /** True for a line without an envelope: the rest of the record before it (embedded newline). */
   continues?: boolean;
-  /** From a text that people wrote around lines of the log: quoted, commented or inside a block of a page. */
+  /**
+   * From a text that people wrote around lines of the log: without an envelope, quoted, commented or in a block of a
+   * page. People shorten lines.
+   */
   isInText?: boolean;
   /** Not from the kernel log itself: another program's report that quotes it (a Kubernetes event). */
   isQuoted?: boolean;

@@ -128,14 +128,13 @@ export class KillScanner {
     this.#line = options.firstLine;
     this.#firstLine = options.firstLine;
     this.#emit = emit;
-    const take = (event: KernelLogEvent): void => {
+    this.#assembler = new OomReportAssembler((event) => {
       // Events without a kill are searched for everywhere, not only around a kill.
       const isAside = event.kind === "loss" || event.kind === "no_victim";
       if (isAside && this.#isReading) return;
       if (event.kind === "kill" || event.kind === "unparsed") this.#hasKill = true;
       emit(event);
-    };
-    this.#assembler = new OomReportAssembler(take, { copied: this.#copied });
+    });
   }
 
   /**

@@ -194,11 +194,13 @@ export class KernelMessageReader {
       const bare = messageOf(text, plausible(text));
       this.#headingMs = headingMs;
       bare.timeMs = headingMs;
+      if (this.#copied) bare.isInText = true;
       return bare;
     }
     if (this.#previousIsCopy) line = withoutQuoteMarks(line);
     if (this.#copied && this.#previous.origin !== "user" && ownRecord.test(line)) {
-      return { ...this.#previous, text: withoutExtraBlanks(line), continues: undefined };
+      const text = withoutExtraBlanks(line);
+      return { ...this.#previous, text, continues: undefined, isInText: true };
     }
     const indent = " ".repeat(this.#envelopeLength);
     // Everything is indented, and this line not as far as a record's further lines.

@@ -141,7 +141,6 @@ const maxTornLines = 16;
  */
 export class OomReportAssembler {
   readonly #emit: (event: KernelLogEvent) => void;
-  readonly #copied: boolean;
   #open: OpenEvent[] = [];
   #past: PastEvent | undefined;
   #victims = new Map<number, { comm: string; printed: KernelTimes }>();
@@ -157,13 +156,8 @@ export class OomReportAssembler {
   /** Reports a Mem-Info that is not followed by a kill. */
   #otherMemInfo: KernelMessage | undefined;
 
-  /** With `copied` the log may be a copy made by people, who shorten lines. */
-  constructor(
-    emit: (event: KernelLogEvent) => void,
-    { copied = false }: { copied?: boolean } = {},
-  ) {
+  constructor(emit: (event: KernelLogEvent) => void) {
     this.#emit = emit;
-    this.#copied = copied;
   }
 
   /**
@@ -233,7 +227,8 @@ export class OomReportAssembler {
     if (this.#stat !== undefined && isBehindStat.test(text)) this.#stat = undefined;
 
     if (mayKill && killHead.test(text)) {
-      const kill = parseKillLine(text) ?? (this.#copied ? parseShortenedKillLine(text) : undefined);
+      const kill =
+        parseKillLine(text) ?? (message.isInText ? parseShortenedKillLine(text) : undefined);
       this.#previousText = undefined;
       if (kill !== undefined) this.#kill(kill, message, lineNumber, endOffset);
       else this.#torn = { message, lineNumber, endOffset, text, lines: 1 };

@@ -339,7 +339,9 @@ describe("a line that somebody shortened", () => {
     const line = "[   12.345678] Out of memory: Killed process 7 (php)";
     const inText = await killsIn(`Look:\n\`\`\`\n${line}\n\`\`\`\n`);
     expect(inText).toMatchObject([{ pid: 7, comm: "php", source: { line: 3, secondHand: true } }]);
-    expect(await killsIn(`${line}\n`)).toEqual([]);
+    for (const forged of [line, `${line} anon-rss:80kB`, `${line} ... oom_score_adj:0`]) {
+      expect(await killsIn(`${forged}\n`)).toEqual([]);
+    }
   });
 
   it("with one size is a kill at second hand in a sentence", async () => {
