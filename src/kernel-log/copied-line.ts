@@ -25,6 +25,12 @@ const mark = anyOf([
   / *\d{1,9}[.):]?[\t ] ?/,
   /\S{1,60} (?=kernel: )/,
   /[A-Za-z]\S{0,60}\|/,
+  // awslogs: the group and the stream.
+  /\/[\w./-]{1,120} \S{1,120} /,
+  // Splunk's column of times.
+  /\d{1,2}\/\d{1,2}\/\d{2,4} \d{1,2}:\d\d:\d\d(?:\.\d{1,6})?(?: [AP]M)? /,
+  // netconsole with the release.
+  /\d{1,2}\.\d{1,3}[\w.+-]{0,60},/,
   /\*\* \d+ printk messages dropped \*\* /,
 ]);
 const marks = new RegExp(`^${mark}{1,2}?(?=${envelopeStart})`);
@@ -38,9 +44,9 @@ const carriers = anyOf([labels, /In\(\d+\) \S+ - Guest: /, /\| \S+\| \S+ Guest: 
 const carrier = new RegExp(`^${carriers}??(?=${envelopeStart})`);
 
 const indentation = /^(?:\xef\xbb\xbf)?[\s>|*]+/;
-/** Terminal colours, as dmesg and journalctl use them. */
+/** Terminal colours, as dmesg and journalctl use them, and Buildkite's times. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what is meant
-const colours = /\x1b\[[\d;]*[mK]/g;
+const colours = /\x1b(?:\[[\d;]*[mK]|_bk;t=\d+\x07)/g;
 const lostBracket = /^ *\d+\.\d{6}\] /;
 /** A program's unfinished line on a serial console: `Creating journal: [   35.419377] mkfs.ext4 invoked oom-killer: `. */
 const unfinishedLine = /^[^"'`]{1,160}?(?=\[ *\d{1,9}\.\d{6}\] .{1,15} invoked oom-killer: )/;

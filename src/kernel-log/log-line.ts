@@ -46,9 +46,9 @@ import {
 
 const maxLineLength = 16 * 1024;
 
-/** Vendors' kernels add the processor: `[    8.640407,2]`, `[    8.640407@2]`. */
+/** Vendors' kernels add the processor or the date: `[    8.640407,2]`, `[    8.640407 / 11-20 13:23:50.671]`. */
 const printkStamp =
-  /^\[ *(\d+)\.(\d{3,6})(?:[,@|]C?\d{1,3})?(?: < *[\d.]+ ?>)?\](?: ?\[ *([TC]\d+)\])? ?/;
+  /^\[ *(\d+)\.(\d{3,6})(?:[,@|]C?\d{1,3}| \/ [\d :.-]{12,24})?(?: < *[\d.]+ ?>)?\](?: ?\[ *([TC]\d+)\])? ?/;
 /** A stamp whose digits somebody replaced: `[ XXXX.YYYYYY] `. */
 const maskedStamp = /^\[ *[A-Zx*#?]{1,12}\.[A-Zx*#?]{1,12}\] ?/;
 /** dmesg -H: seconds since the previous line. */
@@ -85,7 +85,7 @@ const kmsgProperty = /^ [A-Z][A-Z0-9_]*=/;
 /** `[web1] [kernel] `: tags that some tools put between the stamp and the message. */
 const bracketTags = /^(?:\[[\w.-]{1,60}\] ?){0,3}\[kern(?:el)?(?:[.:]\w{1,12})?\]:? /;
 /** A task may be named ` `. */
-const strayBlanks = /^ +(?!invoked oom-killer)/;
+const strayBlanks = /^[ \t]+(?!invoked oom-killer)/;
 /** A string of a program, which quotes a line that it looks for or prints. */
 const stringOfCode =
   /(?:^|[=(,]|"\s*:|\b(?:echo|printf|return|grep|in))\s*(?:-[A-Za-z]+\s+)*[A-Za-z]{0,2}["'][^"']*illed process /;
@@ -417,7 +417,7 @@ export class KernelMessageReader {
   }
 
   #readTag(message: KernelMessage, line: string, text: string): KernelMessage {
-    const rest = this.#copied ? text.replace(/(?<=^|\s)kernel\[[0-]\]: /, "kernel: ") : text;
+    const rest = this.#copied ? plainTag(text) : text;
     const tag = kernelTag.exec(rest) ?? untagged.exec(rest);
     if (tag === null) return this.#readCarried(message, line, rest);
     const facility = tag[3];
@@ -502,7 +502,7 @@ export class KernelMessageReader {
     message.text = text;
     takePrintkStamp(message);
     if (this.#copied) {
-      if (message.text.startsWith(" ")) message.text = message.text.replace(strayBlanks, "");
+      if (/^[ \t]/.test(message.text)) message.text = message.text.replace(strayBlanks, "");
       const first = message.text.charCodeAt(0);
       if (first === 0x1b) message.text = withoutColours(message.text);
       else if (first <= 0x28 || first === 0x5b) message.text = message.text.replace(taskStamp, "");
@@ -516,6 +516,14 @@ export class KernelMessageReader {
     }
     return message;
   }
+}
+
+/** The tag as most systems write it, without the level of F5's, the old name, and blanks before printk's stamp. */
+function plainTag(text: string): string {
+  return text.replace(
+    /^((?:\S*[^\s:] +){0,2}?)(?:(?:emerg|alert|crit|err|warning|notice|info|debug) )?(?:kernel(?:\[[0-]\])?|vmunix):(?: +(?=\[ *\d+\.\d)| )/,
+    "$1kernel: ",
+  );
 }
 
 /** People put blanks into the constraint line, behind its first colon and its commas. */

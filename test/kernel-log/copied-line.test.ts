@@ -47,7 +47,31 @@ const marks: [name: string, mark: string][] = [
   ["a quoted line of grep", "> /var/log/messages:"],
   ["a template of rsyslog", "err|kernel[-]|"],
   ["a console that was too slow", "** 23 printk messages dropped ** "],
+  ["awslogs", "/var/log/messages i-0123456789abcdef0 "],
+  ["Splunk's column of times", "11/20/26 1:23:50.000 PM "],
+  ["Buildkite's time", "\x1b_bk;t=1795181030000\x07"],
 ];
+
+it.each([
+  ["F5's level", `Nov 20 13:23:50 web1 err kernel: ${kill}`],
+  ["an old name of the kernel", `Nov 20 13:23:50 web1 vmunix: ${kill}`],
+])("a copy's tag with %s is the kernel's", (_name, line) => {
+  expect(read([line])).toEqual(read([`Nov 20 13:23:50 web1 kernel: ${kill}`]));
+  expect(read([line], false)).toMatchObject([{ origin: "user" }]);
+});
+
+it.each([
+  ["blanks before it", `Nov 20 13:23:50 web1 kernel:   [12345.678901] ${kill}`],
+  ["a tab behind it", `Nov 20 13:23:50 web1 kernel: [12345.678901]\t${kill}`],
+  ["the date in it", `Nov 20 13:23:50 web1 kernel: [12345.678901 / 11-20 13:23:50.671] ${kill}`],
+])("a copy's printk stamp with %s is read", (_name, line) => {
+  expect(read([line])).toEqual(read([`Nov 20 13:23:50 web1 kernel: [12345.678901] ${kill}`]));
+});
+
+it("netconsole's release before its record is passed over", () => {
+  const record = `6,1234,12345678901,-;${kill}`;
+  expect(read([`6.8.0-31-generic,${record}`])).toEqual(read([record]));
+});
 
 it("a report's head behind a program's unfinished line on a serial console is read", () => {
   const head = "[   35.419377] mkfs.ext4 invoked oom-killer: gfp_mask=0x101cc0(GFP_USER), order=0";
