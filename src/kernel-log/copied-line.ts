@@ -51,9 +51,14 @@ const lostBracket = /^ *\d+\.\d{6}\] /;
 /** A program's unfinished line on a serial console: `Creating journal: [   35.419377] mkfs.ext4 invoked oom-killer: `. */
 const unfinishedLine = /^[^"'`]{1,160}?(?=\[ *\d{1,9}\.\d{6}\] .{1,15} invoked oom-killer: )/;
 
+/** A line in a list of strings, as Ansible and YAML print them: `"[    8.640407] ...",`. */
+const listItem = /^[\s[-]*(["'])(\[ *\d{1,9}\.\d{6}\] .*)\1,?[\s\]})]*$/;
+
 /** The line without these prefixes; `undefined` if it has none. */
 export function withoutCopyMarks(line: string): string | undefined {
   if (line.charCodeAt(0) === 0x1b) return withoutColours(line);
+  const item = listItem.exec(line);
+  if (item !== null) return item[2];
   const match = marks.exec(line);
   if (match !== null) return line.slice(match[0].length);
   if (lostBracket.test(line)) return `[${line}`;

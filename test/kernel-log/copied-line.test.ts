@@ -68,6 +68,15 @@ it.each([
   expect(read([line])).toEqual(read([`Nov 20 13:23:50 web1 kernel: [12345.678901] ${kill}`]));
 });
 
+it.each([
+  ["JSON", [`  "[12345.678901] ${kill}",`]],
+  ["JSON, at its end", [`"[12345.678901] ${kill}"]`]],
+  ["YAML", [`  - '[12345.678901] ${kill}'`]],
+])("a string with the kernel's stamp in a list of %s is a line", (_name, lines) => {
+  expect(read(lines)).toEqual(read([`[12345.678901] ${kill}`]));
+  expect(read(lines, false)).toMatchObject([{ text: lines[0] }]);
+});
+
 it("netconsole's release before its record is passed over", () => {
   const record = `6,1234,12345678901,-;${kill}`;
   expect(read([`6.8.0-31-generic,${record}`])).toEqual(read([record]));
