@@ -9,8 +9,10 @@
  *         olddir /var/log/archive
  *     }
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { isShortage } from "../sources/system-error.ts";
+import { entriesOf } from "./open-log.ts";
 
 const logDirectory = "/var/log/";
 const maxFiles = 500;
@@ -68,15 +70,8 @@ function fits(name: string, log: string): boolean {
 function textOf(path: string): string {
   try {
     return readFileSync(path, "utf8").slice(0, maxBytes);
-  } catch {
+  } catch (error) {
+    if (isShortage(error)) throw error;
     return "";
-  }
-}
-
-function entriesOf(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
   }
 }

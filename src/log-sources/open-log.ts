@@ -1,5 +1,14 @@
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  type Stats,
+} from "node:fs";
 import { constants as systemConstants } from "node:os";
+import { isShortage } from "../sources/system-error.ts";
 import { LogHead, type LogPosition, maxHeadBytes } from "./log-identity.ts";
 
 /** Why a read returned nothing although the file is open: its content was replaced, or only its end truncated. */
@@ -119,6 +128,16 @@ export function openLog(path: string): OpenLog {
   } catch (error) {
     closeSync(fd);
     throw error;
+  }
+}
+
+/** Names in a directory; none if it is not there or cannot be read. Throws if there are no descriptors left. */
+export function entriesOf(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isShortage(error)) throw error;
+    return [];
   }
 }
 

@@ -10,13 +10,13 @@
  *
  * Renamed files keep their inode, copied and compressed ones do not; all keep their first bytes.
  */
-import { readdirSync, realpathSync, type Stats, statSync } from "node:fs";
+import { realpathSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { LeastRecentMap } from "../collections/bounded-map.ts";
-import { isSystemError } from "../sources/system-error.ts";
+import { isShortage, isSystemError } from "../sources/system-error.ts";
 import { hashHead, type LogPosition, maxHeadBytes } from "./log-identity.ts";
 import { oldDirectories } from "./logrotate-olddir.ts";
-import { type OpenLog, openLog, readAt } from "./open-log.ts";
+import { entriesOf, type OpenLog, openLog, readAt } from "./open-log.ts";
 import {
   type Compression,
   canUnpack,
@@ -67,7 +67,8 @@ interface RotatedName {
 /**
  * The parts of the log at `path` after `position`, opened. The file at `path` is always the last part if it exists, even
  * if nothing in it is unread. The caller closes the parts.
- * Throws the system's error if the file at `path` exists but cannot be opened, and `UnpackInterrupted` if a compressed
+ * Throws the system's error if the file at `path` exists but cannot be opened, or if there are no descriptors for any
+ * other, and `UnpackInterrupted` if a compressed
  * file that may be the position's cannot be looked into at the moment; not if `isLastAttempt`, then it is another one.
  */
 export function unreadParts(
@@ -244,6 +245,7 @@ function all(listing: Listing): LogPart[] {
 }
 
 function openAll(path: string): Listing {
+  const siblings = siblingPaths(path);
   const listing: Listing = { rotated: [], others: [], current: undefined, unreadable: [] };
   const names = new Map<LogPart, RotatedName>();
   const inodes = new Set<string>();
@@ -265,7 +267,6 @@ function openAll(path: string): Listing {
     programs.set(compression, known);
     return known;
   };
-  const siblings = siblingPaths(path);
   const plain = new Set(siblings.map(({ path }) => path));
   for (const { path: sibling, name } of siblings) {
     const isPacked = name.suffix !== "";
@@ -293,6 +294,10 @@ function openAll(path: string): Listing {
     } catch (error) {
       if (!isSystemError(error)) throw error;
       if (error.code === "ENOENT") continue;
+      if (isShortage(error)) {
+        for (const part of all(listing)) part.log.close();
+        throw error;
+      }
       noteUnreadable(listing, sibling, `cannot read ${sibling}: ${error.message}`);
     }
   }
@@ -341,14 +346,6 @@ function siblingPaths(path: string): { path: string; name: RotatedName }[] {
     }
   }
   return siblings;
-}
-
-function entriesOf(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
 }
 
 function rotatedName(file: string, base: string): RotatedName | undefined {
