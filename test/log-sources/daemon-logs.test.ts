@@ -1,12 +1,13 @@
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { utcZone } from "../../src/kernel-log/local-time.ts";
 import type { DaemonKillRead } from "../../src/killers/daemon-log.ts";
 import { type DaemonLogMode, DaemonLogs } from "../../src/log-sources/daemon-logs.ts";
 import { HostFiles } from "../../src/sources/host-files.ts";
 import { StandInJournal } from "../setup/stand-in-journalctl.ts";
+import { waitUntil } from "../setup/wait-until.ts";
 
 const boot = "0123456789abcdef0123456789abcdef";
 const bootTimeMs = Date.parse("2026-11-20T00:00:00Z");
@@ -28,8 +29,6 @@ afterEach(() => {
   rmSync(root, { recursive: true });
 });
 
-/** A journalctl takes its time to start on a busy machine. */
-const eventually = (check: () => void) => vi.waitFor(check, { timeout: 60_000, interval: 20 });
 const install = (path: string) => writeFileSync(join(root, path), "");
 const keepJournal = () => writeFileSync(join(root, "run/log/journal/m/system.journal"), "");
 const logged: string[] = [];
@@ -127,11 +126,11 @@ describe("auto", () => {
     journal.write(entry(killText(8), { _SYSTEMD_UNIT: "user@1000.service" }));
     journal.write(entry(killText(9)));
     const followed = follow("auto", journal);
-    await eventually(() => expect(followed.caughtUp()).toBe(true));
+    await waitUntil(() => expect(followed.caughtUp()).toBe(true));
     appendFileSync(syslog, `Nov 20 13:23:51 web1 earlyoom[712]: ${killText(10)}\n`);
     journal.write(entry(killText(11)));
     journal.write(entry("process exited after 0.1 seconds"));
-    await eventually(() => expect(pidsOf(followed)).toEqual([9, 11]));
+    await waitUntil(() => expect(pidsOf(followed)).toEqual([9, 11]));
     expect(followed.logs.states).toMatchObject([{ name: "journal", up: true }]);
   });
 
@@ -140,21 +139,19 @@ describe("auto", () => {
     const journal = new StandInJournal(root);
     journal.failWith("No space left on device");
     const followed = follow("auto", journal);
-    await eventually(() => expect(followed.logs.states[0]?.reason).toContain("No space"));
+    await waitUntil(() => expect(followed.logs.states[0]?.reason).toContain("No space"));
     monotonic = 59_999;
     followed.logs.beat();
     expect(followed.logs.states).toMatchObject([{ name: "journal", up: false }]);
     monotonic = 120_000;
     followed.logs.beat();
-    await eventually(() =>
-      expect(followed.logs.states).toMatchObject([{ name: "file", up: true }]),
-    );
+    await waitUntil(() => expect(followed.logs.states).toMatchObject([{ name: "file", up: true }]));
   });
 
   it("follows syslog if it is written to and there is no journalctl", async () => {
     writeFileSync(join(root, "var/log/syslog"), "");
     const followed = follow("auto");
-    await eventually(() => expect(followed.caughtUp()).toBe(true));
+    await waitUntil(() => expect(followed.caughtUp()).toBe(true));
     expect(followed.logs.states).toEqual([
       { name: "file", path: join(root, "var/log/syslog"), up: true },
     ]);
@@ -162,7 +159,7 @@ describe("auto", () => {
       join(root, "var/log/syslog"),
       `Nov 20 13:23:50 web1 earlyoom[712]: ${killText(7)}\nNov 20 13:23:50 web1 web[9]: earlyoom[712]: ${killText(8)}\n`,
     );
-    await eventually(() => {
+    await waitUntil(() => {
       settle(followed);
       expect(pidsOf(followed)).toEqual([7]);
     });
@@ -174,7 +171,7 @@ describe("auto", () => {
     logged.length = 0;
     const gone = { headHash: "0".repeat(32), headLength: 20, offset: 20 };
     const followed = follow("auto", undefined, gone);
-    await eventually(() => expect(followed.caughtUp()).toBe(true));
+    await waitUntil(() => expect(followed.caughtUp()).toBe(true));
     expect(logged).toEqual([
       expect.stringMatching(/^kills by daemons may be missing.*the file read last is no longer/),
     ]);
@@ -185,7 +182,7 @@ describe("auto", () => {
     utimesSync(join(root, "var/log/syslog"), 1, bootTimeMs / 1000 - 60);
     const journal = new StandInJournal(root);
     const followed = follow("auto", journal);
-    await eventually(() => expect(followed.caughtUp()).toBe(true));
+    await waitUntil(() => expect(followed.caughtUp()).toBe(true));
     expect(followed.logs.states).toMatchObject([{ name: "journal", up: true }]);
   });
 
@@ -193,19 +190,19 @@ describe("auto", () => {
     rmSync(join(root, "run/log/journal"), { recursive: true });
     const journal = new StandInJournal(root);
     const followed = follow("auto", journal);
-    await eventually(() =>
+    await waitUntil(() =>
       expect(followed.logs.states).toMatchObject([{ name: "journal", up: false }]),
     );
     const syslog = join(root, "var/log/syslog");
     writeFileSync(syslog, `Nov 20 13:23:50 web1 earlyoom[712]: ${killText(7)}\n`);
     monotonic = 60_000;
     followed.logs.beat();
-    await eventually(() => {
+    await waitUntil(() => {
       settle(followed);
       expect(pidsOf(followed)).toEqual([7]);
     });
     expect(followed.kills[0]).toMatchObject({ isLive: false, sourcePath: syslog });
-    await eventually(() => expect(followed.caughtUp()).toBe(true));
+    await waitUntil(() => expect(followed.caughtUp()).toBe(true));
   });
 
   it("does not follow the kubelet, and journal does", () => {
@@ -230,7 +227,7 @@ describe("the journal", () => {
 
   it("is asked for entries of the daemons' units under the daemons' names", async () => {
     const followed = follow("journal", journal);
-    await eventually(() => expect(journal.calls()).toHaveLength(2));
+    await waitUntil(() => expect(journal.calls()).toHaveLength(2));
     expect(journal.calls()[0]).toEqual([
       "--output=json",
       "--quiet",
@@ -251,12 +248,12 @@ describe("the journal", () => {
   it("delivers existing entries first, then new ones", async () => {
     journal.write(entry(killText(1)));
     const followed = follow("journal", journal);
-    await eventually(() => expect(followed.caughtUp()).toBe(true));
+    await waitUntil(() => expect(followed.caughtUp()).toBe(true));
     expect(followed.kills).toMatchObject([{ kill: { pid: 1, bootId: boot }, isLive: false }]);
-    await eventually(() => expect(journal.follower()).toBeGreaterThan(0));
+    await waitUntil(() => expect(journal.follower()).toBeGreaterThan(0));
     journal.write(entry(killText(2)));
     journal.write(entry("process exited after 0.1 seconds"));
-    await eventually(() => expect(pidsOf(followed)).toEqual([1, 2]));
+    await waitUntil(() => expect(pidsOf(followed)).toEqual([1, 2]));
     expect(followed.kills[1]).toMatchObject({ isLive: true });
   });
 
@@ -269,7 +266,7 @@ describe("the journal", () => {
     journal.write(entry(killText(1), more));
     journal.write(entry(killText(2)));
     const followed = follow("journal", journal);
-    await eventually(() => expect(followed.caughtUp()).toBe(true));
+    await waitUntil(() => expect(followed.caughtUp()).toBe(true));
     expect(pidsOf(followed)).toEqual([2]);
   });
 
@@ -277,7 +274,7 @@ describe("the journal", () => {
     const cursor = journal.write(entry(killText(1)));
     journal.write(entry(killText(2)));
     const followed = follow("journal", journal, cursor);
-    await eventually(() => expect(followed.caughtUp()).toBe(true));
+    await waitUntil(() => expect(followed.caughtUp()).toBe(true));
     expect(pidsOf(followed)).toEqual([2]);
     expect(followed.logs.positions()).toEqual({ journal: "s=2" });
   });
@@ -288,24 +285,24 @@ describe("the journal", () => {
     journal.write(entry("  PID: 510, Name: hog, badness: 930", nohang));
     journal.write(entry("  Sending SIGTERM to the victim", nohang));
     const first = follow("journal", journal);
-    await eventually(() => expect(first.caughtUp()).toBe(true));
+    await waitUntil(() => expect(first.caughtUp()).toBe(true));
     expect(first.logs.positions()).toEqual({ journal: "s=1" });
     first.logs.stop();
     journal.write(entry("OK; total response time: 8ms", nohang));
     const second = follow("journal", journal, "s=1");
-    await eventually(() => expect(pidsOf(second)).toEqual([510]));
+    await waitUntil(() => expect(pidsOf(second)).toEqual([510]));
     expect(second.logs.positions()).toEqual({ journal: "s=4" });
   });
 
   it("is read on when journalctl dies, without a gap", async () => {
     const followed = follow("journal", journal);
-    await eventually(() => expect(journal.follower()).toBeGreaterThan(0));
+    await waitUntil(() => expect(journal.follower()).toBeGreaterThan(0));
     const dead = journal.follower();
     process.kill(dead, "SIGKILL");
-    await eventually(() => expect(journal.calls().length).toBeGreaterThanOrEqual(4));
+    await waitUntil(() => expect(journal.calls().length).toBeGreaterThanOrEqual(4));
     journal.write(entry(killText(3)));
     journal.write(entry("process exited after 0.1 seconds"));
-    await eventually(() => expect(pidsOf(followed)).toEqual([3]));
+    await waitUntil(() => expect(pidsOf(followed)).toEqual([3]));
     expect(journal.follower()).not.toBe(dead);
     expect(followed.logs.states).toMatchObject([{ up: true }]);
     expect(logged.join()).toContain("SIGKILL");
@@ -314,7 +311,7 @@ describe("the journal", () => {
   it("is down while journalctl fails, with its words, and up again after", async () => {
     journal.failWith("Failed to open journal: No such file");
     const followed = follow("journal", journal);
-    await eventually(() => expect(journal.calls().length).toBeGreaterThan(2));
+    await waitUntil(() => expect(journal.calls().length).toBeGreaterThan(2));
     expect(followed.logs.states).toEqual([
       {
         name: "journal",
@@ -325,14 +322,14 @@ describe("the journal", () => {
     ]);
     expect(followed.caughtUp()).toBe(false);
     journal.failWith(undefined);
-    await eventually(() => expect(followed.caughtUp()).toBe(true));
+    await waitUntil(() => expect(followed.caughtUp()).toBe(true));
     expect(followed.logs.states).toMatchObject([{ up: true }]);
   });
 
   it("is down without journalctl, and says so", async () => {
     rmSync(journal.program);
     const followed = follow("journal", journal);
-    await eventually(() =>
+    await waitUntil(() =>
       expect(followed.logs.states[0]?.reason).toContain(
         "is not there, install systemd's journalctl",
       ),
@@ -352,11 +349,11 @@ describe("the journal", () => {
   it("follows a daemon that is installed later", async () => {
     rmSync(join(root, "usr/sbin/nohang"));
     const followed = follow("journal", journal);
-    await eventually(() => expect(journal.follower()).toBeGreaterThan(0));
+    await waitUntil(() => expect(journal.follower()).toBeGreaterThan(0));
     install("usr/sbin/nohang");
     monotonic = 60_000;
     followed.logs.beat();
-    await eventually(() => {
+    await waitUntil(() => {
       const last = journal.calls().at(-1) ?? [];
       expect(last).toContain("--follow");
       expect(last).toContain("SYSLOG_IDENTIFIER=nohang");

@@ -4,6 +4,7 @@ import { Journal } from "../../src/log-sources/journal.ts";
 import { HostFiles } from "../../src/sources/host-files.ts";
 import { StandInJournal } from "../setup/stand-in-journalctl.ts";
 import { TemporaryTree } from "../setup/temporary-tree.ts";
+import { waitUntil } from "../setup/wait-until.ts";
 
 vi.mock("node:child_process", { spy: true });
 
@@ -32,5 +33,5 @@ test("without memory for another process the journal is read later", async () =>
   onTestFinished(() => journal.stop());
   journal.start();
   expect(seen).toEqual([`down: ${program}: spawn ENOMEM`]);
-  await vi.waitFor(() => expect(seen.slice(1)).toEqual(["up", "caught up"]), 10_000);
+  await waitUntil(() => expect(seen.slice(1)).toEqual(["up", "caught up"]));
 });

@@ -23,6 +23,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { LogFile, type LogFileOptions } from "../../src/log-sources/log-file.ts";
 import type { LogPosition } from "../../src/log-sources/log-identity.ts";
 import { StandInProgram } from "../setup/stand-in-program.ts";
+import { waitUntil } from "../setup/wait-until.ts";
 import { LogLines } from "./log-lines.ts";
 
 vi.mock("node:child_process", { spy: true });
@@ -718,7 +719,7 @@ describe("decompression that is interrupted", () => {
   test("because nothing comes for 240 beats, a minute, is no loss", async () => {
     const { log, program, reader, poll } = await restarted("hangs");
     const reading = poll();
-    await vi.waitFor(() => expect(reader.lines).toHaveLength(1));
+    await waitUntil(() => expect(reader.lines).toHaveLength(1));
     for (let beat = 1; beat < 240; beat++) log.beat();
     expect(program.runs).toHaveLength(2);
     expect(reader.events).toEqual(["up"]);
@@ -734,7 +735,7 @@ describe("decompression that is interrupted", () => {
   test("by stop is no loss, and does not wait for the program", async () => {
     const { log, reader, poll } = await restarted("hangs");
     const reading = poll();
-    await vi.waitFor(() => expect(reader.lines).toHaveLength(1));
+    await waitUntil(() => expect(reader.lines).toHaveLength(1));
     log.stop();
     await reading;
     expect(reader.losses).toEqual([]);

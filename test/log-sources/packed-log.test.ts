@@ -11,6 +11,7 @@ import {
   unpackedHead,
 } from "../../src/log-sources/packed-log.ts";
 import { StandInProgram } from "../setup/stand-in-program.ts";
+import { waitUntil } from "../setup/wait-until.ts";
 
 let directory: string;
 
@@ -74,11 +75,11 @@ describe("a log decompressed by a program", () => {
     const abort = new AbortController();
     const reason = new UnpackInterrupted("enough");
     const reading = read(unpacked(log(), "xz", abort.signal));
-    await vi.waitFor(() => expect(program.runs).toHaveLength(1));
+    await waitUntil(() => expect(program.runs).toHaveLength(1));
     abort.abort(reason);
     expect((await reading).error).toBe(reason);
     const pid = Number.parseInt(program.runs[0] as string, 10);
-    await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow("ESRCH"));
+    await waitUntil(() => expect(() => process.kill(pid, 0)).toThrow("ESRCH"));
   });
 
   it("ends with the log's own error if that cannot be read", async () => {
