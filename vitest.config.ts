@@ -18,6 +18,16 @@ const withProcesses = [
   "test/grafana/queries.test.ts",
 ];
 
+/**
+ * Tests that replace functions of Node's modules. Each needs a process of its own: in one that another file has used,
+ * what is tested may already hold the real functions.
+ */
+const withMocks = [
+  "test/log-sources/journal.test.ts",
+  "test/log-sources/log-file.test.ts",
+  "test/sources/state-directory.test.ts",
+];
+
 /** They end what hangs; nothing that is tested is demanded to be fast. */
 const limits = {
   testTimeout: 600_000,
@@ -36,7 +46,7 @@ class LongestFirst extends BaseSequencer {
     const longest = sorted.filter(isLong);
     const of = (name: string) =>
       sorted.filter((file) => file.project.name === name && !isLong(file));
-    return [...longest, ...of("processes"), ...spread(of("kills"), of("unit"))];
+    return [...longest, ...of("processes"), ...of("mocks"), ...spread(of("kills"), of("unit"))];
   }
 }
 
@@ -66,10 +76,17 @@ export default defineConfig({
           ...limits,
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: [...withProcesses, ...withRealKills],
+          exclude: [...withProcesses, ...withRealKills, ...withMocks],
           // Two thirds of the time went into a new process and its imports for each file.
           isolate: false,
           maxConcurrency: availableParallelism(),
+        },
+      },
+      {
+        test: {
+          ...limits,
+          name: "mocks",
+          include: withMocks,
         },
       },
       {

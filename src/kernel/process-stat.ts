@@ -16,6 +16,8 @@ export const ticksPerSecond = 100;
 
 /** What stat adds to the information in status. */
 export interface ProcessStat {
+  /** One letter: R runs, D waits uninterruptibly, S sleeps, T is stopped, Z has ended; proc_pid_stat(5) has them all. */
+  state: string;
   /** Start time in clock ticks since boot. */
   startTicks: number;
   /** Resident memory from `get_mm_rss()`, which `oom_badness()` uses on some kernels (badness.ts). */
@@ -38,15 +40,16 @@ export interface ProcessBirth {
 
 /** Parses the same file; `undefined` where the text is not that. */
 export function parseProcessBirth(text: string): ProcessBirth | undefined {
-  const startTicks = parseProcessStat(text)?.startTicks;
-  const end = text.lastIndexOf(")");
-  const comm = text.slice(text.indexOf("(") + 1, end);
-  if (startTicks === undefined) return undefined;
-  return { comm, startTicks, hasEnded: /[ZXx]/.test(text.charAt(end + 2)) };
+  const stat = parseProcessStat(text);
+  if (stat === undefined) return undefined;
+  const { startTicks, state } = stat;
+  const comm = text.slice(text.indexOf("(") + 1, text.lastIndexOf(")"));
+  return { comm, startTicks, hasEnded: "ZXx".includes(state) };
 }
 
 /** Counted from the first field after comm, which is field 3 in the manual page. */
 const field = {
+  state: 0,
   startTicks: 19,
   size: 20,
   resident: 21,
@@ -64,5 +67,10 @@ export function parseProcessStat(text: string): ProcessStat | undefined {
   const { size, startStack, startBrk, argStart } = field;
   const layout = [size, startStack, startBrk, argStart].map((at) => fields[at]).join(" ");
   const isHidden = fields[startStack] === "0";
-  return { startTicks, residentPages, layout: isHidden ? undefined : layout };
+  return {
+    state: fields[field.state] ?? "",
+    startTicks,
+    residentPages,
+    layout: isHidden ? undefined : layout,
+  };
 }

@@ -7,6 +7,7 @@ import { FileUnavailable } from "../sources/host-files.ts";
 import { viewObstacle } from "../sources/host-view.ts";
 import type { ProcessReadings } from "../sources/process-table.ts";
 import type { HostTotals, Snapshot, SnapshotKeeper } from "../sources/snapshot.ts";
+import { isAtRest } from "../sources/threads-at-rest.ts";
 import { readUncountedMemory, type UncountedMemory } from "../sources/uncounted-memory.ts";
 import { bytes } from "../text/quantities.ts";
 import { ScopeVictims } from "../victims/scope-victims.ts";
@@ -88,7 +89,8 @@ export class HostStatus {
       owners,
       programs,
       // A page must not wait for a process that itself waits for memory.
-      mayTakeLockIn: (cgroup) => programs?.mayTakeLockIn(cgroup) ?? true,
+      mayTakeLockOf: ({ pid, cgroup }) =>
+        (programs?.mayTakeLockIn(cgroup) ?? true) || isAtRest(files, pid),
     });
   }
 

@@ -14,10 +14,10 @@ const neighboursAtMost = 4;
 
 export interface KilledTogetherOptions extends VictimRankingOptions {
   /**
-   * Whether the memory map of a process in this cgroup may be read, which waits for its mmap lock: false where it may
-   * wait for long. Default: always.
+   * Whether the memory map of a process may be read, which waits for its mmap lock: false where it may wait for long.
+   * Default: always.
    */
-  mayTakeLockIn?: (cgroup: string | undefined) => boolean;
+  mayTakeLockOf?: (process: ProcessReading) => boolean;
 }
 
 /** Which processes die together, in one scope at one moment. */
@@ -73,7 +73,7 @@ export class KilledTogether {
 
   /** Those of `others` that run in the address space of `process`; none while that may not be found out. */
   #sharing(process: ProcessReading, others: readonly ProcessReading[]): ProcessReading[] {
-    const { files, pageBytes, mayTakeLockIn = () => true } = this.#options;
+    const { files, pageBytes, mayTakeLockOf = () => true } = this.#options;
     const size = sizeBytes(process.memory);
     const alike = others.filter(
       ({ pid, scoreAdj, memory }) =>
@@ -81,7 +81,7 @@ export class KilledTogether {
         scoreAdj === process.scoreAdj &&
         Math.abs(sizeBytes(memory) - size) <= size * alikeWithin,
     );
-    if (alike.length === 0 || !mayTakeLockIn(process.cgroup)) return [];
+    if (alike.length === 0 || !mayTakeLockOf(process)) return [];
     const layout = this.#lookedAt(process)?.stat?.layout;
     if (layout === undefined) return [];
     const isIn = addressSpaceOf(files, taskPath(process), pageBytes);
@@ -92,7 +92,7 @@ export class KilledTogether {
       .filter(
         (other) =>
           this.#lookedAt(other)?.stat?.layout === layout &&
-          (other.cgroup === process.cgroup || mayTakeLockIn(other.cgroup)) &&
+          mayTakeLockOf(other) &&
           isIn(taskPath(other)),
       );
   }

@@ -8,8 +8,9 @@ const fields =
   "94412800 140722511229735 140722511229757 140722511229757 140722511233003 0";
 
 describe("/proc/PID/stat", () => {
-  it("has start time, resident pages and memory layout", () => {
+  it("has state, start time, resident pages and memory layout", () => {
     expect(parseProcessStat(`812 (nginx: worker) ${fields}\n`)).toEqual({
+      state: "S",
       startTicks: 3412,
       residentPages: 1893,
       layout: "11313152 140722511224608 94412800 140722511229735",

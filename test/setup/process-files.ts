@@ -29,12 +29,20 @@ export function addProcess(host: TemporaryTree, pid: number, shown: ProcessFiles
   });
 }
 
+/** Its only thread runs (R), sleeps (S), ... */
+export function setState(host: TemporaryTree, pid: number, state: string): void {
+  const stack = 5 * 4096;
+  const stat = `${pid} (p${pid}) ${state}${" 7".repeat(22)} 1 1 ${stack} 0 0 0`;
+  host.write(`proc/${pid}`, { stat });
+  host.write(`proc/${pid}/task/${pid}`, { stat });
+}
+
 /** A process with its stack in page 5 of its memory, which is page `frame` of the machine's: equal in one address space. */
 export function addSharing(host: TemporaryTree, pid: number, frame: number, cgroup: string): void {
   addProcess(host, pid, { residentKb: 5_000, cgroup });
   const stack = 5 * 4096;
-  const stat = `${pid} (p${pid}) S${" 7".repeat(22)} 1 1 ${stack} 0 0 0`;
-  host.write(`proc/${pid}`, { stat, syscall: `35 0x0 0x${stack.toString(16)} 0x401000` });
+  setState(host, pid, "S");
+  host.write(`proc/${pid}`, { syscall: `35 0x0 0x${stack.toString(16)} 0x401000` });
   const pagemap = Buffer.alloc(8 * 6);
   pagemap.writeBigUInt64LE(BigInt(frame) | (1n << 63n), 8 * 5);
   writeFileSync(host.path(`proc/${pid}/pagemap`), pagemap);

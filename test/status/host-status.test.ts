@@ -3,7 +3,7 @@ import { HostHour } from "../../src/status/host-hour.ts";
 import { HostStatus } from "../../src/status/host-status.ts";
 import type { VictimsAnswer } from "../../src/victims/scope-victims.ts";
 import { openHost } from "../setup/opened-host.ts";
-import { addProcess, addSharing } from "../setup/process-files.ts";
+import { addProcess, addSharing, setState } from "../setup/process-files.ts";
 import { TemporaryTree } from "../setup/temporary-tree.ts";
 
 const MiB = 2 ** 20;
@@ -104,16 +104,28 @@ describe("processes in one address space", () => {
       const answer = host.status.victims({ cgroup: undefined, top: 2 }) as VictimsAnswer;
       return answer.victims.map((victim) => victim.diesWith);
     };
-    expect(diesWith()).toEqual([[20], [21]]);
-    host.write("proc/pressure", { memory: "full avg10=3.00 avg60=0.00 avg300=0.00 total=1" });
-    expect(diesWith()).toEqual([[], []]);
-    host.write("proc/pressure", { memory: "full avg10=0.00 avg60=0.00 avg300=0.00 total=1" });
-    expect(diesWith()).toEqual([[20], [21]]);
-    host.cgroup("/shop", 95, 100);
-    expect(diesWith()).toEqual([[], []]);
-    host.cgroup("/shop", 10, 100);
-    host.memory({ usedMiB: 950 });
-    expect(diesWith()).toEqual([[], []]);
+    const stall = (percent: string) =>
+      host.write("proc/pressure", {
+        memory: `full avg10=${percent} avg60=0.00 avg300=0.00 total=1`,
+      });
+    const shortages = [
+      { begin: () => stall("3.00"), end: () => stall("0.00") },
+      { begin: () => host.cgroup("/shop", 95, 100), end: () => host.cgroup("/shop", 10, 100) },
+      { begin: () => host.memory({ usedMiB: 950 }), end: () => host.memory({ usedMiB: 400 }) },
+    ];
+    for (const { begin, end } of shortages) {
+      expect(diesWith()).toEqual([[20], [21]]);
+      begin();
+      // While it sleeps it waits for no memory.
+      expect(diesWith()).toEqual([[20], [21]]);
+      for (const state of ["R", "D"]) {
+        setState(host, 20, state);
+        expect(diesWith()).toEqual([[], []]);
+      }
+      end();
+      expect(diesWith()).toEqual([[20], [21]]);
+      setState(host, 20, "S");
+    }
   });
 });
 

@@ -18,7 +18,11 @@ const host: VictimScope = {
   rules: badnessRules("6.1.0"),
 };
 const on = (release: string): VictimScope => ({ ...host, rules: badnessRules(release) });
-const stat = (startTicks: number, residentPages = 10) => ({ startTicks, residentPages });
+const stat = (startTicks: number, residentPages = 10) => ({
+  state: "S",
+  startTicks,
+  residentPages,
+});
 
 function task(pid: number, residentBytes: number, more: Partial<Candidate> = {}): Candidate {
   const memory = { residentBytes, swapBytes: 0, pageTablesBytes: 0 };
