@@ -16,6 +16,7 @@ import type { KernelMessage } from "./kernel-message.ts";
 import { decodeUtf8 } from "./kernel-text.ts";
 import { announcement } from "./kill-line.ts";
 import { parseHeader } from "./oom-dump.ts";
+import { foundNobody } from "./oom-report.ts";
 import { parseUnitNotice, resultWithinMs, type UnitNotice, unitsIn } from "./unit-notice.ts";
 
 /** Absent if the text does not say. */
@@ -54,7 +55,6 @@ const shortened = /^oom-kill:\s?(?:constraint=|\.\.\.).*?\boom_memcg=(\/[^,\s`]{
 /** Until 4.18 the kernel panics with the words of the second kind, from 4.19 on with the last after a line of its own. */
 const panicText =
   /^Kernel panic - not syncing: (?:[Oo]ut of memory\b.{1,40}panic_on_oom|(Out of memory and no killable processes|System is deadlocked on memory))/;
-const foundNobody = "Out of memory and no killable processes";
 const reaped = /^oom_reaper: reaped process (\d+) \((.*)\), now /s;
 /** Who runs the code of the trace that follows: `CPU: 0 PID: 776 Comm: a.out Not tainted`, `Pid: 776, comm: a.out ...`. */
 const traced =
@@ -111,7 +111,7 @@ export class FragmentFinder {
       this.#flushHeader();
       return;
     }
-    if (text.startsWith(foundNobody)) {
+    if (foundNobody(message)) {
       this.#vain = this.#header;
       this.#header = undefined;
     }
