@@ -63,14 +63,10 @@ export function parseProcessStat(text: string): ProcessStat | undefined {
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const startTicks = Number.parseInt(fields[field.startTicks] ?? "", 10);
   const residentPages = Number.parseInt(fields[field.resident] ?? "", 10);
-  if (Number.isNaN(startTicks) || Number.isNaN(residentPages)) return undefined;
+  const state = fields[field.state];
+  if (!state || Number.isNaN(startTicks) || Number.isNaN(residentPages)) return undefined;
   const { size, startStack, startBrk, argStart } = field;
   const layout = [size, startStack, startBrk, argStart].map((at) => fields[at]).join(" ");
   const isHidden = fields[startStack] === "0";
-  return {
-    state: fields[field.state] ?? "",
-    startTicks,
-    residentPages,
-    layout: isHidden ? undefined : layout,
-  };
+  return { state, startTicks, residentPages, layout: isHidden ? undefined : layout };
 }

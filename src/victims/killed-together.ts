@@ -29,6 +29,7 @@ export class KilledTogether {
   readonly #groups = new Map<string, string | undefined>();
   readonly #groupBytes = new Map<string, number>();
   readonly #closely = new Map<number, ProcessReading | undefined>();
+  readonly #mayTakeLock = new Map<number, boolean>();
 
   constructor(options: KilledTogetherOptions, processes: readonly ProcessReading[], scope: string) {
     this.#options = options;
@@ -73,7 +74,7 @@ export class KilledTogether {
 
   /** Those of `others` that run in the address space of `process`; none while that may not be found out. */
   #sharing(process: ProcessReading, others: readonly ProcessReading[]): ProcessReading[] {
-    const { files, pageBytes, mayTakeLockOf = () => true } = this.#options;
+    const { files, pageBytes } = this.#options;
     const size = sizeBytes(process.memory);
     const alike = others.filter(
       ({ pid, scoreAdj, memory }) =>
@@ -81,7 +82,7 @@ export class KilledTogether {
         scoreAdj === process.scoreAdj &&
         Math.abs(sizeBytes(memory) - size) <= size * alikeWithin,
     );
-    if (alike.length === 0 || !mayTakeLockOf(process)) return [];
+    if (alike.length === 0 || !this.#mayTakeLockOf(process)) return [];
     const layout = this.#lookedAt(process)?.stat?.layout;
     if (layout === undefined) return [];
     const isIn = addressSpaceOf(files, taskPath(process), pageBytes);
@@ -92,9 +93,19 @@ export class KilledTogether {
       .filter(
         (other) =>
           this.#lookedAt(other)?.stat?.layout === layout &&
-          mayTakeLockOf(other) &&
+          this.#mayTakeLockOf(other) &&
           isIn(taskPath(other)),
       );
+  }
+
+  /** Asked once per process: each answer reads files, and a process is compared with many others. */
+  #mayTakeLockOf(process: ProcessReading): boolean {
+    let may = this.#mayTakeLock.get(process.pid);
+    if (may === undefined) {
+      may = this.#options.mayTakeLockOf?.(process) ?? true;
+      this.#mayTakeLock.set(process.pid, may);
+    }
+    return may;
   }
 
   #lookedAt(process: ProcessReading): ProcessReading | undefined {
