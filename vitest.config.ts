@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
@@ -22,11 +23,9 @@ const withProcesses = [
  * Tests that replace functions of Node's modules. Each needs a process of its own: in one that another file has used,
  * what is tested may already hold the real functions.
  */
-const withMocks = [
-  "test/log-sources/journal.test.ts",
-  "test/log-sources/log-file.test.ts",
-  "test/sources/state-directory.test.ts",
-];
+const withMocks = readdirSync("test", { recursive: true, encoding: "utf8" })
+  .map((path) => `test/${path}`)
+  .filter((path) => path.endsWith(".test.ts") && /^vi\.mock\(/m.test(readFileSync(path, "utf8")));
 
 /** They end what hangs; nothing that is tested is demanded to be fast. */
 const limits = {
