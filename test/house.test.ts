@@ -62,7 +62,17 @@ const mayUse: [room: string, allowed: string[]][] = [
     ],
   ],
   ["killers/", ["kills/", "kernel-log/", "text/", "collections/"]],
-  ["sources/", ["kernel/", "kernel-log/local-time", "kills/owner", "text/", "collections/"]],
+  [
+    "sources/",
+    [
+      "kernel/",
+      "kernel-log/local-time",
+      "kills/owner",
+      "text/escaped-bytes",
+      "text/shell",
+      "collections/",
+    ],
+  ],
   ["log-sources/", ["kernel-log/", "sources/", "kills/kill-log", "killers/", "collections/"]],
   ["recorder/", ["kernel/", "kills/", "sources/", "collections/"]],
   ["victims/", ["kernel/", "sources/", "kills/owner"]],
