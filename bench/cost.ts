@@ -13,7 +13,7 @@
  *   --sizes LIST           processes x cgroups of the scrape row (200x50,2000x500,8000x2000)
  *   --curve-sizes LIST     of the curve (100x25,300x75,1000x250,3000x750,10000x2500)
  *   --memory-scrapes N     scrapes with churn, 90 s of them at most (300)
- *   --soak N               scrapes of the soak row (2000; 10000 take half an hour)
+ *   --soak N               scrapes of the soak row (2000; on a busy machine 1500 took 29 minutes)
  *   --storms N             storms of each kind (3)
  *   --explain-mib N        size of the log for explain (1024)
  *   --json FILE            default node_modules/.cache/bench/cost.json

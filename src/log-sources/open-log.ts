@@ -131,7 +131,7 @@ export function openLog(path: string): OpenLog {
   }
 }
 
-/** Names in a directory; none if it is not there or cannot be read. Throws if there are no descriptors left. */
+/** Names in a directory; none if it is not there or cannot be read. Throws if descriptors or memory are short. */
 export function entriesOf(directory: string): string[] {
   try {
     return readdirSync(directory);

@@ -67,9 +67,9 @@ interface RotatedName {
 /**
  * The parts of the log at `path` after `position`, opened. The file at `path` is always the last part if it exists, even
  * if nothing in it is unread. The caller closes the parts.
- * Throws the system's error if the file at `path` exists but cannot be opened, or if there are no descriptors for any
- * other, and `UnpackInterrupted` if a compressed
- * file that may be the position's cannot be looked into at the moment; not if `isLastAttempt`, then it is another one.
+ * Throws the system's error if the file at `path` exists but cannot be opened, or if descriptors or memory are short for
+ * any other; and `UnpackInterrupted` if a compressed file that may be the position's cannot be looked into at the
+ * moment, but not if `isLastAttempt`: then it is another one.
  */
 export function unreadParts(
   path: string,
