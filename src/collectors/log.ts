@@ -12,9 +12,9 @@ export interface LogCollectorOptions {
 export class LogCollector implements Collector {
   readonly name = "log";
   readonly #options: LogCollectorOptions;
-  readonly #daemonLog: Pick<DaemonLog, "states">;
+  readonly #daemonLog: Pick<DaemonLog, "states" | "losses">;
 
-  constructor(options: LogCollectorOptions, daemonLog: Pick<DaemonLog, "states">) {
+  constructor(options: LogCollectorOptions, daemonLog: Pick<DaemonLog, "states" | "losses">) {
     this.#options = options;
     this.#daemonLog = daemonLog;
   }
@@ -27,6 +27,7 @@ export class LogCollector implements Collector {
     for (const { name, up } of this.#daemonLog.states) {
       sink.add("oom_daemon_log_up", up ? 1 : 0, { source: name });
     }
+    sink.add("oom_daemon_log_losses_total", this.#daemonLog.losses, {});
     const { tally } = this.#options;
     sink.add("oom_log_lines_total", tally.lines, {});
     sink.add("oom_log_bytes_total", tally.bytes, {});

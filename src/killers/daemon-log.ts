@@ -44,4 +44,6 @@ export interface DaemonLog {
   readonly watched: readonly FollowedKiller[];
   /** Every source that is read, or should be. */
   readonly states: readonly DaemonLogState[];
+  /** How often part of a log was lost since this process started. */
+  readonly losses: number;
 }

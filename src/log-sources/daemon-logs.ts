@@ -67,6 +67,8 @@ interface SourceListener {
   caughtUp(): void;
   /** Something was read; a kill may be waiting for the next line. */
   active(): void;
+  /** Part of the log will not be delivered. `reason`: what and where, one line. */
+  lost(reason: string): void;
 }
 
 /** The daemons that `auto` follows; the kubelet logs a lot and is followed only on request. */
@@ -118,6 +120,7 @@ export class DaemonLogs implements DaemonLog {
   #isSourceCaughtUp = false;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #activeMs: number | undefined;
+  #losses = 0;
 
   constructor(options: DaemonLogsOptions) {
     this.#options = options;
@@ -159,6 +162,10 @@ export class DaemonLogs implements DaemonLog {
     if (this.#source === undefined) return [];
     const { name, path } = this.#source;
     return [{ name, path, ...this.#state }];
+  }
+
+  get losses(): number {
+    return this.#losses;
   }
 
   /** Looks for daemons, and opens a source once there is one. */
@@ -205,7 +212,12 @@ export class DaemonLogs implements DaemonLog {
           this.#options,
           listener,
         )
-      : new JournalSource(saved as string | undefined, this.#watched, this.#options, listener);
+      : new JournalSource(
+          typeof saved === "string" ? saved : undefined,
+          this.#watched,
+          this.#options,
+          listener,
+        );
     this.#source.start();
   }
 
@@ -223,6 +235,13 @@ export class DaemonLogs implements DaemonLog {
       },
       active: () => {
         this.#activeMs = this.#options.monotonicMs();
+      },
+      lost: (reason) => {
+        this.#losses++;
+        this.#options.log.warn(
+          { path: sourcePath, reason },
+          "kills by daemons may be missing: part of their log is lost",
+        );
       },
     };
   }
@@ -280,11 +299,7 @@ class FileSource implements Source {
         bytes: (chunk, at) => this.#take(chunk, at),
         endOfFile: () => this.#scanner.endOfInput(),
         rotated: () => {},
-        lost: (reason) =>
-          options.log.warn(
-            { path, reason },
-            "kills by daemons may be missing: part of their log is lost",
-          ),
+        lost: (reason) => listener.lost(reason),
         stateChanged: (state) => listener.stateChanged(state),
         caughtUp: () => {
           listener.caughtUp();
@@ -346,9 +361,9 @@ class JournalSource implements Source {
   readonly #listener: SourceListener;
   readonly #grammars = new DaemonGrammars();
   #killers: readonly FollowedKiller[];
-  /** Cursor of the last entry after which no daemon's message was incomplete. */
-  #cursor: string | undefined;
-  #latest: string | undefined;
+  /** Cursor of the last entry after which no daemon's message was incomplete; `null` if there is none to continue from. */
+  #cursor: string | null | undefined;
+  #latest: string | null | undefined;
   #entriesSince = 0;
 
   constructor(
@@ -371,6 +386,11 @@ class JournalSource implements Source {
         entry: (entry) => this.#take(entry),
         caughtUp: () => listener.caughtUp(),
         stateChanged: (state) => listener.stateChanged(state),
+        cursorRejected: (reason) => {
+          this.#cursor = null;
+          this.#latest = null;
+          listener.lost(reason);
+        },
       },
     });
   }
@@ -393,7 +413,7 @@ class JournalSource implements Source {
     this.#advance();
   }
 
-  position(): string | undefined {
+  position(): string | null | undefined {
     return this.#cursor;
   }
 

@@ -9,7 +9,8 @@
  * the daemon's name.
  *
  * If the second one ends, it is restarted after 1 s, then after twice as long each time, up to 5 minutes, and continues
- * where it was: nothing is lost while the journal keeps it.
+ * where it was: nothing is lost while the journal keeps it. A cursor that journalctl rejects (`Failed to seek to cursor:
+ * Invalid argument`) is dropped: reading starts again at the newest existing entries, and what is older is lost.
  */
 
 import { spawn } from "node:child_process";
@@ -26,6 +27,8 @@ export interface JournalListener {
   caughtUp(): void;
   /** Called with the first state and on each change. */
   stateChanged(state: ReadState): void;
+  /** journalctl rejected the cursor to continue from; the newest existing entries come next, known ones among them. */
+  cursorRejected(reason: string): void;
 }
 
 export interface JournalOptions {
@@ -50,6 +53,9 @@ const defaultBackOffMs = { first: 1000, most: 300_000 };
 const soundMs = 60_000;
 /** Longer entries are not a daemon's. */
 const longestEntry = 1024 * 1024;
+
+/** What journalctl says of a cursor that it cannot read. Without memory it fails in the same place. */
+const rejectsCursor = /^Failed to seek to cursor: (?!Cannot allocate memory)/;
 
 const install = "install systemd's journalctl, or give --daemon-log.source=file";
 const permission = "add this user to the group systemd-journal or adm";
@@ -148,10 +154,19 @@ export class Journal {
     }
     const from =
       this.#cursor === undefined ? `--lines=${firstStartLines}` : `--after-cursor=${this.#cursor}`;
-    this.#run([from], (reason) => {
-      if (reason !== undefined) this.#failed(reason);
-      else this.#follow();
+    this.#run([from], (reason, said = "") => {
+      if (reason === undefined) this.#follow();
+      else if (this.#cursor !== undefined && rejectsCursor.test(said)) this.#dropCursor(said);
+      else this.#failed(reason);
     });
+  }
+
+  #dropCursor(said: string): void {
+    this.#cursor = undefined;
+    this.#options.listener.cursorRejected(
+      `journalctl: ${said}; reading again from the newest ${firstStartLines} entries`,
+    );
+    this.#readBacklog();
   }
 
   #follow(): void {
@@ -177,8 +192,8 @@ export class Journal {
     this.#options.listener.stateChanged(state);
   }
 
-  /** `ended`: with the reason if it failed. */
-  #run(more: readonly string[], ended: (reason: string | undefined) => void): void {
+  /** `ended`: with the reason if it failed, and the last line of its own message. */
+  #run(more: readonly string[], ended: (reason?: string, said?: string) => void): void {
     const { program = "journalctl", rootfs } = this.#options;
     const root = rootfs === "/" ? [] : [`--root=${rootfs}`];
     const matches = this.#matches.flatMap((match, index) =>
@@ -201,10 +216,10 @@ export class Journal {
     child.stderr?.on("data", (chunk: Buffer) => {
       said = (said + chunk.toString("utf8")).slice(-1000);
     });
-    const settle = (reason: string | undefined): void => {
+    const settle = (reason?: string, said?: string): void => {
       if (this.#child !== child) return;
       this.#child = undefined;
-      if (!this.#stopped) ended(reason);
+      if (!this.#stopped) ended(reason, said);
     };
     child.once("error", (error: NodeJS.ErrnoException) => {
       settle(
@@ -215,10 +230,10 @@ export class Journal {
     });
     // All of its output has been read by then.
     child.once("close", (code, signal) => {
-      if (code === 0) return settle(undefined);
+      if (code === 0) return settle();
       const last = said.trim().split("\n").at(-1);
       const how = signal === null ? `exit code ${code}` : `${signal}`;
-      settle(`journalctl ended (${how})${last ? `: ${last}` : ""}`);
+      settle(`journalctl ended (${how})${last ? `: ${last}` : ""}`, last);
     });
   }
 

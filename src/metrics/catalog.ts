@@ -467,6 +467,12 @@ export const catalog = {
     values: { source: ["file", "journal"] },
     help: "1 if the log of the programs that kill for memory outside the kernel is being read, 0 if it cannot be and their kills go unseen; absent if there is no such program on this host.",
   },
+  oom_daemon_log_losses_total: {
+    type: "counter",
+    collector: "log",
+    labels: [],
+    help: "Times that part of the log of the programs that kill for memory outside the kernel was lost: a rotated file that is gone or cannot be read, or a journal cursor that journalctl rejects.",
+  },
   oom_log_lines_total: {
     type: "counter",
     collector: "log",

@@ -16,6 +16,7 @@ const startMs = Date.parse("2026-11-20T13:00:00Z");
 class SpokenLog implements DaemonLog {
   readonly watched = ["earlyoom", "nohang"] as const;
   readonly states = [];
+  readonly losses = 0;
   listener: DaemonLogListener | undefined;
   from: unknown;
   cursor: string | undefined;

@@ -175,6 +175,7 @@ describe("auto", () => {
     expect(logged).toEqual([
       expect.stringMatching(/^kills by daemons may be missing.*the file read last is no longer/),
     ]);
+    expect(followed.logs.losses).toBe(1);
   });
 
   it("reads the journal if syslog was last written to before this boot", async () => {
@@ -277,6 +278,35 @@ describe("the journal", () => {
     await waitUntil(() => expect(followed.caughtUp()).toBe(true));
     expect(pidsOf(followed)).toEqual([2]);
     expect(followed.logs.positions()).toEqual({ journal: "s=2" });
+  });
+
+  it("is read from its newest entries if journalctl rejects the saved position, which is one loss", async () => {
+    logged.length = 0;
+    journal.write(entry(killText(1)));
+    journal.write(entry("process exited after 0.1 seconds"));
+    const followed = follow("journal", journal, "of another machine");
+    await waitUntil(() => expect(followed.caughtUp()).toBe(true));
+    expect(pidsOf(followed)).toEqual([1]);
+    expect(followed.logs.losses).toBe(1);
+    expect(followed.logs.states).toMatchObject([{ up: true }]);
+    expect(followed.logs.positions()).toEqual({ journal: "s=2" });
+    await waitUntil(() => expect(journal.follower()).toBeGreaterThan(0));
+    journal.write(entry(killText(2)));
+    journal.write(entry("process exited after 0.1 seconds"));
+    await waitUntil(() => expect(pidsOf(followed)).toEqual([1, 2]));
+    expect(logged).toEqual([
+      expect.stringMatching(/^kills by daemons may be missing.*Failed to seek to cursor/),
+    ]);
+  });
+
+  it("forgets a rejected position although there is no entry yet", async () => {
+    const followed = follow("journal", journal, "of another machine");
+    await waitUntil(() => expect(followed.caughtUp()).toBe(true));
+    expect(followed.logs.positions()).toEqual({ journal: null });
+    followed.logs.stop();
+    const restarted = follow("journal", journal, null);
+    await waitUntil(() => expect(restarted.caughtUp()).toBe(true));
+    expect(restarted.logs.losses).toBe(0);
   });
 
   it("keeps the position before an action that is not over", async () => {

@@ -28,6 +28,7 @@ test("without memory for another process the journal is read later", async () =>
       entry: () => {},
       caughtUp: () => seen.push("caught up"),
       stateChanged: ({ up, reason }) => seen.push(up ? "up" : `down: ${reason}`),
+      cursorRejected: (reason) => seen.push(reason),
     },
   });
   onTestFinished(() => journal.stop());

@@ -10,7 +10,8 @@ import { join } from "node:path";
 
 /**
  * A journal in a directory, and an executable `journalctl` that reads it as the real one does: what stands
- * after the cursor, or the last lines, then, with --follow, what is added. Entries are lines of JSON.
+ * after the cursor, or the last lines, then, with --follow, what is added. Entries are lines of JSON. A cursor that is not
+ * of its form is rejected in the words of systemd 252.
  */
 export class StandInJournal {
   readonly program: string;
@@ -74,12 +75,16 @@ if (words !== "") {
   process.exit(1);
 }
 const flag = (name) => args.find((arg) => arg.startsWith(name + "="))?.slice(name.length + 1);
+const cursor = flag("--after-cursor");
+if (cursor !== undefined && !/^s=\\d+$/.test(cursor)) {
+  process.stderr.write("Failed to seek to cursor: Invalid argument\\n");
+  process.exit(1);
+}
 const path = directory + "/entries";
 let printed = 0;
 const print = () => {
   const all = fs.readFileSync(path, "utf8").split("\\n").filter((line) => line !== "");
-  const after = flag("--after-cursor");
-  const known = after === undefined ? 0 : all.findIndex((line) => JSON.parse(line).__CURSOR === after) + 1;
+  const known = cursor === undefined ? 0 : all.findIndex((line) => JSON.parse(line).__CURSOR === cursor) + 1;
   const last = flag("--lines") === undefined ? 0 : Math.max(0, all.length - Number(flag("--lines")));
   const from = Math.max(printed, known, last);
   for (const line of all.slice(from)) process.stdout.write(line + "\\n");
