@@ -1,5 +1,4 @@
-import { accessSync, constants, existsSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { existsSync, statSync } from "node:fs";
 import { Connections } from "../http/connections.ts";
 import { ListenError } from "../http/listen-error.ts";
 import { type ListenAddress, listen } from "../http/listeners.ts";
@@ -33,6 +32,7 @@ import {
 } from "./log-checks.ts";
 import { checkProtection } from "./protection-check.ts";
 import type { Shipped } from "./service-fixes.ts";
+import { statePlaceAt } from "./state-place.ts";
 
 export interface DoctorOptions {
   files: HostFiles;
@@ -403,9 +403,7 @@ function checkState({ stateDirectory: path, user, userId, place }: DoctorOptions
     container: dockerFlags(`-v oom-exporter-state:${shellWord(path)}`),
     pod: { text: `Mount a hostPath volume at ${path}.` },
   } satisfies Record<Place, Fix>;
-  let directory = path;
-  while (!existsSync(directory) && directory !== dirname(directory)) directory = dirname(directory);
-  const obstacle = writeObstacle(directory, user);
+  const { directory, obstacle } = statePlaceAt(path, user);
   if (obstacle !== undefined) {
     return {
       name,
@@ -436,17 +434,6 @@ function checkState({ stateDirectory: path, user, userId, place }: DoctorOptions
     impact: "other users can change the counts saved there",
     fix: run(exposure.command),
   };
-}
-
-function writeObstacle(directory: string, user: string): string | undefined {
-  if (!statSync(directory).isDirectory()) return `${directory} is not a directory`;
-  try {
-    accessSync(directory, constants.W_OK | constants.X_OK);
-    return undefined;
-  } catch (error) {
-    const isReadOnly = (error as NodeJS.ErrnoException).code === "EROFS";
-    return isReadOnly ? "on a read-only file system" : `not writable for ${user}`;
-  }
 }
 
 /** Under memory pressure an exporter answers late. */

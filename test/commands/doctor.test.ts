@@ -5,6 +5,7 @@ import {
   cpSync,
   mkdirSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -501,6 +502,26 @@ describe("the other checks", () => {
     ).toMatchObject({
       state: "missing",
       found: "/etc/group: /etc/group is not a directory",
+    });
+  });
+
+  it.each([
+    ["/proc/oom-exporter", "no file can be made in procfs"],
+    ["/sys/a/b", "no file can be made in sysfs"],
+    [`/var/lib/${"x".repeat(256)}/state`, "the name is too long for a file system"],
+    [`/var/lib/${"x/".repeat(2050)}state`, "the name is too long for a file system"],
+  ])("does not promise one where none can be made: %s", async (path, why) => {
+    const check = (await checksOf(new Host(), [`--state.directory=${path}`])).of("state directory");
+    expect(check).toMatchObject({ state: "missing", found: `${path}: ${why}` });
+  });
+
+  it("does not take a link to nothing for a place that can be made", async () => {
+    const host = new Host();
+    symlinkSync(`${host.state}/gone`, `${host.state}/link`);
+    const check = await checksOf(host, [`--state.directory=${host.state}/link/a`]);
+    expect(check.of("state directory")).toMatchObject({
+      state: "missing",
+      found: "/state/link/a: /state/link is a link to nothing",
     });
   });
 
