@@ -35,13 +35,19 @@ function isHere(files: HostFiles, { executables, units }: KillerPlaces<string>):
 
 /** Whether a unit has a cgroup. */
 export function isRunning(files: HostFiles, unit: string): boolean {
-  return cgroupsOfUnit(files, unit).some(exists);
+  return cgroupsOfUnit(files, unit).some(({ directory }) => exists(directory));
 }
 
-/** Directories of the cgroup that a unit of the system may have. */
-export function cgroupsOfUnit(files: HostFiles, unit: string): string[] {
+/** The cgroups that a unit of the system may have, by path, and their directories in each hierarchy. */
+export function cgroupsOfUnit(
+  files: HostFiles,
+  unit: string,
+): { path: string; directory: string }[] {
   return hierarchies.flatMap((hierarchy) =>
-    slices.map((slice) => files.sysfs(hierarchy, slice, unit)),
+    slices.map((slice) => ({
+      path: `/${slice}/${unit}`,
+      directory: files.sysfs(hierarchy, slice, unit),
+    })),
   );
 }
 

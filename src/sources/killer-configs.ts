@@ -10,11 +10,19 @@ import type { HostFiles } from "./host-files.ts";
 import { cgroupsOfUnit } from "./installed-killers.ts";
 import { dropInsIn } from "./unit-files.ts";
 
-/** The arguments of the first process of a unit, without its name; `undefined` where none is seen. */
-export function argumentsOf(files: HostFiles, unit: string): string[] | undefined {
-  for (const cgroup of cgroupsOfUnit(files, unit)) {
-    const pid = files.textIfReadable(join(cgroup, "cgroup.procs"))?.split("\n")[0];
+/** Whether a file of a process that takes its mmap lock may be read now; a command that reads once may wait for it. */
+export type MayTakeLock = (process: { pid: number; cgroup: string }) => boolean;
+
+/** The arguments of the first process of a unit, without its name; `undefined` where none is seen or may be read. */
+export function argumentsOf(
+  files: HostFiles,
+  unit: string,
+  mayTakeLockOf: MayTakeLock = () => true,
+): string[] | undefined {
+  for (const { path: cgroup, directory } of cgroupsOfUnit(files, unit)) {
+    const pid = files.textIfReadable(join(directory, "cgroup.procs"))?.split("\n")[0];
     if (pid === undefined || pid === "") continue;
+    if (!mayTakeLockOf({ pid: Number(pid), cgroup })) return undefined;
     const line = files.textIfReadable(files.procfs(pid, "cmdline"));
     if (line)
       return line

@@ -90,7 +90,15 @@ export class ProgramNames implements SnapshotKeeper {
   /** Whether a file of a process in this cgroup that takes its mmap lock may be read now, and is unlikely to wait for it. */
   mayTakeLockIn(cgroup: string | undefined): boolean {
     const limits = this.#limitsInForce();
-    return limits !== undefined && this.#isCalm() && !isWithinAny(cgroup, limits.near);
+    return limits !== undefined && this.isCalm && !isWithinAny(cgroup, limits.near);
+  }
+
+  /** Whether the host neither stalls on memory nor is nearly full, and no kill has just begun. */
+  get isCalm(): boolean {
+    const { files, monotonicMs } = this.#options;
+    if (this.#isHostNear || monotonicMs() < this.#quietUntilMs) return false;
+    const pressure = files.textIfReadable(files.procfs("pressure/memory")) ?? "";
+    return (stalledPercent(pressure) ?? 0) < stalledAtMostPercent;
   }
 
   /** What a process runs, if already known; otherwise empty. */
@@ -146,7 +154,7 @@ export class ProgramNames implements SnapshotKeeper {
 
   noteProcesses({ processes }: ProcessReadings): void {
     const limits = this.#limitsInForce();
-    if (limits === undefined || !this.#isCalm()) return;
+    if (limits === undefined || !this.isCalm) return;
     this.#waiting = [];
     for (const process of firstOf(processes, limits, this.#options.top)) {
       if (isWithinAny(process.cgroup, limits.near)) continue;
@@ -171,15 +179,8 @@ export class ProgramNames implements SnapshotKeeper {
     return (this.#limits?.untilMs ?? 0) > monotonicMs() ? this.#limits : undefined;
   }
 
-  #isCalm(): boolean {
-    const { files, monotonicMs } = this.#options;
-    if (this.#isHostNear || monotonicMs() < this.#quietUntilMs) return false;
-    const pressure = files.textIfReadable(files.procfs("pressure/memory")) ?? "";
-    return (stalledPercent(pressure) ?? 0) < stalledAtMostPercent;
-  }
-
   #next(): void {
-    while (!this.#isReading && this.#waiting.length > 0 && this.#isCalm()) {
+    while (!this.#isReading && this.#waiting.length > 0 && this.isCalm) {
       const { pid, known } = this.#waiting.shift() as Candidate;
       // Whatever the result, this process is not read again.
       this.#known.set(pid, known);

@@ -5,6 +5,7 @@ import { type CgroupReading, workingSetBytes } from "../sources/cgroup-reading.t
 import type { Host } from "../sources/host.ts";
 import { FileUnavailable } from "../sources/host-files.ts";
 import { viewObstacle } from "../sources/host-view.ts";
+import type { MayTakeLock } from "../sources/killer-configs.ts";
 import type { ProcessReadings } from "../sources/process-table.ts";
 import type { HostTotals, Snapshot, SnapshotKeeper } from "../sources/snapshot.ts";
 import { isAtRest } from "../sources/threads-at-rest.ts";
@@ -88,9 +89,7 @@ export class HostStatus {
       pageBytes,
       owners,
       programs,
-      // A page must not wait for a process that itself waits for memory.
-      mayTakeLockOf: ({ pid, cgroup }) =>
-        (programs?.mayTakeLockIn(cgroup) ?? true) || isAtRest(files, pid),
+      mayTakeLockOf: (process) => this.#mayTakeLockOf(process),
     });
   }
 
@@ -162,10 +161,21 @@ export class HostStatus {
 
   #killersHere(): OtherKiller[] {
     const nowMs = this.#options.monotonicMs();
-    if (this.#killers === undefined || nowMs - this.#killers.atMs >= killersKeptMs) {
-      this.#killers = { list: otherKillers(this.#options.host.files), atMs: nowMs };
+    const { files, programs } = this.#options.host;
+    const { list: before, atMs } = this.#killers ?? { atMs: Number.NEGATIVE_INFINITY };
+    // While memory is short, reading their configuration may have to wait for the disk.
+    const mayRefresh = before === undefined || (programs?.isCalm ?? true);
+    if (nowMs - atMs >= killersKeptMs && mayRefresh) {
+      const mayTakeLockOf: MayTakeLock = (process) => this.#mayTakeLockOf(process);
+      this.#killers = { list: otherKillers(files, { mayTakeLockOf, before }), atMs: nowMs };
     }
-    return this.#killers.list;
+    return this.#killers?.list ?? [];
+  }
+
+  /** A page must not wait for a process that itself waits for memory. */
+  #mayTakeLockOf({ pid, cgroup }: { pid: number; cgroup?: string }): boolean {
+    const { files, programs } = this.#options.host;
+    return (programs?.mayTakeLockIn(cgroup) ?? true) || isAtRest(files, pid);
   }
 
   /** Body of `/api/v1/victims`; `undefined` where there is no such cgroup. */

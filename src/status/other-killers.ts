@@ -20,7 +20,12 @@ import {
 } from "../killers/oomd-rule.ts";
 import type { HostFiles } from "../sources/host-files.ts";
 import { installedKillers, isRunning } from "../sources/installed-killers.ts";
-import { argumentsOf, oomdConfigs, wordsOfVariable } from "../sources/killer-configs.ts";
+import {
+  argumentsOf,
+  type MayTakeLock,
+  oomdConfigs,
+  wordsOfVariable,
+} from "../sources/killer-configs.ts";
 import { UnitFiles } from "../sources/unit-files.ts";
 import { bytes } from "../text/quantities.ts";
 import { about } from "../text/times.ts";
@@ -40,13 +45,24 @@ interface OomdUnits {
   forPressure: readonly string[];
 }
 
+export interface OtherKillersOptions {
+  /** Default: always, for a command that reads once and may wait. */
+  mayTakeLockOf?: MayTakeLock;
+  /** The last result: what may not be read now is taken from there. */
+  before?: readonly OtherKiller[];
+}
+
 /** Those on this host, with the limits of their configuration. */
-export function otherKillers(files: HostFiles): OtherKiller[] {
+export function otherKillers(files: HostFiles, options: OtherKillersOptions = {}): OtherKiller[] {
   return installedKillers(files, placesOf(followedKillers)).map((killer) => ({
-    limits: limitsOf[killer](files),
-    isRunning: daemonNames[killer].units.some((unit) => isRunning(files, unit)),
+    limits: limitsOf[killer](files, options),
+    isRunning: isAnyRunning(files, killer),
     ...(killer === "systemd-oomd" && { oomd: oomdUnits(files) }),
   }));
+}
+
+function isAnyRunning(files: HostFiles, killer: FollowedKiller): boolean {
+  return daemonNames[killer].units.some((unit) => isRunning(files, unit));
 }
 
 /** Whether it is installed or runs. */
@@ -74,12 +90,18 @@ function oomdUnits(files: HostFiles): OomdUnits {
   };
 }
 
-const limitsOf: Record<FollowedKiller, (files: HostFiles) => KillerLimits> = {
-  earlyoom: (files) =>
-    earlyoomLimits(
-      argumentsOf(files, "earlyoom.service") ??
-        wordsOfVariable(textAt(files, "etc/default/earlyoom"), "EARLYOOM_ARGS"),
-    ),
+const limitsOf: Record<
+  FollowedKiller,
+  (files: HostFiles, options: OtherKillersOptions) => KillerLimits
+> = {
+  earlyoom: (files, { mayTakeLockOf, before = [] }) => {
+    const words = argumentsOf(files, "earlyoom.service", mayTakeLockOf);
+    const known = before.find(({ limits }) => limits.killer === "earlyoom")?.limits;
+    if (words === undefined && known !== undefined && isAnyRunning(files, "earlyoom")) return known;
+    return earlyoomLimits(
+      words ?? wordsOfVariable(textAt(files, "etc/default/earlyoom"), "EARLYOOM_ARGS"),
+    );
+  },
   nohang: (files) => {
     const isDesktop = isRunning(files, "nohang-desktop.service");
     const name = isDesktop ? "nohang-desktop.conf" : "nohang.conf";

@@ -129,6 +129,31 @@ describe("processes in one address space", () => {
   });
 });
 
+describe("other killers on the page", () => {
+  it("are as last known while the host stalls: their files and command lines are not read then", () => {
+    const host = new WatchedHost();
+    const setLimit = (percent: number) => {
+      host.write("proc/712", { cmdline: `/usr/bin/earlyoom\0-m\0${percent}\0` });
+    };
+    host.write("sys/fs/cgroup/system.slice/earlyoom.service", { "cgroup.procs": "712\n" });
+    setLimit(4);
+    const limitAfterAMinute = () => {
+      host.monotonicMs += 60_000;
+      return host.status.view().otherKillers[0]?.split(" of memory")[0];
+    };
+    const stall = (percent: string) =>
+      host.write("proc/pressure", {
+        memory: `full avg10=${percent} avg60=0.00 avg300=0.00 total=1`,
+      });
+    expect(limitAfterAMinute()).toBe("earlyoom acts at 4 %");
+    stall("3.00");
+    setLimit(5);
+    expect(limitAfterAMinute()).toBe("earlyoom acts at 4 %");
+    stall("0.00");
+    expect(limitAfterAMinute()).toBe("earlyoom acts at 5 %");
+  });
+});
+
 describe("the state of a host", () => {
   it("has run as long as it has, whatever was done to the clock", () => {
     const host = new WatchedHost();

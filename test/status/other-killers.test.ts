@@ -89,6 +89,27 @@ describe("the killers of a host", () => {
   });
 });
 
+describe("earlyoom's command line", () => {
+  it("is not read while its lock may be held: what was known stays, else what /etc/default says", () => {
+    runEarlyoom("-m", "4");
+    put("etc/default/earlyoom", `EARLYOOM_ARGS="-m 7"\n`);
+    const asked: unknown[] = [];
+    const mayTakeLockOf = (process: unknown) => {
+      asked.push(process);
+      return false;
+    };
+    const percentsOf = (found: ReturnType<typeof otherKillers>) =>
+      found.map(({ limits }) => limits.memoryAvailable?.percent);
+    expect(percentsOf(otherKillers(files, { mayTakeLockOf }))).toEqual([7]);
+    expect(asked).toEqual([{ pid: 712, cgroup: "/system.slice/earlyoom.service" }]);
+    const before = otherKillers(files);
+    expect(percentsOf(before)).toEqual([4]);
+    expect(percentsOf(otherKillers(files, { mayTakeLockOf, before }))).toEqual([4]);
+    rmSync(join(root, "sys"), { recursive: true });
+    expect(percentsOf(otherKillers(files, { mayTakeLockOf, before }))).toEqual([7]);
+  });
+});
+
 describe("who acts first", () => {
   it("is the one with the highest limit, named with its victim and the time left", () => {
     runEarlyoom("-m", "10", "-s", "100");
