@@ -10,6 +10,7 @@
 
 import { splitGlued, splitJoined } from "./envelope-start.ts";
 import type { KernelMessage } from "./kernel-message.ts";
+import { copyOfBytes } from "./kernel-text.ts";
 import type { LogClock } from "./local-time.ts";
 import type { ReaderOptions } from "./log-line.ts";
 import { KernelMessageReader } from "./log-line.ts";
@@ -595,7 +596,7 @@ function* recordsOf(
   for (let start = 0; start < text.length; ) {
     const newlineAt = text.indexOf("\n", start);
     const end = newlineAt < 0 ? text.length : newlineAt;
-    for (const part of linesIn(text.slice(start, end), isCopied)) {
+    for (const part of linesIn(copyOfBytes(text.slice(start, end)), isCopied)) {
       const message = reader.read(part);
       if (message !== undefined) yield { message, start, end: Math.min(end + 1, text.length) };
     }

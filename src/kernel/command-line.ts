@@ -158,6 +158,8 @@ function baseOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
+/** A copy: a part of the command line, which may hold passwords, would keep all of it in memory. */
 function named(name: string): string | undefined {
-  return namePattern.test(name) && /[^.]/.test(name) && !name.startsWith("-") ? name : undefined;
+  const isName = namePattern.test(name) && /[^.]/.test(name) && !name.startsWith("-");
+  return isName ? Buffer.from(name).toString() : undefined;
 }

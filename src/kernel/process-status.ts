@@ -48,7 +48,7 @@ export function parseProcessStatus(bytes: Buffer, length: number): ProcessStatus
   const text = bytes.toString("latin1", 0, length);
   const residentBytes = kilobytes(text, "\nVmRSS:");
   return {
-    comm: unescapeName(utf8(field(text, "Name:") ?? "")),
+    comm: unescapeName(nameIn(bytes, length)),
     parentPid: integer(field(text, "\nPPid:")),
     uid: integer(field(text, "\nUid:")),
     threads: integer(field(text, "\nThreads:")),
@@ -66,6 +66,9 @@ export function parseProcessStatus(bytes: Buffer, length: number): ProcessStatus
 }
 
 const tab = 0x09;
+/** The first line of the file. */
+const nameLabel = "Name:\t";
+const nameAt = nameLabel.length;
 const sysAdminBit = 2 ** 21;
 
 function holdsSysAdmin(capabilities: string | undefined): boolean {
@@ -91,11 +94,12 @@ function kilobytes(text: string, label: string): number | undefined {
   return value === undefined ? undefined : value * 1024;
 }
 
-const notAscii = /[\x80-\xff]/;
-
-/** The UTF-8 text of bytes that were read as Latin-1. */
-function utf8(bytes: string): string {
-  return notAscii.test(bytes) ? Buffer.from(bytes, "latin1").toString() : bytes;
+/** Not cut out of the text: a part of it of 13 characters or more would hold the whole file in memory. */
+function nameIn(bytes: Buffer, length: number): string {
+  const file = bytes.subarray(0, length);
+  const newline = file.indexOf(0x0a);
+  const line = newline < 0 ? file : file.subarray(0, newline);
+  return line.toString("latin1", 0, nameAt) === nameLabel ? line.toString("utf8", nameAt) : "";
 }
 
 function unescapeName(name: string): string {

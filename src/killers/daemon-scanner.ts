@@ -7,6 +7,8 @@
  *
  * Invariant: the kills do not depend on how the bytes are cut into chunks.
  */
+
+import { copyOfBytes } from "../kernel-log/kernel-text.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
 import { newline, newlinesIn } from "../kernel-log/newlines.ts";
 import { DaemonGrammars } from "./daemon-grammars.ts";
@@ -212,7 +214,7 @@ export class DaemonScanner {
     const { killers } = this.#options;
     let lineNumber = this.#lineAt(from);
     for (const text of this.#window.toString("latin1", from, until).split("\n")) {
-      const line = parseDaemonLine(text, this.#options);
+      const line = parseDaemonLine(copyOfBytes(text), this.#options);
       if (line !== undefined && (killers?.includes(line.killer) ?? true)) {
         const kill = this.#grammars.read({ ...line, lineNumber });
         if (kill !== undefined) this.#tell(kill);

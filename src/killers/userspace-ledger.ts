@@ -1,6 +1,7 @@
 import type { ChangeStore } from "../kills/change-store.ts";
 import { recentLimit, recentMs } from "../kills/kill-history.ts";
 import type { OwnerLabels } from "../kills/owner.ts";
+import { jsonCopy } from "../text/json-text.ts";
 import {
   type FollowedKiller,
   followedKillers,
@@ -108,7 +109,9 @@ export class UserspaceLedger {
   }
 
   /** Takes a change in and saves it, in one synchronous step: nothing can be shown in between. */
-  record(change: UserspaceChange): void {
+  record(given: UserspaceChange): void {
+    // What is kept for weeks must not hold the text of the log that it was cut from.
+    const change = jsonCopy(given);
     this.#apply(change);
     const { entries = [], extended = [], began } = change;
     const isMoreThanPositions = entries.length + extended.length > 0 || began === true;

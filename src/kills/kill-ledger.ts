@@ -1,5 +1,6 @@
 import { BoundedMap } from "../collections/bounded-map.ts";
 import { protectionOf } from "../kernel/badness.ts";
+import { jsonCopy } from "../text/json-text.ts";
 import { growerLabel } from "./before.ts";
 import type { ChangeStore } from "./change-store.ts";
 import { type CommandCount, CommandKills } from "./command-kills.ts";
@@ -183,9 +184,12 @@ export class KillLedger {
   record(batch: LedgerBatch): void {
     const { atMs, entries = [], ...rest } = batch;
     const change: LedgerChange = { atMs, effects: [], ...rest };
+    if (rest.amended !== undefined) change.amended = jsonCopy(rest.amended);
     for (const entry of entries) {
-      const effect = this.#effectOf(entry, atMs);
-      if (effect === undefined) continue;
+      const found = this.#effectOf(entry, atMs);
+      if (found === undefined) continue;
+      // What is kept for weeks must not hold the text of the log that it was cut from.
+      const effect = jsonCopy(found);
       this.#applyEffect(effect, atMs);
       change.effects.push(effect);
     }

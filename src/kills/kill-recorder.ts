@@ -89,10 +89,10 @@ export class KillRecorder {
   readonly #options: KillRecorderOptions;
   readonly #attribution = new Attribution();
   readonly #held: Held[] = [];
-  /** The last published kills, by key: more details may still arrive. */
-  readonly #published = new BoundedMap<string, { killLine: KernelMessage; incident: string }>(
-    publishedLimit,
-  );
+  /** Incidents of the last published kills, by key: more details may still arrive. */
+  readonly #published = new BoundedMap<string, string>(publishedLimit);
+  /** The same by their lines, as long as the log's reader has them. */
+  readonly #publishedByLine = new WeakMap<KernelMessage, string>();
   readonly #counts = new Map<string, number>();
   #countsKnown = false;
   #lastKillMs = 0;
@@ -134,7 +134,10 @@ export class KillRecorder {
   amend(report: OomKillReport): void {
     const held = this.#held.find((candidate) => candidate.read.report === report);
     if (held !== undefined) held.report = { ...held.report, groupCgroup: report.groupCgroup };
-    else this.#amendPublished(report.killLine, { group: report.groupCgroup ?? null });
+    else {
+      const incident = this.#publishedByLine.get(report.killLine);
+      this.#amendPublished(incident, { group: report.groupCgroup ?? null });
+    }
   }
 
   /**
@@ -152,7 +155,9 @@ export class KillRecorder {
       return;
     }
     for (const { key, sighting, report } of ready) {
-      this.#published.set(key, { killLine: report.killLine, incident: incidentOf(sighting) });
+      const incident = incidentOf(sighting);
+      this.#published.set(key, incident);
+      this.#publishedByLine.set(report.killLine, incident);
     }
   }
 
@@ -325,15 +330,14 @@ export class KillRecorder {
 
   /** The labels are published, but page and API may still add the owner. */
   #settleLate({ key, cgroup }: Attributed): void {
-    const published = this.#published.get(key);
-    if (published === undefined || cgroup === undefined) return;
-    this.#amendPublished(published.killLine, { cgroup, owner: this.#options.ownerOf(cgroup) });
+    if (cgroup === undefined) return;
+    const owner = this.#options.ownerOf(cgroup);
+    this.#amendPublished(this.#published.get(key), { cgroup, owner });
   }
 
-  #amendPublished(killLine: KernelMessage, changes: Partial<Kill>): void {
+  #amendPublished(incident: string | undefined, changes: Partial<Kill>): void {
     const { ledger, nowMs } = this.#options;
-    const published = [...this.#published.values()].find((known) => known.killLine === killLine);
-    const kill = published === undefined ? undefined : ledger.kill(published.incident);
+    const kill = incident === undefined ? undefined : ledger.kill(incident);
     if (kill !== undefined) ledger.record({ atMs: nowMs(), amended: [{ ...kill, ...changes }] });
   }
 

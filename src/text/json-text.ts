@@ -18,3 +18,11 @@ export function printableJson(json: string): string {
     ).join(""),
   );
 }
+
+/**
+ * A copy of what JSON can hold. Its strings are its own: those cut from a larger text, of 13 characters or more, would
+ * keep that text in memory as long as they are kept.
+ */
+export function jsonCopy<Value>(value: Value): Value {
+  return JSON.parse(JSON.stringify(value)) as Value;
+}

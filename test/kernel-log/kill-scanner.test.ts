@@ -8,6 +8,7 @@ import { utcZone } from "../../src/kernel-log/local-time.ts";
 import { KernelMessageReader } from "../../src/kernel-log/log-line.ts";
 import type { LogLoss } from "../../src/kernel-log/log-loss.ts";
 import type { KernelLogEvent, OomKillReport } from "../../src/kernel-log/oom-report.ts";
+import { heldBytes, mebibyte } from "../setup/held-memory.ts";
 
 const clock = { nowMs: () => Date.parse("2026-11-21T00:00:00Z"), zone: utcZone };
 const fixture = (name: string) =>
@@ -352,4 +353,14 @@ describe("what systemd says of a unit in a copied log", () => {
   });
 
   const newlines = (text: string) => text.split("\n").length - 1;
+});
+
+it("keeps the line of a kill without the report around it", () => {
+  const lines = () =>
+    Array.from({ length: 200 }, (_, pid) => {
+      const report = `${header(pid)}${noise(600)}${kill(pid, 1000 + pid, "a-long-name-123")}`;
+      const [first] = new Reading().push(report).end().reports;
+      return { comm: first?.comm, line: first?.killLine };
+    });
+  expect(heldBytes(lines)).toBeLessThan(2 * mebibyte);
 });

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { programOf } from "../../src/kernel/command-line.ts";
+import { heldBytes, mebibyte } from "../setup/held-memory.ts";
 
 /** What is taken of arguments that are given with blanks between them. */
 function programIn(line: string, more: { comm?: string; executable?: string } = {}) {
@@ -172,4 +173,12 @@ describe("arbitrary arguments", () => {
       }),
     );
   });
+});
+
+it("keeps a name without the command line that it was taken from", () => {
+  const names = () =>
+    Array.from({ length: 500 }, (_, n) =>
+      programIn(`python3 /srv/worker-${10_000_000 + n}.py ${"x".repeat(30_000)}`),
+    );
+  expect(heldBytes(names)).toBeLessThan(mebibyte);
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseProcessStatus } from "../../src/kernel/process-status.ts";
+import { heldBytes, mebibyte } from "../setup/held-memory.ts";
 
 function parsed(text: string) {
   const bytes = Buffer.from(text);
@@ -61,4 +62,13 @@ describe("/proc/PID/status", () => {
     const text = "Name:\tkworker/0:1\nState:\tI (idle)\nPPid:\t2\nUid:\t0\t0\t0\t0\nThreads:\t1\n";
     expect(parsed(text)).toMatchObject({ comm: "kworker/0:1", parentPid: 2, memory: undefined });
   });
+});
+
+it("keeps a name without the file that it was read from", () => {
+  const names = () =>
+    Array.from({ length: 500 }, (_, pid) => {
+      const bytes = Buffer.from(`${status(`worker-${10_000_000 + pid}`)}${"x".repeat(30_000)}`);
+      return parseProcessStatus(bytes, bytes.length).comm;
+    });
+  expect(heldBytes(names)).toBeLessThan(mebibyte);
 });

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { DaemonKill } from "../../src/killers/daemon-kill.ts";
 import { parseDaemonLine } from "../../src/killers/daemon-line.ts";
 import { DaemonScanner } from "../../src/killers/daemon-scanner.ts";
+import { heldBytes, mebibyte } from "../setup/held-memory.ts";
 import { clock, killsIn, syslog } from "./daemon-log.ts";
 
 const kill = (pid: number) =>
@@ -146,4 +147,13 @@ describe("the scanner", () => {
   it("leaves out daemons that are not asked for", () => {
     expect(killsIn(log, { killers: ["nohang"] }).map(({ killer }) => killer)).toEqual(["nohang"]);
   });
+});
+
+it("keeps a kill without the log around it", () => {
+  const noise = "Nov 20 13:23:49 web1 cron[9]: something else\n".repeat(1000);
+  const kills = () =>
+    Array.from({ length: 200 }, (_, pid) =>
+      killsIn(`${noise}${syslog("earlyoom[712]", kill(pid).replace("hog", "a-long-name-123"))}`),
+    );
+  expect(heldBytes(kills)).toBeLessThan(mebibyte);
 });

@@ -8,6 +8,7 @@ import type {
   UserspaceSnapshot,
 } from "../../src/killers/userspace-ledger.ts";
 import { ownerOfCgroup } from "../../src/kills/owner.ts";
+import { heldBytes, mebibyte } from "../setup/held-memory.ts";
 
 const boot = "0123456789abcdef0123456789abcdef";
 const startMs = Date.parse("2026-11-20T13:00:00Z");
@@ -238,4 +239,18 @@ describe("over a restart", () => {
       expect(counts(counting)).toMatchObject({ earlyoom: 3 });
     }
   });
+});
+
+it("keeps a kill without the text that its names were cut from", () => {
+  const counting = begin();
+  const say = () => {
+    for (let pid = 1; pid <= 200; pid++) {
+      const text = `${"x".repeat(30_000)}a-long-name-${1000 + pid}`;
+      log.say({ pid, comm: text.slice(30_000) }, `c${pid}`);
+      disk.changes.length = 0;
+    }
+    return counting;
+  };
+  expect(heldBytes(say)).toBeLessThan(2 * mebibyte);
+  expect(counting.kills()).toHaveLength(200);
 });

@@ -11,6 +11,7 @@ import {
   type SavedLedger,
 } from "../../src/kills/kill-ledger.ts";
 import { unknownOwner } from "../../src/kills/owner.ts";
+import { heldBytes, mebibyte } from "../setup/held-memory.ts";
 import { bootA, bootB, entry, killOf, sighting } from "./sample-kill.ts";
 
 const hourMs = 3_600_000;
@@ -733,4 +734,20 @@ describe("whatever happens", () => {
       ),
     );
   });
+});
+
+it("keeps a kill without the text that its names were cut from", () => {
+  const ledger = open();
+  const record = () => {
+    for (let pid = 1; pid <= 200; pid++) {
+      const text = `${"x".repeat(30_000)}a-long-name-${1000 + pid}`;
+      const name = text.slice(30_000);
+      const one = entry({ pid, comm: name, printkMicros: pid }, { comm: name, cgroup: name });
+      ledger.record({ atMs: nowMs, entries: [one] });
+      ledger.record({ atMs: nowMs, amended: [{ ...one.kill, group: name }] });
+    }
+    return ledger;
+  };
+  expect(heldBytes(record)).toBeLessThan(3 * mebibyte);
+  expect(ledger.kills()).toHaveLength(200);
 });
