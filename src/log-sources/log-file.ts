@@ -20,7 +20,13 @@ import type { ReadState, SourceListener } from "./log-source.ts";
 import { LogTail } from "./log-tail.ts";
 import { type ContentGone, OpenLog } from "./open-log.ts";
 import { type Compression, UnpackError, UnpackInterrupted } from "./packed-log.ts";
-import { positionBefore, type UnreadParts, unreadParts } from "./rotated-logs.ts";
+import {
+  HeadUnknown,
+  type PackedHeads,
+  positionBefore,
+  type UnreadParts,
+  unreadParts,
+} from "./rotated-logs.ts";
 
 /** The events of a `LogFile`. All calls come in order, never re-entrantly. */
 export interface LogFileListener extends SourceListener {
@@ -223,10 +229,10 @@ export class LogFile {
 
   /** Continues with what comes after the position; returns whether there was anything. */
   async #advance(kind: RotationKind): Promise<boolean> {
-    const position = this.position();
-    if (position === undefined || this.#now() < (this.#interruption?.untilMs ?? 0)) return false;
-    const unread = this.#unreadParts(position);
-    if (unread === undefined) return false;
+    if (this.#now() < (this.#interruption?.untilMs ?? 0)) return false;
+    const found = await this.#unreadParts();
+    if (found === undefined) return false;
+    const { unread, position } = found;
     const opened = new Set(unread.parts.map(({ part }) => part.log));
     try {
       const steps = this.#steps(unread, kind);
@@ -260,14 +266,39 @@ export class LogFile {
     }
   }
 
-  /** Undefined if they cannot be found out at the moment. */
-  #unreadParts(position: LogPosition): UnreadParts | undefined {
+  /** With the position after which they are unread. Undefined if they cannot be found out at the moment. */
+  async #unreadParts(): Promise<{ unread: UnreadParts; position: LogPosition } | undefined> {
+    const heads: PackedHeads = new Map();
+    for (;;) {
+      // While a program ran, the file being followed may have been read further.
+      const position = this.position();
+      if (position === undefined) return undefined;
+      let unknown: HeadUnknown;
+      try {
+        return { unread: unreadParts(this.#path, position, heads), position };
+      } catch (error) {
+        if (!(error instanceof HeadUnknown)) throw error;
+        unknown = error;
+      }
+      try {
+        heads.set(unknown.file, await this.#headOf(unknown));
+      } catch (error) {
+        if (!(error instanceof UnpackInterrupted)) throw error;
+        if (this.#stopped || this.#triesAgain(error)) return undefined;
+        heads.set(unknown.file, Buffer.alloc(0));
+      }
+      if (this.#stopped) return undefined;
+    }
+  }
+
+  async #headOf(unknown: HeadUnknown): Promise<Buffer> {
+    const { compression } = unknown;
+    const unpacking = { abort: new AbortController(), compression, idleBeats: 0 };
+    this.#unpacking = unpacking;
     try {
-      return unreadParts(this.#path, position);
-    } catch (error) {
-      if (!(error instanceof UnpackInterrupted)) throw error;
-      if (this.#triesAgain(error)) return undefined;
-      return unreadParts(this.#path, position, { isLastAttempt: true });
+      return await unknown.find(unpacking.abort.signal);
+    } finally {
+      this.#unpacking = undefined;
     }
   }
 

@@ -7,7 +7,7 @@
  *
  * The exporter runs a program only for a rotated file that it has not read to its end: after down time, mostly.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { pipeline, Readable, type Transform } from "node:stream";
 import * as zlib from "node:zlib";
 import { isOnPath } from "../sources/program-path.ts";
@@ -224,31 +224,20 @@ export const packedHeadBytes: Record<Compression, number> = {
 };
 
 /**
- * The first bytes of a log, at most `length`, from the beginning of the compressed file; empty if they cannot be
- * decompressed. Blocks for some milliseconds.
- * @throws {UnpackInterrupted}
+ * The first bytes of a log, at most `length`, from the beginning of the compressed file, where Node.js can decompress it
+ * itself, in some milliseconds; empty if it cannot be decompressed. `undefined` where a program has to be started:
+ * `headByProgram`.
  */
-export function unpackedHead(packed: Buffer, compression: Compression, length: number): Buffer {
+export function headByNode(
+  packed: Buffer,
+  compression: Compression,
+  length: number,
+): Buffer | undefined {
   if (compression === "gzip") {
     const { Z_SYNC_FLUSH } = zlib.constants;
     return headOf(() => zlib.gunzipSync(packed, { finishFlush: Z_SYNC_FLUSH }), length);
   }
-  const result = spawnSync(compression, ["-dc"], {
-    input: packed,
-    stdio: ["pipe", "pipe", "ignore"],
-    // The program is ended once it has written this much.
-    maxBuffer: 4 * 1024 * 1024,
-    timeout: headTimeoutMs,
-    env: environment(),
-  });
-  // Absent if the program could not be started.
-  const stdout = result.stdout as Buffer | null | undefined;
-  const { signal } = result;
-  if (stdout && (signal === null || stdout.length >= length)) return headOf(() => stdout, length);
-  const failure = stdout
-    ? new UnpackInterrupted(`${compression} was ended by ${signal}`)
-    : notStarted(compression, result.error as Error);
-  if (!failure.isMissing) throw failure;
+  if (isInstalled(compression)) return undefined;
   const { zstdDecompressSync } = newerZlib;
   if (compression !== "zstd" || zstdDecompressSync === undefined) return Buffer.alloc(0);
   // It does not mind that the file goes on.
@@ -256,10 +245,50 @@ export function unpackedHead(packed: Buffer, compression: Compression, length: n
   return headOf(() => zstdDecompressSync(first, { maxOutputLength: maxHeadOutputBytes }), length);
 }
 
-/** A copy: the whole would stay in memory with its first bytes. */
+/**
+ * The same by a program, which is ended once it has written `length` bytes, or after 10 s.
+ * @throws {UnpackInterrupted}
+ */
+export async function headByProgram(
+  packed: Buffer,
+  compression: Compression,
+  length: number,
+  signal?: AbortSignal,
+): Promise<Buffer> {
+  const abort = new AbortController();
+  const give = () => abort.abort(signal?.reason);
+  if (signal?.aborted) give();
+  signal?.addEventListener("abort", give);
+  const timeout = setTimeout(
+    () => abort.abort(new UnpackInterrupted(`${compression} takes longer than 10 s`)),
+    headTimeoutMs,
+  );
+  const chunks: Uint8Array[] = [];
+  let done = 0;
+  try {
+    const input = Readable.from([packed], { objectMode: false });
+    for await (const chunk of unpackedByProgram(input, compression, abort.signal)) {
+      chunks.push(chunk);
+      done += chunk.length;
+      if (done >= length) break;
+    }
+  } catch (error) {
+    // Without its end a file is damaged.
+    if (error instanceof UnpackInterrupted || !(error instanceof UnpackError)) throw error;
+  } finally {
+    clearTimeout(timeout);
+    signal?.removeEventListener("abort", give);
+  }
+  return headOf(() => Buffer.concat(chunks), length);
+}
+
+/** A copy, out of the pool: the whole would stay in memory with its first bytes. */
 function headOf(unpack: () => Buffer, length: number): Buffer {
   try {
-    return Buffer.from(unpack().subarray(0, length));
+    const first = unpack().subarray(0, length);
+    const head = Buffer.allocUnsafeSlow(first.length);
+    first.copy(head);
+    return head;
   } catch {
     return Buffer.alloc(0);
   }

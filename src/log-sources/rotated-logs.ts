@@ -21,10 +21,11 @@ import {
   type Compression,
   canUnpack,
   compressionOfSuffix,
+  headByNode,
+  headByProgram,
   notInstalled,
   packedHeadBytes,
   UnpackInterrupted,
-  unpackedHead,
 } from "./packed-log.ts";
 
 /** One file of the log, open. */
@@ -42,6 +43,40 @@ export interface UnreadParts {
   found: boolean;
   /** What should be read but cannot be: one line each. */
   unreadable: string[];
+}
+
+/** The first bytes of compressed files, by `HeadUnknown.file`; empty for a file that is to count as another log's. */
+export type PackedHeads = Map<string, Buffer>;
+
+/** Only a program can tell the first bytes of a compressed file. */
+export class HeadUnknown extends Error {
+  readonly file: string;
+  readonly compression: Compression;
+  readonly #path: string;
+  readonly #packed: Buffer;
+
+  constructor(file: string, path: string, compression: Compression, packed: Buffer) {
+    super(`the first bytes of ${path} are not known yet`);
+    this.file = file;
+    this.compression = compression;
+    this.#path = path;
+    this.#packed = packed;
+  }
+
+  /**
+   * Finds them out, and keeps them for later questions.
+   * @throws {UnpackInterrupted}
+   */
+  async find(signal: AbortSignal): Promise<Buffer> {
+    try {
+      const head = await headByProgram(this.#packed, this.compression, maxHeadBytes, signal);
+      knownHeads.set(this.file, head);
+      return head;
+    } catch (error) {
+      if (!(error instanceof UnpackInterrupted)) throw error;
+      throw new UnpackInterrupted(`${this.#path}: ${error.message}`);
+    }
+  }
 }
 
 interface Listing {
@@ -67,19 +102,21 @@ interface RotatedName {
 /**
  * The parts of the log at `path` after `position`, opened. The file at `path` is always the last part if it exists, even
  * if nothing in it is unread. The caller closes the parts.
- * Throws the system's error if the file at `path` exists but cannot be opened, or if descriptors or memory are short for
- * any other; and `UnpackInterrupted` if a compressed file that may be the position's cannot be looked into at the
- * moment, but not if `isLastAttempt`: then it is another one.
+ *
+ * Nothing here waits for a program. If the first bytes of a compressed file decide and only a program can tell them, this
+ * throws `HeadUnknown`: find them out, add them to `heads`, and ask again, with the position as of then.
+ * @throws {HeadUnknown}, or the system's error if the file at `path` exists but cannot be opened, or if descriptors or
+ *   memory are short for any other
  */
 export function unreadParts(
   path: string,
   position: LogPosition,
-  { isLastAttempt = false } = {},
+  heads: PackedHeads = new Map(),
 ): UnreadParts {
   const listing = list(path);
   const used = new Set<LogPart>();
   try {
-    return choose(listing, position, used, isLastAttempt);
+    return choose(listing, position, used, heads);
   } finally {
     for (const part of all(listing)) if (!used.has(part)) part.log.close();
   }
@@ -100,13 +137,13 @@ function choose(
   listing: Listing,
   position: LogPosition,
   used: Set<LogPart>,
-  isLastAttempt: boolean,
+  heads: PackedHeads,
 ): UnreadParts {
   const { rotated, others, current } = listing;
   const inOrder = current === undefined ? rotated : [...rotated, current];
   const offsets = new Map<LogPart, number>();
   for (const known of [position, ...(position.besides ?? [])]) {
-    const part = find(known, [...others, ...inOrder], isLastAttempt);
+    const part = find(known, [...others, ...inOrder], heads);
     if (part !== undefined) offsets.set(part, known.offset);
   }
   const aside = others.find((part) => offsets.has(part));
@@ -143,22 +180,14 @@ function choose(
  * The file of `position`: the one with the same first bytes. If there are several, one that is long enough; then the
  * same inode, else the newest. A shorter one is a copy that was made before the last lines were read.
  */
-function find(
-  position: LogPosition,
-  parts: LogPart[],
-  isLastAttempt: boolean,
-): LogPart | undefined {
+function find(position: LogPosition, parts: LogPart[], heads: PackedHeads): LogPart | undefined {
   const { headHash, headLength } = position;
   // Every file begins with an empty head.
   if (headLength === 0) return undefined;
   const alike = parts.filter((part) => {
     if (part.compression !== undefined && isOlder(part.log, position)) return false;
-    try {
-      return headHashOf(part, headLength) === headHash;
-    } catch (error) {
-      if (error instanceof UnpackInterrupted && isLastAttempt) return false;
-      throw error;
-    }
+    const head = headOf(part, headLength, heads);
+    return head.length === headLength && hashHead(head) === headHash;
   });
   const reaching = alike.filter(
     (part) => part.compression !== undefined || part.log.size >= position.offset,
@@ -172,37 +201,33 @@ function isOlder({ modifiedMs }: OpenLog, position: LogPosition): boolean {
   return modifiedMs < Math.floor((position.modifiedMs ?? 0) / 1000) * 1000;
 }
 
-function headHashOf(part: LogPart, length: number): string | undefined {
-  const head = headOf(part, length);
-  return head.length === length ? hashHead(head) : undefined;
-}
-
-/** The first bytes, uncompressed, at most `length`. */
-function headOf(part: LogPart, length: number): Buffer {
-  const { log, compression } = part;
-  if (compression === undefined) {
-    const head = Buffer.alloc(length);
-    return head.subarray(0, readAt(log.fd, head, length, 0));
+/** The first bytes, uncompressed, at most `length`. @throws {HeadUnknown} */
+function headOf(part: LogPart, length: number, heads: PackedHeads): Buffer {
+  const { log, compression, path } = part;
+  if (compression !== undefined) {
+    return packedHeadOf(log, path, compression, heads).subarray(0, length);
   }
-  try {
-    return packedHeadOf(log, compression).subarray(0, length);
-  } catch (error) {
-    if (!(error instanceof UnpackInterrupted)) throw error;
-    throw new UnpackInterrupted(`${part.path}: ${error.message}`);
-  }
+  const head = Buffer.alloc(length);
+  return head.subarray(0, readAt(log.fd, head, length, 0));
 }
 
 /** Of compressed files, which never change: decompressing one may start a program. At most 1 KiB each. */
 const knownHeads = new LeastRecentMap<string, Buffer>(500);
 
-function packedHeadOf(log: OpenLog, compression: Compression): Buffer {
-  const key = `${log.dev}:${log.inode} ${log.size} ${log.modifiedMs}`;
-  const known = knownHeads.get(key);
+function packedHeadOf(
+  log: OpenLog,
+  path: string,
+  compression: Compression,
+  heads: PackedHeads,
+): Buffer {
+  const file = `${log.dev}:${log.inode} ${log.size} ${log.modifiedMs}`;
+  const known = heads.get(file) ?? knownHeads.get(file);
   if (known !== undefined) return known;
   const packed = Buffer.alloc(Math.min(packedHeadBytes[compression], log.size));
-  const read = readAt(log.fd, packed, packed.length, 0);
-  const head = unpackedHead(packed.subarray(0, read), compression, maxHeadBytes);
-  knownHeads.set(key, head);
+  const read = packed.subarray(0, readAt(log.fd, packed, packed.length, 0));
+  const head = headByNode(read, compression, maxHeadBytes);
+  if (head === undefined) throw new HeadUnknown(file, path, compression, read);
+  knownHeads.set(file, head);
   return head;
 }
 
@@ -212,7 +237,8 @@ function isCopyOf(part: LogPart, current: LogPart | undefined): boolean {
   const { size } = part.log;
   if (size === 0 || size > current.log.size) return false;
   const length = Math.min(size, maxHeadBytes);
-  return headOf(part, length).equals(headOf(current, length));
+  const none: PackedHeads = new Map();
+  return headOf(part, length, none).equals(headOf(current, length, none));
 }
 
 /** Opens all files. Rotation may run at the same time: retries until no name has changed. */

@@ -763,6 +763,29 @@ describe("decompression that is interrupted", () => {
   });
 });
 
+test("nothing waits for the program that tells whether a compressed file is the one read last", async () => {
+  write("line 1 of 2\n");
+  const first = open("start");
+  await first.poll();
+  first.log.stop();
+  write("line 2 of 2\n");
+  renameSync(path, `${path}.1.xz`);
+  write("now\n");
+  const program = new StandInProgram("xz", directory, ["hangs"]);
+  vi.stubEnv("PATH", program.path);
+  const from = first.reader.position ?? "start";
+  const second = open(from);
+  const reading = second.poll();
+  await waitUntil(() => expect(program.runs).toHaveLength(1));
+  second.log.stop();
+  await reading;
+  expect([second.reader.lines, second.reader.losses]).toEqual([[], []]);
+  expect(second.reader.events).toEqual([]);
+  const third = open(from);
+  await third.poll();
+  expect(third.reader.lines).toEqual(["line 2 of 2", "now"]);
+});
+
 test("compressed files from before the position are not looked into, the others once", async () => {
   const program = new StandInProgram("xz", directory);
   vi.stubEnv("PATH", program.path);

@@ -5,10 +5,11 @@ import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   canUnpack,
+  headByNode,
+  headByProgram,
   UnpackError,
   UnpackInterrupted,
   unpacked,
-  unpackedHead,
 } from "../../src/log-sources/packed-log.ts";
 import { StandInProgram } from "../setup/stand-in-program.ts";
 import { waitUntil } from "../setup/wait-until.ts";
@@ -111,17 +112,34 @@ describe("the program", () => {
 });
 
 describe("the head of a log", () => {
-  it("is unknown for now if the program is killed", () => {
-    xz("is killed", "works");
-    const packed = Buffer.from("one of the lines\nanother one\n");
-    expect(() => unpackedHead(packed, "xz", 16)).toThrow(UnpackInterrupted);
-    expect(unpackedHead(packed, "xz", 16).toString()).toBe("one of the lines");
+  const packed = Buffer.from("one of the lines\nanother one\n");
+
+  it("is found out by a program, which is ended then", async () => {
+    const program = xz("hangs");
+    expect(headByNode(packed, "xz", 12)).toBeUndefined();
+    expect((await headByProgram(packed, "xz", 12)).toString()).toBe("one of the l");
+    const pid = Number.parseInt(program.runs[0] as string, 10);
+    await waitUntil(() => expect(() => process.kill(pid, 0)).toThrow("ESRCH"));
+  });
+
+  it("is unknown for now if the program is killed", async () => {
+    xz("is killed");
+    await expect(headByProgram(packed, "xz", 16)).rejects.toThrow(UnpackInterrupted);
+    expect((await headByProgram(packed, "xz", 16)).toString()).toBe("one of the lines");
+  });
+
+  it("is what comes before the damage", async () => {
+    xz("fails");
+    expect((await headByProgram(packed, "xz", 16)).toString()).toBe("one of the l");
+  });
+
+  it("is empty if there is no program", () => {
+    vi.stubEnv("PATH", join(directory, "none"));
+    expect(headByNode(packed, "xz", 16)).toHaveLength(0);
   });
 
   it("does not keep the rest in memory", () => {
-    const packed = gzipSync(Buffer.alloc(1_000_000, "a line\n"));
-    const head = unpackedHead(packed, "gzip", 1024);
-    expect(head).toHaveLength(1024);
-    expect(head.buffer.byteLength).toBeLessThan(100_000);
+    const head = headByNode(gzipSync(Buffer.alloc(1_000_000, "a line\n")), "gzip", 1024);
+    expect(head?.buffer.byteLength).toBe(1024);
   });
 });
