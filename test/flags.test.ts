@@ -108,6 +108,7 @@ describe("wrong usage is refused in one line", () => {
     [["--path.procfs="], "--path.procfs=: the value is empty"],
     [["--log.level=info", "--log.level=warn"], "--log.level is given twice"],
     [["--web.ui", "--no-web.ui"], "--web.ui is given twice"],
+    [["--help=all"], '--help takes no value, but got "all"; use --help'],
     [["--web.ui=false"], '--web.ui takes no value, but got "false"; use --web.ui or --no-web.ui'],
     [["--log.level=loud"], "--log.level=loud: must be one of debug, info, warn, error"],
     [["--web.max-requests=many"], "--web.max-requests=many: must be a whole number, 0 or more"],

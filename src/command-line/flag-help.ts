@@ -1,13 +1,10 @@
 import { wrap } from "../text/wrapping.ts";
-import type { FlagDefinition, FlagTable } from "./flag-table.ts";
-
-/** Flags that print something instead of running the command; they have no `--no-` form. */
-const answers = new Set(["help", "version", "check"]);
+import { type FlagDefinition, type FlagTable, hasNegative } from "./flag-table.ts";
 
 /** How help and documentation write a flag: `--[no-]web.ui`, `--path.procfs=/proc`. */
 export function flagUsage(name: string, definition: FlagDefinition): string {
   if (definition.type === "boolean") {
-    return answers.has(name) ? `--${name}` : `--[no-]${name}`;
+    return hasNegative(name) ? `--[no-]${name}` : `--${name}`;
   }
   return `--${name}=${flagDefault(definition) || placeholder(definition)}`;
 }

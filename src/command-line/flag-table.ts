@@ -11,6 +11,14 @@ interface Common {
   check?(value: string): string | undefined;
 }
 
+/** Flags that print something instead of running the command. */
+const answers = new Set(["help", "version", "check"]);
+
+/** Whether a boolean flag has a `--no-` form that is of any use. */
+export function hasNegative(name: string): boolean {
+  return !answers.has(name);
+}
+
 /** The type of a flag and its default. */
 export type FlagDefinition =
   | (Common & { type: "boolean"; default: boolean })
@@ -51,13 +59,14 @@ export interface ParsedFlags<Table extends FlagTable> {
 
 /**
  * Parses a command line according to a flag table: `--name value`, `--name=value`, `--name` and `--no-name` for
- * booleans, `--` before positionals that start with a dash.
+ * booleans, `--` before positionals that start with a dash. `command` is what the error names: `oom-exporter explain`.
  *
  * @throws {UsageError} with the flag, its value and the allowed values.
  */
 export function parseFlags<Table extends FlagTable>(
   table: Table,
   argv: readonly string[],
+  command = "oom-exporter",
 ): ParsedFlags<Table> {
   const { tokens } = parseArgs({
     args: [...argv],
@@ -72,7 +81,7 @@ export function parseFlags<Table extends FlagTable>(
       positionals.push(token.value);
     }
     if (token.kind === "option") {
-      const { name, text } = readOption(table, token);
+      const { name, text } = readOption(table, token, command);
       const definition = table[name] as FlagDefinition;
       const before = given.get(name);
       if (before !== undefined && definition.type !== "list") {
@@ -114,7 +123,11 @@ interface OptionToken {
   inlineValue: boolean | undefined;
 }
 
-function readOption(table: FlagTable, token: OptionToken): { name: string; text: string } {
+function readOption(
+  table: FlagTable,
+  token: OptionToken,
+  command: string,
+): { name: string; text: string } {
   const { name, rawName, value } = token;
   const positive = name.startsWith("no-") ? name.slice(3) : name;
   if (Object.hasOwn(table, name) && table[name]?.type !== "boolean") {
@@ -125,13 +138,12 @@ function readOption(table: FlagTable, token: OptionToken): { name: string; text:
   }
   if (!Object.hasOwn(table, positive) || table[positive]?.type !== "boolean") {
     const nearest = nearestFlag(table, name);
-    const hint = nearest === undefined ? "see oom-exporter --help" : `did you mean --${nearest}?`;
+    const hint = nearest === undefined ? `see ${command} --help` : `did you mean --${nearest}?`;
     throw new UsageError(`unknown flag ${rawName}; ${hint}`);
   }
   if (value !== undefined) {
-    throw new UsageError(
-      `${rawName} takes no value, but got "${value}"; use --${positive} or --no-${positive}`,
-    );
+    const forms = hasNegative(positive) ? `--${positive} or --no-${positive}` : `--${positive}`;
+    throw new UsageError(`${rawName} takes no value, but got "${value}"; use ${forms}`);
   }
   return { name: positive, text: name === positive ? "true" : "false" };
 }

@@ -109,7 +109,7 @@ export async function doctor(argv: readonly string[], io: DoctorIo): Promise<num
 }
 
 function parseDoctorFlags(argv: readonly string[], env: DoctorIo["env"]) {
-  const { values, given, positionals } = parseFlags(doctorFlags, argv);
+  const { values, given, positionals } = parseFlags(doctorFlags, argv, "oom-exporter doctor");
   if (positionals[0] !== undefined) {
     throw new UsageError(
       `unexpected argument "${printable(positionals[0])}"; see oom-exporter doctor --help`,

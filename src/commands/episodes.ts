@@ -104,7 +104,7 @@ export class Episode {
     if (this.#members.size === 0 || this.#isStorm) return undefined;
     const names = [...this.#members].map(({ victim, pid }) => `${victim} (pid ${pid})`);
     const count = names.length + 1;
-    return `memory.oom.group of ${group ?? "its cgroup"}: ${count} processes died together, the others were ${listed(names)}.`;
+    return `memory.oom.group of ${group ?? "its cgroup"}: ${count} processes died together; the others were ${listed(names)}.`;
   }
 
   /** `5 kills in 1 s, 10 MiB together: the memory is elsewhere`; `undefined` if it is no storm. */

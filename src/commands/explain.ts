@@ -92,7 +92,7 @@ export const explainHelp: CommandHelp = {
 };
 
 function parseExplainFlags(argv: readonly string[], nowMs: number) {
-  const { values, positionals } = parseFlags(explainFlags, argv);
+  const { values, positionals } = parseFlags(explainFlags, argv, "oom-exporter explain");
   if (values.json && values.brief) {
     throw new UsageError("--brief cannot be combined with --json; use one of them");
   }
@@ -236,7 +236,10 @@ async function explainOne(
   const shown = name === "-" ? "-" : basename(name);
   const daemons = daemonReader(clock, (kill) => printer.takeDaemonKill(kill, shown));
   const input = await openInput(name === "-" ? standardInput() : fileChunks(name));
-  if (input === undefined) return;
+  if (input === undefined) {
+    printer.takeEmpty(name);
+    return;
+  }
   try {
     await readWholeLog(input, clock, (event) => printer.take(event, shown), daemons.make);
   } finally {

@@ -70,6 +70,7 @@ export class KillPrinter {
   /** There were more than are kept. */
   #areFragmentsCut = false;
   readonly #killedUnits = new KilledUnits();
+  readonly #empty: string[] = [];
   /** Messages that journalctl left out as "blob data". */
   #hidden = 0;
   /** Kills reported at second hand, until all sources are read: the kernel's own line may follow. */
@@ -112,6 +113,11 @@ export class KillPrinter {
       this.#killedUnits.add(null, event.message.timeMs);
       this.#unparsed.push(`${sourceName(name)}:${event.lineNumber ?? "?"}`);
     }
+  }
+
+  /** A source without a byte in it. */
+  takeEmpty(name: string): void {
+    this.#empty.push(name);
   }
 
   takeDaemonKill(kill: DaemonKill, name: string): void {
@@ -219,9 +225,15 @@ export class KillPrinter {
     if (isEmpty && !unread) {
       const { sinceMs } = this.#options;
       const since = sinceMs === undefined ? "" : ` since ${utc(sinceMs)}`;
-      const where = names.map((name) => printable(sourceName(name))).join(", ");
+      const listed = (named: readonly string[]) =>
+        named.map((name) => printable(sourceName(name))).join(", ");
       const older = this.#older === 0 ? "" : ` ${this.#olderSentence()}`;
-      this.#say(`No out-of-memory kill${since} in ${where}.${older}`);
+      if (names.length === 1 && this.#empty.length === 1) {
+        this.#say(`No out-of-memory kill: ${listed(names)} is empty.`);
+      } else {
+        const empty = this.#empty.length === 0 ? "" : ` Empty: ${listed(this.#empty)}.`;
+        this.#say(`No out-of-memory kill${since} in ${listed(names)}.${older}${empty}`);
+      }
     }
     if (this.#hidden > 0) {
       this.#say(

@@ -54,6 +54,7 @@ export function placeOf({ name, line }: Kill["source"]): string {
 
 /** How people call a source. */
 export function sourceName(name: string): string {
+  if (name === "") return '""';
   return name === "-" ? "standard input" : name;
 }
 

@@ -76,7 +76,7 @@ class Failure extends Error {}
 /** Runs the command. Returns its exit code: 0 done, 1 the host cannot be read, 2 wrong usage. */
 export function victims(argv: readonly string[], io: VictimsIo): number {
   try {
-    const { values, positionals } = parseFlags(victimsFlags, argv);
+    const { values, positionals } = parseFlags(victimsFlags, argv, "oom-exporter victims");
     if (positionals[0] !== undefined) {
       throw new UsageError(
         `unexpected argument "${printable(positionals[0])}"; see oom-exporter victims --help`,

@@ -269,7 +269,7 @@ export class WebAccess {
       try {
         text = readFileSync(path, "utf8");
       } catch (error) {
-        throw new WebConfigError(`cannot be read (${(error as NodeJS.ErrnoException).code})`);
+        throw new WebConfigError(unreadable((error as NodeJS.ErrnoException).code));
       }
       return parseWebConfig(text, (name) => resolve(dirname(path), name));
     });
@@ -318,4 +318,17 @@ function refuse(response: AnyResponse, status: number, line: string, config?: We
     "x-content-type-options": "nosniff",
   });
   (response as ServerResponse).end(`${line}\n`);
+}
+
+function unreadable(code: string | undefined): string {
+  switch (code) {
+    case "ENOENT":
+      return "no such file";
+    case "EACCES":
+      return "permission denied; let the exporter's user or group read it";
+    case "EISDIR":
+      return "is a directory; pass a file";
+    default:
+      return `cannot be read (${code})`;
+  }
 }

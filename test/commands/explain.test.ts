@@ -377,7 +377,7 @@ describe("explain for people", () => {
     expect(stdout.match(/^ {2}Why /gm)).toHaveLength(1);
     expect(stdout).not.toContain("time (UTC)");
     expect(stdout.replace(/\n {11}(?=\S)/g, " ")).toContain(
-      "memory.oom.group of /job: 4 processes died together, the others were member-one (pid 208), member-two (pid 210), member-three (pid 214).",
+      "memory.oom.group of /job: 4 processes died together; the others were member-one (pid 208), member-two (pid 210), member-three (pid 214).",
     );
   });
 
@@ -466,6 +466,16 @@ describe("explain for people", () => {
     );
   });
 
+  it("says which log is empty", async () => {
+    const empty = file("empty.log", "");
+    expect((await run([empty])).stdout).toBe(`No out-of-memory kill: ${empty} is empty.\n`);
+    expect((await run(["-"])).stdout).toBe("No out-of-memory kill: standard input is empty.\n");
+    const other = file("other.log", "nothing\n");
+    expect((await run([other, empty])).stdout.replace(/\s+/g, " ")).toBe(
+      `No out-of-memory kill in ${other}, ${empty}. Empty: ${empty}. `,
+    );
+  });
+
   it("calls standard input by its name", async () => {
     const { stdout } = await run(["-"], { stdin: Buffer.from("nothing\n") });
     expect(stdout).toBe("No out-of-memory kill in standard input.\n");
@@ -546,7 +556,12 @@ describe("explain without a FILE", () => {
 
 describe("errors", () => {
   it.each<[string, string[], number, RegExp]>([
-    ["an unknown flag", ["--bad"], 2, /^oom-exporter explain: unknown flag --bad; /],
+    [
+      "an unknown flag",
+      ["--bad"],
+      2,
+      /^oom-exporter explain: unknown flag --bad; see oom-exporter explain --help$/m,
+    ],
     [
       "a time that is none",
       ["--since", "yesterday"],

@@ -47,7 +47,7 @@ describe("the command line", () => {
   it("refuses a missing web configuration with one line and exit code 1", () => {
     const { status, stderr } = run("--web.config.file=/nonexistent/web.yml");
     expect(status).toBe(1);
-    expect(stderr).toBe("oom-exporter: /nonexistent/web.yml: cannot be read (ENOENT)\n");
+    expect(stderr).toBe("oom-exporter: /nonexistent/web.yml: no such file\n");
   });
 
   it("takes help and version as words", () => {
