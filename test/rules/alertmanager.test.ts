@@ -58,6 +58,25 @@ needs(describe, amtool.obstacle)("amtool", () => {
   });
 });
 
+describe("a higher severity", () => {
+  const { inhibit_rules } = parse(readFileSync(`${docker}alertmanager.yml`, "utf8")) as {
+    inhibit_rules: { source_matchers: string[]; target_matchers: string[]; equal: string[] }[];
+  };
+
+  it("mutes the lower one of the same cgroup only, because slices differ in nothing else", () => {
+    for (const { equal } of inhibit_rules.filter(({ equal }) => equal.includes("alertname"))) {
+      expect(equal).toContain("cgroup");
+    }
+  });
+
+  it("mutes no page about a cgroup while the host is out of memory", () => {
+    const rule = inhibit_rules.find(({ source_matchers }) =>
+      source_matchers.includes('alertname="OomHostExhausted"'),
+    );
+    expect(rule?.target_matchers).toContain('severity=~"warning|info"');
+  });
+});
+
 describe("the way of a page", () => {
   const { route } = parse(readFileSync(`${docker}alertmanager.yml`, "utf8")) as { route: Route };
   const kills = route.routes?.find(({ receiver }) => receiver === "page-kill");
