@@ -21,17 +21,24 @@ export type PrintedLabels = string & { readonly printed: unique symbol };
  * escaped and long values shortened.
  */
 export function printLabels(labels: object): PrintedLabels {
-  let text = "";
+  const parts: string[] = [];
   for (const label in labels) {
     const value = labels[label as keyof typeof labels] as string;
-    text += `${text === "" ? "{" : ","}${label}="${escapeLabel(shortened(value))}"`;
+    parts.push(parts.length === 0 ? "{" : '",', label, '="', escapeLabel(shortened(value)));
   }
-  return (text === "" ? "" : `${text}}`) as PrintedLabels;
+  if (parts.length === 0) return "" as PrintedLabels;
+  parts.push('"}');
+  return flat(parts) as PrintedLabels;
 }
 
 /** The same labels plus one whose value needs no escaping. */
 export function withLabel(labels: PrintedLabels, label: string, value: string): PrintedLabels {
-  return `${labels.slice(0, -1)},${label}="${value}"}` as PrintedLabels;
+  return flat([labels.slice(0, -1), ",", label, '="', value, '"}']) as PrintedLabels;
+}
+
+/** One string. V8 keeps a sum of strings as a tree of its parts, which takes several times the memory. */
+function flat(parts: readonly string[]): string {
+  return parts.join("");
 }
 
 const valueBytesAtMost = 256;
@@ -188,7 +195,8 @@ export async function withExposition<Result>(
   try {
     return await use(text.bytes);
   } finally {
-    spare = text.buffer;
+    // One that had to grow, or was made for a larger exposition, is left to the collector.
+    spare = text.buffer.length <= 1.2 * usualBytes ? text.buffer : undefined;
   }
 }
 

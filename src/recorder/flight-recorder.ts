@@ -72,7 +72,7 @@ interface Growth {
  * Records memory usage of the last fifteen minutes: of each leaf cgroup, of the largest processes, of limits and of the
  * host; at shorter intervals for what is near its limit. After a kill, `before` returns the part that belongs to it.
  *
- * Memory: 248 bytes per cgroup, limit and process, besides its name; 1.5 MiB at most.
+ * Memory: 124 bytes per cgroup, limit and process, besides its name; 0.75 MiB at most.
  */
 export class FlightRecorder implements SnapshotKeeper {
   readonly #options: FlightRecorderOptions;

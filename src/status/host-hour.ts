@@ -5,7 +5,7 @@ import { LastHour, type Moment } from "./last-hour.ts";
 import { type LimitReading, limitsIn } from "./limits-in-force.ts";
 import type { UsePoint } from "./time-left.ts";
 
-/** Maximum number of limits with a history, nearest first: 1.6 MiB at most. */
+/** Maximum number of limits with a history, nearest first: 0.8 MiB at most. */
 const limitsKept = 500;
 
 /** The last hour of the host's memory and of each limit, from the snapshots of scrapes and pages. */

@@ -77,9 +77,21 @@ describe("a ring of looks", () => {
     expect([...uses.names]).toEqual(["c"]);
   });
 
-  it("is, whatever is noted, the last looks as a list would hold them", () => {
+  it("is off by less than 1 in 16 million for more", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 2 ** 36, max: 2 ** 52 }), (bytes) => {
+        const uses = ring();
+        uses.note(0, [["a", bytes]]);
+        const { bytes: kept } = uses.uses("a")[0] as { bytes: number };
+        expect(Math.abs(kept - bytes) / bytes).toBeLessThan(1 / 16e6);
+      }),
+    );
+  });
+
+  it("is, for multiples of a page up to 64 GiB, the last looks as a list would hold them", () => {
     const name = fc.constantFrom("a", "b", "c", "d", "e");
-    const look = fc.uniqueArray(fc.tuple(name, fc.nat()), { selector: ([of]) => of });
+    const bytes = fc.nat(2 ** 24).map((pages) => pages * 4096);
+    const look = fc.uniqueArray(fc.tuple(name, bytes), { selector: ([of]) => of });
     fc.assert(
       fc.property(fc.array(look, { maxLength: 20 }), (looks) => {
         const uses = ring({ namesAtMost: 5 });
