@@ -10,6 +10,8 @@
  *   --exporter COMMAND     what to measure, e.g. "node --single-threaded bundle.mjs"; default: builds dist
  *   --beside COMMAND       another build of it, for rows start and scrape: before and after in one run
  *   --scrapes N            scrapes of each contender and size (30)
+ *   --warm-up N            scrapes before them, of rows scrape and operation, that are not measured (60): V8 goes on
+ *                          compiling for some 200, an hour at one each 15 s
  *   --sizes LIST           processes x cgroups of the scrape row (200x50,2000x500,8000x2000)
  *   --curve-sizes LIST     of the curve (100x25,300x75,1000x250,3000x750,10000x2500)
  *   --memory-scrapes N     scrapes with churn, 90 s of them at most (300)
@@ -42,6 +44,7 @@ const { values, positionals } = parseArgs({
     exporter: { type: "string" },
     beside: { type: "string" },
     scrapes: { type: "string", default: "30" },
+    "warm-up": { type: "string", default: "60" },
     sizes: { type: "string", default: "200x50,2000x500,8000x2000" },
     "curve-sizes": { type: "string", default: "100x25,300x75,1000x250,3000x750,10000x2500" },
     "memory-scrapes": { type: "string", default: "300" },
@@ -76,6 +79,7 @@ const options: CostOptions = {
   exporter: values.exporter?.split(" ") ?? built(),
   beside: values.beside?.split(" "),
   scrapes: Number(values.scrapes),
+  warmUp: Number(values["warm-up"]),
   memoryScrapes: Number(values["memory-scrapes"]),
   soakScrapes: Number(values.soak),
   storms: Number(values.storms),

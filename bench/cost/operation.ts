@@ -9,6 +9,7 @@ import {
 } from "./contenders.ts";
 import { withCrowd } from "./programs.ts";
 import type { CostOptions, Result } from "./result.ts";
+import { betweenMs } from "./scrape.ts";
 
 const idleSeconds = 30;
 /** V8 gives back the memory of the start some 20 s after it, once: three collections. */
@@ -34,9 +35,9 @@ export async function operation(options: CostOptions): Promise<Result> {
     try {
       for (const one of running) await one.firstScrape();
       // What is compiled, read or trusted only after a while.
-      for (let round = 0; round < 5; round++) {
+      for (let round = 0; round < options.warmUp; round++) {
         for (const one of running) await one.scrape();
-        await wait(300);
+        await wait(betweenMs);
       }
       await wait(settleMs);
       const [before, beforeMs] = [cpuMs(), performance.now()];
@@ -66,7 +67,7 @@ export async function operation(options: CostOptions): Promise<Result> {
         };
       });
       return {
-        title: `In operation: 200 processes, 50 cgroups, a scrape each ${scrapeEverySeconds} s; idle over ${idleSeconds} s`,
+        title: `In operation: 200 processes, 50 cgroups, a scrape each ${scrapeEverySeconds} s after ${options.warmUp} others; idle over ${idleSeconds} s`,
         lines,
       };
     } finally {

@@ -16,6 +16,8 @@ export interface CostOptions {
   /** Another build of it, measured in the same rows; absent where there is none to compare with. */
   beside?: readonly string[];
   scrapes: number;
+  /** Scrapes before those that are measured, until V8 has compiled what is hot. */
+  warmUp: number;
   memoryScrapes: number;
   soakScrapes: number;
   storms: number;

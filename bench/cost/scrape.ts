@@ -13,10 +13,8 @@ import { type Crowd, type Size, withCrowd } from "./programs.ts";
 import { type CostOptions, quantile, type Result } from "./result.ts";
 
 /** A pass answers for a while after it: closer together, the same one would be measured twice. */
-const betweenMs = 300;
-/** V8 compiles what is hot in the first hundred scrapes: 2 s of processor time, once in the life of a process. */
-const warmUpScrapes = 60;
-const slowMs = 500;
+export const betweenMs = 300;
+export const slowMs = 500;
 const slowCount = 5;
 const idleMs = 3000;
 const tailMs = 100;
@@ -42,10 +40,13 @@ export interface Pace {
 /** What a scrape costs beyond being idle, for each size and each contender. */
 export async function* scrapes(options: CostOptions): AsyncGenerator<Result> {
   for (const size of options.sizes) {
-    const costs = await costsAt(size, await all(options), options.scrapes);
+    const costs = await costsAt(size, await all(options), options.scrapes, {
+      warmUp: options.warmUp,
+      slowMs,
+    });
     const cpuOf = (name: string) => costs.get(name)?.cpuMs ?? Number.NaN;
     yield {
-      title: `A scrape of ${size.processes} processes and ${size.cgroups} cgroups, ${options.scrapes} of them, ${betweenMs} ms apart`,
+      title: `A scrape of ${size.processes} processes and ${size.cgroups} cgroups, ${options.scrapes} of them after ${options.warmUp} others, ${betweenMs} ms apart`,
       lines: [...costs].map(([what, cost]) => ({
         what,
         "CPU, ms": cost.cpuMs,
@@ -80,7 +81,7 @@ export function costsAt(
   size: Size,
   contenders: readonly Contender[],
   count: number,
-  pace: Pace = { warmUp: warmUpScrapes, slowMs },
+  pace: Pace,
 ): Promise<Map<string, ScrapeCost>> {
   return withCrowd(size, async (crowd) => {
     const measured = contenders.map((contender) => new Measured(contender, crowd, pace));
