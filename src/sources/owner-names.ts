@@ -76,6 +76,7 @@ export class OwnerNames {
   readonly #now: () => number;
   readonly #byCgroup: LeastRecentMap<string, Lookup>;
   readonly #found: LeastRecentMap<string, Names>;
+  /** Listings and indexes, which may name thousands of other containers: dropped at the first question after a second. */
   readonly #cached = new Map<string, { value: unknown; readAtMs: number }>();
 
   constructor(options: OwnerNamesOptions) {
@@ -91,6 +92,7 @@ export class OwnerNames {
    * object until more names are found.
    */
   ownerOf(cgroupPath: string): Owner {
+    if (this.#cached.size > 0) this.#dropOld(this.#now());
     const known = this.#byCgroup.get(cgroupPath);
     if (known && (known.complete || this.#now() < known.retryAtMs)) return known.owner;
 
@@ -267,11 +269,18 @@ export class OwnerNames {
 
   #once<T>(what: string, read: (what: string) => T): T {
     const nowMs = this.#now();
+    this.#dropOld(nowMs);
     const cached = this.#cached.get(what);
-    if (cached && nowMs - cached.readAtMs < listingAgeMs) return cached.value as T;
+    if (cached !== undefined) return cached.value as T;
     const value = read(what);
     this.#cached.set(what, { value, readAtMs: nowMs });
     return value;
+  }
+
+  #dropOld(nowMs: number): void {
+    for (const [what, { readAtMs }] of this.#cached) {
+      if (nowMs - readAtMs >= listingAgeMs) this.#cached.delete(what);
+    }
   }
 
   #list(path: string): string[] {

@@ -8,6 +8,7 @@ import type { Owner } from "../../src/kills/owner.ts";
 import { ownerOfCgroup } from "../../src/kills/owner.ts";
 import { OwnerNames } from "../../src/sources/owner-names.ts";
 import { fixtureHost, type HostName } from "../setup/fixture-host.ts";
+import { heldBytes, mebibyte } from "../setup/held-memory.ts";
 import { openHost } from "../setup/opened-host.ts";
 
 const id = "4f5b1c0e9a7d".padEnd(64, "3");
@@ -454,3 +455,21 @@ function safeJson(value: unknown): string {
     return "";
   }
 }
+
+it("keeps the names of a host's other containers for a second only", () => {
+  const containers = Array.from({ length: 8000 }, (_, n) => ({
+    id: `${n}`.padEnd(64, "f"),
+    names: [`a-container-with-a-name-of-its-own-${n}`],
+    metadata: "x".repeat(600),
+  }));
+  containers.push({ id, names: ["web"], metadata: "" });
+  put("/var/lib/containers/storage/overlay-containers/containers.json", containers);
+  const path = `/machine.slice/libpod-${id}.scope`;
+  const ask = () => {
+    expect(names.ownerOf(path)).toMatchObject({ container: "web" });
+    nowMs += 1000;
+    names.ownerOf(path);
+    return names;
+  };
+  expect(heldBytes(ask)).toBeLessThan(mebibyte);
+});
