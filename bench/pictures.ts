@@ -93,6 +93,7 @@ function viewAt(atMs: number, kills: readonly Kill[]): StatusView {
       lastHour,
       timeLeft: timeLeft(lastHour, limitBytes, atMs),
       nextVictim: { pid, comm, program: null },
+      killDisabledIn: undefined,
     };
   });
   const anon = cgroups.reduce((sum, { unreclaimableBytes = 0 }) => sum + unreclaimableBytes, 0);

@@ -2,12 +2,13 @@ import { protectionOf } from "../kernel/badness.ts";
 import { type OwnerLabels, ownerLabels } from "../kills/owner.ts";
 import { catalog, type LabelsOf } from "../metrics/catalog.ts";
 import { printLabels } from "../metrics/exposition.ts";
-import { fullestLimits } from "../sources/cgroup-reading.ts";
+import { type CgroupReading, fullestLimits } from "../sources/cgroup-reading.ts";
 import type { Host } from "../sources/host.ts";
 import type { HostView } from "../sources/host-view.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
 import type { LongPart, Snapshot } from "../sources/snapshot.ts";
+import { killDisabledIn } from "../victims/kill-disabled.ts";
 import type { ScopeVictimsOptions } from "../victims/scope-victims.ts";
 import { VictimRanking } from "../victims/victim-ranking.ts";
 import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
@@ -33,6 +34,7 @@ export class ProcessesCollector implements Collector {
   readonly name = "processes";
   readonly reads: readonly LongPart[];
   readonly #options: ProcessesCollectorOptions;
+  readonly #host: Pick<ScopeVictimsOptions, "files" | "tree">;
   readonly #owners: OwnerNames;
   readonly #programs: ScopeVictimsOptions["programs"];
   readonly #view: HostView;
@@ -40,6 +42,7 @@ export class ProcessesCollector implements Collector {
 
   constructor(host: ScopeVictimsOptions & Pick<Host, "view">, options: ProcessesCollectorOptions) {
     this.#options = options;
+    this.#host = host;
     this.#programs = host.programs;
     this.reads = options.looksAtCgroups ? ["processes", "cgroups"] : ["processes"];
     this.#owners = host.owners;
@@ -93,6 +96,11 @@ export class ProcessesCollector implements Collector {
     return ownerLabels(cgroup, this.#owners.ownerOf(cgroup ?? ""));
   }
 
+  #isKillDisabled(cgroup: CgroupReading): boolean {
+    const { files, tree } = this.#host;
+    return killDisabledIn(files, tree, cgroup) !== undefined;
+  }
+
   #nextVictims(snapshot: Snapshot): NextVictim[] {
     const { looksAtCgroups } = this.#options;
     const { hidesProcesses, isContainer } = this.#view;
@@ -104,7 +112,8 @@ export class ProcessesCollector implements Collector {
     const first = isContainer ? undefined : this.#ranking.firstOfHost(processes, totals);
     if (first !== undefined) victims.push({ scope: "host", process: first });
     for (const { reading: cgroup, isNear } of fullestLimits(cgroups).slice(0, cgroupScopesAtMost)) {
-      if (!isNear) continue;
+      // Where the kernel kills nothing nobody is next.
+      if (!isNear || this.#isKillDisabled(cgroup)) continue;
       const [process] = this.#ranking.rank(processes, totals, cgroup);
       if (process !== undefined) victims.push({ scope: cgroup.path, process });
     }

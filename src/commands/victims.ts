@@ -1,6 +1,5 @@
 /** `oom-exporter victims [--json] [--cgroup PATH] [--top N]`: which process dies next on this machine. */
 import { readlinkSync } from "node:fs";
-import { join } from "node:path";
 import { type CommandHelp, helpText } from "../command-line/flag-help.ts";
 import {
   type FlagTable,
@@ -152,7 +151,6 @@ function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonic
     seesHostInit: table.seesHostInit(),
     panicOnOom: sysctl(files, "panic_on_oom"),
     killAllocatingTask: sysctl(files, "oom_kill_allocating_task"),
-    killDisabledIn: isKillDisabled(files, tree, cgroup) ? cgroup?.limitingCgroup : undefined,
   };
   return textOf(seen, styleFor(stdout, env));
 }
@@ -187,17 +185,6 @@ function sysctl(files: HostFiles, name: string): number {
   return Number.parseInt(files.textIfReadable(files.procfs("sys/vm", name)) ?? "0", 10);
 }
 
-/** v1 only: `oom_kill_disable` of the cgroup whose limit it is, cgroup-v1/memory.rst. */
-function isKillDisabled(
-  files: HostFiles,
-  tree: CgroupTree | undefined,
-  cgroup: CgroupReading | undefined,
-): boolean {
-  if (tree?.hierarchy.version !== "v1" || cgroup?.limitingCgroup === undefined) return false;
-  const file = join(tree.hierarchy.directory, cgroup.limitingCgroup, "memory.oom_control");
-  return /^oom_kill_disable 1$/m.test(files.textIfReadable(file) ?? "");
-}
-
 interface Seen {
   meminfo: Meminfo;
   cgroup: CgroupReading | undefined;
@@ -211,8 +198,6 @@ interface Seen {
   seesHostInit: boolean;
   panicOnOom: number;
   killAllocatingTask: number;
-  /** On v1, the cgroup whose limit it is, if its tasks are not killed there. */
-  killDisabledIn: string | undefined;
 }
 
 function textOf(seen: Seen, style: Style): string {
@@ -272,8 +257,8 @@ function limitOwner(limitingCgroup: string | undefined): string {
 
 /** Conditions under which the first sentence is wrong, and notes on missing data. */
 function notes(seen: Seen): Advice[] {
-  const { cgroup, panicOnOom, killAllocatingTask, killDisabledIn, denied, seesHostInit, answer } =
-    seen;
+  const { cgroup, panicOnOom, killAllocatingTask, denied, seesHostInit, answer } = seen;
+  const { killDisabledIn } = answer;
   const notes: Advice[] = [];
   const limiting = cgroup?.limitingCgroup;
   if (limiting !== undefined && limiting !== cgroup?.path) {
@@ -282,7 +267,7 @@ function notes(seen: Seen): Advice[] {
       command: `oom-exporter victims --cgroup ${shellWord(printable(limiting))}`,
     });
   }
-  if (killDisabledIn !== undefined) {
+  if (killDisabledIn !== null) {
     notes.push({
       text: `But oom_kill_disable is set in memory.oom_control of ${printable(killDisabledIn)}: the kernel would kill nothing, and tasks that need memory would hang. To change that:`,
       command: `echo 0 > ${shellWord(`/sys/fs/cgroup/memory${printable(killDisabledIn)}/memory.oom_control`)}`,

@@ -192,7 +192,7 @@ function limitFigure(cgroup: CgroupView, atMs: number): Html {
 }
 
 function limitRow(cgroup: CgroupView, figure?: Html): Html {
-  const { usedBytes, limitBytes, limitCgroup, timeLeft } = cgroup;
+  const { usedBytes, limitBytes, limitCgroup, killDisabledIn, timeLeft } = cgroup;
   const held = heldBytes(cgroup);
   const name = cgroupName(cgroup);
   const tone = cgroupTone(cgroup);
@@ -201,7 +201,7 @@ function limitRow(cgroup: CgroupView, figure?: Html): Html {
   const seconds = secondsLeft(timeLeft);
   const outlook = seconds === undefined ? trend(timeLeft) : `full in ${about(seconds)}`;
   return html`<li data-key="${cgroup.cgroup}">
-<div class="what"><b>${name}</b>${name !== cgroup.cgroup && html`<span class="path one-line" title="${cgroup.cgroup}">${cgroup.cgroup}</span>`}${limitCgroup !== undefined && html`<span class="path">limit set by ${limitCgroup}</span>`}</div>
+<div class="what"><b>${name}</b>${name !== cgroup.cgroup && html`<span class="path one-line" title="${cgroup.cgroup}">${cgroup.cgroup}</span>`}${limitCgroup !== undefined && html`<span class="path">limit set by ${limitCgroup}</span>`}${killDisabledIn !== undefined && html`<span class="path">at the limit its tasks hang: oom_kill_disable${killDisabledIn !== cgroup.cgroup && html` of ${killDisabledIn}`}</span>`}</div>
 ${figure}
 <div class="much"><b>${bytes(held)}</b> ${unbroken(`of ${bytes(limitBytes)}, ${filled}`)}${outlook !== undefined && html`<span class="path ${tone}-text">${outlook}</span>`}</div>
 ${bar(

@@ -172,7 +172,7 @@ function cgroupFinding(cgroup: CgroupView): Dated | undefined {
     return {
       state: "danger",
       tone: "alarm",
-      sentence: `In danger: ${name} reaches ${limit} in ${about(seconds)}${wouldKill(cgroup.nextVictim)}`,
+      sentence: `In danger: ${name} reaches ${limit} in ${about(seconds)}${whatFollows(cgroup)}`,
       detail: `${bytes(heldBytes(cgroup))} in use, ${filled} of the limit; ${trend(timeLeft)}`,
       alert: "OomCgroupRunningOut",
       topic: `${cgroup.cgroup} ${about(seconds)}`,
@@ -188,8 +188,8 @@ function cgroupFinding(cgroup: CgroupView): Dated | undefined {
     tone: share >= atLimitRatio && !isStill ? "alarm" : "warning",
     sentence:
       seconds === undefined
-        ? `${name} is at ${filled} of ${limit}`
-        : `${name} reaches ${limit} in ${about(seconds)}`,
+        ? `${name} is at ${filled} of ${limit}${wouldHang(cgroup)}`
+        : `${name} reaches ${limit} in ${about(seconds)}${wouldHang(cgroup)}`,
     detail: trendSentence(timeLeft),
     alert: seconds === undefined ? "OomCgroupNearLimit" : "OomCgroupRunningOut",
     topic: cgroup.cgroup,
@@ -333,6 +333,17 @@ function allWell({ memory, cgroups, kills, atMs }: StatusView): Finding {
 
 function wouldKill(next: CgroupView["nextVictim"]): string {
   return next === undefined ? "" : `; the kernel would kill ${processName(next)} (pid ${next.pid})`;
+}
+
+/** What happens at a limit. */
+function whatFollows(cgroup: CgroupView): string {
+  return wouldHang(cgroup) || wouldKill(cgroup.nextVictim);
+}
+
+function wouldHang({ killDisabledIn }: CgroupView): string {
+  return killDisabledIn === undefined
+    ? ""
+    : "; its tasks would hang, and none would be killed (oom_kill_disable)";
 }
 
 export function secondsLeft(timeLeft: TimeLeft): number | undefined {

@@ -275,9 +275,11 @@ export class HostStatus {
       readings.set(this.#cgroupView(limit), limit.reading);
     }
     const views = [...readings.keys()].sort(byUrgency);
-    if (this.#options.host.view.hidesProcesses) return views;
     for (const view of nearLimits(views)) {
-      const ranking = this.#victims.rank(processes?.processes ?? [], totals, readings.get(view));
+      const reading = readings.get(view) as CgroupReading;
+      view.killDisabledIn = this.#victims.killDisabledIn(reading);
+      if (this.#options.host.view.hidesProcesses || view.killDisabledIn !== undefined) continue;
+      const ranking = this.#victims.rank(processes?.processes ?? [], totals, reading);
       const [first] = ranking.candidates;
       view.nextVictim = first && {
         pid: first.pid,
@@ -302,6 +304,7 @@ export class HostStatus {
       lastHour,
       timeLeft: isFullOfCache(reading, limitBytes, left) ? { refused: "page_cache" } : left,
       nextVictim: undefined,
+      killDisabledIn: undefined,
     };
   }
 

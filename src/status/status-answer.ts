@@ -50,6 +50,8 @@ export interface NearLimit extends Forecast {
   limitBytes: number;
   limitCgroup: string | null;
   nextVictim: { pid: number; comm: string; program: string | null } | null;
+  /** On v1, the cgroup with `oom_kill_disable` whose limit it is: tasks hang there, and none is killed. */
+  killDisabledIn: string | null;
 }
 
 const nearAtMost = 20;
@@ -105,6 +107,7 @@ function nearLimitAnswer(view: CgroupView): NearLimit {
     limitCgroup: view.limitCgroup ?? null,
     ...forecast(view.timeLeft),
     nextVictim: view.nextVictim ?? null,
+    killDisabledIn: view.killDisabledIn ?? null,
   };
 }
 

@@ -32,8 +32,10 @@ export interface CgroupView {
   lastHour: readonly UsePoint[];
   /** Until the limit is reached. */
   timeLeft: TimeLeft;
-  /** The process that the kernel would kill at the limit. */
+  /** The process that the kernel would kill at the limit; absent where `killDisabledIn` says that it kills nothing. */
   nextVictim: { pid: number; comm: string; program: string | null } | undefined;
+  /** On v1, the cgroup with `oom_kill_disable` whose limit it is: at the limit tasks hang. Known where it is near. */
+  killDisabledIn: string | undefined;
 }
 
 /** Memory that counts against a limit and cannot be reclaimed; page cache is dropped before a kill. */

@@ -6,6 +6,7 @@ import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
 import type { ProgramNames } from "../sources/program-names.ts";
 import type { HostTotals } from "../sources/snapshot.ts";
+import { killDisabledIn } from "./kill-disabled.ts";
 import { KilledTogether, type KilledTogetherOptions } from "./killed-together.ts";
 import { VictimRanking } from "./victim-ranking.ts";
 
@@ -22,6 +23,8 @@ export interface Ranking {
   candidates: ProcessReading[];
   /** Processes in the scope with oom_score_adj -1000. */
   unkillable: ProcessReading[];
+  /** On v1, the cgroup with `oom_kill_disable` whose limit it is: its tasks hang, and none of the candidates dies there. */
+  killDisabledIn: string | undefined;
 }
 
 /** One candidate of `/api/v1/victims` and `victims --json`; sizes in bytes. */
@@ -52,6 +55,8 @@ export interface VictimsAnswer {
   scope: string;
   victims: Victim[];
   unkillable: { count: number; residentBytes: number };
+  /** As in `Ranking`; `null` where the kernel would kill. */
+  killDisabledIn: string | null;
 }
 
 /** Ranks the next victims, for the API, the status page and the command. */
@@ -77,12 +82,19 @@ export class ScopeVictims {
           isUnkillable(process.scoreAdj) &&
           (cgroup === undefined || isWithin(process.cgroup, cgroup.path)),
       ),
+      killDisabledIn: cgroup && this.killDisabledIn(cgroup),
     };
+  }
+
+  /** See `Ranking`. */
+  killDisabledIn(cgroup: CgroupReading): string | undefined {
+    const { files, tree } = this.#options;
+    return killDisabledIn(files, tree, cgroup);
   }
 
   /** The first `top` of a ranking, and the processes it was made from. */
   answer(
-    { scope, candidates, unkillable }: Ranking,
+    { scope, candidates, unkillable, killDisabledIn }: Ranking,
     processes: readonly ProcessReading[],
     top: number,
   ): VictimsAnswer {
@@ -109,6 +121,7 @@ export class ScopeVictims {
         count: unkillable.length,
         residentBytes: unkillable.reduce((sum, { memory }) => sum + memory.residentBytes, 0),
       },
+      killDisabledIn: killDisabledIn ?? null,
     };
   }
 }

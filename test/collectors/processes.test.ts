@@ -77,6 +77,23 @@ describe("the processes collector", () => {
     expect(victimsOf(samples)).toEqual({ "/job": 10 });
   });
 
+  it.each([
+    [1, {}],
+    [0, { "/job": 10 }],
+  ])("on v1, with oom_kill_disable %i, names as next victim of a cgroup: %j", (disabled, named) => {
+    const host = new TemporaryTree();
+    addProcess(host, 10, { cgroup: "/job" });
+    host.write("sys/fs/cgroup/memory", { "memory.usage_in_bytes": 95 });
+    host.write("sys/fs/cgroup/memory/job", {
+      "memory.usage_in_bytes": 95,
+      "memory.oom_control": `oom_kill_disable ${disabled}\nunder_oom 0`,
+    });
+    const { host: _, ...ofCgroups } = victimsOf(
+      collect(host, { cgroups: [cgroup("/job", 95, 100)] }),
+    );
+    expect(ofCgroups).toEqual(named);
+  });
+
   it("shows the highest-ranked processes with their sizes", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { score: 900, scoreAdj: 300, residentKb: 50, cgroup: "/a.service" });

@@ -197,6 +197,8 @@ describe("oom-exporter victims --cgroup", () => {
       expect(stdout.includes("    echo 0 > /sys/fs/cgroup/memory/shop/memory.oom_control\n")).toBe(
         hangs,
       );
+      const json = JSON.parse(run(host.roots, ["--json", `--cgroup=${path}`]).stdout);
+      expect(json.killDisabledIn).toBe(hangs ? "/shop" : null);
     },
   );
 
@@ -289,6 +291,7 @@ describe("oom-exporter victims --json", () => {
         },
       ],
       unkillable: { count: 1, residentBytes: 1_748_992 },
+      killDisabledIn: null,
     });
   });
 });

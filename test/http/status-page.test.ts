@@ -103,6 +103,14 @@ describe("the limits", () => {
   });
 });
 
+it("says at a limit that its tasks hang there, and by which cgroup", () => {
+  const own = "/system.slice/web.service";
+  const text = (killDisabledIn: string) =>
+    read("limits", { cgroups: [aCgroup(0.9, { killDisabledIn })] });
+  expect(text(own)).toContain("web.service at the limit its tasks hang: oom_kill_disable 922 MiB");
+  expect(text("/top")).toContain("its tasks hang: oom_kill_disable of /top 922 MiB");
+});
+
 describe("the next victim", () => {
   it("is shown with the kernel's criteria and the memory that a kill frees", () => {
     const text = read("victims", {

@@ -102,6 +102,7 @@ export function aCgroup(heldShare: number, changes: Partial<CgroupView> = {}): C
     lastHour: aClimb(heldShare * GiB, heldShare * GiB),
     timeLeft: { refused: heldShare > 0.5 ? "not_growing" : "plenty_left" },
     nextVictim: undefined,
+    killDisabledIn: undefined,
     ...changes,
   };
 }

@@ -49,6 +49,18 @@ describe("a cgroup on its way to its limit", () => {
     );
   });
 
+  it.each([
+    [aLeak(), "reaches its 2 GiB limit in about 9 minutes"],
+    [aCgroup(0.97), "is at 97 % of its 1 GiB limit"],
+  ])("says that its tasks would hang if oom_kill_disable is set there: %#", (cgroup, reached) => {
+    const { sentence } = answer({ cgroups: [{ ...cgroup, killDisabledIn: cgroup.cgroup }] });
+    expect(sentence).toMatch(
+      new RegExp(
+        `${reached}; its tasks would hang, and none would be killed \\(oom_kill_disable\\)$`,
+      ),
+    );
+  });
+
   it("is no danger yet while that is hours away", () => {
     expect(answer({ cgroups: [reachedIn(150)] })).toMatchObject({
       state: "tight",

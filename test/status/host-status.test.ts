@@ -174,6 +174,7 @@ describe("the state of a host", () => {
       scope: "host",
       victims: [],
       killers: [],
+      killDisabledIn: null,
       unkillable: null,
     });
     expect(status.view()).toMatchObject({
@@ -271,6 +272,35 @@ describe("the state of a host", () => {
     host.cgroup("/a", 81, 100);
     host.live(1);
     expect(host.cgroupView("/a")?.nextVictim).toEqual({ pid: 7, comm: "small", program: null });
+  });
+
+  it("says where oom_kill_disable of v1 lets tasks hang, and names no victim there", () => {
+    const host = new WatchedHost();
+    host.remove("sys/fs/cgroup/cgroup.controllers");
+    const v1 = (path: string, limitBytes: number, disabled: number) =>
+      host.write(`sys/fs/cgroup/memory${path}`, {
+        "memory.usage_in_bytes": 95 * MiB,
+        "memory.limit_in_bytes": limitBytes,
+        "memory.stat": `total_rss 1\nhierarchical_memory_limit ${limitBytes}`,
+        "memory.oom_control": `oom_kill_disable ${disabled}\nunder_oom 0`,
+      });
+    v1("/", 2 ** 60, 0);
+    v1("/job", 100 * MiB, 1);
+    host.process(7, "hog", 90, "/job");
+    host.write("proc/7", { cgroup: "4:memory:/job" });
+    const { status } = host.reopened();
+    expect(status.view().cgroups).toMatchObject([
+      { cgroup: "/job", nextVictim: undefined, killDisabledIn: "/job" },
+    ]);
+    expect(status.victims({ cgroup: "/job", top: 1 })).toMatchObject({
+      victims: [{ pid: 7 }],
+      killDisabledIn: "/job",
+    });
+    v1("/job", 100 * MiB, 0);
+    host.monotonicMs += 2000;
+    expect(status.view().cgroups).toMatchObject([
+      { nextVictim: { pid: 7 }, killDisabledIn: undefined },
+    ]);
   });
 
   it("counts the ancestor that runs out first, not the smallest number", () => {
