@@ -93,7 +93,7 @@ function viewAt(atMs: number, kills: readonly Kill[]): StatusView {
       lastHour,
       timeLeft: timeLeft(lastHour, limitBytes, atMs),
       nextVictim: { pid, comm, program: null },
-      killDisabledIn: undefined,
+      bypass: undefined,
     };
   });
   const anon = cgroups.reduce((sum, { unreclaimableBytes = 0 }) => sum + unreclaimableBytes, 0);
@@ -145,6 +145,7 @@ function viewAt(atMs: number, kills: readonly Kill[]): StatusView {
     },
     cgroups: [...cgroups].sort((a, b) => shareOf(b) - shareOf(a)),
     victims,
+    bypass: undefined,
     unkillable: { count: 2, residentBytes: 14 * MiB },
     kills,
     unaccountedKills: 0,

@@ -8,7 +8,7 @@ import type { HostView } from "../sources/host-view.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
 import type { LongPart, Snapshot } from "../sources/snapshot.ts";
-import { killDisabledIn } from "../victims/kill-disabled.ts";
+import { bypassOf } from "../victims/bypass.ts";
 import type { ScopeVictimsOptions } from "../victims/scope-victims.ts";
 import { VictimRanking } from "../victims/victim-ranking.ts";
 import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
@@ -96,9 +96,10 @@ export class ProcessesCollector implements Collector {
     return ownerLabels(cgroup, this.#owners.ownerOf(cgroup ?? ""));
   }
 
-  #isKillDisabled(cgroup: CgroupReading): boolean {
+  /** Whether the kernel would not kill by its ranking: then nobody is next. */
+  #isBypassed(cgroup?: CgroupReading): boolean {
     const { files, tree } = this.#host;
-    return killDisabledIn(files, tree, cgroup) !== undefined;
+    return bypassOf(files, tree, cgroup) !== undefined;
   }
 
   #nextVictims(snapshot: Snapshot): NextVictim[] {
@@ -109,11 +110,11 @@ export class ProcessesCollector implements Collector {
     const { processes } = snapshot.processes;
     const cgroups = (looksAtCgroups && snapshot.cgroups?.readings) || [];
     const victims: NextVictim[] = [];
-    const first = isContainer ? undefined : this.#ranking.firstOfHost(processes, totals);
+    const first =
+      isContainer || this.#isBypassed() ? undefined : this.#ranking.firstOfHost(processes, totals);
     if (first !== undefined) victims.push({ scope: "host", process: first });
     for (const { reading: cgroup, isNear } of fullestLimits(cgroups).slice(0, cgroupScopesAtMost)) {
-      // Where the kernel kills nothing nobody is next.
-      if (!isNear || this.#isKillDisabled(cgroup)) continue;
+      if (!isNear || this.#isBypassed(cgroup)) continue;
       const [process] = this.#ranking.rank(processes, totals, cgroup);
       if (process !== undefined) victims.push({ scope: cgroup.path, process });
     }

@@ -24,6 +24,7 @@ import { bytes, percent } from "../text/quantities.ts";
 import { shellWord } from "../text/shell.ts";
 import type { Column } from "../text/table.ts";
 import { wrap } from "../text/wrapping.ts";
+import type { Bypass } from "../victims/bypass.ts";
 import {
   type Ranking,
   ScopeVictims,
@@ -149,8 +150,6 @@ function report(flags: FlagValues<typeof victimsFlags>, { stdout, env, monotonic
     names: new Map(processes.map(({ pid, comm }) => [pid, comm])),
     denied: snapshot.processes.denied,
     seesHostInit: table.seesHostInit(),
-    panicOnOom: sysctl(files, "panic_on_oom"),
-    killAllocatingTask: sysctl(files, "oom_kill_allocating_task"),
   };
   return textOf(seen, styleFor(stdout, env));
 }
@@ -181,10 +180,6 @@ function cgroupAt(
   );
 }
 
-function sysctl(files: HostFiles, name: string): number {
-  return Number.parseInt(files.textIfReadable(files.procfs("sys/vm", name)) ?? "0", 10);
-}
-
 interface Seen {
   meminfo: Meminfo;
   cgroup: CgroupReading | undefined;
@@ -196,8 +191,6 @@ interface Seen {
   names: ReadonlyMap<number, string>;
   denied: number;
   seesHostInit: boolean;
-  panicOnOom: number;
-  killAllocatingTask: number;
 }
 
 function textOf(seen: Seen, style: Style): string {
@@ -257,8 +250,7 @@ function limitOwner(limitingCgroup: string | undefined): string {
 
 /** Conditions under which the first sentence is wrong, and notes on missing data. */
 function notes(seen: Seen): Advice[] {
-  const { cgroup, panicOnOom, killAllocatingTask, denied, seesHostInit, answer } = seen;
-  const { killDisabledIn } = answer;
+  const { cgroup, denied, seesHostInit, answer } = seen;
   const notes: Advice[] = [];
   const limiting = cgroup?.limitingCgroup;
   if (limiting !== undefined && limiting !== cgroup?.path) {
@@ -267,22 +259,7 @@ function notes(seen: Seen): Advice[] {
       command: `oom-exporter victims --cgroup ${shellWord(printable(limiting))}`,
     });
   }
-  if (killDisabledIn !== null) {
-    notes.push({
-      text: `But oom_kill_disable is set in memory.oom_control of ${printable(killDisabledIn)}: the kernel would kill nothing, and tasks that need memory would hang. To change that:`,
-      command: `echo 0 > ${shellWord(`/sys/fs/cgroup/memory${printable(killDisabledIn)}/memory.oom_control`)}`,
-    });
-  } else if (panicOnOom > (cgroup === undefined ? 0 : 1)) {
-    notes.push({
-      text: `But vm.panic_on_oom is ${panicOnOom}: the machine would panic instead. To change that:`,
-      command: "sysctl -w vm.panic_on_oom=0",
-    });
-  } else if (killAllocatingTask !== 0 && cgroup === undefined) {
-    notes.push({
-      text: "But vm.oom_kill_allocating_task is set: the kernel would kill the task that asks for memory at that moment. To change that:",
-      command: "sysctl -w vm.oom_kill_allocating_task=0",
-    });
-  }
+  if (answer.bypass !== null) notes.push(bypassNote(answer.bypass));
   if (denied > 0) {
     notes.push({
       text:
@@ -305,6 +282,29 @@ function notes(seen: Seen): Advice[] {
     });
   }
   return notes;
+}
+
+/** What happens instead of the first sentence, and how to change that. */
+function bypassNote({ setting, cgroup }: Bypass): Advice {
+  switch (setting) {
+    case "oom_kill_disable": {
+      const path = printable(cgroup ?? "/");
+      return {
+        text: `But oom_kill_disable is set in memory.oom_control of ${path}: the kernel would kill nothing, and tasks that need memory would hang. To change that:`,
+        command: `echo 0 > ${shellWord(`/sys/fs/cgroup/memory${path}/memory.oom_control`)}`,
+      };
+    }
+    case "vm.panic_on_oom":
+      return {
+        text: "But vm.panic_on_oom is set: the machine would panic instead. To change that:",
+        command: "sysctl -w vm.panic_on_oom=0",
+      };
+    case "vm.oom_kill_allocating_task":
+      return {
+        text: "But vm.oom_kill_allocating_task is set: the kernel would kill the task that asks for memory at that moment. To change that:",
+        command: "sysctl -w vm.oom_kill_allocating_task=0",
+      };
+  }
 }
 
 const victimColumns: Column[] = [

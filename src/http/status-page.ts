@@ -11,6 +11,7 @@ import {
   trend,
 } from "../status/findings.ts";
 import {
+  type Bypass,
   type CgroupView,
   type HostMemoryView,
   heldBytes,
@@ -192,7 +193,7 @@ function limitFigure(cgroup: CgroupView, atMs: number): Html {
 }
 
 function limitRow(cgroup: CgroupView, figure?: Html): Html {
-  const { usedBytes, limitBytes, limitCgroup, killDisabledIn, timeLeft } = cgroup;
+  const { usedBytes, limitBytes, limitCgroup, bypass, timeLeft } = cgroup;
   const held = heldBytes(cgroup);
   const name = cgroupName(cgroup);
   const tone = cgroupTone(cgroup);
@@ -201,7 +202,7 @@ function limitRow(cgroup: CgroupView, figure?: Html): Html {
   const seconds = secondsLeft(timeLeft);
   const outlook = seconds === undefined ? trend(timeLeft) : `full in ${about(seconds)}`;
   return html`<li data-key="${cgroup.cgroup}">
-<div class="what"><b>${name}</b>${name !== cgroup.cgroup && html`<span class="path one-line" title="${cgroup.cgroup}">${cgroup.cgroup}</span>`}${limitCgroup !== undefined && html`<span class="path">limit set by ${limitCgroup}</span>`}${killDisabledIn !== undefined && html`<span class="path">at the limit its tasks hang: oom_kill_disable${killDisabledIn !== cgroup.cgroup && html` of ${killDisabledIn}`}</span>`}</div>
+<div class="what"><b>${name}</b>${name !== cgroup.cgroup && html`<span class="path one-line" title="${cgroup.cgroup}">${cgroup.cgroup}</span>`}${limitCgroup !== undefined && html`<span class="path">limit set by ${limitCgroup}</span>`}${bypass !== undefined && html`<span class="path">${bypassAtLimit(bypass, cgroup.cgroup)}</span>`}</div>
 ${figure}
 <div class="much"><b>${bytes(held)}</b> ${unbroken(`of ${bytes(limitBytes)}, ${filled}`)}${outlook !== undefined && html`<span class="path ${tone}-text">${outlook}</span>`}</div>
 ${bar(
@@ -215,10 +216,24 @@ ${bar(
 </li>`;
 }
 
-function victimsSection({ victims, unkillable }: StatusView): Html {
+/** What happens at the limit of a cgroup, where the kernel does not kill by its ranking. */
+function bypassAtLimit({ setting, cgroup }: Bypass, path: string): string {
+  if (setting !== "oom_kill_disable") return `at the limit the machine panics: ${setting}`;
+  return `at the limit its tasks hang: ${setting}${cgroup === path ? "" : ` of ${cgroup}`}`;
+}
+
+/** What happens if the host runs out, where the kernel does not kill by its ranking. */
+function bypassOnHost({ setting }: Bypass): string {
+  return setting === "vm.panic_on_oom"
+    ? `But ${setting} is set: the machine panics instead.`
+    : `But ${setting} is set: the kernel kills the task that asks for memory then.`;
+}
+
+function victimsSection({ victims, bypass, unkillable }: StatusView): Html {
   const [shown, more] = divide(victims, victimsShown);
   return html`<section class="card" aria-labelledby="victims">
 <h2 id="victims">Who dies next <small>if the host runs out</small></h2>
+${bypass !== undefined && html`<p class="note">${bypassOnHost(bypass)}</p>`}
 ${shown.length === 0 ? html`<p>Not available on this host.</p>` : victimsTable(shown, true)}
 ${more.length > 0 && html`<details><summary>The next ${more.length === 1 ? "one" : more.length}</summary>${victimsTable(more, false)}</details>`}
 ${

@@ -5,6 +5,7 @@ import { workloadName } from "../kills/workload-name.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { capitalised } from "../text/sentence.ts";
 import { about, ago } from "../text/times.ts";
+import type { Bypass } from "../victims/bypass.ts";
 import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
 import { thresholds } from "./thresholds.ts";
 import type { Refusal, TimeLeft } from "./time-left.ts";
@@ -95,10 +96,10 @@ function byTime(a: Dated, b: Dated): number {
   return left === right ? 0 : left - right;
 }
 
-function hostDanger({ memory, victims }: StatusView): Dated | undefined {
+function hostDanger({ memory, victims, bypass }: StatusView): Dated | undefined {
   if (memory === undefined) return undefined;
   const { totalBytes, availableBytes, swapTotalBytes, swapFreeBytes, timeLeft } = memory;
-  const next = wouldKill(victims[0]);
+  const next = whatFollows({ bypass, nextVictim: victims[0] });
   const seconds = secondsLeft(timeLeft);
   if (seconds !== undefined && seconds <= dangerSeconds) {
     return {
@@ -188,8 +189,8 @@ function cgroupFinding(cgroup: CgroupView): Dated | undefined {
     tone: share >= atLimitRatio && !isStill ? "alarm" : "warning",
     sentence:
       seconds === undefined
-        ? `${name} is at ${filled} of ${limit}${wouldHang(cgroup)}`
-        : `${name} reaches ${limit} in ${about(seconds)}${wouldHang(cgroup)}`,
+        ? `${name} is at ${filled} of ${limit}${instead(cgroup.bypass)}`
+        : `${name} reaches ${limit} in ${about(seconds)}${instead(cgroup.bypass)}`,
     detail: trendSentence(timeLeft),
     alert: seconds === undefined ? "OomCgroupNearLimit" : "OomCgroupRunningOut",
     topic: cgroup.cgroup,
@@ -336,15 +337,20 @@ function wouldKill(next: CgroupView["nextVictim"]): string {
 }
 
 /** What happens at a limit. */
-function whatFollows(cgroup: CgroupView): string {
-  return wouldHang(cgroup) || wouldKill(cgroup.nextVictim);
+function whatFollows({ bypass, nextVictim }: Pick<CgroupView, "bypass" | "nextVictim">): string {
+  return instead(bypass) || wouldKill(nextVictim);
 }
 
-function wouldHang({ killDisabledIn }: CgroupView): string {
-  return killDisabledIn === undefined
-    ? ""
-    : "; its tasks would hang, and none would be killed (oom_kill_disable)";
+/** What the kernel would do instead of a kill by its ranking; empty where it would kill. */
+function instead(bypass: Bypass | undefined): string {
+  return bypass === undefined ? "" : `; ${insteadOfKill[bypass.setting]} (${bypass.setting})`;
 }
+
+const insteadOfKill: Record<Bypass["setting"], string> = {
+  oom_kill_disable: "its tasks would hang, and none would be killed",
+  "vm.panic_on_oom": "the machine would panic",
+  "vm.oom_kill_allocating_task": "the kernel would kill the task that asks for memory then",
+};
 
 export function secondsLeft(timeLeft: TimeLeft): number | undefined {
   return "refused" in timeLeft ? undefined : timeLeft.seconds;

@@ -122,6 +122,7 @@ export class HostStatus {
       memory,
       cgroups: this.#cgroupViews(seen),
       victims,
+      bypass: ranking.bypass,
       unkillable: this.#knowsProcesses(seen, undefined) ? unkillable : undefined,
       kills: onePerVictim(kills()),
       unaccountedKills: unaccounted(),
@@ -277,8 +278,8 @@ export class HostStatus {
     const views = [...readings.keys()].sort(byUrgency);
     for (const view of nearLimits(views)) {
       const reading = readings.get(view) as CgroupReading;
-      view.killDisabledIn = this.#victims.killDisabledIn(reading);
-      if (this.#options.host.view.hidesProcesses || view.killDisabledIn !== undefined) continue;
+      view.bypass = this.#victims.bypassOf(reading);
+      if (this.#options.host.view.hidesProcesses || view.bypass !== undefined) continue;
       const ranking = this.#victims.rank(processes?.processes ?? [], totals, reading);
       const [first] = ranking.candidates;
       view.nextVictim = first && {
@@ -304,7 +305,7 @@ export class HostStatus {
       lastHour,
       timeLeft: isFullOfCache(reading, limitBytes, left) ? { refused: "page_cache" } : left,
       nextVictim: undefined,
-      killDisabledIn: undefined,
+      bypass: undefined,
     };
   }
 

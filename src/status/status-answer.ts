@@ -1,5 +1,6 @@
 import type { Owner } from "../kills/owner.ts";
 import { isNearLimit } from "../sources/cgroup-reading.ts";
+import type { Bypass } from "../victims/bypass.ts";
 import { type FindingState, findings } from "./findings.ts";
 import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
 import type { Refusal, TimeLeft } from "./time-left.ts";
@@ -50,8 +51,8 @@ export interface NearLimit extends Forecast {
   limitBytes: number;
   limitCgroup: string | null;
   nextVictim: { pid: number; comm: string; program: string | null } | null;
-  /** On v1, the cgroup with `oom_kill_disable` whose limit it is: tasks hang there, and none is killed. */
-  killDisabledIn: string | null;
+  /** By this setting the kernel would not kill by its ranking. */
+  bypass: Bypass | null;
 }
 
 const nearAtMost = 20;
@@ -107,7 +108,7 @@ function nearLimitAnswer(view: CgroupView): NearLimit {
     limitCgroup: view.limitCgroup ?? null,
     ...forecast(view.timeLeft),
     nextVictim: view.nextVictim ?? null,
-    killDisabledIn: view.killDisabledIn ?? null,
+    bypass: view.bypass ?? null,
   };
 }
 

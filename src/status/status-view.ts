@@ -1,6 +1,9 @@
 import type { AnyKill } from "../killers/linked-kills.ts";
 import type { Owner } from "../kills/owner.ts";
+import type { Bypass } from "../victims/bypass.ts";
 import type { TimeLeft, UsePoint } from "./time-left.ts";
+
+export type { Bypass } from "../victims/bypass.ts";
 
 export interface HostMemoryView {
   totalBytes: number;
@@ -32,10 +35,10 @@ export interface CgroupView {
   lastHour: readonly UsePoint[];
   /** Until the limit is reached. */
   timeLeft: TimeLeft;
-  /** The process that the kernel would kill at the limit; absent where `killDisabledIn` says that it kills nothing. */
+  /** The process that the kernel would kill at the limit; absent where `bypass` says that it does something else. */
   nextVictim: { pid: number; comm: string; program: string | null } | undefined;
-  /** On v1, the cgroup with `oom_kill_disable` whose limit it is: at the limit tasks hang. Known where it is near. */
-  killDisabledIn: string | undefined;
+  /** By this setting the kernel would not kill by its ranking; known where the limit is near. */
+  bypass: Bypass | undefined;
 }
 
 /** Memory that counts against a limit and cannot be reclaimed; page cache is dropped before a kill. */
@@ -76,6 +79,8 @@ export interface StatusView {
   cgroups: readonly CgroupView[];
   /** The first candidates, in the order the kernel would choose them if the host ran out. */
   victims: readonly VictimView[];
+  /** By this setting the kernel would not kill the first of them. */
+  bypass: Bypass | undefined;
   unkillable: { count: number; residentBytes: number } | undefined;
   /** By the kernel and by other killers, newest first; only the kernel's where both hit the same process. */
   kills: readonly AnyKill[];

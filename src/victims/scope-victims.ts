@@ -6,7 +6,7 @@ import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
 import type { ProgramNames } from "../sources/program-names.ts";
 import type { HostTotals } from "../sources/snapshot.ts";
-import { killDisabledIn } from "./kill-disabled.ts";
+import { type Bypass, bypassOf } from "./bypass.ts";
 import { KilledTogether, type KilledTogetherOptions } from "./killed-together.ts";
 import { VictimRanking } from "./victim-ranking.ts";
 
@@ -23,8 +23,8 @@ export interface Ranking {
   candidates: ProcessReading[];
   /** Processes in the scope with oom_score_adj -1000. */
   unkillable: ProcessReading[];
-  /** On v1, the cgroup with `oom_kill_disable` whose limit it is: its tasks hang, and none of the candidates dies there. */
-  killDisabledIn: string | undefined;
+  /** By this setting the kernel would not kill the first of them. */
+  bypass: Bypass | undefined;
 }
 
 /** One candidate of `/api/v1/victims` and `victims --json`; sizes in bytes. */
@@ -55,8 +55,8 @@ export interface VictimsAnswer {
   scope: string;
   victims: Victim[];
   unkillable: { count: number; residentBytes: number };
-  /** As in `Ranking`; `null` where the kernel would kill. */
-  killDisabledIn: string | null;
+  /** As in `Ranking`; `null` where there is none. */
+  bypass: Bypass | null;
 }
 
 /** Ranks the next victims, for the API, the status page and the command. */
@@ -82,19 +82,19 @@ export class ScopeVictims {
           isUnkillable(process.scoreAdj) &&
           (cgroup === undefined || isWithin(process.cgroup, cgroup.path)),
       ),
-      killDisabledIn: cgroup && this.killDisabledIn(cgroup),
+      bypass: this.bypassOf(cgroup),
     };
   }
 
   /** See `Ranking`. */
-  killDisabledIn(cgroup: CgroupReading): string | undefined {
+  bypassOf(cgroup?: CgroupReading): Bypass | undefined {
     const { files, tree } = this.#options;
-    return killDisabledIn(files, tree, cgroup);
+    return bypassOf(files, tree, cgroup);
   }
 
   /** The first `top` of a ranking, and the processes it was made from. */
   answer(
-    { scope, candidates, unkillable, killDisabledIn }: Ranking,
+    { scope, candidates, unkillable, bypass }: Ranking,
     processes: readonly ProcessReading[],
     top: number,
   ): VictimsAnswer {
@@ -121,7 +121,7 @@ export class ScopeVictims {
         count: unkillable.length,
         residentBytes: unkillable.reduce((sum, { memory }) => sum + memory.residentBytes, 0),
       },
-      killDisabledIn: killDisabledIn ?? null,
+      bypass: bypass ?? null,
     };
   }
 }

@@ -94,6 +94,21 @@ describe("the processes collector", () => {
     expect(ofCgroups).toEqual(named);
   });
 
+  it.each([
+    [
+      { panic_on_oom: 0, oom_kill_allocating_task: 0 },
+      { host: 10, "/job": 10 },
+    ],
+    [{ panic_on_oom: 1, oom_kill_allocating_task: 0 }, { "/job": 10 }],
+    [{ panic_on_oom: 2, oom_kill_allocating_task: 0 }, {}],
+    [{ panic_on_oom: 0, oom_kill_allocating_task: 1 }, { "/job": 10 }],
+  ])("with %j names as next victims: %j", (settings, named) => {
+    const host = new TemporaryTree();
+    addProcess(host, 10, { cgroup: "/job" });
+    host.write("proc/sys/vm", settings);
+    expect(victimsOf(collect(host, { cgroups: [cgroup("/job", 95, 100)] }))).toEqual(named);
+  });
+
   it("shows the highest-ranked processes with their sizes", () => {
     const host = new TemporaryTree();
     addProcess(host, 10, { score: 900, scoreAdj: 300, residentKb: 50, cgroup: "/a.service" });

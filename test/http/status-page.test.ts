@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { statusPage } from "../../src/http/status-page.ts";
-import type { StatusView } from "../../src/status/status-view.ts";
+import type { Bypass, StatusView } from "../../src/status/status-view.ts";
 import { aCgroup, aKill, aLeak, aMemory, aStatusView, aVictim, nobody } from "./views.ts";
 
 const site = { hostName: "web-03", version: "1.2.3", basePath: "", telemetryPath: "/metrics" };
@@ -103,15 +103,26 @@ describe("the limits", () => {
   });
 });
 
-it("says at a limit that its tasks hang there, and by which cgroup", () => {
+it("says at a limit what happens there instead of a kill", () => {
   const own = "/system.slice/web.service";
-  const text = (killDisabledIn: string) =>
-    read("limits", { cgroups: [aCgroup(0.9, { killDisabledIn })] });
-  expect(text(own)).toContain("web.service at the limit its tasks hang: oom_kill_disable 922 MiB");
-  expect(text("/top")).toContain("its tasks hang: oom_kill_disable of /top 922 MiB");
+  const text = (setting: Bypass["setting"], cgroup: string | null) =>
+    read("limits", { cgroups: [aCgroup(0.9, { bypass: { setting, cgroup } })] });
+  expect(text("oom_kill_disable", own)).toContain(
+    "web.service at the limit its tasks hang: oom_kill_disable 922 MiB",
+  );
+  expect(text("oom_kill_disable", "/top")).toContain("oom_kill_disable of /top 922 MiB");
+  expect(text("vm.panic_on_oom", null)).toContain("the limit the machine panics: vm.panic_on_oom");
 });
 
 describe("the next victim", () => {
+  it.each([
+    ["vm.panic_on_oom", "is set: the machine panics instead."],
+    ["vm.oom_kill_allocating_task", "is set: the kernel kills the task that asks for memory then."],
+  ] as const)("is not the first if %s is set", (setting, instead) => {
+    const text = read("victims", { bypass: { setting, cgroup: null } });
+    expect(text).toContain(`But ${setting} ${instead}`);
+  });
+
   it("is shown with the kernel's criteria and the memory that a kill frees", () => {
     const text = read("victims", {
       victims: [

@@ -102,7 +102,7 @@ export function aCgroup(heldShare: number, changes: Partial<CgroupView> = {}): C
     lastHour: aClimb(heldShare * GiB, heldShare * GiB),
     timeLeft: { refused: heldShare > 0.5 ? "not_growing" : "plenty_left" },
     nextVictim: undefined,
-    killDisabledIn: undefined,
+    bypass: undefined,
     ...changes,
   };
 }
@@ -146,6 +146,7 @@ export function aStatusView(changes: Partial<StatusView> = {}): StatusView {
     memory: aMemory(),
     cgroups: [],
     victims: [],
+    bypass: undefined,
     unkillable: undefined,
     kills: [aKill()],
     unaccountedKills: 0,

@@ -50,15 +50,13 @@ describe("a cgroup on its way to its limit", () => {
   });
 
   it.each([
-    [aLeak(), "reaches its 2 GiB limit in about 9 minutes"],
-    [aCgroup(0.97), "is at 97 % of its 1 GiB limit"],
-  ])("says that its tasks would hang if oom_kill_disable is set there: %#", (cgroup, reached) => {
-    const { sentence } = answer({ cgroups: [{ ...cgroup, killDisabledIn: cgroup.cgroup }] });
-    expect(sentence).toMatch(
-      new RegExp(
-        `${reached}; its tasks would hang, and none would be killed \\(oom_kill_disable\\)$`,
-      ),
-    );
+    [aLeak(), "oom_kill_disable", "its tasks would hang, and none would be killed"],
+    [aCgroup(0.97), "oom_kill_disable", "its tasks would hang, and none would be killed"],
+    [aLeak(), "vm.panic_on_oom", "the machine would panic"],
+  ] as const)("says what happens instead of a kill: %#", (cgroup, setting, instead) => {
+    const bypass = { setting, cgroup: null };
+    const { sentence } = answer({ cgroups: [{ ...cgroup, bypass }] });
+    expect(sentence.split("; ")[1]).toBe(`${instead} (${setting})`);
   });
 
   it("is no danger yet while that is hours away", () => {

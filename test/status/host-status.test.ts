@@ -174,7 +174,7 @@ describe("the state of a host", () => {
       scope: "host",
       victims: [],
       killers: [],
-      killDisabledIn: null,
+      bypass: null,
       unkillable: null,
     });
     expect(status.view()).toMatchObject({
@@ -284,23 +284,22 @@ describe("the state of a host", () => {
         "memory.stat": `total_rss 1\nhierarchical_memory_limit ${limitBytes}`,
         "memory.oom_control": `oom_kill_disable ${disabled}\nunder_oom 0`,
       });
+    const bypass = { setting: "oom_kill_disable", cgroup: "/job" };
     v1("/", 2 ** 60, 0);
     v1("/job", 100 * MiB, 1);
     host.process(7, "hog", 90, "/job");
     host.write("proc/7", { cgroup: "4:memory:/job" });
     const { status } = host.reopened();
     expect(status.view().cgroups).toMatchObject([
-      { cgroup: "/job", nextVictim: undefined, killDisabledIn: "/job" },
+      { cgroup: "/job", nextVictim: undefined, bypass },
     ]);
     expect(status.victims({ cgroup: "/job", top: 1 })).toMatchObject({
       victims: [{ pid: 7 }],
-      killDisabledIn: "/job",
+      bypass,
     });
     v1("/job", 100 * MiB, 0);
     host.monotonicMs += 2000;
-    expect(status.view().cgroups).toMatchObject([
-      { nextVictim: { pid: 7 }, killDisabledIn: undefined },
-    ]);
+    expect(status.view().cgroups).toMatchObject([{ nextVictim: { pid: 7 }, bypass: undefined }]);
   });
 
   it("counts the ancestor that runs out first, not the smallest number", () => {

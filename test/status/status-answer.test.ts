@@ -50,7 +50,7 @@ describe("the status", () => {
         timeLeftSeconds: 541,
         refused: null,
         nextVictim: { pid: 812, comm: "mysqld", program: null },
-        killDisabledIn: null,
+        bypass: null,
       },
     ]);
   });

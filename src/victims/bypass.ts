@@ -1,0 +1,67 @@
+/*
+ * What keeps the kernel from killing the first of the ranking.
+ *
+ * memory.oom_control of cgroup v1, https://docs.kernel.org/admin-guide/cgroup-v1/memory.html#oom-control
+ *
+ *   oom_kill_disable 1
+ *   under_oom 0
+ *
+ * With oom_kill_disable the kernel kills nothing when the cgroup reaches its limit: tasks that need memory hang until
+ * there is some, or somebody sets it to 0. That of the cgroup whose limit is reached counts.
+ *
+ * /proc/sys/vm/panic_on_oom, https://docs.kernel.org/admin-guide/sysctl/vm.html: with 1 the machine panics when the host
+ * runs out, with 2 at the limit of a cgroup too.
+ *
+ * /proc/sys/vm/oom_kill_allocating_task, the same document: if the host runs out, the task that asks for memory is killed.
+ */
+import { join } from "node:path";
+import type { CgroupReading } from "../sources/cgroup-reading.ts";
+import type { CgroupTree } from "../sources/cgroup-tree.ts";
+import type { HostFiles } from "../sources/host-files.ts";
+
+/** A setting by which the kernel does something else than to kill the first of the ranking. */
+export interface Bypass {
+  setting: "oom_kill_disable" | "vm.panic_on_oom" | "vm.oom_kill_allocating_task";
+  /** Of `oom_kill_disable`: the cgroup whose limit would be reached, an ancestor's or its own; otherwise `null`. */
+  cgroup: string | null;
+}
+
+type Limit = Pick<CgroupReading, "limitingCgroup" | "effectiveMaxBytes">;
+
+/**
+ * The setting that applies if the host runs out or, for a cgroup, at its effective limit; `undefined` where the kernel
+ * would kill by the ranking, or cannot be seen to do otherwise.
+ */
+export function bypassOf(
+  files: HostFiles,
+  tree: CgroupTree | undefined,
+  cgroup?: Limit,
+): Bypass | undefined {
+  // Without a limit a cgroup runs out only together with the host.
+  const limit = cgroup?.effectiveMaxBytes === Number.POSITIVE_INFINITY ? undefined : cgroup;
+  if (limit !== undefined && isKillDisabled(files, tree, limit)) {
+    return { setting: "oom_kill_disable", cgroup: limit.limitingCgroup ?? null };
+  }
+  if (sysctl(files, "panic_on_oom") > (limit === undefined ? 0 : 1)) {
+    return { setting: "vm.panic_on_oom", cgroup: null };
+  }
+  return limit === undefined && sysctl(files, "oom_kill_allocating_task") !== 0
+    ? { setting: "vm.oom_kill_allocating_task", cgroup: null }
+    : undefined;
+}
+
+function isKillDisabled(
+  files: HostFiles,
+  tree: CgroupTree | undefined,
+  { limitingCgroup }: Limit,
+): boolean {
+  if (tree?.hierarchy.version !== "v1" || limitingCgroup === undefined) return false;
+  const file = join(tree.hierarchy.directory, limitingCgroup, "memory.oom_control");
+  return /^oom_kill_disable 1$/m.test(files.textIfReadable(file) ?? "");
+}
+
+/** 0 where it cannot be read. */
+function sysctl(files: HostFiles, name: string): number {
+  const text = files.textIfReadable(files.procfs("sys/vm", name)) ?? "";
+  return Number.parseInt(text, 10) || 0;
+}
