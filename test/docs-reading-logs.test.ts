@@ -63,7 +63,9 @@ describe("the logs that docs/reading-logs.md lists", () => {
     if (section.startsWith("Stores")) {
       expect(kills[0]?.time).toMatch(/^2026-11-20T13:23:5[01]/);
     }
-    const isQuoted = /sentence|Kubernetes|node-problem-detector|written down/.test(form);
+    const isQuoted = /sentence|Kubernetes|node-problem-detector|written down|another tag/.test(
+      form,
+    );
     expect(kills[0]?.source.secondHand === true).toBe(isQuoted);
   });
 

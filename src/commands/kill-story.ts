@@ -122,7 +122,9 @@ function numbers(kill: Kill, style: Style): string[] {
     lines.push(
       ...field(
         "Trigger",
-        printable(`${trigger.comm}${pid} asked for memory${order}${mask}`),
+        printable(
+          `${trigger.comm === "" ? "a task" : trigger.comm}${pid} asked for memory${order}${mask}`,
+        ),
         style,
       ),
     );

@@ -34,8 +34,8 @@ const constraintNames: Record<string, OomConstraint> = {
 /**
  * Parses a constraint line from both ends. `cpuset=` holds one component of a path, which has no `/`, so the first
  * `,oom_memcg=/` is the real one; the task's fields are the last three. A tail cut off by the record's maximum length is
- * no error, but a path that may be cut is left out. With `isShortened` the line may also end behind the pid, or
- * behind the limit: people leave out the rest.
+ * no error, but a path that may be cut is left out. With `isShortened` the line may also end behind the task, the pid or
+ * the limit: people leave out the rest.
  */
 export function parseConstraintLine(text: string, isShortened = false): ConstraintLine | undefined {
   const name = /^oom-kill:constraint=(\w+)/.exec(text);
@@ -47,11 +47,11 @@ export function parseConstraintLine(text: string, isShortened = false): Constrai
   let paths = text;
   const task =
     /^(.*),task=(.*),pid=(\d+),uid=(-?\d+)\s*$/s.exec(text) ??
-    (isShortened ? /^(.*),task=(.*),pid=(\d+),?\s*$/s.exec(text) : null);
+    (isShortened ? /^(.*),task=(.*?)(?:,pid=(\d+))?,?\s*$/s.exec(text) : null);
   if (task !== null) {
     paths = task[1] ?? "";
     line.task = decodeUtf8(task[2] ?? "");
-    line.pid = Number(task[3]);
+    if (task[3] !== undefined) line.pid = Number(task[3]);
     // 4.20 and 5.0 print the number as a signed one.
     if (task[4] !== undefined) line.uid = Number(task[4]) >>> 0;
   }
@@ -75,6 +75,16 @@ export function parseConstraintLine(text: string, isShortened = false): Constrai
       line.victimCgroup = decodeCgroup(paths.slice(victimAt + ",task_memcg=".length));
   }
   return line;
+}
+
+const brokenField = /^[ \t]*(?:[a-z_]+=|global_oom,)/;
+
+/** A constraint line of a text in which somebody broke it between its fields; other lines that follow are left out. */
+export function joinedConstraint(text: string): string {
+  const [first = "", ...rest] = text.split("\n");
+  const end = rest.findIndex((line) => !brokenField.test(line));
+  const fields = rest.slice(0, end < 0 ? rest.length : end);
+  return [first, ...fields].map((line) => line.trim().replace(/, +(?=[a-z_])/g, ",")).join("");
 }
 
 /** A path that ends in a whole name, so it is not cut: a unit's, or a container's id. */

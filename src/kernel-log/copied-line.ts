@@ -25,6 +25,8 @@ const mark = anyOf([
   / *\d{1,9}[.):]?[\t ] ?/,
   /\S{1,60} (?=kernel: )/,
   /[A-Za-z]\S{0,60}\|/,
+  // The processor, on consoles of some boards.
+  /[cC]\d{1,2} +/,
   // awslogs: the group and the stream.
   /\/[\w./-]{1,120} \S{1,120} /,
   // Splunk's column of times.
@@ -48,6 +50,10 @@ const indentation = /^(?:\xef\xbb\xbf)?[\s>|*]+/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: ESC is what is meant
 const colours = /\x1b(?:\[[\d;]*[mK]|_bk;t=\d+\x07)/g;
 const lostBracket = /^ *\d+\.\d{6}\] /;
+/** The rest of a stamp, and who wrote the line or what only a kernel writes. */
+const restOfStamp =
+  /(\[? *)(?<![\d.])\d{1,9}\.\d{6}\](?:\[ *[TC]\d+\]|( )(?=\[ *\d+\] +\d|oom-kill:|oom_reaper:|Out of memory|Memory cgroup out))/;
+const quoteOrTime = /["'`]|\d\d:\d\d:\d\d/;
 /** A program's unfinished line on a serial console: `Creating journal: [   35.419377] mkfs.ext4 invoked oom-killer: `. */
 const unfinishedLine = /^[^"'`]{1,160}?(?=\[ *\d{1,9}\.\d{6}\] .{1,15} invoked oom-killer: )/;
 
@@ -62,8 +68,24 @@ export function withoutCopyMarks(line: string): string | undefined {
   const match = marks.exec(line);
   if (match !== null) return line.slice(match[0].length);
   if (lostBracket.test(line)) return `[${line}`;
+  const broken = withBrokenStamp(line);
+  if (broken !== undefined) return broken;
   const unfinished = line.includes("oom-killer: ") ? unfinishedLine.exec(line) : null;
   return unfinished === null ? undefined : line.slice(unfinished[0].length);
+}
+
+/**
+ * A line of a serial console on which a program wrote into the stamp: `[  OK    386.369228][  T709] [    985] `. A whole
+ * stamp without a caller, behind other words, may be what a program quotes.
+ */
+function withBrokenStamp(line: string): string | undefined {
+  const stamp = restOfStamp.exec(line.slice(0, 120));
+  if (stamp === null) return undefined;
+  const [, head = "", withoutCaller] = stamp;
+  const before = line.slice(0, stamp.index);
+  if (before.length > 60 || quoteOrTime.test(before)) return undefined;
+  if (withoutCaller !== undefined && head.startsWith("[")) return undefined;
+  return `[${line.slice(stamp.index + head.length)}`;
 }
 
 /** The line without indentation or quote marks that apply to a whole text. */

@@ -53,7 +53,7 @@ export function splitGlued(line: string): string[] {
  * pads each line to its width.
  */
 const joined =
-  /(?<=[^\s:"'([<>|-] {2,400})(?=\[ *\d+\.\d{6}\] )|(?<=[^\s"'([<>])(?=\[ *\d{1,9}\.\d{6}\] )|(?<=[^\s:"'([<>|-] {1,400})(?=[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: )/;
+  /(?<=[^\s:"'([<>|-] {2,400})(?=\[ *\d+\.\d{6}\] )|(?<=[^\s"'([<>])(?=\[ *\d{1,9}\.\d{6}\] )|(?<=[^\s:"'([<>|-] {1,400})(?=[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: )|(?<=[^\s:\]"'([<>|-] {2,400})(?=[\w.-]{1,64} kernel: )/;
 
 /** `Nov 20 13:23:50 ` before the host. */
 const syslogStampLength = 16;

@@ -28,7 +28,10 @@ const killGrammar = new RegExp(
   "s",
 );
 /** The line before it until 5.0: the task the kernel chose, which may survive if a child dies instead. */
-export const announcement = new RegExp(raw`^(${prefixes}): [Kk]ill process (\d+) \((.*)\)`, "s");
+export const announcement = new RegExp(
+  raw`^(${prefixes}): [Kk]ill process (\d+) \((.{0,15})\)`,
+  "s",
+);
 
 /** A kill line that a mail broke before its pid. */
 const brokenHead = new RegExp(

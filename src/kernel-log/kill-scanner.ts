@@ -16,7 +16,7 @@ import type { ReaderOptions } from "./log-line.ts";
 import { KernelMessageReader } from "./log-line.ts";
 import { parseLoss } from "./log-loss.ts";
 import { newline, newlinesIn, newlinesInText } from "./newlines.ts";
-import { FragmentFinder, fragmentWords } from "./oom-fragment.ts";
+import { FragmentFinder, fragmentWords, isOomPanic, panicWords } from "./oom-fragment.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
 import { foundNobody, OomReportAssembler } from "./oom-report.ts";
 import { mayHoldNotice, noticeWords, parseUnitNotice } from "./unit-notice.ts";
@@ -51,7 +51,7 @@ const killHead = /^Killed process /;
 const arrayNeedle = Buffer.from("75,105,");
 const arrayHead = /^75,105,108,108,101,100,32,112,114,111,99,101,115,115,32,/;
 const arrayHeadBytes = "75,105,108,108,101,100,32,112,114,111,99,101,115,115,32,".length;
-const noticeNeedles = noticeWords.map((text) => Buffer.from(text));
+const noticeNeedles = [...noticeWords, panicWords].map((text) => Buffer.from(text));
 const headerNeedles = [Buffer.from("oom-killer:")];
 const headerNeedlesWithArrays = [
   ...headerNeedles,
@@ -104,7 +104,7 @@ export class KillScanner {
   #groupUntil = 0;
   #groupSearched = 0;
   #headerSearched = 0;
-  /** Position in the window up to which notices of the service manager were read. */
+  /** Position in the window up to which notices of the service manager, and panics, were read. */
   #noticesRead = 0;
   /** The reader of the latest notice, and the position in the window up to which it has read. */
   #noticeReader: { reader: KernelMessageReader; end: number } | undefined;
@@ -200,14 +200,14 @@ export class KillScanner {
       for (const part of splitJoined(text.slice(0, maxLineBytes))) {
         const message = reader.read(part);
         if (message === undefined) continue;
-        const isRead = end <= this.#noticesRead && parseUnitNotice(message.text) !== undefined;
+        const isRead = end <= this.#noticesRead && isNotice(message);
         if (!isRead) this.#fragments.push(message, line);
       }
       if (line !== undefined) line += 1;
     }
   }
 
-  /** Reads what the service manager says of units in lines that start before `until`. */
+  /** Reads what the service manager says of units, and panics, in lines that start before `until`. */
   #readNotices(until: number): void {
     if (this.#fragments.isCut) return;
     const window = this.#bytes();
@@ -220,11 +220,11 @@ export class KillScanner {
       const start = Math.max(this.#lineStart(at), this.#noticesRead);
       const end = this.#lineEnd(at, true);
       const text = window.toString("latin1", start, end).replace(/\n$/, "");
-      if (mayHoldNotice(text)) {
+      if (mayHoldNotice(text) || text.includes(panicWords)) {
         if (line !== undefined) line += newlinesIn(window, counted, start);
         counted = start;
         const message = this.#readNotice(text, start, end);
-        if (message !== undefined && parseUnitNotice(message.text) !== undefined) {
+        if (message !== undefined && isNotice(message)) {
           this.#fragments.push(message, line);
           if (this.#fragments.isCut) return;
         }
@@ -572,6 +572,11 @@ export class KillScanner {
     this.#line += newlinesIn(this.#window, this.#counted, position);
     this.#counted = position;
   }
+}
+
+/** Whether a message is read beside kills too: it is about a unit, or the whole machine. */
+function isNotice(message: KernelMessage): boolean {
+  return parseUnitNotice(message.text) !== undefined || isOomPanic(message);
 }
 
 /** The first position of any needle that lies completely in [from, until). */

@@ -38,6 +38,7 @@ import {
   takeCtimeStamp,
   takeFullStamp,
   takeIsoStamp,
+  takeLogcatCopy,
   takeLogcatStamp,
   takeMinuteStamp,
   takeSyslogStamp,
@@ -55,6 +56,8 @@ const maskedStamp = /^\[ *[A-Zx*#?]{1,12}\.[A-Zx*#?]{1,12}\] ?/;
 const deltaStamp = /^\[(?:[<+ ]*[<+] *\d+\.\d+>?|<? *\d+\.\d+>)\] ?/;
 /** Kernels of some phones add the processor and the task: `(0)[226:greedy]`, `[3:  greedy:  226] `. */
 const taskStamp = /^ ?(?:\(\d+\))?\[\d+:[^\]]{1,32}\] ?/;
+/** Others the processor, perhaps with the pid of the task: `c1 `, `c0 226 `. A task may be named like that. */
+const processorMark = /^[cC]\d{1,2} (?:\d{1,7} )?(?!invoked oom-killer)/;
 
 /** Strips `[    8.640407]` and `[ T226]` from the text of `message`. */
 function takePrintkStamp(message: KernelMessage): void {
@@ -91,7 +94,7 @@ const stringOfCode =
   /(?:^|[=(,]|"\s*:|\b(?:echo|printf|return|grep|in))\s*(?:-[A-Za-z]+\s+)*[A-Za-z]{0,2}["'][^"']*illed process /;
 /** What only begins a record: a copy may have the envelope on the first line of a report only. */
 const ownRecord =
-  /^(?:(?:Memory cgroup o|O)ut of memory\b|Killed process \d|oom-kill: ?constraint=|oom_reaper: |Tasks? in \/|(?:memory|memory\+swap|kmem|swap): usage \d|Memory cgroup stats for \/|Mem-Info:|\S{1,15} invoked oom-killer: |Tasks state |\[ *(?:pid|\d+) *\] +(?:uid|\d+) )/;
+  /^(?:(?:Memory cgroup o|O)ut of memory\b|Killed process \d|oom-kill: ?constraint=|oom_reaper: |Tasks? in \/|(?:memory|memory\+swap|kmem|swap): usage \d|Memory cgroup stats for \/|Mem-[Ii]nfo:|\S{1,15} invoked oom-killer: |oom-killer: gfp_mask=|Tasks state |\[ *(?:pid|\d+) *\] +(?:uid|\d+) )/;
 const markOfText = /^\s*[#>*|`]/;
 const records = ownRecord.source.slice(1);
 /** `12:00:52 `, perhaps with host or tag. */
@@ -102,6 +105,16 @@ const timeOfDay = new RegExp(
 const wordsForStamp = new RegExp(
   `^\\[[A-Za-z][\\w ./-]{0,40}\\] (?=${records}|invoked oom-killer)`,
 );
+/** Some loggers write no tag for the kernel: `web1 greedy invoked oom-killer: `. */
+const untaggedRecord = new RegExp(`^([\\w.-]{1,64}) (?=${records})`);
+/** Any other program's tag; Mem-Info's lines look the same. */
+const otherTag =
+  /^(?!(?:Mem-[Ii]nfo|DMA(?:32)?|Normal|HighMem|Movable|memory(?:\+swap)?|swap|kmem):)[\w./-]{1,64}(?:\[\d+\])?:(?: |$)/;
+/** What a container wrote that had read the kernel's log, as the journal hands it on. */
+const echoTag =
+  /^(?:\S*[^\s:] )?journal(?:\[\d+\])?: (?:[\w.-]{1,64} )?kernel: (?:\[ *\d+\.\d{3,6}\] )?/;
+/** Lines that somebody left out. */
+const onlyDots = /^[\s>]*[[(]?(?:\.{2,}|\xe2\x80\xa6)[\])]?\s*$/;
 const heading = /^\s*(?:\*\*|#{1,6} )/;
 const zoneStepMs = 1_800_000;
 const stampWithZone =
@@ -129,6 +142,8 @@ export class KernelMessageReader {
   #copyIndent = "";
   /** A block of a page has begun or ended. */
   #isInText = false;
+  /** The host whose kernel writes without a tag. */
+  #untaggedHost: string | undefined;
   /** The last line was complete in itself: an event that quotes a kill, or only a timestamp. */
   #quotes = false;
   #headingMs: number | undefined;
@@ -162,6 +177,7 @@ export class KernelMessageReader {
     // The kernel's records end at 8 KiB; patterns must not be tried on an endless line.
     if (line.length > maxLineLength && line[0] !== "{") line = line.slice(0, maxLineLength);
     if (this.#previousIsKmsg && kmsgProperty.test(line)) return undefined;
+    if (this.#copied && onlyDots.test(line)) return undefined;
 
     if (this.#copied && isFence(line) && this.#previous?.origin !== "user") {
       this.#previous = undefined;
@@ -188,9 +204,7 @@ export class KernelMessageReader {
     if (quoting && looksLikeKill(line)) return this.#quoted(line, undefined);
     if (this.#copied && this.#isQuotation(line)) return this.#quoted(line, undefined);
     if (this.#previous === undefined) {
-      const text = this.#copied
-        ? withoutExtraBlanks(withoutIndentation(line).replace(taskStamp, ""))
-        : line;
+      const text = this.#copied ? asWritten(withoutIndentation(line).replace(taskStamp, "")) : line;
       const bare = messageOf(text, plausible(text));
       this.#headingMs = headingMs;
       bare.timeMs = headingMs;
@@ -199,7 +213,7 @@ export class KernelMessageReader {
     }
     if (this.#previousIsCopy) line = withoutQuoteMarks(line);
     if (this.#copied && this.#previous.origin !== "user" && ownRecord.test(line)) {
-      const text = withoutExtraBlanks(line);
+      const text = asWritten(line);
       return { ...this.#previous, text, continues: undefined, isInText: true };
     }
     const indent = " ".repeat(this.#envelopeLength);
@@ -344,6 +358,12 @@ export class KernelMessageReader {
       return this.#finish(message, line, rest.slice(logcat.length), (text) => text);
     }
 
+    const copied = this.#copied ? takeLogcatCopy(rest, this.#clock) : undefined;
+    if (copied !== undefined) {
+      message.timeMs = copied.timeMs;
+      return this.#finish(message, line, rest.slice(copied.length), unescapeDmesg);
+    }
+
     const stamp =
       takeFullStamp(rest, this.#clock) ??
       takeIsoStamp(rest, this.#clock) ??
@@ -419,7 +439,11 @@ export class KernelMessageReader {
   #readTag(message: KernelMessage, line: string, text: string): KernelMessage {
     const rest = this.#copied ? plainTag(text) : text;
     const tag = kernelTag.exec(rest) ?? untagged.exec(rest);
-    if (tag === null) return this.#readCarried(message, line, rest);
+    if (tag === null) {
+      const body = this.#copied ? this.#takeUntagged(rest) : undefined;
+      if (body === undefined) return this.#readCarried(message, line, rest);
+      return this.#finish(message, line, body, unescapeSyslog);
+    }
     const facility = tag[3];
     if (facility !== undefined) message.origin = facility === "kern" ? "kernel" : "user";
     let body = rest.slice(tag[0].length);
@@ -431,12 +455,27 @@ export class KernelMessageReader {
     return this.#finish(message, line, body, unescapeSyslog);
   }
 
+  /** The kernel's text behind a host, where the log has no tags for the kernel. */
+  #takeUntagged(rest: string): string | undefined {
+    const host = untaggedRecord.exec(rest)?.[1] ?? this.#untaggedHost;
+    if (host === undefined || !rest.startsWith(`${host} `)) return undefined;
+    const body = rest.slice(host.length + 1);
+    if (otherTag.test(body)) return undefined;
+    this.#untaggedHost = host;
+    return body;
+  }
+
   /** A line with a tag other than the kernel's or, in a copy, a line with a second timestamp. */
   #readCarried(message: KernelMessage, line: string, rest: string): KernelMessage {
     const inner = this.#copied ? this.#readInner(rest, message.timeMs) : undefined;
     if (inner !== undefined) {
       inner.timeMs ??= message.timeMs;
       return inner;
+    }
+    const echo = this.#copied ? echoTag.exec(rest) : null;
+    const echoed = echo === null ? undefined : rest.slice(echo[0].length);
+    if (echoed !== undefined && killHead.test(echoed) && quotedKill(echoed) !== undefined) {
+      return this.#quoted(echoed, message.timeMs);
     }
     message.origin = "user";
     message.text = rest;
@@ -507,7 +546,8 @@ export class KernelMessageReader {
       if (first === 0x1b) message.text = withoutColours(message.text);
       else if (first <= 0x28 || first === 0x5b) message.text = message.text.replace(taskStamp, "");
       if (message.text.startsWith("[")) message.text = message.text.replace(bracketTags, "");
-      message.text = withoutExtraBlanks(withoutEmphasis(message.text));
+      if ((first | 0x20) === 0x63) message.text = message.text.replace(processorMark, "");
+      message.text = asWritten(withoutEmphasis(message.text));
     }
     this.#envelopeLength = line.length - message.text.length;
     message.text = decode(message.text);
@@ -526,11 +566,16 @@ function plainTag(text: string): string {
   );
 }
 
-/** People put blanks into the constraint line, behind its first colon and its commas. */
-function withoutExtraBlanks(text: string): string {
-  return /^oom-kill: ?constraint=/.test(text)
-    ? text.replace(/^oom-kill: /, "oom-kill:").replace(/, +(?=[a-z_]+=|global_oom)/g, ",")
-    : text;
+/**
+ * The text as the kernel writes it. People put blanks into the constraint line, behind its first colon and its commas,
+ * set a name in bold, and end the header behind its words.
+ */
+function asWritten(text: string): string {
+  if (/^oom-kill: ?constraint=/.test(text)) {
+    return text.replace(/^oom-kill: /, "oom-kill:").replace(/, +(?=[a-z_]+=|global_oom)/g, ",");
+  }
+  if (text.endsWith(" invoked oom-killer")) return `${text}: `;
+  return text.includes("(**") ? text.replace(/\(\*\*([^()*]{1,15})\*\*\)/, "($1)") : text;
 }
 
 /** Whether a line of a copied log without an envelope begins a record, by the kernel's words. */

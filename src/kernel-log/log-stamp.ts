@@ -237,6 +237,19 @@ export function takeLogcatStamp(text: string, clock: LogClock): Stamp | undefine
   return { ...stamp, length: stamp.length + task[0].length };
 }
 
+const logcatTag =
+  /^(?:\d+ +\d+ [VDIWEFA] |[VDIWEFA]\/)(?:KERNEL|kernel) *(?:\( *\d+\))?: (?:<\d>)?/;
+
+/**
+ * `11-20 13:23:50.671   142   142 I KERNEL  : ` or `I/KERNEL  (  142): `: the kernel's log, copied into another of logcat's
+ * buffers by a program. Any app may use that tag.
+ */
+export function takeLogcatCopy(text: string, clock: LogClock): Stamp | undefined {
+  const stamp = takeLogcatTime(text, clock) ?? { length: 0, fromDmesg: false };
+  const tag = logcatTag.exec(text.slice(stamp.length));
+  return tag === null ? undefined : { ...stamp, length: stamp.length + tag[0].length };
+}
+
 /** `11-20 13:23:50.671   ` of any of logcat's lines, up to the ids of process and thread. */
 export function takeLogcatTime(text: string, clock: LogClock): Stamp | undefined {
   const match = logcatTime.exec(text);

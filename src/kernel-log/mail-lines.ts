@@ -71,7 +71,7 @@ export function mailWrapOf(head: Uint8Array, clock: LogClock): MailWrap | undefi
  * a kill line in its head.
  */
 function isOtherRecord(before: string | undefined, line: string): boolean {
-  return beginsRecord(line) && !/(?:\]|\bkernel:|memory:|\bOOM)\s*$/.test(before ?? "");
+  return beginsRecord(line) && !/(?:\]|\bkernel:|memory:|\bOOM| invoked)\s*$/.test(before ?? "");
 }
 
 /** Whether the first word of the next line had no room any more. */

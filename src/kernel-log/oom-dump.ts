@@ -92,6 +92,8 @@ export interface MemInfoDump {
   miscReclaimableBytes?: number;
   /** Reserved huge pages, on all nodes and of all sizes. */
   hugetlbBytes?: number;
+  /** The part of them that no process uses. */
+  hugetlbFreeBytes?: number;
   freeBytes?: number;
   /** Free pages in per-processor lists; not part of `freeBytes`. */
   freePerCpuBytes?: number;
@@ -175,6 +177,7 @@ interface MemInfoLines {
   largestCache?: { name: string; totalBytes: number };
   kernelStackBytes?: number;
   hugetlbBytes?: number;
+  hugetlbFreeBytes?: number;
   swapTotalBytes?: number;
   swapFreeBytes?: number;
   zones: ZoneInfo[];
@@ -329,7 +332,10 @@ export class OomDumpReader {
     }
     if (this.#columns === undefined || this.#rows.length >= maxTaskRows) return;
     const row = taskRow(this.#columns, text);
-    if (row !== undefined) this.#rows.push(row);
+    if (row === undefined) return;
+    // A newline in a name: the row is read again, now with the rest of the name.
+    if (row.pid === this.#rows.at(-1)?.pid) this.#rows.pop();
+    this.#rows.push(row);
   }
 
   /** The task row counts pages, the kill line kB: the victim has both. Otherwise the buddy lists' smallest block. */
@@ -389,6 +395,8 @@ const zoneLine =
 
 /** `kernfs_node_cache      23189KB      23193KB`: name, used and total of `Unreclaimable slab info:`. */
 const cacheLine = /^(\S{1,64}) +\d+KB +(\d+)KB\s*$/;
+const hugePagesLine =
+  /^(?:Node \d+ )?hugepages_total=(\d+) hugepages_free=(\d+) .*\bhugepages_size=(\d+)kB/;
 const managedField = /\bmanaged:(\d+)kB/;
 const presentField = /\bpresent:(\d+)kB/;
 const freeCmaField = /\bfree_cma:(\d+)kB/;
@@ -430,9 +438,11 @@ function readMemInfo(info: MemInfoLines, text: string): void {
     });
     return;
   }
-  const huge = /^(?:Node \d+ )?hugepages_total=(\d+) .*\bhugepages_size=(\d+)kB/.exec(text);
+  const huge = hugePagesLine.exec(text);
   if (huge !== null) {
-    info.hugetlbBytes = (info.hugetlbBytes ?? 0) + Number(huge[1]) * Number(huge[2]) * 1024;
+    const [total, free, sizeKb] = huge.slice(1).map(Number) as [number, number, number];
+    info.hugetlbBytes = (info.hugetlbBytes ?? 0) + total * sizeKb * 1024;
+    info.hugetlbFreeBytes = (info.hugetlbFreeBytes ?? 0) + free * sizeKb * 1024;
     return;
   }
   const buddy = /^(?:Node (\d+) )?([A-Z][A-Za-z0-9]*): \d+\*(\d+)kB /.exec(text);
@@ -519,6 +529,7 @@ function memInfoOf(lines: MemInfoLines, pageSizeBytes: number): MemInfoDump {
     bounceBytes: bytes("bounce"),
     miscReclaimableBytes: bytes("kernel_misc_reclaimable"),
     hugetlbBytes: lines.hugetlbBytes,
+    hugetlbFreeBytes: lines.hugetlbFreeBytes,
     freeBytes: bytes("free"),
     freePerCpuBytes: bytes("free_pcp"),
     freeCmaBytes: bytes("free_cma"),

@@ -55,6 +55,8 @@ const shortened = /^oom-kill:\s?(?:constraint=|\.\.\.).*?\boom_memcg=(\/[^,\s`]{
 /** Until 4.18 the kernel panics with the words of the second kind, from 4.19 on with the last after a line of its own. */
 const panicText =
   /^Kernel panic - not syncing: (?:[Oo]ut of memory\b.{1,40}panic_on_oom|(Out of memory and no killable processes|System is deadlocked on memory))/;
+/** Each panic has these words. */
+export const panicWords = "Kernel panic - not syncing: ";
 const reaped = /^oom_reaper: reaped process (\d+) \((.*)\), now /s;
 /** Who runs the code of the trace that follows: `CPU: 0 PID: 776 Comm: a.out Not tainted`, `Pid: 776, comm: a.out ...`. */
 const traced =
@@ -71,6 +73,11 @@ interface UnitKill {
   resultMs?: number;
 }
 
+/** Whether a kernel message says that the machine panicked for lack of memory. */
+export function isOomPanic({ text, origin }: KernelMessage): boolean {
+  return origin !== "user" && panicText.test(text);
+}
+
 /** Collects the fragments of a text without any kill line. */
 export class FragmentFinder {
   readonly #found: OomFragment[] = [];
@@ -83,9 +90,11 @@ export class FragmentFinder {
   #vain: OomFragment | undefined;
   /** The task of the last trace. */
   #traced: string | undefined;
+  /** When the machine panicked: its traces are about the same report, until the next boot. */
+  #panicMicros: number | undefined;
 
   push(message: KernelMessage, lineNumber?: number): void {
-    const { text, origin, timeMs } = message;
+    const { text, origin, timeMs, printkMicros = 0 } = message;
     const notice = parseUnitNotice(text);
     if (notice !== undefined) {
       this.#addNotice(notice, timeMs, lineNumber);
@@ -95,6 +104,7 @@ export class FragmentFinder {
     this.#traced = traced.exec(text)?.[1] ?? this.#traced;
     if (!fragmentWords.some((words) => text.includes(words))) return;
     if (isOomTrace.test(text)) {
+      if (this.#panicMicros !== undefined && printkMicros >= this.#panicMicros) return;
       const comm = this.#traced === undefined ? undefined : decodeUtf8(this.#traced);
       // Each report has both functions in its trace.
       this.#header ??= { ...definedOf({ trigger: comm }), timeMs, lineNumber };
@@ -109,15 +119,19 @@ export class FragmentFinder {
         panic: panic[1] === undefined ? "panic_on_oom" : "no_victim",
       };
       this.#flushHeader();
+      this.#panicMicros = printkMicros;
       return;
     }
     if (foundNobody(message)) {
       this.#vain = this.#header;
       this.#header = undefined;
     }
-    const trigger = text.includes("oom-killer: ") ? parseHeader(text)?.comm : undefined;
-    if (trigger !== undefined) {
+    const header = text.includes("oom-killer: ") ? parseHeader(text) : undefined;
+    if (header !== undefined) {
       this.#flushHeader();
+      this.#panicMicros = undefined;
+      // Until 2.6.12 the header has no name.
+      const trigger = header.comm === "" ? undefined : header.comm;
       this.#header = { trigger, timeMs, lineNumber };
       return;
     }

@@ -16,7 +16,7 @@
  *     Tasks in /job are going to be killed due to memory.oom.group set
  */
 import type { ConstraintLine, OomConstraint } from "./constraint-line.ts";
-import { parseConstraintLine, taskIn } from "./constraint-line.ts";
+import { joinedConstraint, parseConstraintLine, taskIn } from "./constraint-line.ts";
 import type { KernelMessage } from "./kernel-message.ts";
 import { decodeCgroup } from "./kernel-text.ts";
 import type { KillLine } from "./kill-line.ts";
@@ -534,7 +534,11 @@ export class OomReportAssembler {
     this.#torn = undefined;
     const [firstLine = ""] = torn.text.split("\n", 1);
     if (torn.constraintOf !== undefined) {
-      torn.constraintOf.constraint = parseConstraintLine(firstLine, true);
+      const { isInText } = torn.message;
+      const line = parseConstraintLine(isInText ? joinedConstraint(torn.text) : firstLine, true);
+      // A log that ends in the name may have lost a part of the path too.
+      if (line !== undefined && line.pid === undefined && !isInText) line.victimCgroup = undefined;
+      torn.constraintOf.constraint = line;
       return;
     }
     if (beginsKill(firstLine)) return;
@@ -616,7 +620,8 @@ function reportOf(
   const row = dump?.tasks.find((task) => task.pid === kill.pid);
   const prefix = kill.prefix ?? event?.announcedPrefix;
   // The line may name the thread group leader and the kill one of its threads; group members may live elsewhere.
-  const isNamed = isFirst || line?.pid === kill.pid;
+  const isSameTask = line?.task === undefined || line.pid !== undefined || line.task === kill.comm;
+  const isNamed = (isFirst && isSameTask) || line?.pid === kill.pid;
   return {
     ...kill,
     killLine: { text: "", origin: "unverified" },

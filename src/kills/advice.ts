@@ -12,6 +12,7 @@ import {
   lookBelow,
   raiseLimit,
   raiseOpenVz,
+  shrinkGuest,
 } from "./platforms.ts";
 import { type Software, softwareOf } from "./software.ts";
 
@@ -80,13 +81,13 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
       { text: "To disable SysRq:", command: "sysctl kernel.sysrq=0" },
     ];
   },
-  page_fault: () => [
+  page_fault: ({ memInfo }) => [
     {
       text: "Memory was free again, or the fault failed for another reason: a kernel bug, or a cgroup's limit on kernel memory (memory.kmem.limit_in_bytes). Read the kernel messages around the kill (BUG, Oops, SLUB: Unable to allocate memory, page allocation failure):",
       command: "journalctl -k -p warning -o short-precise",
     },
     {
-      text: "Restart what was killed; it was not to blame. Kernels from 5.16 on no longer kill for a page fault: upgrade if this happens again.",
+      text: `Restart what was killed${memInfo === undefined ? "" : "; it was not to blame"}. Kernels from 5.16 on no longer kill for a page fault: upgrade if this happens again.`,
     },
   ],
   cpuset_or_node: ({ hasOnlyMovable }) => [
@@ -202,20 +203,23 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
     ];
   },
   swap_exhausted: (evidence) => [
+    ...hugePages(evidence),
     ...restartLargest(evidence),
-    limitWhatGrows,
+    ...limitsOnHost(evidence),
     {
       text: "Add memory; more swap only delays the problem. See current usage:",
       command: "free -h",
     },
   ],
-  memory_hog: ({ largest }) => [
-    {
-      text: `Give ${largest?.comm} a limit below the host's memory (MemoryMax=, docker run --memory, Kubernetes limits).`,
-    },
+  memory_hog: (evidence) => [
+    ...hugePages(evidence),
+    ...giveLess(evidence, {
+      text: `Give ${evidence.largest?.comm} a limit below the host's memory (MemoryMax=, docker run --memory, Kubernetes limits).`,
+    }),
     findLeak,
   ],
   host_exhausted: (evidence) => [
+    ...hugePages(evidence),
     ...(evidence.shortZone === undefined ? [] : [lowMemory(evidence.shortZone.zone.zone)]),
     {
       text: "See which process dies next and how much memory that would free:",
@@ -224,11 +228,40 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
     ...(isOrderUnclear(evidence)
       ? [{ text: "See whether free memory is fragmented:", command: "cat /proc/buddyinfo" }]
       : evidence.shortZone === undefined
-        ? [limitWhatGrows]
+        ? limitsOnHost(evidence)
         : []),
   ],
   unknown: () => [],
 };
+
+/** What keeps the host from running out again: limits, unless processes hold little of it. */
+function limitsOnHost(evidence: Evidence): Advice[] {
+  if (evidence.hugePagesBytes !== undefined) return [];
+  if (evidence.unreclaimedBytes !== undefined) return [findUnreclaimed];
+  return giveLess(evidence, limitWhatGrows);
+}
+
+/** A virtual machine gets the memory it was given: `otherwise` does not fit if it was killed. */
+function giveLess({ report, owner }: Evidence, otherwise: Advice): Advice[] {
+  const { victimCgroup } = report;
+  const isGuest = owner.runtime === "qemu" && victimCgroup !== undefined;
+  return isGuest ? shrinkGuest(victimCgroup) : [otherwise];
+}
+
+const findUnreclaimed: Advice = {
+  text: "Page cache is given back first, unless it is locked, waits for a slow disk or the kernel fails to reclaim it. See how much is dirty, in writeback or locked, and read the kernel messages of the file system before the kill; if nothing explains it, update the kernel:",
+  command: "grep -E '^(Dirty|Writeback|Mlocked|Unevictable)' /proc/meminfo",
+};
+
+function hugePages({ hugePagesBytes }: Evidence): Advice[] {
+  if (hugePagesBytes === undefined) return [];
+  return [
+    {
+      text: "Reserve fewer huge pages (vm.nr_hugepages in /etc/sysctl.conf or /etc/sysctl.d, hugepages= on the kernel's command line): ordinary memory cannot use them. After a resize of the machine the number must change too. See where it is set:",
+      command: "grep -rs nr_hugepages /etc/sysctl.conf /etc/sysctl.d; cat /proc/cmdline",
+    },
+  ];
+}
 
 function lowMemory(zone: string): Advice {
   return zone === "Normal" || zone === "DMA"

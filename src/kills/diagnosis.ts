@@ -24,6 +24,9 @@ export interface Diagnosis {
   advice: Advice[];
 }
 
+/** A host has more tasks than this. */
+const fewTasks = 5;
+
 /** From this many tasks with one name, their number matters, not their size. */
 const crowdSize = 8;
 
@@ -145,18 +148,26 @@ function pageFault(evidence: Evidence): string | undefined {
   if (gfpMask === undefined || Number.parseInt(gfpMask, 16) !== 0 || order !== 0) return undefined;
   // A kernel thread has no page faults: something else calls the OOM killer without flags.
   if (comm?.startsWith("kworker/")) return undefined;
-  const { freeBytes, totalBytes, zones, fileBytes = 0, swapFreeBytes = 0 } = memInfo ?? {};
-  if (freeBytes === undefined || totalBytes === undefined) return undefined;
-  const isRoomy = (zones ?? []).some(
-    ({ zone, freeBytes: free, lowBytes, freeCmaBytes = 0 }) =>
-      zone !== "DMA" && lowBytes !== undefined && free - freeCmaBytes > 2 * lowBytes,
-  );
+  const asked = `A page fault of ${comm === "" ? "a task" : comm} triggered the kill (gfp_mask 0, order 0)`;
+  const { freeBytes, totalBytes, zones = [], fileBytes = 0, swapFreeBytes = 0 } = memInfo ?? {};
+  if (freeBytes === undefined || totalBytes === undefined) {
+    // The kernel prints the numbers together with the header: somebody left them out.
+    if (report.constraint !== "none" || !report.killLine.isInText) return undefined;
+    return `${asked} after its own allocation had failed; the log does not show how much memory was free, and ${victim(evidence)} is not necessarily to blame.`;
+  }
+  const isRoomy =
+    zones.length === 0
+      ? freeBytes * 10 > totalBytes
+      : zones.some(
+          ({ zone, freeBytes: free, lowBytes, freeCmaBytes = 0 }) =>
+            zone !== "DMA" && lowBytes !== undefined && free - freeCmaBytes > 2 * lowBytes,
+        );
   const isReclaimable = fileBytes * 10 >= totalBytes;
   if (!isRoomy && !isReclaimable) return undefined;
   const room = isRoomy
     ? `${bytes(freeBytes)} of ${bytes(totalBytes)} was free`
     : `${bytes(fileBytes)} of page cache${swapFreeBytes > 0 ? ` and ${bytes(swapFreeBytes)} of swap` : ""} could be used`;
-  return `A page fault of ${comm === "" ? "a task" : comm} triggered the kill (gfp_mask 0, order 0) while ${room}: memory had not run out, and ${victim(evidence)} is not to blame.`;
+  return `${asked} while ${room}: memory had not run out, and ${victim(evidence)} is not to blame.`;
 }
 
 function cpusetOrNode(evidence: Evidence): string | undefined {
@@ -382,9 +393,11 @@ function swapExhausted(evidence: Evidence): string | undefined {
 }
 
 function memoryHog(evidence: Evidence): string | undefined {
-  const { largest, poolBytes, heldBytes, report, shortZone } = evidence;
+  const { largest, poolBytes, heldBytes, report, shortZone, tasks } = evidence;
   const whole = poolBytes ?? heldBytes;
   if (shortZone !== undefined || largest === undefined) return undefined;
+  // A filter left the rows that somebody looked for.
+  if (poolBytes === undefined && tasks.length < fewTasks) return undefined;
   if (!isHalf(held(largest), whole)) return undefined;
   const of =
     poolBytes === undefined
@@ -396,6 +409,7 @@ function memoryHog(evidence: Evidence): string | undefined {
 
 function hostExhausted(evidence: Evidence): string | undefined {
   const { report, poolBytes, heldBytes, memInfo, shortZone } = evidence;
+  const { hugePagesBytes, unreclaimedBytes } = evidence;
   if (report.constraint !== "none") return undefined;
   const { freeBytes } = memInfo ?? {};
   const took = `the kernel killed ${victim(evidence)}${shareOfVictim(evidence)}`;
@@ -415,14 +429,26 @@ function hostExhausted(evidence: Evidence): string | undefined {
     const kept = keptFree(evidence);
     return `${bytes(freeBytes)} of ${memory.replace(/^T/, "t")} was free${kept}, and ${took}.`;
   }
+  if (hugePagesBytes !== undefined) {
+    const { hugetlbFreeBytes = 0 } = memInfo ?? {};
+    const unused = hugetlbFreeBytes > 0 ? `, ${bytes(hugetlbFreeBytes)} of it unused` : "";
+    return `${bytes(hugePagesBytes)} of ${memory.replace(/^T/, "t")} is reserved for huge pages${unused}; the rest ran out, and ${took}.`;
+  }
   const free = freeBytes === undefined ? "" : `, ${bytes(freeBytes)} was free`;
-  const tasks = heldBytes > 0 ? `: tasks used ${bytes(heldBytes)}` : "";
+  if (unreclaimedBytes !== undefined) {
+    return `${memory} ran out although ${bytes(unreclaimedBytes)} of it was page cache that the kernel did not reclaim${free}, and ${took}.`;
+  }
+  const isFiltered = poolBytes === undefined && evidence.tasks.length < fewTasks;
+  const tasks = heldBytes > 0 && !isFiltered ? `: tasks used ${bytes(heldBytes)}` : "";
   return `${memory} ran out${tasks}${free}, and ${took}${largestLeft(evidence)}.`;
 }
 
 /** The largest task in what is left of the task table, if it is another one than the victim. */
-function largestLeft({ largestLeft: task, report }: Evidence): string {
+function largestLeft(evidence: Evidence): string {
+  const { largestLeft: task, report } = evidence;
   if (task === undefined || task.pid === report.pid) return "";
+  // The row of the victim may be among those that are missing.
+  if (held(task) <= (victimBytes(evidence) ?? 0)) return "";
   return `; the largest task in the rest of the table was ${task.comm} (pid ${task.pid}) with ${bytes(held(task))}`;
 }
 

@@ -40,6 +40,10 @@ export interface Evidence {
   kernelBytes?: number;
   /** Memory that appears in none of the kernel's totals; absent if one of them is missing. */
   unaccountedBytes?: number;
+  /** Huge pages, used or not, where they are half of the host's memory or more. */
+  hugePagesBytes?: number;
+  /** Page cache without shared memory, where it is half of the host's memory or more although the host ran out. */
+  unreclaimedBytes?: number;
   shortZone?: ShortZone;
   /** The nodes that the request may use have zone Movable only, and it needs another one. */
   hasOnlyMovable: boolean;
@@ -74,9 +78,15 @@ export function evidenceOf(
     crowd: largestCrowd(tasks),
     ...(memcg === undefined ? hostSizes(memInfo) : cgroupSizes(memcg)),
     memInfo,
+    hugePagesBytes: halfOf(memInfo, memInfo?.hugetlbBytes),
+    unreclaimedBytes: halfOf(memInfo, (memInfo?.fileBytes ?? 0) - (memInfo?.shmemBytes ?? 0)),
     shortZone: shortZone(report, memInfo),
     hasOnlyMovable: hasOnlyMovable(report, memInfo),
   };
+}
+
+function halfOf({ totalBytes }: MemInfoDump = { zones: [] }, size = 0): number | undefined {
+  return totalBytes !== undefined && size > 0 && size * 2 >= totalBytes ? size : undefined;
 }
 
 /** Whether the task asked for several contiguous pages, and no dump shows how much memory was free. */

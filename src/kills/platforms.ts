@@ -6,7 +6,7 @@
  */
 import { bytes } from "../text/quantities.ts";
 import { shellWord } from "../text/shell.ts";
-import type { Owner } from "./owner.ts";
+import { type Owner, unknownOwner } from "./owner.ts";
 
 /** One piece of advice. A command is one line that can be pasted into a shell as is. */
 export interface Advice {
@@ -735,6 +735,30 @@ export const findOpenVzContainer: Advice = {
   text: "Find the container whose failcnt (last column) grows, on the host or inside it:",
   command: "grep -E 'uid|physpages|oomguarpages|privvmpages' /proc/user_beancounters",
 };
+
+/**
+ * How to give a virtual machine less memory, where its host ran out and killed it.
+ * https://pve.proxmox.com/pve-docs/qm.1.html, https://www.libvirt.org/manpages/virsh.html#setmaxmem.
+ */
+export function shrinkGuest(cgroup: string): Advice[] {
+  const { names } = siteOf({ cgroup, owner: unknownOwner, isV1: false });
+  const parent = names.indexOf("qemu.slice");
+  const why =
+    "A virtual machine was killed: its host has less memory than the guests, QEMU and the host itself (caches such as the ZFS ARC too) need, and swap or limits inside the guest do not help. Give it less memory, or move a guest to another host";
+  const isProxmox = parent >= 0;
+  const scope = isProxmox
+    ? names[parent + 1]
+    : names.find((part) => part.startsWith("machine-qemu"));
+  const name = shellWord(isProxmox ? (scope ?? "").replace(/\.scope$/, "") : domainOf(scope ?? ""));
+  return [
+    {
+      text: `${why} (SIZE in ${isProxmox ? "MiB" : "KiB"}; from the guest's next start on):`,
+      command: isProxmox
+        ? `qm set ${name} --memory SIZE`
+        : `virsh setmaxmem ${name} SIZE --config && virsh setmem ${name} SIZE --config`,
+    },
+  ];
+}
 
 /** How to see everything below a limit. */
 export function lookBelow({ cgroup, owner, limitBytes }: LimitPlace): Advice {

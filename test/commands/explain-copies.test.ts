@@ -117,6 +117,48 @@ describe("a report without its kill line", () => {
     }
   });
 
+  it("ends with the panic: its traces are about the same report", async () => {
+    const trace = "  oom_kill_process+0x110/0x240\n";
+    const line = (at: string, text: string) => `[${at}] ${text}\n`;
+    const text = [
+      line("90.000001", "java invoked oom-killer: gfp_mask=0xd0, order=0"),
+      line(
+        "90.000002",
+        "Kernel panic - not syncing: Out of memory: compulsory panic_on_oom is enabled",
+      ),
+      line("90.000003", "CPU: 2 PID: 7 Comm: java Not tainted 5.4.74 #14"),
+      line("90.000004", trace.trimEnd()),
+    ];
+    const { stderr } = await run(["--json"], text.join(""));
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    const next = [
+      line("30.000001", "CPU: 0 PID: 9 Comm: php Not tainted 5.4.74 #14"),
+      line("30.000002", trace.trimEnd()),
+    ];
+    const boots = await run(["--json"], [...text, ...next].join(""));
+    expect(boots.stderr.trim().split("\n")).toHaveLength(2);
+  });
+
+  it("may end in a panic after kills, which is told beside them", async () => {
+    const panic = "Kernel panic - not syncing: Out of memory and no killable processes...";
+    const text = `[1.000001] ${kill}\n[2.000001] ${panic}\n`;
+    expect(await killsIn(text)).toHaveLength(1);
+    const { stderr } = await run(["--json"], text);
+    expect(JSON.parse(stderr).fragment).toMatchObject({ panic: "no_victim", source: { line: 2 } });
+    const ofApp = await run(
+      ["--json"],
+      `[1.000001] ${kill}\nNov 20 13:23:50 web1 app[7]: ${panic}\n`,
+    );
+    expect(ofApp.stderr).toBe("");
+  });
+
+  it("of 2.6.12 and before has a header without a name", async () => {
+    const { stdout } = await run([], "Nov 20 13:23:50 web1 kernel: oom-killer: gfp_mask=0xd2\n");
+    expect(stdout).toBe(
+      "An OOM report without its kill line; the rest was filtered out or lost [standard input:1]\n",
+    );
+  });
+
   it("is not reported if there is a kill line, no victim, or a program wrote it", async () => {
     expect((await run([], `[1.000000] ${constraint}\n[1.000001] ${kill}\n`)).stdout).not.toContain(
       "without its kill line",
@@ -238,6 +280,26 @@ describe("a pasted text", () => {
       { pid: 300907, comm: "java", time: "2020-07-01T10:04:39.000Z", line: 2 },
     ]);
     expect(await killsIn(`2020-07-01 10:04:39\n${kill}\n${constraint}\n`)).toHaveLength(1);
+  });
+
+  it("may have lines that only blanks separate, each with its tag", async () => {
+    const announced =
+      "web1 kernel: Out of memory: Kill process 7 (php) score 31 or sacrifice child";
+    const killed = "web1 kernel: Killed process 7 (php) total-vm:90kB, anon-rss:80kB, file-rss:4kB";
+    const kills = await killsIn(`${announced}${" ".repeat(50)}${killed}\n`);
+    expect(kills.map(({ pid, comm, constraint: of }) => [pid, comm, of])).toEqual([
+      [7, "php", "none"],
+    ]);
+  });
+
+  it("may have two reports of 2.6.12 below each other, without stamps and names", async () => {
+    const report = (pid: number, gfp: string) =>
+      `oom-killer: gfp_mask=${gfp}\nOut of Memory: Killed process ${pid} (php).\n`;
+    const kills = await killsIn(`${report(7, "0xd0")}${report(8, "0x1d2")}`);
+    expect(kills.map(({ pid, trigger }) => [pid, trigger?.gfpMask])).toEqual([
+      [7, "0xd0"],
+      [8, "0x1d2"],
+    ]);
   });
 
   it("may quote a kill in a sentence, which is the same kill as its own line", async () => {
@@ -380,6 +442,29 @@ describe("a line that somebody shortened", () => {
       expect(kills.map(({ limitCgroup }) => limitCgroup)).toEqual([limit]);
     },
   );
+
+  it("has its victim's cgroup although somebody broke and shortened the constraint line", async () => {
+    const lines = (task: string) => [
+      "```",
+      "oom-kill:constraint=CONSTRAINT_NONE, nodemask=(null), cpuset=qemu.slice,",
+      `         mems_allowed=0, global_oom, task_memcg=/qemu.slice/105.scope, task=${task}`,
+      "Out of memory: Killed process 7 (kvm)",
+      "         total-vm:90kB, anon-rss:80kB",
+      "```",
+      "",
+    ];
+    const cgroupOf = async (task: string) =>
+      (await killsIn(lines(task).join("\n"))).map(({ pid, cgroup }) => [pid, cgroup]);
+    expect(await cgroupOf("kvm")).toEqual([[7, "/qemu.slice/105.scope"]]);
+    expect(await cgroupOf("php")).toEqual([[7, null]]);
+  });
+
+  it("has its trigger although the header ends behind its words", async () => {
+    const kills = await killsIn(
+      "php invoked oom-killer\nOut of memory: Killed process 7 (php) ...\n",
+    );
+    expect(kills.map(({ trigger }) => trigger?.comm)).toEqual(["php"]);
+  });
 
   it("has its victim's cgroup although the uid of the constraint line is left out", async () => {
     const line =

@@ -190,6 +190,99 @@ describe("a copied line", () => {
     expect(read([`[12345.678901]  [3:           java:  226] ${kill}`])[0]?.text).toBe(kill);
   });
 
+  it.each([
+    ["C1 [12345.678901] ", 12_345_678_901],
+    ["[12345.678901][ C1] ", 12_345_678_901],
+    ["[12345.678] C1 ", 12_345_678_000],
+    ["<3>[12345.678901] c0 226 ", 12_345_678_901],
+  ])("of a board's console may name the processor: %s", (stamp, printkMicros) => {
+    expect(read([`${stamp}${kill}`])[0]).toMatchObject({ text: kill, printkMicros });
+    const row = "[    226]     0   226    12576    12307   135168        0             0 java";
+    expect(read([`${stamp}${row}`])[0]?.text).toBe(row);
+    const named = "c1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0";
+    expect(read([`${stamp}${named}`])[0]?.text).toBe(named);
+  });
+
+  it.each([
+    ["11-20 13:23:50.671   142   142 I KERNEL  : [12345.678901] ", november + 671],
+    ["11-20 13:23:50.671 I/KERNEL  (  142): <3>[12345.678901] ", november + 671],
+    ["E/KERNEL(142): [12345.678901] ", undefined],
+  ])("of a phone may stand in another buffer of logcat: %s", (head, timeMs) => {
+    const [message] = read([`${head}${kill}`]);
+    expect(message).toMatchObject({
+      text: kill,
+      printkMicros: 12_345_678_901,
+      origin: "unverified",
+    });
+    expect(message?.timeMs).toBe(timeMs);
+    expect(read([`${head}${kill}`], false)[0]?.printkMicros).toBeUndefined();
+  });
+
+  it("under an app's tag of logcat is the app's", () => {
+    const line = `11-20 13:23:50.671  1000  1000 I Shop    : [12345.678901] ${kill}`;
+    expect(read([line])[0]).toMatchObject({ isQuoted: true });
+  });
+
+  it.each([
+    "[  OK    386.369228][  T709] ",
+    "0m] Started   386.369228][  T709] ",
+    "[  OK    386.369228] ",
+  ])("of a serial console may have a stamp that a program's line broke: %s", (stamp) => {
+    const row = "[    985]     0   985    10709      317   122880        0             0 dhcp";
+    expect(read([`${stamp}${row}`])[0]).toMatchObject({ text: row, printkMicros: 386_369_228 });
+  });
+
+  it("of a log without tags for the kernel is known by the kernel's words", () => {
+    const stamp = "Nov 20 13:23:50 web1 ";
+    const [head, zone, other, buddy, last] = read([
+      `${stamp}java invoked oom-killer: gfp_mask=0xd0, order=0, oomkilladj=0`,
+      `${stamp}Normal free:3648kB min:3744kB low:4680kB high:5616kB`,
+      `${stamp}sshd[7]: Accepted publickey`,
+      `${stamp}Normal: 44*4kB 18*8kB = 3648kB`,
+      `${stamp}${kill}`,
+    ]);
+    expect([head, zone, buddy, last].map((message) => message?.origin)).toEqual(
+      Array(4).fill("unverified"),
+    );
+    expect(zone?.text).toMatch(/^Normal free:/);
+    expect(last).toMatchObject({ text: kill, timeMs: november });
+    expect(other?.origin).toBe("user");
+    expect(read([`${stamp}Normal free:3648kB min:3744kB`])[0]?.origin).toBe("user");
+    expect(read([`${stamp}app: ${kill}`])[0]?.origin).toBe("user");
+    expect(read([`${stamp}${kill}`], false)[0]?.origin).toBe("user");
+  });
+
+  it("that the journal hands on for a container is at second hand, if the kernel's tag is in it", () => {
+    for (const tag of ["journal: kernel: ", "journal[7]: node3 kernel: [12345.678901] "]) {
+      const [message] = read([`Nov 20 13:23:50 web1 ${tag}${kill}`]);
+      expect(message).toMatchObject({ text: kill, isQuoted: true, timeMs: november });
+    }
+    for (const tag of [
+      "journal: ",
+      "journal: app: ",
+      "app: kernel: ",
+      "journal: app[7]: kernel: ",
+    ]) {
+      expect(read([`Nov 20 13:23:50 web1 ${tag}${kill}`])[0]).toMatchObject({ origin: "user" });
+    }
+    expect(read([`Nov 20 13:23:50 web1 journal: kernel: ${kill}`], false)[0]?.origin).toBe("user");
+  });
+
+  it("may have its task's name in bold", () => {
+    const bold = kill.replace("(java)", "(**java**)");
+    expect(read([`[12345.678901] ${bold}`, bold]).map((message) => message?.text)).toEqual([
+      kill,
+      kill,
+    ]);
+  });
+
+  it.each(["...", "[...]", "  (...)", "> ..."])(
+    "is none if it only stands for others: %s",
+    (dots) => {
+      expect(read([`[12345.678901] ${kill}`, dots])[1]).toBeUndefined();
+    },
+  );
+
   it("after a program's line is text quoted by that program", () => {
     const [, quoted] = read([
       "Nov 20 13:23:50 web1 app[7]: dmesg says",

@@ -394,6 +394,17 @@ describe("a task table", () => {
     expect(report?.dump?.tasks[0]?.comm).toBe("java");
   });
 
+  it("has a task once, although a newline in its name splits the row", () => {
+    const [report] = reportsOf(
+      header,
+      "[    1.000001] [  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
+      "[    1.000002] [     43]     7    43    32768     1026   135168        0             0 a",
+      "               b",
+      kill,
+    );
+    expect(report?.dump?.tasks.map(({ pid, comm }) => [pid, comm])).toEqual([[43, "a\nb"]]);
+  });
+
   it("of a kernel with 64 KiB pages is known by the victim's size", () => {
     const [report] = reportsOf(
       header,

@@ -123,7 +123,23 @@ describe("the cause of a kill", () => {
     ])("but not if %s", (_name, memInfo, gfpMask) => {
       const of =
         memInfo === undefined ? report("none", asked(gfpMask)) : host(memInfo, asked(gfpMask));
-      expect(causeOf(of)).toBe(memInfo === undefined ? "memory_hog" : "host_exhausted");
+      expect(causeOf(of)).toBe("host_exhausted");
+    });
+
+    it("by the share that is free, if the lines of the zones are left out", () => {
+      expect(causeOf(host({ freeBytes: 6 * gib }, asked("0x0")))).toBe("page_fault");
+      expect(causeOf(host({ freeBytes: gib }, asked("0x0")))).toBe("host_exhausted");
+    });
+
+    it("in a text from which somebody left out the numbers, which it says", () => {
+      const of = report("none", asked("0x0()"));
+      of.killLine.isInText = true;
+      const { cause, summary, advice } = diagnosisOf(of);
+      expect(cause).toBe("page_fault");
+      expect(summary).toContain("the log does not show how much memory was free");
+      expect(advice.map(({ text }) => text).join()).not.toContain("it was not to blame");
+      of.constraint = "memcg";
+      expect(causeOf(of)).not.toBe("page_fault");
     });
   });
 
@@ -220,7 +236,7 @@ describe("the cause of a kill", () => {
   });
 
   it("is not taken from an incomplete task table", () => {
-    const rest = [task("cron", 4 * mib)];
+    const rest = crowd("cron", 5, 4 * mib);
     expect(causeOf(report("none", { tasks: rest }))).toBe("host_exhausted");
     expect(causeOf(report("none", { tasks: [...rest, victim] }))).toBe("memory_hog");
   });
@@ -466,6 +482,45 @@ describe("the cause of a kill", () => {
     const { cause, summary } = diagnosisOf(host({}, { tasks: [task("chrome", 10 * gib), victim] }));
     expect(cause).toBe("memory_hog");
     expect(summary).toContain("10 GiB, 63 % of the host's 16 GiB; the kernel killed java (pid 42)");
+  });
+
+  it("is no such task if a filter left only a few rows of the table, and no size of the host", () => {
+    const rows = (count: number) => [task("db", 9 * gib), ...crowd("sh", count - 1, mib)];
+    const filtered = diagnosisOf(report("none", { tasks: rows(4) }));
+    expect(filtered.cause).toBe("host_exhausted");
+    expect(filtered.summary).not.toContain("tasks used");
+    expect(causeOf(report("none", { tasks: rows(5) }))).toBe("memory_hog");
+  });
+
+  it("is the host, whose memory is reserved for huge pages", () => {
+    const memInfo = { freeBytes: 100 * mib, hugetlbBytes: 15 * gib, hugetlbFreeBytes: 14 * gib };
+    const { cause, summary, advice } = diagnosisOf(host(memInfo));
+    expect(cause).toBe("host_exhausted");
+    expect(summary).toContain(
+      "15 GiB of the host's 16 GiB is reserved for huge pages, 14 GiB of it unused; the rest ran out",
+    );
+    const text = advice.map((item) => item.text).join("\n");
+    expect(text).toContain("vm.nr_hugepages");
+    expect(text).not.toContain("MemoryMax");
+    const few = diagnosisOf(host({ ...memInfo, hugetlbBytes: 7 * gib }));
+    expect(few.summary).not.toContain("huge pages");
+    expect(few.advice.map((item) => item.text).join()).toContain("MemoryMax");
+  });
+
+  it("is the host although most of it was page cache that the kernel did not reclaim", () => {
+    const memInfo = { freeBytes: 20 * mib, fileBytes: 15 * gib, shmemBytes: gib, anonBytes: 0 };
+    const { cause, summary, advice } = diagnosisOf(host(memInfo));
+    expect(cause).toBe("host_exhausted");
+    expect(summary).toContain(
+      "although 14 GiB of it was page cache that the kernel did not reclaim",
+    );
+    expect(advice.map((item) => item.text).join()).not.toContain("MemoryMax");
+  });
+
+  it("names the largest row that is left of the table only if the victim held less", () => {
+    const rest = (rssBytes: number) => ({ tasks: [task("sh", rssBytes)], isTaskTableCut: true });
+    expect(diagnosisOf(report("none", rest(4 * mib))).summary).not.toContain("sh (pid");
+    expect(diagnosisOf(report("none", rest(gib))).summary).toContain("sh (pid");
   });
 
   it("is the host if nothing else matches, with or without a dump", () => {

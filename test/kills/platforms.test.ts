@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ownerOfCgroup } from "../../src/kills/owner.ts";
-import { lookBelow, platformRow, platformRows, raiseLimit } from "../../src/kills/platforms.ts";
+import {
+  lookBelow,
+  platformRow,
+  platformRows,
+  raiseLimit,
+  shrinkGuest,
+} from "../../src/kills/platforms.ts";
 
 const mib = 1024 * 1024;
 const gib = 1024 * mib;
@@ -241,6 +247,21 @@ describe("a limit's advice", () => {
     expect(commands("/a;rm -rf $(x)\n'b'")).toEqual([
       "echo 1536M > $'/sys/fs/cgroup/a;rm -rf $(x)\\x0a\\'b\\'/memory.max'",
     ]);
+  });
+});
+
+describe("a virtual machine that its host killed", () => {
+  it.each([
+    ["/qemu.slice/101.scope", "qm set 101 --memory SIZE", "in MiB"],
+    [
+      "/machine.slice/machine-qemu\\x2d1\\x2ddb.scope/libvirt/emulator",
+      "virsh setmaxmem db SIZE --config && virsh setmem db SIZE --config",
+      "in KiB",
+    ],
+  ])("gets less memory, by the tool that started it: %s", (cgroup, command, unit) => {
+    const [advice] = shrinkGuest(cgroup);
+    expect(advice?.command).toBe(command);
+    expect(advice?.text).toContain(unit);
   });
 });
 
