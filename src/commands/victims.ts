@@ -351,7 +351,7 @@ function together({ answer, names }: Seen, width: number): string[] {
       .map((member) => `${nameOf(names.get(member) ?? "")} (pid ${member})`);
     const rest = diesWith.length > namedAtMost ? [`${diesWith.length - namedAtMost} more`] : [];
     return wrap(
-      `With ${nameOf(comm)} (pid ${pid}) die, because of memory.oom.group or shared memory: ${[...named, ...rest].join(", ")}.`,
+      `${nameOf(comm)} (pid ${pid}) takes others with it (memory.oom.group or shared memory): ${[...named, ...rest].join(", ")}.`,
       width,
     );
   });

@@ -360,7 +360,7 @@ function checkOvercommit(files: HostFiles, meminfo: Meminfo | undefined): Check 
       },
     };
   }
-  if (mode !== "2") return ok(name, mode === "0" ? "0: heuristic overcommit" : "not known");
+  if (mode !== "2") return ok(name, mode === "0" ? "0: heuristic overcommit" : "unknown");
   const { committedAsBytes = 0, commitLimitBytes = 0 } = meminfo ?? {};
   return ok(name, `2: strict, ${percent(committedAsBytes, commitLimitBytes)} committed`);
 }
@@ -409,7 +409,7 @@ function checkState({ stateDirectory: path, user, userId, place }: DoctorOptions
       name,
       state: "missing",
       found: `${path}: ${obstacle}`,
-      impact: "counts restart from 0 at each start, and kills during down time are not counted",
+      impact: "counts restart from 0 at each start, and kills during downtime are not counted",
       fix: ways[place],
     };
   }

@@ -192,9 +192,10 @@ function wordFor(code: string): string {
 }
 
 function ringFound({ records, lastMs }: Ring, { clock }: LogCheckOptions): string {
+  const held = records === 1 ? "1 record" : `${records} records`;
   return lastMs === undefined
-    ? `${records} records`
-    : `${records} records, the kernel's last ${ago(lastMs, clock.nowMs())}`;
+    ? held
+    : `${held}, the kernel's last one ${ago(lastMs, clock.nowMs())}`;
 }
 
 /** The newest wall-clock timestamp in the last lines of a log. */

@@ -17,7 +17,7 @@ export function dropInFix(name: string, shipped: Shipped): Fix {
   }
   if (path.startsWith("/usr/lib/systemd/system/")) {
     return {
-      text: `The service has it by ${path}, if ${dropIns}/${name} does not hide that; by hand, run as root. To see what applies:`,
+      text: `The service has it from ${path}, unless ${dropIns}/${name} overrides that; by hand, run as root. To see what applies:`,
       commands: ["systemctl cat oom-exporter"],
     };
   }

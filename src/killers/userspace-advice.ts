@@ -37,7 +37,7 @@ const adviceOf: Record<UserspaceKiller, (kill: DaemonKill, victim: Victim) => Ad
           text: "It acts when memory and swap are used up to SwapUsedLimit= in /etc/systemd/oomd.conf (90 % by default): add swap, or find what uses it.",
         }
       : {
-          text: "It acts on the pressure of the unit above: raise ManagedOOMMemoryPressureLimit= there, or give the unit more memory (MemoryMax=, MemoryHigh= also make pressure).",
+          text: "It acts on the pressure of the unit above: raise ManagedOOMMemoryPressureLimit= there, or give the unit more memory (MemoryMax= and MemoryHigh= cause pressure too).",
         },
   ],
   earlyoom: ({ comm = "" }) => [
@@ -78,7 +78,7 @@ const adviceOf: Record<UserspaceKiller, (kill: DaemonKill, victim: Victim) => Ad
   ],
   lmkd: () => [
     {
-      text: "An app in the foreground that is killed uses too much; see what it holds:",
+      text: "A foreground app that is killed uses too much memory; see what it holds:",
       command: "dumpsys meminfo",
     },
   ],

@@ -137,7 +137,7 @@ export class UserspaceLedger {
     return this.#newestFirst().map(({ kill }) => kill);
   }
 
-  /** Kills of the last hour, and those first read in it after down time: at most 100, newest first. */
+  /** Kills of the last hour, and those first read in it after downtime: at most 100, newest first. */
   recent(nowMs: number): RecentUserspaceKill[] {
     return this.#newestFirst()
       .filter((story) => nowMs - recentUntilMs(story) <= recentMs)

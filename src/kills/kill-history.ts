@@ -119,7 +119,7 @@ export class KillHistory {
   }
 
   /**
-   * Kills of the last hour, and those first read in it after down time: at most 100, each workload's newest before any
+   * Kills of the last hour, and those first read in it after downtime: at most 100, each workload's newest before any
    * other, newest first. `leftOut` is the number of the rest.
    */
   recent(nowMs: number): { kills: RecentKill[]; leftOut: number } {

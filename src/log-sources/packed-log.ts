@@ -5,7 +5,7 @@
  *     kern.log.2.zst                zstd(1), or Node.js from 22.15 on
  *     kern.log.2.xz .bz2 .lz4       xz(1), bzip2(1), lz4(1)
  *
- * The exporter runs a program only for a rotated file that it has not read to its end: after down time, mostly.
+ * The exporter runs a program only for a rotated file that it has not read to its end: after downtime, mostly.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { pipeline, Readable, type Transform } from "node:stream";

@@ -383,7 +383,7 @@ export const catalog = {
     collector: "kills",
     labels: ["incident", "outcome"],
     values: { outcome: ["gone", "stopped", "restarted", "respawned", "lives_on"] },
-    help: "What became of the victim's cgroup within two minutes of the kill, always 1: gone, stopped, restarted, respawned, or lives_on without the process that was killed; absent until it is known, and for kills that were read after down time.",
+    help: "What became of the victim's cgroup within two minutes of the kill, always 1: gone, stopped, restarted, respawned, or lives_on without the process that was killed; absent until it is known, and for kills that were read after downtime.",
   },
   oom_kill_timestamps_left_out: {
     type: "gauge",
@@ -465,7 +465,7 @@ export const catalog = {
     collector: "log",
     labels: ["source"],
     values: { source: ["file", "journal"] },
-    help: "1 if the log of the programs that kill for memory outside the kernel is being read, 0 if it cannot be and their kills go unseen; absent if there is no such program on this host.",
+    help: "1 if the log of systemd-oomd, earlyoom, nohang and the kubelet is being read, 0 if it cannot be read and their kills go unseen; absent if this host has no such program.",
   },
   oom_daemon_log_losses_total: {
     type: "counter",
@@ -519,7 +519,7 @@ export const catalog = {
     type: "gauge",
     collector: "log",
     labels: [],
-    help: "Timestamp of the last kernel log record, Unix time; the time of reading if the record has none, as live records of /dev/kmsg; 0 if no record was read.",
+    help: "When the last kernel log record was written, Unix time; if the record has no time of its own (live records of /dev/kmsg), when it was read; 0 if none was read.",
   },
   oom_log_unparsed_kills_total: {
     type: "counter",

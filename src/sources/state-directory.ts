@@ -226,7 +226,9 @@ export class StateDirectory {
   reject(error: unknown): void {
     if (this.#journal !== undefined) closeSync(this.#journal);
     this.#journal = undefined;
-    this.#startAgain(new NotUnderstood(`it is of another kind (${reasonOf(error)})`));
+    this.#startAgain(
+      new NotUnderstood(`its contents are not a state of this exporter (${reasonOf(error)})`),
+    );
     this.#openJournalIfPossible();
   }
 

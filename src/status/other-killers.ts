@@ -237,7 +237,7 @@ function oomdFirst({ settingsOf }: OomdUnits, now: HostNow): OomdCgroup | null |
 }
 
 /**
- * `earlyoom acts at 10 % of memory available ..., the kernel at 0: with 12 % left earlyoom takes firefox
+ * `earlyoom acts at 10 % of memory available ..., the kernel at 0: with 12 % left earlyoom kills firefox
  * (pid 4211) in about 4 minutes.` Nothing if no other killer acts on available memory.
  *
  * @param secondsLeft until memory and swap are used up, if known
@@ -250,12 +250,12 @@ export function firstToAct(
   if (first === undefined) return undefined;
   const left = `${Math.round((availableBytes / totalBytes) * 100)} %`;
   const whom = first.pid === null ? "a process" : `${first.comm} (pid ${first.pid})`;
-  const takes =
+  const kills =
     first.killer === "kubelet"
       ? "evicts a pod"
       : first.killer === "systemd-oomd"
-        ? `takes ${first.cgroup ?? "the cgroup with the most swap"}`
-        : `takes ${whom}`;
+        ? `kills ${first.cgroup ?? "the cgroup with the most swap"}`
+        : `kills ${whom}`;
   const share = (availableBytes - first.atBytes) / availableBytes;
   const when =
     share <= 0
@@ -264,5 +264,5 @@ export function firstToAct(
         ? " first"
         : ` in ${about(secondsLeft * share)}`;
   const swap = first.swapAllows ? "" : ", once swap is used up as far";
-  return `${first.killer} ${first.actsAt}, the kernel at 0: with ${left} left ${first.killer} ${takes}${when}${swap}.`;
+  return `${first.killer} ${first.actsAt}, the kernel at 0: with ${left} left ${first.killer} ${kills}${when}${swap}.`;
 }

@@ -126,7 +126,7 @@ describe("oom-exporter doctor", () => {
 Kills are seen here; 1 of 14 checks needs attention, see below.
 
 ok       kernel log
-ok       /dev/kmsg                   1 records, the kernel's last just now
+ok       /dev/kmsg                   1 record, the kernel's last one just now
 ok       other killers               none on this host
 ok       kernel's kill count         oom_kill 3 in /proc/vmstat since boot
 ok       memory cgroups
@@ -221,7 +221,7 @@ describe("the kernel log", () => {
     host.ring(3000);
     const { code, of } = await checksOf(host);
     expect(code).toBe(0);
-    expect(of("kernel log")?.found).toBe("/kmsg: 1 records, the kernel's last 10 minutes ago");
+    expect(of("kernel log")?.found).toBe("/kmsg: 1 record, the kernel's last one 10 minutes ago");
   });
 
   it("is not a FIFO, which would block", async () => {
@@ -290,7 +290,7 @@ describe("the kernel log", () => {
       "systemctl daemon-reload && systemctl restart oom-exporter",
     ]);
     expect(await fixWith("/usr/lib/systemd/system/oom-exporter.service.d/kmsg.conf")).toMatch(
-      /^The service has it by .*\nsystemctl cat oom-exporter$/,
+      /^The service has it from .*\nsystemctl cat oom-exporter$/,
     );
   });
 

@@ -99,7 +99,7 @@ describe("explain of a log with daemons that kill", () => {
                  - Spare it while there are other candidates (omit: never kill it):
                      systemctl set-property batch.service ManagedOOMPreference=avoid
                  - It acts on the pressure of the unit above: raise ManagedOOMMemoryPressureLimit= there,
-                   or give the unit more memory (MemoryMax=, MemoryHigh= also make pressure).
+                   or give the unit more memory (MemoryMax= and MemoryHigh= cause pressure too).
                  - Runbook:
                      docs/runbooks/OomUserspaceKill.md
         Facts    reason memory_pressure

@@ -72,7 +72,7 @@ Exempt (oom_score_adj -1000): sshd (pid 702) uses 1.7 MiB, under 1 % of the host
       /\n4 +1244 +postgres +shop\/db-0\/postgres +721 MiB +-997 +125 +735 MiB +\+1\n/,
     );
     expect(stdout).toContain(
-      "\nWith postgres (pid 1244) die, because of memory.oom.group or shared memory: postgres (pid 1290).\n",
+      "\npostgres (pid 1244) takes others with it (memory.oom.group or shared memory): postgres (pid 1290).\n",
     );
   });
 

@@ -405,7 +405,7 @@ describe("recent kills", () => {
     expect(ledger.recent(nowMs + hourMs + 1).kills).toHaveLength(0);
   });
 
-  it("and those first read in it after down time, under the time they happened", () => {
+  it("and those first read in it after downtime, under the time they happened", () => {
     const ledger = open();
     const timeMs = nowMs - 20 * hourMs;
     ledger.record({ atMs: nowMs, entries: [entry({ timeMs })] });

@@ -142,7 +142,7 @@ describe.each(["file", "kmsg"] as const)("kills read from %s", (mode) => {
     second.end();
   });
 
-  it("are counted on over a restart, those of the down time included", async () => {
+  it("are counted on over a restart, those of the downtime included", async () => {
     host.print("syslogd starts");
     const first = await host.follow({ mode });
     host.kill(101);

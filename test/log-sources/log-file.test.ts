@@ -418,7 +418,7 @@ test.each([
   ["dateext with seconds", ["kern.log-20261119-1", "kern.log-20261119-2", "kern.log-20261120-1"]],
   ["logrotate's extension", ["kern-20261119.log", "kern-20261120.log", "kern-20261121.log"]],
   ["names of both kinds", ["kern.log.1", "kern.log-20261120", "kern.log-20261121"]],
-])("after down time the rest is read from old to new: %s", async (_kind, names) => {
+])("after downtime the rest is read from old to new: %s", async (_kind, names) => {
   write("0 begins\n");
   const first = open("start");
   await first.poll();
@@ -432,7 +432,7 @@ test.each([
   expect(after.losses).toEqual([]);
 });
 
-test("after down time compressed files are read too, the saved one from its position", async () => {
+test("after downtime compressed files are read too, the saved one from its position", async () => {
   write("0 begins\n");
   const first = open("start");
   await first.poll();
@@ -559,7 +559,7 @@ describe.each([
   const isInstalled = spawnSync(program, ["--version"], { stdio: "ignore" }).error === undefined;
   const long = Array.from({ length: 90_000 }, (_, i) => `${i} ${(i * 7919) % 104729}`);
 
-  test.runIf(isInstalled)("are read after down time, the saved one from its position", async () => {
+  test.runIf(isInstalled)("are read after downtime, the saved one from its position", async () => {
     write(`${long.join("\n")}\n`);
     const first = open("start");
     await first.poll();
@@ -615,7 +615,7 @@ describe("decompression that is interrupted", () => {
   const all = ["line 1 of 3", "line 2 of 3", "line 3 of 3"];
   let nowMs: number;
 
-  /** After down time: `kern.log.1.xz` is unread, and `kern.log` has the line `now`. */
+  /** After downtime: `kern.log.1.xz` is unread, and `kern.log` has the line `now`. */
   async function restarted(...plan: ConstructorParameters<typeof StandInProgram>[2] & object) {
     nowMs = 0;
     write("0\n");

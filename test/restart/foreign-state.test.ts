@@ -27,7 +27,7 @@ it("a state whose sum is right and whose contents are not is set aside, and coun
     `--path.rootfs=${rootfs}`,
     `--state.directory=${directory.path}`,
   ]);
-  expect(exporter.log().match(/of another kind/g)).toHaveLength(2);
+  expect(exporter.log().match(/not a state of this exporter/g)).toHaveLength(2);
   expect(sampleOf(await exporter.metrics(), 'oom_kills_total{constraint="none"}')).toBe(0);
   for (const path of [directory.path, killers]) {
     expect(readdirSync(path).some((name) => name.startsWith("state.json.damaged-"))).toBe(true);

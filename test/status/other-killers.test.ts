@@ -122,7 +122,7 @@ describe("who acts first", () => {
       ["nohang", 50 * MiB],
     ]);
     expect(firstToAct(next, now, 24 * 60)).toBe(
-      "earlyoom acts at 10 % of memory available and 100 % of swap free, the kernel at 0: with 12 % left earlyoom takes firefox (pid 4211) in about 4 minutes.",
+      "earlyoom acts at 10 % of memory available and 100 % of swap free, the kernel at 0: with 12 % left earlyoom kills firefox (pid 4211) in about 4 minutes.",
     );
   });
 
@@ -131,9 +131,9 @@ describe("who acts first", () => {
     const now = memory(12, 50);
     const next = nextOthers(otherKillers(files), host(now));
     expect(firstToAct(next, now)).toBe(
-      "earlyoom acts at 10 % of memory available and 10 % of swap free, the kernel at 0: with 12 % left earlyoom takes firefox (pid 4211) first, once swap is used up as far.",
+      "earlyoom acts at 10 % of memory available and 10 % of swap free, the kernel at 0: with 12 % left earlyoom kills firefox (pid 4211) first, once swap is used up as far.",
     );
-    expect(firstToAct(next, memory(9))).toContain("takes firefox (pid 4211) at any moment");
+    expect(firstToAct(next, memory(9))).toContain("kills firefox (pid 4211) at any moment");
   });
 
   it("is systemd-oomd where a unit has ManagedOOMSwap=kill, with the cgroup it would take", () => {
@@ -156,7 +156,7 @@ describe("who acts first", () => {
       { killer: "systemd-oomd", cgroup: "/system.slice/b.service", pid: null },
     ]);
     expect(firstToAct(next, memory(12))).toContain(
-      "systemd-oomd takes /system.slice/b.service first",
+      "systemd-oomd kills /system.slice/b.service first",
     );
     put("etc/systemd/system/b.service", "[Service]\nManagedOOMPreference=omit\n");
     expect(nextOthers(otherKillers(files), now)).toMatchObject([
