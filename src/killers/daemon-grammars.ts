@@ -1,4 +1,3 @@
-import { BoundedMap } from "../collections/bounded-map.ts";
 import type { DaemonGrammar, DaemonKill, DaemonLine } from "./daemon-kill.ts";
 import { EarlyoomGrammar } from "./earlyoom.ts";
 import type { UserspaceKiller } from "./killer.ts";
@@ -22,18 +21,29 @@ const writersKept = 32;
 
 /** The lines of several daemons, mixed as in a log, each parsed by the grammar of its writer. */
 export class DaemonGrammars {
-  readonly #byWriter = new BoundedMap<string, DaemonGrammar>(writersKept);
+  /** The one that wrote last comes last. */
+  readonly #byWriter = new Map<string, DaemonGrammar>();
 
   /** True while a daemon's message is incomplete. */
   get isOpen(): boolean {
     return [...this.#byWriter.values()].some((grammar) => grammar.isOpen);
   }
 
-  read(line: DaemonLine): DaemonKill | undefined {
+  /** The kills that this line shows, or completes. */
+  read(line: DaemonLine): DaemonKill[] {
     const writer = `${line.killer} ${line.writerPid ?? ""}`;
     const grammar = this.#byWriter.get(writer) ?? new grammarOf[line.killer]();
+    this.#byWriter.delete(writer);
     this.#byWriter.set(writer, grammar);
-    return grammar.read(line);
+    return [this.#forgetOldest(), grammar.read(line)].filter((kill) => kill !== undefined);
+  }
+
+  /** If there are too many: its last kill no longer waits for another line. */
+  #forgetOldest(): DaemonKill | undefined {
+    if (this.#byWriter.size <= writersKept) return undefined;
+    const [writer, grammar] = this.#byWriter.entries().next().value as [string, DaemonGrammar];
+    this.#byWriter.delete(writer);
+    return grammar.settle();
   }
 
   /** Nothing more comes for now: returns the kills that waited for another line. */

@@ -14,6 +14,8 @@ export interface DaemonKillRead {
   sourcePath: string;
   /** Written while the source was being followed, not found in it at the start. */
   isLive: boolean;
+  /** The source was opened without a saved position: it may hold kills from before counting began. */
+  isReread: boolean;
   /** The line's boot, if the source knows it. */
   boot?: string;
 }

@@ -216,8 +216,7 @@ export class DaemonScanner {
     for (const text of this.#window.toString("latin1", from, until).split("\n")) {
       const line = parseDaemonLine(copyOfBytes(text), this.#options);
       if (line !== undefined && (killers?.includes(line.killer) ?? true)) {
-        const kill = this.#grammars.read({ ...line, lineNumber });
-        if (kill !== undefined) this.#tell(kill);
+        for (const kill of this.#grammars.read({ ...line, lineNumber })) this.#tell(kill);
       }
       if (lineNumber !== undefined) lineNumber += 1;
     }

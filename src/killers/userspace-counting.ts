@@ -136,10 +136,14 @@ export class UserspaceCounting {
     });
   }
 
-  /** Logged before counting began: a source that is read for the first time may hold older kills. */
-  #isHistory({ kill: { timeMs }, isLive }: DaemonKillRead): boolean {
+  /**
+   * Logged before counting began: a source that is read for the first time may hold older kills. What stands after a
+   * saved position counts whatever its stamp says: the clock may have been wrong, then or when counting began.
+   */
+  #isHistory({ kill: { timeMs }, isLive, isReread }: DaemonKillRead): boolean {
     const { beganMs } = this.#ledger;
-    return beganMs === undefined || (!isLive && timeMs !== undefined && timeMs < beganMs);
+    if (beganMs === undefined) return true;
+    return !isLive && isReread && timeMs !== undefined && timeMs < beganMs;
   }
 
   /** Another process may have the pid by now: its name has to be the same. */

@@ -69,6 +69,8 @@ interface SourceListener {
   active(): void;
   /** Part of the log will not be delivered. `reason`: what and where, one line. */
   lost(reason: string): void;
+  /** The same, and what comes next is read as if there had been no saved position. */
+  positionLost(reason: string): void;
 }
 
 /** The daemons that `auto` follows; the kubelet logs a lot and is followed only on request. */
@@ -118,6 +120,8 @@ export class DaemonLogs implements DaemonLog {
   #follower: { listener: DaemonLogListener; position: (key: string) => unknown } | undefined;
   #hasCaughtUp = false;
   #isSourceCaughtUp = false;
+  /** The source was opened without a position. */
+  #isReread = false;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #activeMs: number | undefined;
   #losses = 0;
@@ -202,7 +206,8 @@ export class DaemonLogs implements DaemonLog {
     const path = file ?? files.rootfs(logFiles[0] as string);
     const isFile = mode === "file" || file !== undefined;
     const key = isFile ? `file:${path}` : journalKey;
-    const saved = this.#follower?.position(key);
+    const saved = this.#follower?.position(key) ?? undefined;
+    this.#isReread = saved === undefined;
     const listener = this.#listenerOf(isFile ? path : journalKey);
     this.#source = isFile
       ? new FileSource(
@@ -212,19 +217,16 @@ export class DaemonLogs implements DaemonLog {
           this.#options,
           listener,
         )
-      : new JournalSource(
-          typeof saved === "string" ? saved : undefined,
-          this.#watched,
-          this.#options,
-          listener,
-        );
+      : new JournalSource(saved as string | undefined, this.#watched, this.#options, listener);
     this.#source.start();
   }
 
   #listenerOf(sourcePath: string): SourceListener {
     return {
-      kill: (kill, boot) =>
-        this.#follower?.listener.kill({ kill, sourcePath, isLive: this.#isSourceCaughtUp, boot }),
+      kill: (kill, boot) => {
+        const [isLive, isReread] = [this.#isSourceCaughtUp, this.#isReread];
+        this.#follower?.listener.kill({ kill, sourcePath, isLive, isReread, boot });
+      },
       stateChanged: (state) => this.#noteState(sourcePath, state),
       caughtUp: () => {
         this.#source?.settle();
@@ -236,14 +238,18 @@ export class DaemonLogs implements DaemonLog {
       active: () => {
         this.#activeMs = this.#options.monotonicMs();
       },
-      lost: (reason) => {
-        this.#losses++;
-        this.#options.log.warn(
-          { path: sourcePath, reason },
-          "kills by daemons may be missing: part of their log is lost",
-        );
+      lost: (reason) => this.#noteLoss(sourcePath, reason),
+      positionLost: (reason) => {
+        this.#isReread = true;
+        this.#noteLoss(sourcePath, reason);
       },
     };
+  }
+
+  #noteLoss(path: string, reason: string): void {
+    this.#losses++;
+    const message = "kills by daemons may be missing: part of their log is lost";
+    this.#options.log.warn({ path, reason }, message);
   }
 
   #noteState(path: string, state: ReadState): void {
@@ -389,7 +395,7 @@ class JournalSource implements Source {
         cursorRejected: (reason) => {
           this.#cursor = null;
           this.#latest = null;
-          listener.lost(reason);
+          listener.positionLost(reason);
         },
       },
     });
@@ -422,11 +428,11 @@ class JournalSource implements Source {
     const names = this.#killers.find((killer) => killer === line?.killer);
     // The unit is journald's own field; any program can use the daemon's name.
     const isGenuine = names !== undefined && daemonNames[names].units.includes(line?.unit ?? "");
-    const kill = isGenuine && line !== undefined ? this.#grammars.read(line) : undefined;
+    const kills = isGenuine && line !== undefined ? this.#grammars.read(line) : [];
     this.#latest = cursor ?? this.#latest;
     this.#entriesSince++;
     this.#advance();
-    if (kill !== undefined) this.#listener.kill(kill, undefined);
+    for (const kill of kills) this.#listener.kill(kill, undefined);
     this.#listener.active();
   }
 

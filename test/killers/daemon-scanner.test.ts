@@ -149,6 +149,12 @@ describe("the scanner", () => {
   });
 });
 
+it("loses no kill of a daemon that ended with it, however often others are started then", () => {
+  const others = Array.from({ length: 40 }, (_, n) => syslog(`earlyoom[${n}]`, "earlyoom 1.7"));
+  const log = [syslog("earlyoom[712]", kill(7)), ...others, syslog("earlyoom[713]", kill(8))];
+  expect(killsIn(log.join("")).map(({ pid }) => pid)).toEqual([7, 8]);
+});
+
 it("keeps a kill without the log around it", () => {
   const noise = "Nov 20 13:23:49 web1 cron[9]: something else\n".repeat(1000);
   const kills = () =>

@@ -52,6 +52,7 @@ class SpokenLog implements DaemonLog {
       },
       sourcePath: "journal",
       isLive: this.hasCaughtUp,
+      isReread: this.from === undefined,
     });
   }
 }
@@ -123,6 +124,18 @@ describe("on the first start", () => {
     log.say({ pid: 99 }, "c3");
     expect(counts(counting)).toMatchObject({ earlyoom: 1 });
   });
+});
+
+it("counts what stands after the saved position, although the clock was ahead when counting began", () => {
+  const first = begin();
+  log.catchUp();
+  log.say({ pid: 1 }, "c1");
+  first.stop();
+  const counting = begin();
+  expect(log.from).toBe("c1");
+  log.say({ pid: 2, timeMs: startMs - 86_400_000 }, "c2");
+  log.catchUp();
+  expect(counts(counting)).toMatchObject({ earlyoom: 2 });
 });
 
 describe("a log that is read for the first time after counting began", () => {
