@@ -4,11 +4,12 @@ import type { UserspaceKill } from "../killers/userspace-kill.ts";
 import { victimName } from "../killers/userspace-kill.ts";
 import { type Kill, residentBytes, taskBytes } from "../kills/kill.ts";
 import { processName } from "../kills/process-name.ts";
+import { jsonCopy } from "../text/json-text.ts";
 import { bytes } from "../text/quantities.ts";
 import { utc } from "../text/times.ts";
 import { ownerName } from "./owner-name.ts";
 
-/** One kill as a line of the table has it. */
+/** One kill as a line of the table has it; it keeps no part of the log in memory. */
 export interface KillLine {
   /** Milliseconds since 1970; `null` if the log does not say. */
   timeMs: number | null;
@@ -23,7 +24,7 @@ export interface KillLine {
 }
 
 function lineOf(kill: Kill): KillLine {
-  return flat({
+  return jsonCopy({
     timeMs: killTimeMs(kill) ?? null,
     uptimeSeconds: kill.uptimeSeconds,
     victim: processName(kill),
@@ -37,7 +38,7 @@ function lineOf(kill: Kill): KillLine {
 function lineOfUserspaceKill(kill: UserspaceKill): KillLine {
   const victim = victimName(kill);
   const where = ownerName(kill) ?? "-";
-  return flat({
+  return jsonCopy({
     timeMs: killTimeMs(kill) ?? null,
     uptimeSeconds: kill.uptimeSeconds,
     victim,
@@ -46,11 +47,6 @@ function lineOfUserspaceKill(kill: UserspaceKill): KillLine {
     heldBytes: kill.residentBytes,
     cause: kill.killer,
   });
-}
-
-/** A copy that keeps no part of the log alive, as its strings would. */
-function flat<Value>(value: Value): Value {
-  return JSON.parse(JSON.stringify(value));
 }
 
 /** A kernel's kill and what is known besides its report. */

@@ -192,11 +192,11 @@ export class KillPrinter {
       const { pid, comm, cgroup, limitCgroup, trigger, panic, notice, lineNumber } = fragment;
       const source = { name, line: lineNumber ?? null };
       const shown = { pid, comm, cgroup, limitCgroup, trigger, panic, ...notice, source };
-      this.#stderr.write(`${JSON.stringify({ fragment: shown })}\n`);
+      this.#stderr.write(`${jsonText({ fragment: shown })}\n`);
     }
     const [count, mayBeMore] = [this.#hiddenFragments, this.#areFragmentsCut];
     if (count > 0 || mayBeMore) {
-      this.#stderr.write(`${JSON.stringify({ fragmentsLeftOut: { count, mayBeMore } })}\n`);
+      this.#stderr.write(`${jsonText({ fragmentsLeftOut: { count, mayBeMore } })}\n`);
     }
   }
 

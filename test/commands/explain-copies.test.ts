@@ -61,6 +61,14 @@ describe("a report without its kill line", () => {
     });
   });
 
+  it("cannot rewrite the screen by a name, with --json either", async () => {
+    const line =
+      "Memory cgroup out of memory: Kill process 7 (a\u202eb) score 9 or sacrifice child";
+    const { stderr } = await run(["--json"], `[1.000001] ${line}\n`);
+    expect(stderr).not.toContain("\u202e");
+    expect(JSON.parse(stderr).fragment.comm).toBe("a\u202eb");
+  });
+
   it("is an object on standard error with --json", async () => {
     const { code, stdout, stderr } = await run(["--json"], `[1.000000] ${constraint}\n`);
     expect([code, stdout]).toEqual([0, ""]);
