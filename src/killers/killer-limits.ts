@@ -2,7 +2,7 @@
  * When a killer outside the kernel acts, and which process it takes, from its configuration.
  *
  *   earlyoom     its command line: -m PERCENT[,KILL] -M KIB[,KILL] -s PERCENT[,KILL] -S KIB[,KILL]
- *                --prefer REGEX --avoid REGEX --ignore REGEX --sort-by-rss --ignore-root-user;
+ *                --prefer REGEX --avoid REGEX --ignore REGEX --sort-by-rss --ignore-root-user --dryrun;
  *                10 % of each by default
  *   nohang       /etc/nohang/nohang.conf: soft_threshold_min_mem = 5 %, soft_threshold_min_swap = 10 %,
  *                psi_checking_enabled, soft_threshold_max_psi, `@BADNESS_ADJ_RE_NAME 300 /// ^hog$`
@@ -30,6 +30,8 @@ export interface RankingRule {
 
 export interface KillerLimits {
   killer: FollowedKiller;
+  /** It only says what it would kill: no limit counts. */
+  isDryRun?: true;
   /** It acts at or below this much available memory... */
   memoryAvailable?: Amount;
   /** ...if no more than this much swap is free; absent: whatever swap is free. */
@@ -48,6 +50,7 @@ const otherRanking = ["--sort-by-rss", "--ignore-root-user", "-i"];
 
 /** @param words the arguments of earlyoom, without its own name. */
 export function earlyoomLimits(words: readonly string[]): KillerLimits {
+  if (words.includes("--dryrun")) return { killer: "earlyoom", isDryRun: true };
   const amounts: Partial<Record<string, Amount>> = {};
   const patterns: Partial<Record<string, string>> = {};
   const set = (name: string, amount: Amount): void => {

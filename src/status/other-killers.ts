@@ -117,7 +117,8 @@ function textAt(files: HostFiles, path: string): string {
 
 /** `acts at 10 % of memory available and 10 % of swap free`. */
 export function actsAt({ limits, oomd }: OtherKiller): string {
-  const { memoryAvailable, swapFree, pressure } = limits;
+  const { memoryAvailable, swapFree, pressure, isDryRun } = limits;
+  if (isDryRun) return "kills nothing: it runs with --dryrun";
   const parts: string[] = [];
   if (memoryAvailable !== undefined && oomd?.forSwap.length !== 0) {
     const swap = swapFree === undefined ? "" : ` and ${amountText(swapFree)} of swap free`;

@@ -164,6 +164,13 @@ describe("who acts first", () => {
     ]);
   });
 
+  it("is nobody where earlyoom only says what it would kill", () => {
+    runEarlyoom("-m", "10", "--dryrun");
+    const [earlyoom] = otherKillers(files);
+    expect(earlyoom && actsAt(earlyoom)).toBe("kills nothing: it runs with --dryrun");
+    expect(nextOthers(otherKillers(files), host(memory(12)))).toEqual([]);
+  });
+
   it("is nobody where none runs", () => {
     put("usr/bin/earlyoom");
     expect(nextOthers(otherKillers(files), host(memory(12)))).toEqual([]);
