@@ -20,6 +20,7 @@ const starts: readonly EnvelopeStart[] = [
     pattern: /[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d/,
     glued: /[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: /,
   },
+  { pattern: /[A-Z][a-z]{2} [A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d(?: \d{4})? / },
   { pattern: /\[\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d/ },
   {
     pattern: /\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d/,
@@ -53,7 +54,7 @@ export function splitGlued(line: string): string[] {
  * pads each line to its width.
  */
 const joined =
-  /(?<=[^\s:"'([<>|-] {2,400})(?=\[ *\d+\.\d{6}\] )|(?<=[^\s"'([<>])(?=\[ *\d{1,9}\.\d{6}\] )|(?<=[^\s:"'([<>|-] {1,400})(?=[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: )|(?<=[^\s:\]"'([<>|-] {2,400})(?=[\w.-]{1,64} kernel: )/;
+  /(?<=[^\s:"'([<>|-] {2,400})(?=\[ *\d+\.\d{6}\] )|(?<=[^\s"'([<>])(?=\[ *\d{1,9}\.\d{6}\] )|(?<=[^\s:"'([<>|-] {1,400})(?=[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: )|(?<=[^\s:\]"'([<>|-](?: {2,400}|\t{1,40}))(?=[\w.-]{1,64} kernel: )/;
 
 /** `Nov 20 13:23:50 ` before the host. */
 const syslogStampLength = 16;
@@ -75,5 +76,6 @@ function mayBeJoined(line: string): boolean {
 export function splitJoined(line: string): string[] {
   const parts = line.length < 60 || !mayBeJoined(line) ? [line] : line.split(joined);
   const [first = ""] = parts;
-  return parts.length === 1 || anyEnvelope.test(first) ? parts : [line];
+  if (parts.length === 1 || anyEnvelope.test(first)) return parts;
+  return [parts.slice(0, 2).join(""), ...parts.slice(2)];
 }

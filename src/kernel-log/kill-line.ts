@@ -167,14 +167,24 @@ export function parseKillLine(text: string): KillLine | undefined {
 const cutName =
   /\((.{0,15}?)\)(?:,? (?:UID|adj|score) -?\d+,?)*\s*(?:\s(?:total-vm|vsz|vm):|(?:\st(?:o(?:t(?:a(?:l(?:-(?:v(?:m)?)?)?)?)?)?)?)?\s*$)/s;
 
+/** A terminal may have broken the line inside the pid; no name can begin before its bracket. */
+const brokenPid = /(illed\s{1,4}process\s{1,4}\d{1,9})\n(?=\d{1,9}(?:, UID \d{1,10},)?\s\()/;
+/** What follows may be another report. */
+const otherRecord = /illed\s{1,4}process|oom-kill|oom_reaper/;
+const beforeName = /^(?:, UID \d{1,10},)?\s*$/;
+
 /** The same for a line whose end is missing: what is left of it, at least the whole name. */
-export function parseCutKillLine(text: string): KillLine | undefined {
+export function parseCutKillLine(cutText: string): KillLine | undefined {
+  const text = cutText.replace(brokenPid, "$1");
   const head = killHead.exec(text);
   const name = cutName.exec(text);
   if (head === null || name === null) return undefined;
+  // What is between them may be the rest of the pid.
+  if (!beforeName.test(text.slice(head[0].length, name.index))) return undefined;
   const kill: KillLine = { pid: Number(head[2]), comm: decodeUtf8(name[1] ?? "") };
   if (head[1] !== undefined) kill.prefix = head[1];
-  return { ...killSizes(text.slice(name.index + name[0].lastIndexOf(")"))), ...kill };
+  const [own = ""] = text.slice(name.index + name[0].lastIndexOf(")")).split(otherRecord, 1);
+  return { ...killSizes(own), ...kill };
 }
 
 const dots = raw`[\s,]{0,4}[[(]?(?:\.{2,}(?!\.)|\xe2\x80\xa6)[\])]?`;

@@ -105,6 +105,8 @@ const timeOfDay = new RegExp(
 const wordsForStamp = new RegExp(
   `^\\[[A-Za-z][\\w ./-]{0,40}\\] (?=${records}|invoked oom-killer)`,
 );
+/** `cat -n` before the kernel's bare lines. */
+const lineNumber = new RegExp(`^\\d{1,7}[.:)]?[ \\t]{1,8}(?=${records})`);
 /** Some loggers write no tag for the kernel: `web1 greedy invoked oom-killer: `. */
 const untaggedRecord = new RegExp(`^([\\w.-]{1,64}) (?=${records})`);
 /** Any other program's tag; Mem-Info's lines look the same. */
@@ -273,7 +275,7 @@ export class KernelMessageReader {
   #readCopy(line: string): KernelMessage | undefined {
     if (this.#previous?.origin === "user" && !this.#previousIsCopy) return undefined;
     const bare = withoutIndentation(line);
-    const stamp = timeOfDay.exec(bare) ?? wordsForStamp.exec(bare);
+    const stamp = timeOfDay.exec(bare) ?? wordsForStamp.exec(bare) ?? lineNumber.exec(bare);
     if (stamp !== null) {
       const text = bare.slice(stamp[0].length);
       this.#needsContext = true;

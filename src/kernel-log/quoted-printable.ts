@@ -14,6 +14,9 @@ const inKernelText =
 /** Such mails have lines of at most 76 characters, or a few more where they were quoted. */
 const softBreak = /^.{40,80}=\r?$/m;
 const kernelText = /illed[\s>]+process|oom-kill/;
+/** Such a mail has no equals sign of its own: a terminal broke the line there. */
+const plainEquals =
+  /\b(?:gfp_mask|order|constraint|oom_score_adj|mems_allowed|hugepages_total)=(?!3D|\s|$)/;
 const escaped = /=([0-9A-F]{2})/g;
 
 /** Whether a log is such a mail, by its beginning. */
@@ -21,7 +24,9 @@ export function isQuotedPrintable(head: Uint8Array): boolean {
   const text = Buffer.from(head).toString("latin1");
   return (
     inKernelText.test(text) ||
-    (softBreak.test(text) && kernelText.test(text.replace(/=\r?\n/g, "")))
+    (softBreak.test(text) &&
+      kernelText.test(text.replace(/=\r?\n/g, "")) &&
+      !plainEquals.test(text))
   );
 }
 

@@ -14,6 +14,7 @@ import { DecodedMail, isQuotedPrintable } from "./quoted-printable.ts";
 import { isInSections, maxSectionsLength, ReportSections } from "./report-sections.ts";
 import { isReversed, turned } from "./reversed-log.ts";
 import { TableLines, tableHeadOf } from "./table-lines.ts";
+import { hasTerminalCodes, WithoutTerminalCodes } from "./terminal-codes.ts";
 import { hasWideBlanks, PlainBlanks } from "./wide-blanks.ts";
 import { WrappedLines, wrapWidthOf } from "./wrapped-lines.ts";
 
@@ -102,6 +103,8 @@ function conversionOf(head: Uint8Array, clock: LogClock): Conversion {
     makes.push(make);
     beginning = make().push(beginning);
   };
+  if (hasTerminalCodes(beginning) && entryFormOf(beginning) === undefined)
+    add(() => new WithoutTerminalCodes());
   if (isQuotedPrintable(beginning)) add(() => new DecodedMail());
   if (hasWideBlanks(beginning)) add(() => new PlainBlanks());
   if (isHtml(beginning)) add(() => new PlainText());

@@ -5,14 +5,22 @@
 
 const wide = /\xc2\xa0|\xe2\x80[\x80-\x8a\xaf]|\xe3\x80\x80/g;
 const zeroWidth = /\xe2\x80[\x8b-\x8f]|\xe2\x81\xa0/g;
-/** Places where the kernel writes a blank; a task's name may contain anything. */
-const inKernelText =
-  /(?:illed|invoked|oom-killer:|Out|kernel:|\])(?:\xc2\xa0|\xe2\x80[\x80-\x8f\xaf]|\xe3\x80\x80)/;
+/**
+ * Places where the kernel writes a blank, or several, of which a page keeps all by making every second one wide; a task's
+ * name may contain anything.
+ */
+const oneWide = String.raw`(?:\xc2\xa0|\xe2\x80[\x80-\x8f\xaf]|\xe3\x80\x80)`;
+const inKernelText = new RegExp(
+  `(?:illed|invoked|oom-killer:|Out|kernel:|\\])${oneWide}|(?:^|\\[|kernel:|\\d) {0,40}(?: ${oneWide}|${oneWide} )`,
+  "m",
+);
+const kernelWords = /illed process |oom-kill/;
 
 /** Whether there are such blanks where the kernel writes its own. */
 export function hasWideBlanks(head: Uint8Array): boolean {
   if (!head.includes(0xc2) && !head.includes(0xe2) && !head.includes(0xe3)) return false;
-  return inKernelText.test(Buffer.from(head).toString("latin1"));
+  const text = Buffer.from(head).toString("latin1");
+  return inKernelText.test(text) && kernelWords.test(text.replace(wide, " "));
 }
 
 /** Replaces them by plain blanks, in pieces as the bytes arrive. */

@@ -14,20 +14,46 @@ const [narrowest, widest] = [60, 400];
 /** The margin at which the lines of a log were broken; `undefined` if they were not. */
 export function wrapWidthOf(head: Uint8Array, clock: LogClock): number | undefined {
   const lines = Buffer.from(head).toString("latin1").split(/\r?\n/);
-  const width = lines.reduce((longest, line) => Math.max(longest, line.length), 0);
+  const isRecord = recordsIn(lines, clock);
+  const width = lines.reduce(
+    (longest, line, index) => (isRecord[index] ? Math.max(longest, line.length) : longest),
+    0,
+  );
   if (width < narrowest || width > widest) return undefined;
   // Several continued lines of exactly the same length are no coincidence.
-  const full = lines.flatMap((line, index) => (line.length === width ? [index] : []));
+  const full = lines.flatMap((line, index) => {
+    const isLast = isEnd(lines[index + 1]);
+    return line.length === width && isRecord[index] && !isLast ? [index] : [];
+  });
   const goOn = full.filter((index) => goesOn(lines[index + 1], clock));
   if (full.length < 2 || goOn.length * 10 < full.length * 9) return undefined;
   // Where shorter lines go on as well, a mailer broke them at blanks.
   const begun = goOn.filter((index) => !goesOn(lines[index], clock));
   const short = lines.filter((line, index) => {
     const next = lines[index + 1] ?? "";
-    const isLong = line.length >= width - 1 || line.trim() === "";
-    return !isLong && indentOf(next) <= indentOf(line) && goesOn(next, clock);
+    const isLong = line.length >= width - 1 || line.trim() === "" || isFence(line);
+    const isBreak = indentOf(next) <= indentOf(line) && goesOn(next, clock) && !onlyDots.test(next);
+    return !isLong && isRecord[index] && isBreak;
   });
   return short.length * 2 > begun.length ? undefined : width;
+}
+
+const onlyDots = /^\W*$/;
+
+/** Whether a block of lines ends there: its last line may be as long as the margin by chance. */
+function isEnd(next: string | undefined): boolean {
+  return next === undefined || next.trim() === "" || isFence(next);
+}
+
+/** Which lines belong to a record; all, where none has an envelope. Prose around a log is broken anyhow. */
+function recordsIn(lines: readonly string[], clock: LogClock): boolean[] {
+  let isIn = false;
+  const isRecord = lines.map((line) => {
+    if (isEnd(line) || onlyDots.test(line)) isIn = false;
+    else isIn ||= hasEnvelope(line, clock);
+    return isIn;
+  });
+  return isRecord.includes(true) ? isRecord : lines.map(() => true);
 }
 
 function indentOf(line: string): number {
@@ -36,7 +62,7 @@ function indentOf(line: string): number {
 
 /** Whether a line is the rest of the one before it: it has no envelope. */
 function goesOn(next: string | undefined, clock: LogClock): boolean {
-  return next !== undefined && next.trim() !== "" && !isFence(next) && !hasEnvelope(next, clock);
+  return next !== undefined && !isEnd(next) && !hasEnvelope(next, clock);
 }
 
 /** Places where the kernel writes a blank: the lines were broken by a mailer, and happen to be equally long. */

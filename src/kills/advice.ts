@@ -213,9 +213,11 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
   ],
   memory_hog: (evidence) => [
     ...hugePages(evidence),
-    ...giveLess(evidence, {
-      text: `Give ${evidence.largest?.comm} a limit below the host's memory (MemoryMax=, docker run --memory, Kubernetes limits).`,
-    }),
+    ...((evidence.largest?.pid === evidence.report.pid ? shrunkGuest(evidence) : undefined) ?? [
+      {
+        text: `Give ${evidence.largest?.comm} a limit below the host's memory (MemoryMax=, docker run --memory, Kubernetes limits).`,
+      },
+    ]),
     findLeak,
   ],
   host_exhausted: (evidence) => [
@@ -236,16 +238,17 @@ const adviceOf: Record<Cause, (evidence: Evidence) => Advice[]> = {
 
 /** What keeps the host from running out again: limits, unless processes hold little of it. */
 function limitsOnHost(evidence: Evidence): Advice[] {
-  if (evidence.hugePagesBytes !== undefined) return [];
-  if (evidence.unreclaimedBytes !== undefined) return [findUnreclaimed];
-  return giveLess(evidence, limitWhatGrows);
+  const { hugePagesBytes = 0, unreclaimedBytes, poolBytes = 0, heldBytes } = evidence;
+  if (hugePagesBytes > 0 && heldBytes * 2 < poolBytes - hugePagesBytes) return [];
+  if (unreclaimedBytes !== undefined) return [findUnreclaimed];
+  return shrunkGuest(evidence) ?? [limitWhatGrows];
 }
 
-/** A virtual machine gets the memory it was given: `otherwise` does not fit if it was killed. */
-function giveLess({ report, owner }: Evidence, otherwise: Advice): Advice[] {
+/** A virtual machine takes the memory it was given, so a limit does not fit if one was killed. */
+function shrunkGuest({ report, owner }: Evidence): Advice[] | undefined {
   const { victimCgroup } = report;
   const isGuest = owner.runtime === "qemu" && victimCgroup !== undefined;
-  return isGuest ? shrinkGuest(victimCgroup) : [otherwise];
+  return isGuest ? shrinkGuest(victimCgroup) : undefined;
 }
 
 const findUnreclaimed: Advice = {
@@ -257,8 +260,9 @@ function hugePages({ hugePagesBytes }: Evidence): Advice[] {
   if (hugePagesBytes === undefined) return [];
   return [
     {
-      text: "Reserve fewer huge pages (vm.nr_hugepages in /etc/sysctl.conf or /etc/sysctl.d, hugepages= on the kernel's command line): ordinary memory cannot use them. After a resize of the machine the number must change too. See where it is set:",
-      command: "grep -rs nr_hugepages /etc/sysctl.conf /etc/sysctl.d; cat /proc/cmdline",
+      text: "Huge pages serve only programs that ask for them (databases, virtual machines, DPDK). Reserve no more than those need (HugePages_Total less Free, plus Rsvd), with vm.nr_hugepages in /etc/sysctl.conf or /etc/sysctl.d, or hugepages= on the kernel's command line; after a resize of the machine the number must change too:",
+      command:
+        "grep '^Huge' /proc/meminfo; grep -rs nr_hugepages /etc/sysctl.conf /etc/sysctl.d; cat /proc/cmdline",
     },
   ];
 }

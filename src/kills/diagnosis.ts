@@ -431,7 +431,7 @@ function hostExhausted(evidence: Evidence): string | undefined {
   }
   if (hugePagesBytes !== undefined) {
     const { hugetlbFreeBytes = 0 } = memInfo ?? {};
-    const unused = hugetlbFreeBytes > 0 ? `, ${bytes(hugetlbFreeBytes)} of it unused` : "";
+    const unused = hugetlbFreeBytes > 0 ? `, ${bytes(hugetlbFreeBytes)} of it free` : "";
     return `${bytes(hugePagesBytes)} of ${memory.replace(/^T/, "t")} is reserved for huge pages${unused}; the rest ran out, and ${took}.`;
   }
   const free = freeBytes === undefined ? "" : `, ${bytes(freeBytes)} was free`;

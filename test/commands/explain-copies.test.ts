@@ -259,6 +259,24 @@ describe("a pasted text", () => {
     expect(shown(await killsIn(`${line.replaceAll(" ", blank)}\n`))).toEqual(said);
   });
 
+  it("may have every second blank of another kind, as pages keep them", async () => {
+    const line = `[    8.640407]  web1 kernel:  ${kill}`.replaceAll("  ", " \u00a0");
+    expect(shown(await killsIn(`${line}\n`))).toMatchObject([{ pid: 42, comm: "java" }]);
+  });
+
+  it("may have numbers before the kernel's bare lines, or before lines with tags", async () => {
+    const announced = "Out of memory: Kill process 7 (php) score 31 or sacrifice child";
+    const killed = "Killed process 7 (php) total-vm:90kB, anon-rss:80kB, file-rss:4kB";
+    for (const text of [
+      `  41  ${announced}\n  42  ${killed}\n`,
+      `  41  web1 kernel: ${announced}${" ".repeat(40)}web1 kernel: ${killed}\n`,
+    ]) {
+      expect((await killsIn(text)).map(({ pid, constraint: of }) => [pid, of])).toEqual([
+        [7, "none"],
+      ]);
+    }
+  });
+
   it("may have blanks between the stamp and the message", async () => {
     const text = line.replace("kernel: ", "kernel:   ");
     expect(shown(await killsIn(`${text}\n`))).toEqual(said);

@@ -25,6 +25,7 @@ const envelopes: [name: string, line: string][] = [
   ["messages", `Nov 20 13:23:50 web1 kernel: ${kill}`],
   ["journalctl -o short-iso", `2026-11-20T13:23:50+0000 web1 kernel: ${kill}`],
   ["a tag alone", `kernel: ${kill}`],
+  ["OpenWrt", `Fri Nov 20 13:23:50 2026 kern.err kernel: [12345.678901] ${kill}`],
 ];
 
 const marks: [name: string, mark: string][] = [

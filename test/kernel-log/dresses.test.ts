@@ -108,6 +108,8 @@ const recordMarks: Record<string, (lines: Lines) => Lines> = {
   "grep's file and line": each((index) => `kern.log.1:${index + 1}:`),
   "a time of a relay": each(() => "2026-11-20T13:23:51.123456Z "),
   colours: (lines) => lines.map((line) => `\x1b[32m${line}\x1b[0m`),
+  "grep's colours": (lines) =>
+    lines.map((line) => line.replace(/illed process|oom/, "\x1b[01;31m\x1b[K$&\x1b[m\x1b[K")),
   "an object of a store": (lines) =>
     lines.map((line) => JSON.stringify({ host: "a", message: line })),
 };

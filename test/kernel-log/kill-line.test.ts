@@ -43,6 +43,18 @@ describe("a vendor's kill line", () => {
     expect(parseKillLine(line)).toMatchObject({ pid: 29, comm: "a", oomScoreAdj: 900 });
   });
 
+  it("that is broken inside its pid and cut has the whole pid, or none", () => {
+    const cut = "Out of memory: Killed process 212569\n9 (debugedit) total-vm:8kB, anon-";
+    expect(parseCutKillLine(cut)).toMatchObject({ pid: 2125699, comm: "debugedit" });
+    expect(parseCutKillLine("Killed process 212569\nx 9 (debugedit) total-vm:8kB")).toBeUndefined();
+  });
+
+  it("that is cut has no sizes of the next one", () => {
+    const cut = "Killed process 9 (a) total-vm:8kB, ano\nKilled process 10 (b) anon-rss:4kB";
+    expect(parseCutKillLine(cut)).toMatchObject({ pid: 9, totalVmBytes: 8 * kB });
+    expect(parseCutKillLine(cut)?.anonRssBytes).toBeUndefined();
+  });
+
   it("is read though its end is cut, or a byte follows it", () => {
     const line =
       "Out of memory in UB 7: OOM killed process 2946 (npm) score 0 vm:1506164kB, rss:23";

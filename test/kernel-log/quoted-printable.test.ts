@@ -33,6 +33,10 @@ describe("a mail as it was transferred", () => {
   it.each([
     ["a plain log", "[    1.000000] a invoked oom-killer: gfp_mask=0xcc0, order=0\n"],
     ["a line that ends with =", "export PATH=\n[    1.000000] x\n"],
+    [
+      "a log that a terminal broke behind =",
+      "[    1.000000] greedy invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=\n0\n[    1.000001] Killed process 7 (a)\n",
+    ],
   ])("is not seen in %s", (_name, text) => {
     expect(isQuotedPrintable(Buffer.from(text))).toBe(false);
   });

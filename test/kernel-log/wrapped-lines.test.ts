@@ -44,6 +44,18 @@ describe("lines broken at the right margin", () => {
     expect(joined(text, 90).lines).toEqual(log.map((line) => `> ${line}`));
   });
 
+  it("are found in a text whose own lines are longer, and shorter", () => {
+    const prose =
+      "It died in the night, and this is all that the journal of that host has of it: ".repeat(3);
+    const text = `${prose}\nshort\nlines\n\n\`\`\`\n${broken(log, 80)}\`\`\`\nWhy?\nWhat\nnow?\n`;
+    expect(wrapWidthOf(Buffer.from(text), clock)).toBe(80);
+  });
+
+  it("are found though the last line of a block is as long by chance", () => {
+    const last = "Mar 26 12:32:37 pi kernel: [126764.423] x".padEnd(80, "x");
+    expect(wrapWidthOf(Buffer.from(`${broken(log, 80)}${last}\n\nWhy?\n`), clock)).toBe(80);
+  });
+
   it("get back the blank that the margin took", () => {
     const text = broken(log, 80).replaceAll(/ \n/g, "\n");
     expect(joined(text, 80).lines).toEqual(log);

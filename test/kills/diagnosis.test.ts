@@ -497,11 +497,13 @@ describe("the cause of a kill", () => {
     const { cause, summary, advice } = diagnosisOf(host(memInfo));
     expect(cause).toBe("host_exhausted");
     expect(summary).toContain(
-      "15 GiB of the host's 16 GiB is reserved for huge pages, 14 GiB of it unused; the rest ran out",
+      "15 GiB of the host's 16 GiB is reserved for huge pages, 14 GiB of it free; the rest ran out",
     );
     const text = advice.map((item) => item.text).join("\n");
     expect(text).toContain("vm.nr_hugepages");
     expect(text).not.toContain("MemoryMax");
+    const full = diagnosisOf(host(memInfo, { tasks: [victim, task("app", 600 * mib)] }));
+    expect(full.advice.map((item) => item.text).join()).toContain("MemoryMax");
     const few = diagnosisOf(host({ ...memInfo, hugetlbBytes: 7 * gib }));
     expect(few.summary).not.toContain("huge pages");
     expect(few.advice.map((item) => item.text).join()).toContain("MemoryMax");
