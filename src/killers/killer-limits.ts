@@ -119,18 +119,24 @@ export function lastSetting(texts: readonly string[], name: string): string | un
 
 /** @param configs oomd.conf and its drop-ins; the last that sets a value counts. */
 export function oomdLimits(configs: readonly string[]): KillerLimits {
-  const setting = (name: string, fallback: string): string =>
-    lastSetting(configs, name) || fallback;
-  const used = Number.parseFloat(setting("SwapUsedLimit", "90%"));
+  const share = (name: string): number | undefined => shareOf(lastSetting(configs, name) ?? "");
+  const unusedPercent = 100 - (share("SwapUsedLimit") ?? 90);
   return {
     killer: "systemd-oomd",
-    memoryAvailable: { percent: 100 - used },
-    swapFree: { percent: 100 - used },
+    memoryAvailable: { percent: unusedPercent },
+    swapFree: { percent: unusedPercent },
     pressure: {
-      percent: Number.parseFloat(setting("DefaultMemoryPressureLimit", "60%")),
-      duration: setting("DefaultMemoryPressureDurationSec", "30s"),
+      percent: share("DefaultMemoryPressureLimit") ?? 60,
+      duration: lastSetting(configs, "DefaultMemoryPressureDurationSec") || "30s",
     },
   };
+}
+
+/** `90%`, `900‰` or `9000‱` in percent, parse_permyriad() of systemd; `undefined` for what systemd ignores. */
+function shareOf(text: string): number | undefined {
+  const [, number, sign] = /^(\d+(?:\.\d{1,2})?)(%|‰|‱)$/.exec(text) ?? [];
+  const percent = Number(number) / (sign === "‱" ? 100 : sign === "‰" ? 10 : 1);
+  return percent <= 100 ? percent : undefined;
 }
 
 const quantityUnits: Record<string, number> = {

@@ -122,6 +122,16 @@ describe("nohang", () => {
 
 describe("systemd-oomd", () => {
   it("acts by its defaults, the last file that sets a value counts", () => {
+    for (const [text, percent] of [
+      ["850‰", 15],
+      ["8550‱", 14.5],
+      ["80.5%", 19.5],
+      ["80", 10],
+      ["120%", 10],
+    ] as const) {
+      const { memoryAvailable } = oomdLimits([`[OOM]\nSwapUsedLimit=${text}`]);
+      expect(memoryAvailable?.percent).toBeCloseTo(percent, 5);
+    }
     expect(oomdLimits(["[OOM]\n#SwapUsedLimit=80%"])).toMatchObject({
       memoryAvailable: { percent: 10 },
       swapFree: { percent: 10 },
