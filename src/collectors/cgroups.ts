@@ -11,9 +11,11 @@ export class CgroupsCollector implements Collector {
   readonly name = "cgroups";
   readonly reads = ["cgroups"] as const;
   readonly #host: Pick<Host, "tree" | "owners">;
-  /** By the owner object, which `OwnerNames` keeps until it learns more. */
-  readonly #labels = new WeakMap<Owner, CgroupLabels>();
-
+  /**
+   * Of the cgroups of the last passes, by the owner object, which `OwnerNames` keeps until it learns more. It keeps those
+   * of thousands of cgroups that are gone: their labels would take more memory than they do.
+   */
+  #labels = new Map<Owner, CgroupLabels>();
   readonly #budget = new CgroupBudget();
 
   constructor(host: Pick<Host, "tree" | "owners">) {
@@ -46,6 +48,7 @@ export class CgroupsCollector implements Collector {
   #leftOut(readings: readonly CgroupReading[], host: HostLimits): ReadonlySet<string> | undefined {
     let bytesAtMost = 0;
     for (const { path } of readings) bytesAtMost += this.#labelsOf(path).bytesAtMost;
+    if (this.#labels.size > 2 * readings.length) this.#forgetOthers(readings);
     if (this.#budget.isMet(bytesAtMost)) return undefined;
     return this.#budget.leaveOut(
       readings.map((reading) => ({
@@ -54,6 +57,13 @@ export class CgroupsCollector implements Collector {
         isWanted:
           (reading.events.oom_kill ?? 0) > 0 || hasOwner(this.#host.owners.ownerOf(reading.path)),
       })),
+    );
+  }
+
+  #forgetOthers(readings: readonly CgroupReading[]): void {
+    const { owners } = this.#host;
+    this.#labels = new Map(
+      readings.map(({ path }) => [owners.ownerOf(path), this.#labelsOf(path)] as const),
     );
   }
 

@@ -82,7 +82,8 @@ export interface OpenedState {
  *
  * A killed process loses nothing, because a written line belongs to the kernel. If the machine crashes, the lines
  * since the last `flush` may be lost, always from the end, so counts go back together with the log position saved
- * with them, and the log is read again from there. No append waits for the disk.
+ * with them, and the log is read again from there. No append waits for the disk, but for one that fills the journal or
+ * follows a failure: it writes a snapshot.
  *
  * The lock keeps out a second exporter on the same machine. An exporter in another PID namespace is detected by
  * the journal's length: an exporter that sees a foreign write stops saving.

@@ -2,6 +2,9 @@ import { describe, expect, it } from "vitest";
 import { CgroupsCollector } from "../../src/collectors/cgroups.ts";
 import { NoData } from "../../src/collectors/collector.ts";
 import type { HostOptions } from "../../src/sources/host.ts";
+import { OwnerNames } from "../../src/sources/owner-names.ts";
+import { Snapshot } from "../../src/sources/snapshot.ts";
+import { heldBytes } from "../setup/held-memory.ts";
 import { openHost } from "../setup/opened-host.ts";
 import { TemporaryTree } from "../setup/temporary-tree.ts";
 import { samplesOf } from "./samples.ts";
@@ -154,4 +157,24 @@ describe("the cgroups collector", () => {
     const inTime = samplesOf(new CgroupsCollector(host), host.snapshot(20));
     expect(inTime["oom_cgroups_left_out{reason=limit}"]).toBe(0);
   });
+});
+
+it("keeps no labels of cgroups that are gone", () => {
+  const owners = new OwnerNames({ rootfs: "/nonexistent", now: () => 0 });
+  const collector = new CgroupsCollector({ tree: undefined, owners });
+  const pass = (path: string) => {
+    const reading = { path, currentBytes: 1, effectiveMaxBytes: 1, events: {}, pressure: {} };
+    const snapshot = new Snapshot({
+      meminfo: () => ({ memTotalBytes: 1, memFreeBytes: 0 }),
+      cgroups: () => ({ readings: [reading], filtered: 0, beyondLimit: 0, unreadable: 0 }),
+      processes: () => ({ processes: [], denied: 0 }),
+    });
+    collector.collect({ snapshot, sink: { add: () => {}, addPrinted: () => {} } });
+  };
+  const churn = () => {
+    for (let n = 0; n < 4000; n++) pass(`/system.slice/${"x".repeat(200)}-${n}.service`);
+    return [collector, owners];
+  };
+  // The owners take some 0.6 KiB each.
+  expect(heldBytes(churn)).toBeLessThan(4000 * 850);
 });
