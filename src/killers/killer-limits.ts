@@ -134,8 +134,8 @@ export function oomdLimits(configs: readonly string[]): KillerLimits {
 
 /** `90%`, `900‰` or `9000‱` in percent, parse_permyriad() of systemd; `undefined` for what systemd ignores. */
 function shareOf(text: string): number | undefined {
-  const [, number, sign] = /^(\d+(?:\.\d{1,2})?)(%|‰|‱)$/.exec(text) ?? [];
-  const percent = Number(number) / (sign === "‱" ? 100 : sign === "‰" ? 10 : 1);
+  const [, number, sign] = /^(\d+(?:\.\d{1,2})?)(%|\u2030|\u2031)$/.exec(text) ?? [];
+  const percent = Number(number) / (sign === "\u2031" ? 100 : sign === "\u2030" ? 10 : 1);
   return percent <= 100 ? percent : undefined;
 }
 
