@@ -262,6 +262,8 @@ function numbersCard({ memory, ...kill }: Kill): Html {
   );
 }
 
+const basisText = { read: "named by the kernel", concluded: "concluded from the report" };
+
 function origin(kill: Kill): Fact[] {
   const { owner, source, trigger } = kill;
   return [
@@ -269,7 +271,7 @@ function origin(kill: Kill): Fact[] {
     ["Constraint", kill.constraint],
     ["Program", kill.program],
     ["Cause", kill.cause],
-    ["Cause is", kill.causeBasis],
+    ["Cause was", kill.causeBasis && basisText[kill.causeBasis]],
     ["Cgroup of the victim", kill.cgroup],
     ["Cgroup of the limit", kill.limitCgroup === kill.cgroup ? "the same" : kill.limitCgroup],
     ["Unit", owner.unit],

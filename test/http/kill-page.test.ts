@@ -26,6 +26,14 @@ describe("the page of a kill", () => {
     );
   });
 
+  it.each<[Kill["causeBasis"], string]>([
+    ["read", "Cause was named by the kernel Cgroup"],
+    ["concluded", "Cause was concluded from the report Cgroup"],
+    [null, "Cause cgroup_limit Cgroup"],
+  ])("says how the cause is known: %s", (causeBasis, text) => {
+    expect(read(aKill({ causeBasis }))).toContain(text);
+  });
+
   it.each<[string, Partial<Kill>, string]>([
     [
       "another's limit",
