@@ -424,7 +424,7 @@ function hostExhausted(evidence: Evidence): string | undefined {
     const wanted = bytes((report.dump?.pageSizeBytes ?? 4096) * 2 ** order);
     return `${asked} asked for ${wanted} of contiguous memory (order ${order}), and ${took}; the log does not show whether memory had run out or was fragmented.`;
   }
-  const memory = poolBytes === undefined ? "The host" : `The host's ${bytes(poolBytes)}`;
+  const memory = poolBytes === undefined ? "The host's memory" : `The host's ${bytes(poolBytes)}`;
   if (freeBytes !== undefined && poolBytes !== undefined && freeBytes * 10 > poolBytes) {
     const kept = keptFree(evidence);
     return `${bytes(freeBytes)} of ${memory.replace(/^T/, "t")} was free${kept}, and ${took}.`;
