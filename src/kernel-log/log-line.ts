@@ -56,8 +56,12 @@ const maskedStamp = /^\[ *[A-Zx*#?]{1,12}\.[A-Zx*#?]{1,12}\] ?/;
 const deltaStamp = /^\[(?:[<+ ]*[<+] *\d+\.\d+>?|<? *\d+\.\d+>)\] ?/;
 /** Kernels of some phones add the processor and the task: `(0)[226:greedy]`, `[3:  greedy:  226] `. */
 const taskStamp = /^ ?(?:\(\d+\))?\[\d+:[^\]]{1,32}\] ?/;
-/** Others the processor, perhaps with the pid of the task: `c1 `, `c0 226 `. A task may be named like that. */
-const processorMark = /^[cC]\d{1,2} (?:\d{1,7} )?(?!invoked oom-killer)/;
+/**
+ * Others the processor, perhaps with the pid of the task: `c1 `, `c0 226 `. Tasks have such names too, a JVM's
+ * `C2 CompilerThre` among them: what may be all of a name in front of the header's words is one.
+ */
+const processorMark =
+  /^[cC]\d{1,2} \d{1,7} (?!invoked oom-killer)|^(?!.{1,15} invoked oom-killer)[cC]\d{1,2} /;
 
 /** Strips `[    8.640407]` and `[ T226]` from the text of `message`. */
 function takePrintkStamp(message: KernelMessage): void {

@@ -42,7 +42,7 @@ export interface Evidence {
   unaccountedBytes?: number;
   /** Huge pages, used or not, where they are half of the host's memory or more. */
   hugePagesBytes?: number;
-  /** Page cache without shared memory, where it is half of the host's memory or more although the host ran out. */
+  /** Page cache, where it is half of the host's memory or more although the host ran out. */
   unreclaimedBytes?: number;
   shortZone?: ShortZone;
   /** The nodes that the request may use have zone Movable only, and it needs another one. */
@@ -79,7 +79,7 @@ export function evidenceOf(
     ...(memcg === undefined ? hostSizes(memInfo) : cgroupSizes(memcg)),
     memInfo,
     hugePagesBytes: halfOf(memInfo, memInfo?.hugetlbBytes),
-    unreclaimedBytes: halfOf(memInfo, (memInfo?.fileBytes ?? 0) - (memInfo?.shmemBytes ?? 0)),
+    unreclaimedBytes: halfOf(memInfo, memInfo?.fileBytes),
     shortZone: shortZone(report, memInfo),
     hasOnlyMovable: hasOnlyMovable(report, memInfo),
   };

@@ -241,6 +241,7 @@ export class DaemonLogs implements DaemonLog {
       lost: (reason) => this.#noteLoss(sourcePath, reason),
       positionLost: (reason) => {
         this.#isReread = true;
+        this.#isSourceCaughtUp = false;
         this.#noteLoss(sourcePath, reason);
       },
     };

@@ -200,8 +200,13 @@ describe("a copied line", () => {
     expect(read([`${stamp}${kill}`])[0]).toMatchObject({ text: kill, printkMicros });
     const row = "[    226]     0   226    12576    12307   135168        0             0 java";
     expect(read([`${stamp}${row}`])[0]?.text).toBe(row);
-    const named = "c1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0";
-    expect(read([`${stamp}${named}`])[0]?.text).toBe(named);
+  });
+
+  it.each(["c1", "C2 CompilerThre"])("keeps the name of a task like a processor: %s", (comm) => {
+    const header = `${comm} invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0`;
+    for (const stamp of ["[12345.678901] ", "[12345.678901][ C1] ", "<3>[12345.678901] c0 226 "]) {
+      expect(read([`${stamp}${header}`])[0]?.text).toBe(header);
+    }
   });
 
   it.each([
