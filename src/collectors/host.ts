@@ -67,9 +67,8 @@ export class HostCollector implements Collector {
     const { files } = this.#host;
     const sysctls = new Map<SysctlName, number>();
     for (const name of catalog.oom_host_sysctl.values.name) {
-      const text = files.textIfReadable(files.procfs("sys", name.replace(".", "/")));
-      const value = Number.parseInt(text ?? "", 10);
-      if (!Number.isNaN(value)) sysctls.set(name, value);
+      const value = files.sysctl(name);
+      if (value !== undefined) sysctls.set(name, value);
     }
     return sysctls;
   }

@@ -2,13 +2,13 @@ import { protectionOf } from "../kernel/badness.ts";
 import { type OwnerLabels, ownerLabels } from "../kills/owner.ts";
 import { catalog, type LabelsOf } from "../metrics/catalog.ts";
 import { printLabels } from "../metrics/exposition.ts";
-import { type CgroupReading, fullestLimits } from "../sources/cgroup-reading.ts";
+import { fullestLimits } from "../sources/cgroup-reading.ts";
 import type { Host } from "../sources/host.ts";
 import type { HostView } from "../sources/host-view.ts";
 import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
 import type { LongPart, Snapshot } from "../sources/snapshot.ts";
-import { bypassOf } from "../victims/bypass.ts";
+import { bypasses } from "../victims/bypass.ts";
 import type { ScopeVictimsOptions } from "../victims/scope-victims.ts";
 import { VictimRanking } from "../victims/victim-ranking.ts";
 import type { Collector, CollectorPass, SampleSink } from "./collector.ts";
@@ -96,12 +96,6 @@ export class ProcessesCollector implements Collector {
     return ownerLabels(cgroup, this.#owners.ownerOf(cgroup ?? ""));
   }
 
-  /** Whether the kernel would not kill by its ranking: then nobody is next. */
-  #isBypassed(cgroup?: CgroupReading): boolean {
-    const { files, tree } = this.#host;
-    return bypassOf(files, tree, cgroup) !== undefined;
-  }
-
   #nextVictims(snapshot: Snapshot): NextVictim[] {
     const { looksAtCgroups } = this.#options;
     const { hidesProcesses, isContainer } = this.#view;
@@ -110,11 +104,13 @@ export class ProcessesCollector implements Collector {
     const { processes } = snapshot.processes;
     const cgroups = (looksAtCgroups && snapshot.cgroups?.readings) || [];
     const victims: NextVictim[] = [];
-    const first =
-      isContainer || this.#isBypassed() ? undefined : this.#ranking.firstOfHost(processes, totals);
+    // Where the kernel would not kill by its ranking, nobody is next.
+    const bypassOf = bypasses(this.#host.files, this.#host.tree);
+    const hasNext = !isContainer && bypassOf() === undefined;
+    const first = hasNext ? this.#ranking.firstOfHost(processes, totals) : undefined;
     if (first !== undefined) victims.push({ scope: "host", process: first });
     for (const { reading: cgroup, isNear } of fullestLimits(cgroups).slice(0, cgroupScopesAtMost)) {
-      if (!isNear || this.#isBypassed(cgroup)) continue;
+      if (!isNear || bypassOf(cgroup) !== undefined) continue;
       const [process] = this.#ranking.rank(processes, totals, cgroup);
       if (process !== undefined) victims.push({ scope: cgroup.path, process });
     }

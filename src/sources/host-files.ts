@@ -131,6 +131,13 @@ export class HostFiles {
     return text.includes("\ufffd") ? textOf(this.bytes.subarray(0, length)) : text;
   }
 
+  /** A kernel setting by its name, e.g. `vm.swappiness`; `undefined` if this kernel does not have it or it cannot be read. */
+  sysctl(name: string): number | undefined {
+    const text = this.textIfReadable(this.procfs("sys", ...name.split("."))) ?? "";
+    const value = Number.parseInt(text, 10);
+    return Number.isNaN(value) ? undefined : value;
+  }
+
   /** A whole file as text, or `undefined` if it cannot be read for any reason. */
   textIfReadable(path: CallPath): string | undefined {
     try {

@@ -276,12 +276,12 @@ export class HostStatus {
       readings.set(this.#cgroupView(limit), limit.reading);
     }
     const views = [...readings.keys()].sort(byUrgency);
+    const { hidesProcesses } = this.#options.host.view;
+    const ranked = (hidesProcesses ? undefined : processes?.processes) ?? [];
     for (const view of nearLimits(views)) {
-      const reading = readings.get(view) as CgroupReading;
-      view.bypass = this.#victims.bypassOf(reading);
-      if (this.#options.host.view.hidesProcesses || view.bypass !== undefined) continue;
-      const ranking = this.#victims.rank(processes?.processes ?? [], totals, reading);
-      const [first] = ranking.candidates;
+      const { candidates, bypass } = this.#victims.rank(ranked, totals, readings.get(view));
+      view.bypass = bypass;
+      const [first] = bypass === undefined ? candidates : [];
       view.nextVictim = first && {
         pid: first.pid,
         comm: first.comm,

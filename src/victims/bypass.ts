@@ -29,25 +29,28 @@ export interface Bypass {
 type Limit = Pick<CgroupReading, "limitingCgroup" | "effectiveMaxBytes">;
 
 /**
- * The setting that applies if the host runs out or, for a cgroup, at its effective limit; `undefined` where the kernel
- * would kill by the ranking, or cannot be seen to do otherwise.
+ * Finds the setting that applies if the host runs out or, for a cgroup, at its effective limit; `undefined` where the
+ * kernel would kill by the ranking, or cannot be seen to do otherwise. Settings of the host are read once, here.
  */
-export function bypassOf(
+export function bypasses(
   files: HostFiles,
   tree: CgroupTree | undefined,
-  cgroup?: Limit,
-): Bypass | undefined {
-  // Without a limit a cgroup runs out only together with the host.
-  const limit = cgroup?.effectiveMaxBytes === Number.POSITIVE_INFINITY ? undefined : cgroup;
-  if (limit !== undefined && isKillDisabled(files, tree, limit)) {
-    return { setting: "oom_kill_disable", cgroup: limit.limitingCgroup ?? null };
-  }
-  if (sysctl(files, "panic_on_oom") > (limit === undefined ? 0 : 1)) {
-    return { setting: "vm.panic_on_oom", cgroup: null };
-  }
-  return limit === undefined && sysctl(files, "oom_kill_allocating_task") !== 0
-    ? { setting: "vm.oom_kill_allocating_task", cgroup: null }
-    : undefined;
+): (cgroup?: Limit) => Bypass | undefined {
+  const panicOnOom = files.sysctl("vm.panic_on_oom") ?? 0;
+  const killAllocatingTask = files.sysctl("vm.oom_kill_allocating_task") ?? 0;
+  return (cgroup) => {
+    // Without a limit a cgroup runs out only together with the host.
+    const limit = cgroup?.effectiveMaxBytes === Number.POSITIVE_INFINITY ? undefined : cgroup;
+    if (limit !== undefined && isKillDisabled(files, tree, limit)) {
+      return { setting: "oom_kill_disable", cgroup: limit.limitingCgroup ?? null };
+    }
+    if (panicOnOom > (limit === undefined ? 0 : 1)) {
+      return { setting: "vm.panic_on_oom", cgroup: null };
+    }
+    return limit === undefined && killAllocatingTask !== 0
+      ? { setting: "vm.oom_kill_allocating_task", cgroup: null }
+      : undefined;
+  };
 }
 
 function isKillDisabled(
@@ -58,10 +61,4 @@ function isKillDisabled(
   if (tree?.hierarchy.version !== "v1" || limitingCgroup === undefined) return false;
   const file = join(tree.hierarchy.directory, limitingCgroup, "memory.oom_control");
   return /^oom_kill_disable 1$/m.test(files.textIfReadable(file) ?? "");
-}
-
-/** 0 where it cannot be read. */
-function sysctl(files: HostFiles, name: string): number {
-  const text = files.textIfReadable(files.procfs("sys/vm", name)) ?? "";
-  return Number.parseInt(text, 10) || 0;
 }

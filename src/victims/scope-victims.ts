@@ -6,7 +6,7 @@ import type { OwnerNames } from "../sources/owner-names.ts";
 import type { ProcessReading } from "../sources/process-table.ts";
 import type { ProgramNames } from "../sources/program-names.ts";
 import type { HostTotals } from "../sources/snapshot.ts";
-import { type Bypass, bypassOf } from "./bypass.ts";
+import { type Bypass, bypasses } from "./bypass.ts";
 import { KilledTogether, type KilledTogetherOptions } from "./killed-together.ts";
 import { VictimRanking } from "./victim-ranking.ts";
 
@@ -74,6 +74,7 @@ export class ScopeVictims {
    * @param processes all processes of the host, just read
    */
   rank(processes: readonly ProcessReading[], totals: HostTotals, cgroup?: CgroupReading): Ranking {
+    const { files, tree } = this.#options;
     return {
       scope: cgroup?.path ?? "host",
       candidates: this.#ranking.rank(processes, totals, cgroup),
@@ -82,14 +83,8 @@ export class ScopeVictims {
           isUnkillable(process.scoreAdj) &&
           (cgroup === undefined || isWithin(process.cgroup, cgroup.path)),
       ),
-      bypass: this.bypassOf(cgroup),
+      bypass: bypasses(files, tree)(cgroup),
     };
-  }
-
-  /** See `Ranking`. */
-  bypassOf(cgroup?: CgroupReading): Bypass | undefined {
-    const { files, tree } = this.#options;
-    return bypassOf(files, tree, cgroup);
   }
 
   /** The first `top` of a ranking, and the processes it was made from. */
