@@ -64,9 +64,9 @@ describe("a higher severity", () => {
   };
 
   it("mutes the lower one of the same cgroup only, because slices differ in nothing else", () => {
-    for (const { equal } of inhibit_rules.filter(({ equal }) => equal.includes("alertname"))) {
-      expect(equal).toContain("cgroup");
-    }
+    const ofOneAlert = inhibit_rules.filter(({ equal }) => equal.includes("alertname"));
+    expect(ofOneAlert).toHaveLength(2);
+    for (const { equal } of ofOneAlert) expect(equal).toContain("cgroup");
   });
 
   it("mutes no page about a cgroup while the host is out of memory", () => {
