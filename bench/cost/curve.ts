@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { exporter, floors, processExporter, quietLog } from "./contenders.ts";
 import type { CostOptions, Result } from "./result.ts";
-import { costsAt, slowMs } from "./scrape.ts";
+import { costsAt } from "./scrape.ts";
 
 const scrapes = 10;
 
@@ -27,7 +27,6 @@ export async function curve(options: CostOptions, picture: string): Promise<Resu
   for (const size of options.curveSizes) {
     const costs = await costsAt(size, contenders, scrapes, {
       warmUp: options.warmUp,
-      slowMs,
     });
     const cpuMs = [...costs].map(([name, cost]) => [`${name}, CPU ms`, cost.cpuMs]);
     lines.push({ ...size, ...Object.fromEntries(cpuMs) });

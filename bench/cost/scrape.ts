@@ -14,7 +14,6 @@ import { type CostOptions, quantile, type Result } from "./result.ts";
 
 /** A pass answers for a while after it: closer together, the same one would be measured twice. */
 export const betweenMs = 300;
-export const slowMs = 500;
 const slowCount = 5;
 const idleMs = 3000;
 const tailMs = 100;
@@ -33,8 +32,8 @@ export interface ScrapeCost {
 export interface Pace {
   /** Scrapes of each that are not measured. */
   warmUp: number;
-  /** A contender whose scrapes take longer than this gets fewer of them, and one to warm up. */
-  slowMs: number;
+  /** A contender whose scrapes take longer than this, 500 ms by default, gets fewer of them, and one to warm up. */
+  slowMs?: number;
 }
 
 /** What a scrape costs beyond being idle, for each size and each contender. */
@@ -42,7 +41,6 @@ export async function* scrapes(options: CostOptions): AsyncGenerator<Result> {
   for (const size of options.sizes) {
     const costs = await costsAt(size, await all(options), options.scrapes, {
       warmUp: options.warmUp,
-      slowMs,
     });
     const cpuOf = (name: string) => costs.get(name)?.cpuMs ?? Number.NaN;
     yield {
@@ -108,10 +106,10 @@ class Measured {
   #idleShare = 0;
   #isSlow = false;
   #text = "";
-  readonly #pace: Pace;
+  readonly #pace: Required<Pace>;
 
   constructor(contender: Contender, crowd: Crowd, pace: Pace) {
-    this.#pace = pace;
+    this.#pace = { slowMs: 500, ...pace };
     this.name = contender.name;
     this.#process = contender.start(crowd.directory);
   }

@@ -36,6 +36,7 @@ export class CgroupsCollector implements Collector {
     for (const reading of pass.readings) {
       if (leftOut?.has(reading.path) !== true) this.#add(sink, reading, host);
     }
+    if (this.#labels.size > 2 * pass.readings.length) this.#forgetOthers(pass.readings);
     const { filtered, beyondLimit, unreadable } = pass;
     sink.add("oom_cgroups", pass.readings.length + filtered + beyondLimit + unreadable, {});
     sink.add("oom_cgroups_left_out", filtered, { reason: "filter" });
@@ -48,7 +49,6 @@ export class CgroupsCollector implements Collector {
   #leftOut(readings: readonly CgroupReading[], host: HostLimits): ReadonlySet<string> | undefined {
     let bytesAtMost = 0;
     for (const { path } of readings) bytesAtMost += this.#labelsOf(path).bytesAtMost;
-    if (this.#labels.size > 2 * readings.length) this.#forgetOthers(readings);
     if (this.#budget.isMet(bytesAtMost)) return undefined;
     return this.#budget.leaveOut(
       readings.map((reading) => ({

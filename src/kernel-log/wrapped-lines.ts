@@ -32,13 +32,15 @@ export function wrapWidthOf(head: Uint8Array, clock: LogClock): number | undefin
   const short = lines.filter((line, index) => {
     const next = lines[index + 1] ?? "";
     const isLong = line.length >= width - 1 || line.trim() === "" || isFence(line);
-    const isBreak = indentOf(next) <= indentOf(line) && goesOn(next, clock) && !onlyDots.test(next);
+    const isBreak =
+      indentOf(next) <= indentOf(line) && goesOn(next, clock) && !withoutWords.test(next);
     return !isLong && isRecord[index] && isBreak;
   });
   return short.length * 2 > begun.length ? undefined : width;
 }
 
-const onlyDots = /^\W*$/;
+/** Dots, or a rule: lines that somebody left out. */
+const withoutWords = /^\W*$/;
 
 /** Whether a block of lines ends there: its last line may be as long as the margin by chance. */
 function isEnd(next: string | undefined): boolean {
@@ -49,7 +51,7 @@ function isEnd(next: string | undefined): boolean {
 function recordsIn(lines: readonly string[], clock: LogClock): boolean[] {
   let isIn = false;
   const isRecord = lines.map((line) => {
-    if (isEnd(line) || onlyDots.test(line)) isIn = false;
+    if (isEnd(line) || withoutWords.test(line)) isIn = false;
     else isIn ||= hasEnvelope(line, clock);
     return isIn;
   });

@@ -392,12 +392,16 @@ function swapExhausted(evidence: Evidence): string | undefined {
   return `${memory} and ${bytes(swapTotalBytes)} of swap were used up (${bytes(swapFreeBytes)} of swap left), and the kernel killed ${victim(evidence)}${shareOfVictim(evidence)}.`;
 }
 
+/** Whether somebody left only the rows of the task table that they looked for. */
+function isFiltered({ poolBytes, tasks }: Evidence): boolean {
+  return poolBytes === undefined && tasks.length < fewTasks;
+}
+
 function memoryHog(evidence: Evidence): string | undefined {
-  const { largest, poolBytes, heldBytes, report, shortZone, tasks } = evidence;
+  const { largest, poolBytes, heldBytes, report, shortZone } = evidence;
   const whole = poolBytes ?? heldBytes;
   if (shortZone !== undefined || largest === undefined) return undefined;
-  // A filter left the rows that somebody looked for.
-  if (poolBytes === undefined && tasks.length < fewTasks) return undefined;
+  if (isFiltered(evidence)) return undefined;
   if (!isHalf(held(largest), whole)) return undefined;
   const of =
     poolBytes === undefined
@@ -408,8 +412,8 @@ function memoryHog(evidence: Evidence): string | undefined {
 }
 
 function hostExhausted(evidence: Evidence): string | undefined {
-  const { report, poolBytes, heldBytes, memInfo, shortZone } = evidence;
-  const { hugePagesBytes, unreclaimedBytes } = evidence;
+  const { report, poolBytes, heldBytes, memInfo, shortZone, hugePagesBytes, unreclaimedBytes } =
+    evidence;
   if (report.constraint !== "none") return undefined;
   const { freeBytes } = memInfo ?? {};
   const took = `the kernel killed ${victim(evidence)}${shareOfVictim(evidence)}`;
@@ -438,8 +442,7 @@ function hostExhausted(evidence: Evidence): string | undefined {
   if (unreclaimedBytes !== undefined) {
     return `${memory} ran out although ${bytes(unreclaimedBytes)} of it was page cache that the kernel did not reclaim${free}, and ${took}.`;
   }
-  const isFiltered = poolBytes === undefined && evidence.tasks.length < fewTasks;
-  const tasks = heldBytes > 0 && !isFiltered ? `: tasks used ${bytes(heldBytes)}` : "";
+  const tasks = heldBytes > 0 && !isFiltered(evidence) ? `: tasks used ${bytes(heldBytes)}` : "";
   return `${memory} ran out${tasks}${free}, and ${took}${largestLeft(evidence)}.`;
 }
 

@@ -296,7 +296,7 @@ export class LogFile {
     const unpacking = { abort: new AbortController(), compression, idleBeats: 0 };
     this.#unpacking = unpacking;
     try {
-      return await unknown.find(unpacking.abort.signal);
+      return await unknown.find(unpacking.abort);
     } finally {
       this.#unpacking = undefined;
     }

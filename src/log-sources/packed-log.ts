@@ -246,19 +246,15 @@ export function headByNode(
 }
 
 /**
- * The same by a program, which is ended once it has written `length` bytes, or after 10 s.
+ * The same by a program, which is ended once it has written `length` bytes, by `abort`, or by this after 10 s.
  * @throws {UnpackInterrupted}
  */
 export async function headByProgram(
   packed: Buffer,
   compression: Compression,
   length: number,
-  signal?: AbortSignal,
+  abort = new AbortController(),
 ): Promise<Buffer> {
-  const abort = new AbortController();
-  const give = () => abort.abort(signal?.reason);
-  if (signal?.aborted) give();
-  signal?.addEventListener("abort", give);
   const timeout = setTimeout(
     () => abort.abort(new UnpackInterrupted(`${compression} takes longer than 10 s`)),
     headTimeoutMs,
@@ -277,7 +273,6 @@ export async function headByProgram(
     if (error instanceof UnpackInterrupted || !(error instanceof UnpackError)) throw error;
   } finally {
     clearTimeout(timeout);
-    signal?.removeEventListener("abort", give);
   }
   return headOf(() => Buffer.concat(chunks), length);
 }

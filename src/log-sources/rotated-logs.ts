@@ -67,9 +67,9 @@ export class HeadUnknown extends Error {
    * Finds them out, and keeps them for later questions.
    * @throws {UnpackInterrupted}
    */
-  async find(signal: AbortSignal): Promise<Buffer> {
+  async find(abort: AbortController): Promise<Buffer> {
     try {
-      const head = await headByProgram(this.#packed, this.compression, maxHeadBytes, signal);
+      const head = await headByProgram(this.#packed, this.compression, maxHeadBytes, abort);
       knownHeads.set(this.file, head);
       return head;
     } catch (error) {

@@ -611,6 +611,20 @@ test("without the program a compressed file is a loss that names it", async () =
   }
 });
 
+/** After downtime: the first line of `kern.log.1.xz` has been read, the second has not, and `kern.log` has the line `now`. */
+async function halfRead(...plan: ConstructorParameters<typeof StandInProgram>[2] & object) {
+  write("line 1 of 2\n");
+  const first = open("start");
+  await first.poll();
+  first.log.stop();
+  write("line 2 of 2\n");
+  renameSync(path, `${path}.1.xz`);
+  write("now\n");
+  const program = new StandInProgram("xz", directory, plan);
+  vi.stubEnv("PATH", program.path);
+  return { program, from: first.reader.position ?? ("start" as const) };
+}
+
 describe("decompression that is interrupted", () => {
   const all = ["line 1 of 3", "line 2 of 3", "line 3 of 3"];
   let nowMs: number;
@@ -743,16 +757,9 @@ describe("decompression that is interrupted", () => {
   });
 
   test("while the file of the position is looked for is no loss, and no line comes twice", async () => {
-    write("line 1 of 2\n");
-    const first = open("start");
-    await first.poll();
-    first.log.stop();
-    write("line 2 of 2\n");
-    renameSync(path, `${path}.1.xz`);
-    write("now\n");
-    vi.stubEnv("PATH", new StandInProgram("xz", directory, ["is killed"]).path);
+    const { from } = await halfRead("is killed");
     nowMs = 0;
-    const { reader, poll } = open(first.reader.position ?? "start", { now: () => nowMs });
+    const { reader, poll } = open(from, { now: () => nowMs });
     await poll();
     expect(reader.lines).toEqual([]);
     expect(reader.events.at(-1)).toContain(`${path}.1.xz: xz was ended by SIGKILL; trying again`);
@@ -764,16 +771,7 @@ describe("decompression that is interrupted", () => {
 });
 
 test("nothing waits for the program that tells whether a compressed file is the one read last", async () => {
-  write("line 1 of 2\n");
-  const first = open("start");
-  await first.poll();
-  first.log.stop();
-  write("line 2 of 2\n");
-  renameSync(path, `${path}.1.xz`);
-  write("now\n");
-  const program = new StandInProgram("xz", directory, ["hangs"]);
-  vi.stubEnv("PATH", program.path);
-  const from = first.reader.position ?? "start";
+  const { program, from } = await halfRead("hangs");
   const second = open(from);
   const reading = second.poll();
   await waitUntil(() => expect(program.runs).toHaveLength(1));
