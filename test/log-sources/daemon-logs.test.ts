@@ -299,6 +299,20 @@ describe("the journal", () => {
     ]);
   });
 
+  it("is read again, but not as if it were new, if journalctl rejects the position later", async () => {
+    journal.write(entry(killText(1)));
+    journal.write(entry("process exited after 0.1 seconds"));
+    const followed = follow("journal", journal);
+    await waitUntil(() => expect(journal.follower()).toBeGreaterThan(0));
+    expect(followed.kills).toMatchObject([{ kill: { pid: 1 }, isLive: false }]);
+    journal.failWith("Failed to seek to cursor: Invalid argument");
+    process.kill(journal.follower(), "SIGKILL");
+    await waitUntil(() => expect(followed.logs.losses).toBe(1));
+    journal.failWith(undefined);
+    await waitUntil(() => expect(pidsOf(followed)).toEqual([1, 1]));
+    expect(followed.kills[1]).toMatchObject({ isLive: false, isReread: true });
+  });
+
   it("forgets a rejected position although there is no entry yet", async () => {
     const followed = follow("journal", journal, "of another machine");
     await waitUntil(() => expect(followed.caughtUp()).toBe(true));
