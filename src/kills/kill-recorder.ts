@@ -96,6 +96,8 @@ export class KillRecorder {
   readonly #counts = new Map<string, number>();
   #countsKnown = false;
   #lastKillMs = 0;
+  /** When the last kill without a known cgroup was read. */
+  #lastUnattributedMs = Number.NEGATIVE_INFINITY;
   #isQuiet = false;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
@@ -125,8 +127,11 @@ export class KillRecorder {
       return;
     }
     const attributed = this.#attribution.take(held.key, this.#factsOf(report), monotonicMs());
-    if (attributed === undefined) held.isSettled = false;
-    else this.#settle(held, attributed);
+    if (attributed !== undefined) this.#settle(held, attributed);
+    else {
+      held.isSettled = false;
+      this.#lastUnattributedMs = monotonicMs();
+    }
     this.#lookSoon();
   }
 
@@ -262,14 +267,17 @@ export class KillRecorder {
 
   /**
    * Reads lines, then counters, then lines again, then the kernel's own count: the closer together, the fewer lines an
-   * increase may belong to.
+   * increase may belong to. The counters of all cgroups cost more than the rest together, so they are left out while the
+   * log itself names each victim's cgroup; an increase read later belongs to those kills first.
    */
   async #gatherEvidence(nowMs: number): Promise<void> {
     const { lookup, log } = this.#options;
     lookup.readYoung();
     await log.drain();
-    this.readCounters();
-    await log.drain();
+    if (nowMs - this.#lastUnattributedMs <= lookForMs) {
+      this.readCounters();
+      await log.drain();
+    }
     if (!this.#isStopped) this.#compareCounts(nowMs);
   }
 

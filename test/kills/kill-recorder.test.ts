@@ -144,6 +144,25 @@ describe("a kill whose cgroup the log names", () => {
     expect(shown()).toEqual([["1", "/a"]]);
     expect(positions()).toEqual([1]);
   });
+
+  it("needs no reading of the counters, and their increase is not taken for a later kill", async () => {
+    looks = 0;
+    for (const [sequence, count] of [
+      [1, 1],
+      [2, 2],
+    ] as const) {
+      counters.set("/a", count);
+      recorder.take(line(sequence, { victimCgroup: "/a" }), false);
+      recorder.commit();
+      await vi.advanceTimersByTimeAsync(2000);
+    }
+    expect(looks).toBe(0);
+    counters.set("/b", 1);
+    recorder.take(line(3), false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(looks).toBe(1);
+    expect(shown()[0]).toEqual(["3", "/b"]);
+  });
 });
 
 describe("a kill whose cgroup the log does not name", () => {
@@ -222,7 +241,8 @@ describe("the close look on a host with many cgroups", () => {
   beforeEach(async () => {
     lookTakesMs = 45;
     looks = 0;
-    recorder.take(line(1, { victimCgroup: "/a" }), false);
+    counters.set("/a", 1);
+    recorder.take(line(1), false);
     recorder.commit();
     await vi.advanceTimersByTimeAsync(2000);
   });
