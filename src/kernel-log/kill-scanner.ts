@@ -33,6 +33,8 @@ const contextBytes = 4 * kilobyte;
 /** Dumps are searched backwards in blocks of this size. */
 const blockBytes = 32 * kilobyte;
 const windowBytes = 4 * lookBackBytes;
+/** Enough for most reports; grows to `windowBytes` for the others. */
+const usualWindowBytes = 256 * kilobyte;
 const keptBytes = lookBackBytes + 2 * maxLineBytes;
 /** What is dropped of a full window. */
 export const droppedBytes = windowBytes - keptBytes;
@@ -91,7 +93,7 @@ export class KillScanner {
   readonly #losses: boolean;
   readonly #emit: (event: KernelLogEvent) => void;
   readonly #assembler: OomReportAssembler;
-  #window = Buffer.allocUnsafeSlow(256 * kilobyte);
+  #window = Buffer.allocUnsafeSlow(usualWindowBytes);
   #length = 0;
   /** Number of bytes of the stream before the window. */
   #base = 0;
@@ -275,11 +277,21 @@ export class KillScanner {
     return this.#base + this.#length - this.#origin;
   }
 
+  /** Memory that holds the end of the log, in which a report may be incomplete. */
+  get heldBytes(): number {
+    return this.#window.length;
+  }
+
   /**
    * Offset in the current file from which reading can continue without losing anything or repeating a reported kill: the
    * start of a dump whose victim is still to come, the start of an incomplete line, or the end.
    */
   get resumeOffset(): number {
+    return Math.max(0, this.#base + this.#resumePosition() - this.#origin);
+  }
+
+  /** The same as a position in the window. */
+  #resumePosition(): number {
     const window = this.#bytes();
     const lineStart = window.lastIndexOf(newline) + 1;
     const from = Math.max(this.#headerSearched, this.#read);
@@ -291,23 +303,44 @@ export class KillScanner {
     }
     this.#headerSearched = Math.max(from, this.#length - 16);
     const torn = this.#assembler.isTorn ? this.#tornStart : undefined;
-    const position = Math.min(lineStart, this.#openHeader ?? lineStart, torn ?? lineStart);
-    return Math.max(0, this.#base + position - this.#origin);
+    return Math.min(lineStart, this.#openHeader ?? lineStart, torn ?? lineStart);
   }
 
   #bytes(): Buffer {
     return this.#window.subarray(0, this.#length);
   }
 
-  /** The window is full: drops what is too far back, or grows. */
+  /** The window is full: drops what no report can need any more, or grows, or drops what is too far back. */
   #makeRoom(): void {
-    if (this.#window.length < windowBytes) {
-      const larger = Buffer.allocUnsafeSlow(windowBytes);
-      this.#window.copy(larger, 0, 0, this.#length);
-      this.#window = larger;
-      return;
-    }
-    const dropped = this.#length - keptBytes;
+    const settled = this.#settledBytes();
+    if (settled >= this.#window.length / 2) this.#drop(settled);
+    else if (this.#window.length === windowBytes) this.#drop(this.#length - keptBytes);
+    if (this.#length === this.#window.length) this.#resize(windowBytes);
+    else if (this.#length <= usualWindowBytes / 2) this.#resize(usualWindowBytes);
+  }
+
+  /**
+   * Bytes at the start of the window that are searched and that nothing after them can need: a restart would not read
+   * them again, and enough lines are left to give the next ones their envelope. None in a copy, whose dumps may lack their
+   * header.
+   */
+  #settledBytes(): number {
+    if (this.#copied) return 0;
+    const settled = [this.#resumePosition(), this.#searched];
+    if (this.#losses) settled.push(this.#asideSearched);
+    const isGroupOpen = this.#groupUntil - this.#groupSearched >= groupNeedle.length;
+    if (isGroupOpen) settled.push(this.#groupSearched);
+    return Math.max(0, Math.min(...settled) - contextBytes);
+  }
+
+  #resize(bytes: number): void {
+    if (this.#window.length === bytes) return;
+    const resized = Buffer.allocUnsafeSlow(bytes);
+    this.#window.copy(resized, 0, 0, this.#length);
+    this.#window = resized;
+  }
+
+  #drop(dropped: number): void {
     if (this.#copied) this.#readNotices(dropped);
     this.#window.copyWithin(0, dropped, this.#length);
     this.#base += dropped;

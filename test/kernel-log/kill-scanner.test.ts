@@ -231,6 +231,47 @@ describe("following a log", () => {
     expect(reading.scanner.offset).toBe(kill(1, 42).length);
   });
 
+  it("reports the same kills, losses and empty-handed events whatever stands between them", () => {
+    const nobody =
+      "Nov 20 13:00:00 web1 kernel: [    9.000000] Out of memory and no killable processes...\n";
+    const lost = "Nov 20 13:00:00 web1 kernel: [    9.000000] printk: 12 messages dropped\n";
+    const lines = fc.integer({ min: 0, max: 5000 });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(lines, lines), { minLength: 2, maxLength: 5 }), (gaps) => {
+        const reading = new Reading();
+        gaps.forEach(([before, within], n) => {
+          reading.push(noise(before) + lost + nobody + header(n) + noise(within) + kill(n, n));
+          reading.push(
+            `Nov 20 13:00:00 web1 kernel: [    9.000000] Tasks in /a/${n} are going to be killed`,
+          );
+          reading.push(" due to memory.oom.group set\n");
+        });
+        reading.end();
+        const found = reading.reports.map(({ pid, suppressed }) => [pid, suppressed]);
+        expect(found).toEqual(gaps.map((_, n) => [n, false]));
+        const of = (kind: string) => reading.events.filter((event) => event.kind === kind).length;
+        expect([of("loss"), of("no_victim"), of("group")]).toEqual([
+          gaps.length,
+          gaps.length,
+          gaps.length,
+        ]);
+      }),
+      { numRuns: 6 },
+    );
+  });
+
+  it("keeps no more of it than a report still to come can need", () => {
+    const reading = new Reading();
+    const lines = noise(9000);
+    for (let n = 0; n < 9; n++) reading.push(lines + header(n) + kill(n, n) + lines);
+    expect(reading.scanner.heldBytes).toBeLessThan(mebibyte / 2);
+    reading.push(header(10) + lines + lines);
+    expect(reading.scanner.heldBytes).toBeGreaterThan(2 * lines.length);
+    reading.push(kill(10, 10));
+    for (let n = 0; n < 9; n++) reading.push(lines);
+    expect(reading.scanner.heldBytes).toBeLessThan(mebibyte / 2);
+  });
+
   it("takes records of /dev/kmsg one at a time", () => {
     const reading = new Reading();
     for (const line of fixture("memcg-v2-group.kmsg").toString("latin1").split("\n")) {
