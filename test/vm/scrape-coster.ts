@@ -10,7 +10,7 @@ const costs = await costsAt(
       command: [process.execPath, "--single-threaded", "/share/dist/oom-exporter.mjs"],
       flags: [`--kernel-log.file=${quietLog()}`, "--collector.cgroups.max=20000"],
     }),
-    ...floors.filter(({ name }) => name.startsWith("C,")),
+    ...floors,
   ],
   scrapes,
   // An emulated processor is slow for all alike.
