@@ -10,18 +10,18 @@ const floods = {
   one: () => "storm --n 1 --step-kb 1024 --comm one",
   fork: () => "storm --n 100 --mb 8 --live-ms 0 300 --comm fork",
   // No kill frees what a tmpfs holds: it stays full while others come.
-  tmpfs: (memoryMb: number) => `
+  tmpfs: (memoryMb: number, swapMb: number) => `
     mkdir -p /run/full
     mount -t tmpfs -o size=${Math.round(memoryMb * 0.45)}M full /run/full
     busybox dd if=/dev/zero of=/run/full/file bs=1M 2>/dev/null
-    for round in 1 2 3; do storm --n 6 --mb 40 --live-ms 0 200 --comm tmpfs; done
+    for round in 1 2 3; do storm --n ${2 + Math.ceil((memoryMb * 0.55 + swapMb) / 40)} --mb 40 --live-ms 0 200 --comm tmpfs; done
     umount /run/full`,
 };
 
 type Flood = keyof typeof floods;
 
 /** Scrapes every second while the host is being filled, and for some seconds after. */
-function filled(how: string, flood: Flood, memoryMb: number): string {
+function filled(how: string, flood: Flood, memoryMb: number, swapMb: number): string {
   return `
     exporter_as ${how} e 10137 --kernel-log.source=kmsg
     settle
@@ -30,7 +30,7 @@ function filled(how: string, flood: Flood, memoryMb: number): string {
     probe --port 10137 --pid $me & probe=$!
     sleep 4
     echo began $(uptime_now)
-    ${floods[flood](memoryMb)}
+    ${floods[flood](memoryMb, swapMb)}
     kill -0 $me || { echo "the exporter was killed" >&2; exit 1; }
     counted 10137 $(dead)
     sleep 4
@@ -80,7 +80,7 @@ describe.each([
         const guest = await runInGuest(
           `
           ${guestWork}
-          ${filled(how, flood, memoryMb)}
+          ${filled(how, flood, memoryMb, swapMb)}
           sleep 8
           scrape after 10137
         `,
@@ -107,7 +107,7 @@ describe.each([
 
 it("keeps its memory if its slice protects it, and not if only the unit does", async () => {
   const faults = async (how: string) => {
-    const guest = await runInGuest(filled(how, "many", 512), { memoryMb: 512, swapMb: 256 });
+    const guest = await runInGuest(filled(how, "many", 512, 256), { memoryMb: 512, swapMb: 256 });
     const found = report(guest);
     console.log(`${how}: ${JSON.stringify(found)}`);
     return found.majorFaults;
