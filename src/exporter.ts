@@ -22,6 +22,7 @@ import {
   timeouts,
 } from "./http/listeners.ts";
 import { KillWatch, type KillWatchOptions } from "./kill-watch.ts";
+import { notThere } from "./log-sources/log-obstacle.ts";
 import { addOwnSamples, LoopLag, type OwnProcess } from "./own-process.ts";
 import { FlightRecorder } from "./recorder/flight-recorder.ts";
 import { OutcomeWatch } from "./recorder/outcome-watch.ts";
@@ -325,13 +326,19 @@ export class Exporter {
       `state: ${state?.directory.path ?? "not kept across restarts"}`,
     ];
     const unread = [
-      ...passedOver.map(({ source, obstacle }) => `${source.path}: ${obstacle}`),
+      // A log that does not exist is no news where another one is read.
+      ...passedOver
+        .filter(({ obstacle }) => read.length === 0 || obstacle !== notThere)
+        .map(({ source, obstacle }) => `${source.path}: ${obstacle}`),
       ...states
         .filter(({ up, path }) => !up && !passedOver.some(({ source }) => source.path === path))
         .map(({ path, reason = "" }) => (reason.includes(path) ? reason : `${path}: ${reason}`)),
       ...this.#missing(),
     ];
     if (unread.length > 0) parts.push(`cannot read: ${unread.join("; ")}`);
+    if (read.length === 0 && this.#kills.kernelLog.isOn) {
+      parts.push("kills are not seen, oom-exporter doctor with the same flags says what to do");
+    }
     return parts.join(" | ");
   }
 

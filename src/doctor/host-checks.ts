@@ -7,7 +7,7 @@ import { parseVmstat } from "../kernel/vmstat.ts";
 import type { LogClock } from "../kernel-log/local-time.ts";
 import type { DaemonLogMode } from "../log-sources/daemon-logs.ts";
 import type { KmsgReader } from "../log-sources/kmsg-device.ts";
-import { bootTimeMs } from "../sources/boot-time.ts";
+import { knownBootTimeMs } from "../sources/boot-time.ts";
 import type { CgroupReadings } from "../sources/cgroup-tree.ts";
 import { Host } from "../sources/host.ts";
 import { FileUnavailable, type HostFiles } from "../sources/host-files.ts";
@@ -58,7 +58,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
   const logOptions = {
     ...options,
     ...kernelLog,
-    bootTimeMs: bootTimeMs(files, clock.nowMs()),
+    bootTimeMs: knownBootTimeMs(files, clock.nowMs()),
   };
   const ring = lookAtRing(logOptions);
   const meminfo = memoryOf(files);

@@ -8,7 +8,7 @@ import { groupFix } from "./service-fixes.ts";
 export interface KillerCheckOptions {
   files: HostFiles;
   daemonLog: DaemonLogMode;
-  bootTimeMs: number;
+  bootTimeMs?: number;
   /** Whether journalctl is on PATH. */
   hasJournalctl: boolean;
   /** Name of the user that the exporter runs as. */
@@ -58,7 +58,7 @@ function sourceOf({
 }: KillerCheckOptions): { path: string } | { obstacle: string; fix: Fix } {
   const file = chooseDaemonFile(
     { mode: daemonLog, files, hasJournalctl: () => hasJournalctl },
-    bootTimeMs,
+    bootTimeMs ?? 0,
   );
   if (file !== undefined) return { path: `${file}, into which any user may write` };
   if (daemonLog === "file") {

@@ -25,7 +25,8 @@ export interface LogCheckOptions {
   mode: "auto" | "file" | "kmsg" | "none";
   /** `--kernel-log.file`, absent if not given. */
   filePath?: string;
-  bootTimeMs: number;
+  /** Absent if it is not known: then nothing is said of what was written since. */
+  bootTimeMs?: number;
   clock: LogClock;
   /** Name of the user that this runs as. */
   user: string;
@@ -36,7 +37,7 @@ export interface LogCheckOptions {
 /** The state of the kernel's ring buffer. */
 export interface Ring {
   records: number;
-  /** When the kernel last wrote to it; absent if it is empty. */
+  /** When the kernel last wrote to it; absent if it is empty or the boot time is not known. */
   lastMs?: number;
   /** The system's error if it cannot be read. */
   error?: string;
@@ -58,7 +59,7 @@ export function lookAtRing({ kmsg, bootTimeMs }: LogCheckOptions): Ring {
     const last = stamps.at(-1);
     return {
       records: records.length,
-      lastMs: last === undefined ? undefined : bootTimeMs + last / 1000,
+      lastMs: last === undefined || bootTimeMs === undefined ? undefined : bootTimeMs + last / 1000,
     };
   } catch (error) {
     if (!isSystemError(error)) throw error;
@@ -132,7 +133,7 @@ function checkFile(path: string, ring: Ring, options: LogCheckOptions): Check {
     };
   }
   const found = `${path}: last line ${ago(lastMs, clock.nowMs())}`;
-  if (lastMs < bootTimeMs - bootTimeSlackMs) {
+  if (bootTimeMs !== undefined && lastMs < bootTimeMs - bootTimeSlackMs) {
     return {
       name: logCheckName,
       state: mode === "auto" ? "partial" : "missing",

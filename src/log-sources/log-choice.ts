@@ -16,8 +16,8 @@ export interface LogChoice {
 export interface LogChoiceOptions {
   files: HostFiles;
   kmsg: { path: string; open: () => KmsgReader };
-  /** When this boot began, milliseconds since the epoch. */
-  bootTimeMs: number;
+  /** When this boot began, milliseconds since the epoch. If absent, no file counts as stale. */
+  bootTimeMs?: number;
   /** The ring buffer shows the host's kills, not this container's. */
   isContainer: boolean;
 }
@@ -72,5 +72,6 @@ function obstacleTo(source: LogSource, options: LogChoiceOptions): string | unde
 
 function isStale({ kind, path }: LogSource, { bootTimeMs }: LogChoiceOptions): boolean {
   const writtenMs = kind === "file" ? statsOf(path)?.mtimeMs : undefined;
-  return writtenMs !== undefined && writtenMs < bootTimeMs - bootTimeSlackMs;
+  if (writtenMs === undefined || bootTimeMs === undefined) return false;
+  return writtenMs < bootTimeMs - bootTimeSlackMs;
 }

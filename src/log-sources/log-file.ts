@@ -12,6 +12,7 @@
 import { type FSWatcher, type Stats, statSync, watch } from "node:fs";
 import { basename, dirname } from "node:path";
 import { setImmediate as yieldToEventLoop } from "node:timers/promises";
+import { LeastRecentMap } from "../collections/bounded-map.ts";
 import { isSystemError } from "../sources/system-error.ts";
 import { readCompressed } from "./compressed-log.ts";
 import type { LogPosition } from "./log-identity.ts";
@@ -88,6 +89,8 @@ const lateWriterMs = 30_000;
 /** A rotation that creates the new file late is not a failure before this. */
 const missingMs = 10_000;
 const maxLeftBehind = 4;
+/** More rotated files than a directory has; each rotation adds one. */
+const rememberedFiles = 1000;
 /** Beats without a decompressed byte, one minute: the program hangs. They do not go on while this process is suspended. */
 const maxIdleBeats = 240;
 /** Wait before the second attempt after an interrupted decompression; doubled for each further one. */
@@ -111,9 +114,10 @@ export class LogFile {
   /** Inside a file for which `endOfFile()` has not been called. */
   #insideFile = false;
   #leftBehind: { log: OpenLog; untilMs: number }[] = [];
-  /** Compressed files read to their end. */
-  readonly #readWhole = new Set<string>();
-  readonly #reported = new Set<string>();
+  /** Compressed files read to their end, which later attempts find again until they are deleted. */
+  readonly #readWhole = new LeastRecentMap<string, true>(rememberedFiles);
+  /** Losses that later attempts find again. */
+  readonly #reported = new LeastRecentMap<string, true>(rememberedFiles);
   #unpacking: { abort: AbortController; compression: Compression; idleBeats: number } | undefined;
   /** Decompression was interrupted and has not worked since: everything waits for the next attempt. */
   #interruption: { sinceMs: number; waitMs: number; untilMs: number } | undefined;
@@ -316,7 +320,7 @@ export class LogFile {
   #steps(unread: UnreadParts, kind: RotationKind): Step[] {
     const held = kind === "rename" ? this.#current : undefined;
     const steps = unread.parts
-      .filter(({ part }) => !this.#readWhole.has(fileKey(part.log)))
+      .filter(({ part }) => this.#readWhole.get(fileKey(part.log)) === undefined)
       .map(({ part, offset }): Step => {
         const { path, compression } = part;
         const left = this.#leftBehind.find(({ log }) => isSameFile(part.log, log))?.log;
@@ -495,7 +499,7 @@ export class LogFile {
       this.#unpacking = undefined;
     }
     if (this.#stopped) return false;
-    this.#readWhole.add(fileKey(log));
+    this.#readWhole.set(fileKey(log), true);
     return true;
   }
 
@@ -588,8 +592,8 @@ export class LogFile {
 
   /** For what the next attempt to read the same files finds again. */
   #lostOnce(reason: string): void {
-    if (!this.#reported.has(reason)) this.#lost(reason);
-    this.#reported.add(reason);
+    if (this.#reported.get(reason) === undefined) this.#lost(reason);
+    this.#reported.set(reason, true);
   }
 
   #lost(reason: string): void {

@@ -8,6 +8,9 @@ export interface LogObstacle {
   fix?: string;
 }
 
+/** The obstacle of a log that does not exist. */
+export const notThere = "not there";
+
 const inDocker = "in Docker --device /dev/kmsg:/dev/kmsg:r --cap-add SYSLOG";
 const permissionFixes: Record<LogSourceName, string> = {
   file: "add this user to the group that owns it, often adm",
@@ -22,7 +25,7 @@ export function obstacleOf(
   switch (code) {
     case "ENOENT":
     case "ENOTDIR":
-      return { what: "not there", fix: kind === "kmsg" ? inDocker : undefined };
+      return { what: notThere, fix: kind === "kmsg" ? inDocker : undefined };
     case "EACCES":
     case "EPERM":
       return { what: "permission denied", fix: permissionFixes[kind] };

@@ -5,6 +5,7 @@ import {
   fdatasync,
   fdatasyncSync,
   fstatSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -25,6 +26,8 @@ const formatVersion = 1;
 const journalLimitBytes = 16 * 1024 * 1024;
 /** Delay before the next attempt after a failed save, which has to write everything. */
 const retryMs = 1000;
+/** Changes kept in memory while a snapshot waits for the disk. Beyond that another snapshot is needed. */
+const tailLimitBytes = 4 * 1024 * 1024;
 
 export interface StateDirectoryOptions {
   /** Wall clock, milliseconds since the epoch. */
@@ -72,6 +75,21 @@ export interface OpenedState {
   saved?: SavedState;
 }
 
+/** A snapshot that is written and waits for the disk. */
+interface Compaction {
+  /** `state.json.new`, until it is renamed. */
+  file: number | undefined;
+  /** The sequence number that the snapshot includes. */
+  through: number;
+  /** The journal's lines since, which its successor begins with. */
+  tail: Buffer[];
+  tailBytes: number;
+  /** The tail has outgrown its limit. */
+  overflowed: boolean;
+  /** The journal lacks a change, so the changes since are saved only when the snapshot is. */
+  isRepair: boolean;
+}
+
 /**
  * Keeps one JSON state on disk: `state.json`, a snapshot, and `journal.ndjson`, one line per change since. Every
  * line carries a sequence number and a checksum. A snapshot records the sequence number that it includes and
@@ -82,8 +100,8 @@ export interface OpenedState {
  *
  * A killed process loses nothing, because a written line belongs to the kernel. If the machine crashes, the lines
  * since the last `flush` may be lost, always from the end, so counts go back together with the log position saved
- * with them, and the log is read again from there. No append waits for the disk, but for one that fills the journal or
- * follows a failure: it writes a snapshot.
+ * with them, and the log is read again from there. Neither an append nor a snapshot waits for the disk: while a snapshot is
+ * synced, changes go on to the old journal, and the new one begins with them. Only `finish` and `close` wait.
  *
  * The lock keeps out a second exporter on the same machine. An exporter in another PID namespace is detected by
  * the journal's length: an exporter that sees a foreign write stops saving.
@@ -99,6 +117,7 @@ export class StateDirectory {
   #lastNumber = 0;
   /** The journal lacks a change, so the next save must be a snapshot. */
   #needsSnapshot = false;
+  #compaction: Compaction | undefined;
   #failedMs: number | undefined;
   #shared = false;
   #unsynced = false;
@@ -142,21 +161,35 @@ export class StateDirectory {
 
   /**
    * Saves a change; `snapshot` returns the whole state including that change, for when the journal is full or has
-   * missed a change. Never throws: returns false if it could not be saved, which is logged once and retried at most
-   * once a second. `sync` false: the change does not need a `flush`.
+   * missed a change. Never throws. Returns false if the change is not saved or waits for a snapshot; a failure is logged
+   * once and retried at most once a second. `sync` false: the change does not need a `flush`.
    */
   append(change: unknown, snapshot: () => unknown, { sync = true } = {}): boolean {
     if (this.#shared) return false;
-    if (this.#needsSnapshot) return this.compact(snapshot);
+    const compaction = this.#compaction;
+    if (compaction === undefined && this.#needsSnapshot) return this.#replaceJournal(snapshot);
     const number = this.#lastNumber + 1;
     const line = Buffer.from(sealed({ v: formatVersion, n: number, change }));
+    if (compaction !== undefined) {
+      keepInTail(compaction, line);
+      if (compaction.isRepair) {
+        this.#lastNumber = number;
+        return false;
+      }
+    }
     try {
       const journal = this.#journal ?? this.#openJournal();
       if (!this.#isOurs(journal)) return false;
-      if (fstatSync(journal).nlink === 0) return this.compact(snapshot);
+      if (fstatSync(journal).nlink === 0 && compaction === undefined) {
+        return this.#replaceJournal(snapshot);
+      }
       writeWhole(journal, line);
     } catch (error) {
       this.#cutTornLine();
+      if (compaction !== undefined) {
+        compaction.isRepair = true;
+        this.#lastNumber = number;
+      }
       this.#fail(error);
       return false;
     }
@@ -168,55 +201,159 @@ export class StateDirectory {
     return true;
   }
 
-  /** Replaces snapshot and journal by a new snapshot. Never throws; returns false on failure. */
+  /**
+   * Starts to replace snapshot and journal by a new snapshot, unless that is under way. Never throws; returns false if it
+   * cannot be started.
+   */
   compact(snapshot: () => unknown): boolean {
+    if (this.#compaction !== undefined) return true;
     if (this.#shared || this.#hasJustFailed()) return false;
-    const target = join(this.path, "state.json");
-    const fresh = `${target}.new`;
+    const fresh = this.#freshPath;
+    let file: number | undefined;
     try {
       if (this.#journal !== undefined && !this.#isOurs(this.#journal)) return false;
-      const through = this.#lastNumber + 1;
+      // A journal that lacks a change must not continue a snapshot: the number after its last line is skipped.
+      const through = this.#lastNumber + (this.#needsSnapshot ? 1 : 0);
       makeDirectory(this.path);
       rmSync(fresh, { force: true });
       // Fails where anything is there by now, a link too.
-      const file = openSync(fresh, "wx", 0o640);
-      try {
-        writeWhole(
-          file,
-          Buffer.from(sealed({ version: formatVersion, through, state: snapshot() })),
-        );
-        // Without this a power failure may leave an empty file under the final name.
-        fdatasyncSync(file);
-      } finally {
-        closeSync(file);
-      }
-      renameSync(fresh, target);
-      this.#syncDirectory();
+      file = openSync(fresh, "wx", 0o640);
+      writeWhole(file, Buffer.from(sealed({ version: formatVersion, through, state: snapshot() })));
       this.#lastNumber = through;
-      this.#needsSnapshot = false;
-      this.#emptyJournal();
+      const compaction: Compaction = {
+        file,
+        through,
+        tail: [],
+        tailBytes: 0,
+        overflowed: false,
+        isRepair: this.#needsSnapshot,
+      };
+      this.#compaction = compaction;
+      // Without this a power failure may leave an empty file under the final name.
+      fdatasync(file, (error) => this.#snapshotSynced(compaction, error));
     } catch (error) {
-      discard(fresh);
-      this.#needsSnapshot = true;
-      this.#fail(error);
+      if (file !== undefined) closeSync(file);
+      this.#compactionFailed(error);
       return false;
     }
-    this.#succeed();
     return true;
   }
 
+  /** Completes a snapshot that is under way, waiting for the disk. */
+  finish(): void {
+    const compaction = this.#compaction;
+    if (compaction === undefined) return;
+    try {
+      if (compaction.file !== undefined) {
+        fdatasyncSync(compaction.file);
+        if (!this.#publish(compaction, compaction.file)) return;
+        this.#syncDirectory();
+      }
+      this.#startJournal(compaction);
+    } catch (error) {
+      this.#compactionFailed(error);
+    }
+  }
+
+  #snapshotSynced(compaction: Compaction, error: Error | null): void {
+    const { file } = compaction;
+    if (this.#compaction !== compaction || file === undefined) return;
+    let directory: number;
+    try {
+      if (error !== null) throw error;
+      if (!this.#publish(compaction, file)) return;
+      directory = openSync(this.path, "r");
+    } catch (failure) {
+      this.#compactionFailed(failure);
+      return;
+    }
+    // Its error does not count; see `#syncDirectory`.
+    fsync(directory, () => {
+      closeSync(directory);
+      if (this.#compaction !== compaction) return;
+      try {
+        this.#startJournal(compaction);
+      } catch (failure) {
+        this.#compactionFailed(failure);
+      }
+    });
+  }
+
+  /** False if another exporter has written to the journal meanwhile. */
+  #publish(compaction: Compaction, file: number): boolean {
+    if (this.#shared || (this.#journal !== undefined && !this.#isOurs(this.#journal))) {
+      this.#dropCompaction();
+      return false;
+    }
+    compaction.file = undefined;
+    closeSync(file);
+    renameSync(this.#freshPath, join(this.path, "state.json"));
+    return true;
+  }
+
+  /** The snapshot is in place. From here on the journal has only what came after it. */
+  #startJournal(compaction: Compaction): void {
+    if (compaction.overflowed) {
+      this.#compaction = undefined;
+      this.#needsSnapshot = true;
+      return;
+    }
+    const { tail, tailBytes } = compaction;
+    if (tailBytes === 0) {
+      this.#emptyJournal();
+    } else {
+      // None of these lines was flushed, so a power failure may take them.
+      const path = join(this.path, "journal.ndjson");
+      replaceFile(path, Buffer.concat(tail), { flush: false });
+      if (this.#journal !== undefined) closeSync(this.#journal);
+      this.#journal = undefined;
+      this.#journalBytes = tailBytes;
+      this.#openJournal();
+      this.#unsynced = true;
+    }
+    this.#compaction = undefined;
+    this.#needsSnapshot = false;
+    this.#succeed();
+  }
+
+  #replaceJournal(snapshot: () => unknown): false {
+    this.#needsSnapshot = true;
+    this.compact(snapshot);
+    return false;
+  }
+
+  #compactionFailed(error: unknown): void {
+    this.#dropCompaction();
+    this.#needsSnapshot = true;
+    this.#fail(error);
+  }
+
+  #dropCompaction(): void {
+    const file = this.#compaction?.file;
+    this.#compaction = undefined;
+    if (file !== undefined) closeSync(file);
+    discard(this.#freshPath);
+  }
+
+  get #freshPath(): string {
+    return join(this.path, "state.json.new");
+  }
+
   /**
-   * Starts one fdatasync off the event loop, if needed. Call it about once a second. The process cannot exit before
-   * it finishes, which takes seconds on a busy disk.
+   * Starts one fdatasync off the event loop, if needed and no snapshot is under way. Call it about once a second. The
+   * process cannot exit before it finishes, which takes seconds on a busy disk.
    */
   flush(): void {
     this.#remakeLock();
-    if (this.#journal === undefined || !this.#unsynced || this.#syncing) return;
+    const journal = this.#journal;
+    if (journal === undefined || !this.#unsynced || this.#syncing) return;
+    if (this.#compaction !== undefined) return;
     this.#syncing = true;
     this.#unsynced = false;
-    fdatasync(this.#journal, (error) => {
+    fdatasync(journal, (error) => {
       this.#syncing = false;
-      if (error === null || this.#journal === undefined) return;
+      // A snapshot has replaced it since.
+      if (error === null || this.#journal !== journal) return;
       // The kernel drops data that it failed to write, so everything must be written again.
       this.#needsSnapshot = true;
       this.#fail(error);
@@ -233,8 +370,9 @@ export class StateDirectory {
     this.#openJournalIfPossible();
   }
 
-  /** Releases the directory. */
+  /** Saves what waits for the disk, and releases the directory. */
   close(): void {
+    this.finish();
     if (this.#journal !== undefined) closeSync(this.#journal);
     this.#journal = undefined;
     this.#lock.release();
@@ -348,11 +486,8 @@ export class StateDirectory {
 
   /** The complete lines of a journal that has another name go into a file of their own. */
   #replaceByCopy(path: string): void {
-    const fresh = `${path}.new`;
-    const lines = readStateFile(path)?.subarray(0, this.#journalBytes) ?? "";
-    rmSync(fresh, { force: true });
-    writeFileSync(fresh, lines, { mode: 0o640, flag: "wx", flush: true });
-    renameSync(fresh, path);
+    const lines = readStateFile(path)?.subarray(0, this.#journalBytes) ?? Buffer.alloc(0);
+    replaceFile(path, lines, { flush: true });
     this.#syncDirectory();
   }
 
@@ -527,6 +662,20 @@ function writeWhole(file: number, bytes: Buffer): void {
   for (let written = 0; written < bytes.length; ) {
     written += writeSync(file, bytes, written);
   }
+}
+
+function keepInTail(compaction: Compaction, line: Buffer): void {
+  compaction.tailBytes += line.length;
+  compaction.overflowed ||= compaction.tailBytes > tailLimitBytes;
+  if (compaction.overflowed) compaction.tail = [];
+  else compaction.tail.push(line);
+}
+
+function replaceFile(path: string, bytes: Buffer, { flush }: { flush: boolean }): void {
+  const fresh = `${path}.new`;
+  rmSync(fresh, { force: true });
+  writeFileSync(fresh, bytes, { mode: 0o640, flag: "wx", flush });
+  renameSync(fresh, path);
 }
 
 function readBytes(path: string): Buffer | undefined {

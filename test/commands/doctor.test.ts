@@ -610,6 +610,7 @@ describe("the port", () => {
 
 it("exits with 1 if there is no procfs at the given path", async () => {
   const host = new Host();
+  host.ring(3540);
   const { code, stdout } = await run(host, ["--json"], {}, "/nonexistent");
   const { checks } = JSON.parse(stdout) as ChecksAnswer;
   expect(code).toBe(1);
@@ -617,4 +618,7 @@ it("exits with 1 if there is no procfs at the given path", async () => {
     state: "missing",
     fix: "Pass the mount point of procfs with --path.procfs.",
   });
+  // Without /proc/uptime no stamp of the ring buffer is a time.
+  const ring = checks.find(({ name }) => name === "/dev/kmsg");
+  expect(ring).toMatchObject({ state: "ok", found: "1 record" });
 });

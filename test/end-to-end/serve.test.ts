@@ -29,6 +29,8 @@ afterEach(async () => {
   directory.remove();
 });
 
+const whatToDo = "| kills are not seen, oom-exporter doctor with the same flags says what to do";
+
 const onHost = (name: Parameters<typeof fixtureHost>[0], ...flags: string[]) => {
   const { procfs, sysfs, rootfs } = fixtureHost(name);
   const paths = [`--path.procfs=${procfs}`, `--path.sysfs=${sysfs}`, `--path.rootfs=${rootfs}`];
@@ -99,6 +101,19 @@ describe("a running exporter", () => {
   it("says in that line why it cannot read the log it was given", async () => {
     exporter = await startExporter([`--kernel-log.file=${directory.path}`]);
     expect(exporter.startUpLine).toContain(`cannot read ${directory.path}: not a regular file`);
+    expect(exporter.startUpLine).toContain(whatToDo);
+  });
+
+  it("names no log that does not exist while another one is read, and what to do if none is", async () => {
+    const logs = join(directory.path, "var/log");
+    mkdirSync(logs, { recursive: true });
+    writeFileSync(join(logs, "messages"), "");
+    exporter = await startExporter([`--path.rootfs=${directory.path}`]);
+    expect(exporter.startUpLine).not.toMatch(/log\/\S+: not there|kills are not seen/);
+    await exporter.end();
+    exporter = await startExporter([`--kernel-log.file=${logs}/none.log`]);
+    expect(exporter.startUpLine).toContain(`${logs}/none.log does not exist; waiting for it`);
+    expect(exporter.startUpLine).toContain(whatToDo);
   });
 
   it("lowers its own oom_score_adj if permitted and not already set, and logs the value", async () => {

@@ -3,8 +3,12 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
   fdatasync,
+  fdatasyncSync,
+  fsync,
+  fsyncSync,
   linkSync,
   readdirSync,
   readFileSync,
@@ -72,8 +76,11 @@ class Keeper {
     return this.opened.append(change, () => this.state);
   }
 
+  /** Completed before it returns. */
   compact(): boolean {
-    return this.opened.compact(() => this.state);
+    const isStarted = this.opened.compact(() => this.state);
+    this.opened.finish();
+    return isStarted && this.opened.isSaving;
   }
 
   file(name: string): string {
@@ -136,6 +143,7 @@ describe("a state", () => {
     made.open();
     const megabyte = "x".repeat(1 << 20);
     for (let change = 0; change < 17; change++) made.append(megabyte);
+    made.opened.finish();
     expect(statSync(made.file("journal.ndjson")).size).toBeLessThan(2 << 20);
     made.reopen();
     expect(made.state).toHaveLength(17);
@@ -218,6 +226,147 @@ describe("whenever the process dies, loading gives the state before or after an 
   });
 });
 
+describe("a snapshot on a slow disk", () => {
+  /** Calls to be answered later, one after another. */
+  function slowSyncs() {
+    const waiting: (() => void)[] = [];
+    const errors: (Error | null)[] = [];
+    const later = ((_file: number, done: (error: Error | null) => void) => {
+      waiting.push(() => done(errors.shift() ?? null));
+    }) as never;
+    vi.mocked(fdatasync).mockImplementation(later);
+    vi.mocked(fsync).mockImplementation(later);
+    vi.mocked(fdatasyncSync).mockClear();
+    vi.mocked(fsyncSync).mockClear();
+    onTestFinished(() => {
+      vi.mocked(fdatasync).mockReset();
+      vi.mocked(fsync).mockReset();
+    });
+    return { errors, done: () => waiting.shift()?.(), under: () => waiting.length };
+  }
+
+  const begin = (made: Keeper) => made.opened.compact(() => made.state);
+
+  it("keeps no append waiting, and loses none whenever the process dies", () => {
+    const made = keeper(2, 2);
+    const disk = slowSyncs();
+    begin(made);
+    for (let stage = 0; stage < 3; stage++) {
+      for (let change = 0; change < 2; change++) {
+        expect(made.append(made.state.length + 1)).toBe(true);
+        expect(afterDeath(made)).toEqual(upTo(made.state.length));
+      }
+      disk.done();
+      expect(afterDeath(made)).toEqual(upTo(made.state.length));
+    }
+    expect(vi.mocked(fdatasyncSync)).not.toHaveBeenCalled();
+    expect(vi.mocked(fsyncSync)).not.toHaveBeenCalled();
+    expect(made.reopen()).toEqual({ snapshot: [1, 2, 3, 4], changes: [5, 6, 7, 8, 9, 10] });
+    expect(made.said).toEqual([]);
+  });
+
+  it("is synced before its journal is, so that the two never disagree after a power failure", () => {
+    const made = keeper(0, 2);
+    const disk = slowSyncs();
+    begin(made);
+    made.append(3);
+    made.opened.flush();
+    expect(disk.under()).toBe(1);
+    disk.done();
+    disk.done();
+    expect(made.read("journal.ndjson")).toContain('"change":3');
+    made.opened.flush();
+    expect(disk.under()).toBe(1);
+  });
+
+  it("is one, however often another is requested", () => {
+    const made = keeper(0, 2);
+    const disk = slowSyncs();
+    for (let request = 0; request < 5; request++) begin(made);
+    expect(disk.under()).toBe(1);
+  });
+
+  it("leaves the old one and the whole journal if the disk fails", () => {
+    const made = keeper(2, 1);
+    const disk = slowSyncs();
+    begin(made);
+    made.append(4);
+    disk.errors.push(Object.assign(new Error("EIO"), { code: "EIO" }));
+    disk.done();
+    expect(made.opened.isSaving).toBe(false);
+    expect(afterDeath(made)).toEqual([1, 2, 3, 4]);
+    made.nowMs += 1000;
+    begin(made);
+    disk.done();
+    disk.done();
+    expect(made.opened.isSaving).toBe(true);
+    expect(made.reopen()).toEqual({ snapshot: [1, 2, 3, 4], changes: [] });
+  });
+
+  it("that follows a failure has what came while it was written", () => {
+    const made = keeper(1, 1);
+    rmSync(made.path, { recursive: true });
+    writeFileSync(made.path, "in the way");
+    made.append(3);
+    rmSync(made.path);
+    made.nowMs += 1000;
+    const disk = slowSyncs();
+    expect(made.append(4)).toBe(false);
+    expect(made.append(5)).toBe(false);
+    disk.done();
+    expect(made.append(6)).toBe(false);
+    disk.done();
+    expect(made.opened.isSaving).toBe(true);
+    expect(made.append(7)).toBe(true);
+    expect(made.reopen()).toEqual({ snapshot: [1, 2, 3, 4], changes: [5, 6, 7] });
+  });
+
+  it("is followed by another if more than 4 MiB of changes came meanwhile", () => {
+    const made = keeper(0, 1);
+    const disk = slowSyncs();
+    begin(made);
+    for (let change = 0; change < 5; change++) made.append("x".repeat(1_000_000));
+    disk.done();
+    disk.done();
+    expect(afterDeath(made)).toEqual(made.state);
+    made.append("next");
+    expect(disk.under()).toBe(1);
+    disk.done();
+    disk.done();
+    expect(afterDeath(made)).toEqual(made.state);
+  });
+
+  it("is completed when the exporter ends", () => {
+    const made = keeper(2, 1);
+    slowSyncs();
+    begin(made);
+    made.append(4);
+    expect(made.reopen()).toEqual({ snapshot: [1, 2, 3], changes: [4] });
+  });
+
+  it("is given up if another exporter writes to the journal meanwhile", () => {
+    const made = keeper(2, 1);
+    const disk = slowSyncs();
+    begin(made);
+    writeFileSync(made.file("journal.ndjson"), "another's\n", { flag: "a" });
+    disk.done();
+    expect(made.said).toEqual([expect.stringMatching(/^another process writes to /)]);
+    expect(made.read("state.json")).toContain('"state":[1,2]');
+  });
+
+  /** The state that another process finds if this one is killed now. */
+  function afterDeath(made: Keeper): unknown[] {
+    const copy = new TemporaryTree().path("copy");
+    cpSync(made.path, copy, { recursive: true });
+    rmSync(join(copy, "lock"), { force: true });
+    const next = new Keeper(copy);
+    next.open();
+    expect(next.said).toEqual([]);
+    next.opened.close();
+    return next.state;
+  }
+});
+
 describe("invalid files", () => {
   it("is set aside with one warning: a damaged snapshot", () => {
     const made = keeper(2, 1);
@@ -283,7 +432,8 @@ describe("failing saves", () => {
     rmSync(made.path);
     expect(made.append(10)).toBe(false);
     made.nowMs += 1000;
-    expect(made.append(11)).toBe(true);
+    made.append(11);
+    made.opened.finish();
     expect(made.said.slice(1)).toEqual([`saving to the state directory ${made.path} works again`]);
     made.append(12);
     made.reopen();
@@ -303,7 +453,8 @@ describe("failing saves", () => {
     for (const each of keepers) {
       rmSync(each.path);
       each.nowMs += 1000;
-      expect(each.append(4)).toBe(true);
+      each.append(4);
+      each.opened.finish();
     }
     expect(said()).toEqual([1, 1]);
   });
@@ -315,7 +466,9 @@ describe("failing saves", () => {
     made.append(3);
     rmSync(made.path);
     made.nowMs -= 3_600_000;
-    expect(made.append(4)).toBe(true);
+    made.append(4);
+    made.opened.finish();
+    expect(made.opened.isSaving).toBe(true);
   });
 
   it("continues from readable state in a read-only directory", () => {
