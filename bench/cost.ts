@@ -16,6 +16,8 @@
  *   --curve-sizes LIST     of the curve (100x25,300x75,1000x250,3000x750,10000x2500)
  *   --memory-scrapes N     scrapes with churn, 90 s of them at most (300)
  *   --soak N               scrapes of the soak row (2000; on a busy machine 1500 took 29 minutes)
+ *   --soak-size SIZE       of its processes x cgroups (2000x500)
+ *   --real-kills           the soak has the kernel kill processes, and the exporter follows /dev/kmsg
  *   --storms N             storms of each kind (3)
  *   --explain-mib N        size of the log for explain (1024)
  *   --json FILE            default node_modules/.cache/bench/cost.json
@@ -49,6 +51,8 @@ const { values, positionals } = parseArgs({
     "curve-sizes": { type: "string", default: "100x25,300x75,1000x250,3000x750,10000x2500" },
     "memory-scrapes": { type: "string", default: "300" },
     soak: { type: "string", default: "2000" },
+    "soak-size": { type: "string", default: "2000x500" },
+    "real-kills": { type: "boolean", default: false },
     storms: { type: "string", default: "3" },
     "explain-mib": { type: "string", default: "1024" },
     json: { type: "string", default: "node_modules/.cache/bench/cost.json" },
@@ -82,6 +86,8 @@ const options: CostOptions = {
   warmUp: Number(values["warm-up"]),
   memoryScrapes: Number(values["memory-scrapes"]),
   soakScrapes: Number(values.soak),
+  soakSize: size(values["soak-size"]),
+  realKills: values["real-kills"],
   storms: Number(values.storms),
   explainMiB: Number(values["explain-mib"]),
   sizes: sizes(values.sizes),
@@ -115,8 +121,10 @@ function built(): string[] {
 }
 
 function sizes(list: string) {
-  return list.split(",").map((size) => {
-    const [processes = 0, cgroups = 0] = size.split("x").map(Number);
-    return { processes, cgroups };
-  });
+  return list.split(",").map(size);
+}
+
+function size(text: string) {
+  const [processes = 0, cgroups = 0] = text.split("x").map(Number);
+  return { processes, cgroups };
 }

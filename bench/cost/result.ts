@@ -20,6 +20,9 @@ export interface CostOptions {
   warmUp: number;
   memoryScrapes: number;
   soakScrapes: number;
+  soakSize: { processes: number; cgroups: number };
+  /** The kernel kills processes during a soak; else their reports are written into a log. */
+  realKills: boolean;
   storms: number;
   explainMiB: number;
   sizes: readonly { processes: number; cgroups: number }[];
