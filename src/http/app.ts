@@ -93,6 +93,13 @@ export function buildApp(options: AppOptions): FastifyInstance {
     }
   });
   app.setReplySerializer((payload) => jsonText(payload));
+  const unsent = new UnsentAnswers(() => options.onCut?.());
+  app.addHook<string | Buffer>("onSend", (_request, { raw }, payload, done) => {
+    // As bytes a waiting answer takes its length once, as a string twice or more.
+    const body = typeof payload === "string" ? Buffer.from(payload) : payload;
+    if (Buffer.isBuffer(body) && !isClosed(raw)) unsent.add(body, raw);
+    done(null, body);
+  });
   addErrors(app, options, site);
   addMetrics(app, options, telemetryPath);
   addHealth(app, options);
@@ -126,7 +133,6 @@ function addErrors(app: FastifyInstance, options: AppOptions, site: AppSite): vo
 }
 
 function addMetrics(app: FastifyInstance, options: AppOptions, path: string): void {
-  const unsent = new UnsentAnswers(() => options.onCut?.());
   const { maxRequests = 0 } = options;
   let scrapes = 0;
   app.get(path, async (request, reply) => {
@@ -137,10 +143,6 @@ function addMetrics(app: FastifyInstance, options: AppOptions, path: string): vo
     }
     const encoding = negotiate(request);
     const scrape = readScrape(request, options);
-    let isGone = false;
-    reply.raw.once("close", () => {
-      isGone = true;
-    });
     scrapes++;
     let body: Buffer;
     try {
@@ -148,7 +150,6 @@ function addMetrics(app: FastifyInstance, options: AppOptions, path: string): vo
     } finally {
       scrapes--;
     }
-    if (!isGone) unsent.add(body, reply.raw);
     reply.headers({
       "content-type": contentTypes[encoding.format],
       vary: "accept, accept-encoding",
@@ -226,6 +227,11 @@ function addDocuments(
       },
     );
   }
+}
+
+/** Whether its client is gone; then there is no `close` to come. */
+function isClosed(response: FastifyReply["raw"] & { stream?: { destroyed: boolean } }): boolean {
+  return response.destroyed || response.closed || response.stream?.destroyed === true;
 }
 
 /** A page for people in a browser, a line for programs. */

@@ -22,7 +22,7 @@ export class UnsentAnswers {
     this.#limitBytes = limitBytes;
   }
 
-  /** Records that `response` is about to send `answer`. */
+  /** Records that `response` is about to send `answer`. Its `close` is still to come. */
   add(answer: Buffer, response: Sent): void {
     let responses = this.#responses.get(answer);
     if (responses === undefined) {

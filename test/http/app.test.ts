@@ -76,6 +76,35 @@ async function serve(overrides: Partial<AppOptions> = {}) {
   return supertest(app.server);
 }
 
+describe("clients that do not read their answers", () => {
+  it.each(["/api/v1/status", "/api/v1/victims", "/"])(
+    "are cut off when the answers take more than 32 MiB together: %s",
+    async (path) => {
+      // More than the kernel's buffers take.
+      const large = "x".repeat(24 * 1024 * 1024);
+      let cut = () => {};
+      const isCut = new Promise<void>((resolve) => {
+        cut = resolve;
+      });
+      await serve({
+        status: () => ({ large }),
+        victims: () => ({ large }),
+        hostName: large,
+        onCut: () => cut(),
+      });
+      const { port } = (app as FastifyInstance).server.address() as AddressInfo;
+      const clients = [1, 2, 3].map(() => {
+        const client = createConnection(port, "127.0.0.1").pause();
+        client.on("error", () => {});
+        client.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+        return client;
+      });
+      await isCut;
+      for (const client of clients) client.destroy();
+    },
+  );
+});
+
 describe("the metrics path", () => {
   it("answers text 0.0.4 by default", async () => {
     const { status, headers, text } = await (await serve())
