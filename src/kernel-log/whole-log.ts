@@ -6,6 +6,7 @@
  */
 import { EntryLines, entryFormOf } from "./entry-lines.ts";
 import { isHtml, PlainText } from "./html-text.ts";
+import { hasJsonStrings, JsonStrings } from "./json-strings.ts";
 import { KillScanner } from "./kill-scanner.ts";
 import type { LogClock } from "./local-time.ts";
 import { MailLines, mailWrapOf } from "./mail-lines.ts";
@@ -103,6 +104,10 @@ function conversionOf(head: Uint8Array, clock: LogClock): Conversion {
     makes.push(make);
     beginning = make().push(beginning);
   };
+  if (hasJsonStrings(head)) {
+    makes.push(() => new JsonStrings());
+    beginning = head.length > maxSectionsLength ? new Uint8Array() : converted(head, makes);
+  }
   if (hasTerminalCodes(beginning) && entryFormOf(beginning) === undefined)
     add(() => new WithoutTerminalCodes());
   if (isQuotedPrintable(beginning)) add(() => new DecodedMail());
