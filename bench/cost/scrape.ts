@@ -44,7 +44,7 @@ export async function* scrapes(options: CostOptions): AsyncGenerator<Result> {
     });
     const cpuOf = (name: string) => costs.get(name)?.cpuMs ?? Number.NaN;
     yield {
-      title: `A scrape of ${size.processes} processes and ${size.cgroups} cgroups, ${options.scrapes} of them after ${options.warmUp} others, ${betweenMs} ms apart`,
+      title: `A scrape of ${size.processes} processes and ${size.cgroups} cgroups, ${options.scrapes} of them after ${options.warmUp} others, at least ${betweenMs} ms apart`,
       lines: [...costs].map(([what, cost]) => ({
         what,
         "CPU, ms": cost.cpuMs,
@@ -147,7 +147,7 @@ class Measured {
     const stall = /^nodejs_eventloop_lag_p99_seconds (\S+)$/m.exec(text)?.[1];
     if (stall !== undefined) this.#stallsMs.push(Number(stall) * 1000);
     this.#text = text;
-    await wait(betweenMs - tailMs);
+    await wait(Math.max(betweenMs, betweenPassesMs(wallMs)) - tailMs);
   }
 
   cost(): ScrapeCost {
