@@ -90,6 +90,7 @@ interface ReadRecord {
 export class KillScanner {
   readonly #clock: LogClock;
   readonly #copied: boolean;
+  readonly #tagged: boolean;
   readonly #losses: boolean;
   readonly #emit: (event: KernelLogEvent) => void;
   readonly #assembler: OomReportAssembler;
@@ -126,6 +127,7 @@ export class KillScanner {
   constructor(options: KillScannerOptions, emit: (event: KernelLogEvent) => void) {
     this.#clock = options.clock;
     this.#copied = options.copied ?? false;
+    this.#tagged = options.tagged ?? false;
     this.#reader = this.#newReader();
     this.#losses = options.losses ?? false;
     this.#line = options.firstLine;
@@ -507,7 +509,7 @@ export class KillScanner {
   }
 
   #newReader(): KernelMessageReader {
-    return new KernelMessageReader(this.#clock, { copied: this.#copied });
+    return new KernelMessageReader(this.#clock, { copied: this.#copied, tagged: this.#tagged });
   }
 
   /** A reader that knows the envelope before `start`, if the line there has none. */

@@ -129,6 +129,16 @@ const stampWithZone =
 export interface ReaderOptions {
   /** The log may be a copy made by people: quoted, indented, from grep or a terminal. */
   copied?: boolean;
+  /** The kernel's lines have its tag: one with a stamp and a host alone is another program's. */
+  tagged?: boolean;
+}
+
+const taggedLine =
+  /^(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S{8,24}) [\w.-]{1,64} kernel: /m;
+
+/** Whether a log of syslog, by its beginning, has the kernel's tag. */
+export function hasKernelTags(head: Uint8Array): boolean {
+  return taggedLine.test(Buffer.from(head).toString("latin1"));
 }
 
 /**
@@ -139,6 +149,7 @@ export interface ReaderOptions {
 export class KernelMessageReader {
   readonly #clock: LogClock;
   readonly #copied: boolean;
+  readonly #tagged: boolean;
   #envelopeLength = 0;
   #previous: KernelMessage | undefined;
   #previousIsKmsg = false;
@@ -158,9 +169,10 @@ export class KernelMessageReader {
   /** Timestamp, host and tag of the last syslog line and their meaning: the lines of a dump share them. */
   #prefix: { text: string; message: KernelMessage } | undefined;
 
-  constructor(clock: LogClock, { copied = false }: ReaderOptions = {}) {
+  constructor(clock: LogClock, { copied = false, tagged = false }: ReaderOptions = {}) {
     this.#clock = clock;
     this.#copied = copied;
+    this.#tagged = tagged;
   }
 
   /** True once a line had an envelope: from then on a line without one continues the line before it. */
@@ -446,7 +458,7 @@ export class KernelMessageReader {
     const rest = this.#copied ? plainTag(text) : text;
     const tag = kernelTag.exec(rest) ?? untagged.exec(rest);
     if (tag === null) {
-      const body = this.#copied ? this.#takeUntagged(rest) : undefined;
+      const body = this.#copied && !this.#tagged ? this.#takeUntagged(rest) : undefined;
       if (body === undefined) return this.#readCarried(message, line, rest);
       return this.#finish(message, line, body, unescapeSyslog);
     }

@@ -9,6 +9,7 @@ import { isHtml, PlainText } from "./html-text.ts";
 import { hasJsonStrings, JsonStrings } from "./json-strings.ts";
 import { KillScanner } from "./kill-scanner.ts";
 import type { LogClock } from "./local-time.ts";
+import { hasKernelTags } from "./log-line.ts";
 import { MailLines, mailWrapOf } from "./mail-lines.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
 import { DecodedMail, isQuotedPrintable } from "./quoted-printable.ts";
@@ -57,11 +58,12 @@ export async function readWholeLog(
   makeOther?: MakeLineReader,
 ): Promise<void> {
   const { makers, isNewestFirst } = conversionOf(head, clock);
+  const tagged = hasKernelTags(head);
   const lines = makers.reduce<Chunks>((bytes, maker) => made(bytes, maker), chunks);
   const numberOf = (line: number): number =>
     makers.reduceRight((number, maker) => maker.lineNumber?.(number) ?? number, line);
   const scannerOf = (lineNumber: (line: number) => number): KillScanner =>
-    new KillScanner({ clock, firstLine: 1, copied: true }, (event) =>
+    new KillScanner({ clock, firstLine: 1, copied: true, tagged }, (event) =>
       emit(renumbered(event, lineNumber)),
     );
   if (isNewestFirst) {

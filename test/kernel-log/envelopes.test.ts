@@ -171,3 +171,16 @@ describe.each(samples)("the kills of %s", (sample) => {
     expect(await reportsIn(write(records))).toEqual(await truth);
   });
 });
+
+describe("a kill line behind a stamp and a host, without a tag", () => {
+  const line =
+    "Nov 20 13:23:50 web1 Out of memory: Killed process 42 (java) total-vm:8kB, anon-rss:4kB\n";
+
+  it("is the kernel's in a log whose kernel lines have no tag", async () => {
+    expect(await reportsIn(`Nov 20 13:23:49 web1 eth0: link up\n${line}`)).toHaveLength(1);
+  });
+
+  it("is another program's in a log whose kernel lines have one", async () => {
+    expect(await reportsIn(`Nov 20 13:23:49 web1 kernel: eth0: link up\n${line}`)).toHaveLength(0);
+  });
+});
