@@ -24,7 +24,7 @@ import { bytes, percent } from "../text/quantities.ts";
 import { shellWord } from "../text/shell.ts";
 import type { Column } from "../text/table.ts";
 import { wrap } from "../text/wrapping.ts";
-import type { Bypass } from "../victims/bypass.ts";
+import { type Bypass, insteadOfKill } from "../victims/bypass.ts";
 import {
   type Ranking,
   ScopeVictims,
@@ -286,25 +286,16 @@ function notes(seen: Seen): Advice[] {
 
 /** What happens instead of the first sentence, and how to change that. */
 function bypassNote({ setting, cgroup }: Bypass): Advice {
-  switch (setting) {
-    case "oom_kill_disable": {
-      const path = printable(cgroup ?? "/");
-      return {
-        text: `But oom_kill_disable is set in memory.oom_control of ${path}: the kernel would kill nothing, and tasks that need memory would hang. To change that:`,
-        command: `echo 0 > ${shellWord(`/sys/fs/cgroup/memory${path}/memory.oom_control`)}`,
-      };
-    }
-    case "vm.panic_on_oom":
-      return {
-        text: "But vm.panic_on_oom is set: the machine would panic instead. To change that:",
-        command: "sysctl -w vm.panic_on_oom=0",
-      };
-    case "vm.oom_kill_allocating_task":
-      return {
-        text: "But vm.oom_kill_allocating_task is set: the kernel would kill the task that asks for memory at that moment. To change that:",
-        command: "sysctl -w vm.oom_kill_allocating_task=0",
-      };
+  const note = (where: string) =>
+    `But ${setting} is set${where}: ${insteadOfKill[setting]}. To change that:`;
+  if (setting !== "oom_kill_disable") {
+    return { text: note(""), command: `sysctl -w ${setting}=0` };
   }
+  const path = printable(cgroup ?? "/");
+  return {
+    text: note(` in memory.oom_control of ${path}`),
+    command: `echo 0 > ${shellWord(`/sys/fs/cgroup/memory${path}/memory.oom_control`)}`,
+  };
 }
 
 const victimColumns: Column[] = [

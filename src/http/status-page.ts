@@ -15,6 +15,7 @@ import {
   type CgroupView,
   type HostMemoryView,
   heldBytes,
+  insteadOfKill,
   type StatusView,
   type VictimView,
 } from "../status/status-view.ts";
@@ -218,15 +219,13 @@ ${bar(
 
 /** What happens at the limit of a cgroup, where the kernel does not kill by its ranking. */
 function bypassAtLimit({ setting, cgroup }: Bypass, path: string): string {
-  if (setting !== "oom_kill_disable") return `at the limit the machine panics: ${setting}`;
-  return `at the limit its tasks hang: ${setting}${cgroup === path ? "" : ` of ${cgroup}`}`;
+  const whose = cgroup === null || cgroup === path ? "" : ` of ${cgroup}`;
+  return `at the limit ${insteadOfKill[setting]} (${setting}${whose})`;
 }
 
 /** What happens if the host runs out, where the kernel does not kill by its ranking. */
 function bypassOnHost({ setting }: Bypass): string {
-  return setting === "vm.panic_on_oom"
-    ? `But ${setting} is set: the machine panics instead.`
-    : `But ${setting} is set: the kernel kills the task that asks for memory then.`;
+  return `But ${setting} is set: ${insteadOfKill[setting]}.`;
 }
 
 function victimsSection({ victims, bypass, unkillable }: StatusView): Html {

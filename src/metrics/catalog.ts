@@ -316,7 +316,7 @@ export const catalog = {
     type: "gauge",
     collector: "processes",
     labels: ["scope", "pid", "comm", "program", ...ownerLabels],
-    help: "The process the kernel would kill next, always 1; scope is host, or the cgroup whose limit would be hit, absent if the kernel would not choose (oom_kill_disable of v1, vm.panic_on_oom, vm.oom_kill_allocating_task); program is the script, module, main class or jar that an interpreter runs.",
+    help: "The process the kernel would kill next, always 1; scope is host, or the cgroup whose limit would be hit; program is the script, module, main class or jar that an interpreter runs; absent where the kernel would not kill by its ranking (oom_kill_disable of cgroup v1, vm.panic_on_oom, vm.oom_kill_allocating_task).",
   },
 
   oom_kills_total: {

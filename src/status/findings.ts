@@ -5,7 +5,7 @@ import { workloadName } from "../kills/workload-name.ts";
 import { bytes, percent } from "../text/quantities.ts";
 import { capitalised } from "../text/sentence.ts";
 import { about, ago } from "../text/times.ts";
-import type { Bypass } from "../victims/bypass.ts";
+import { type Bypass, insteadOfKill } from "../victims/bypass.ts";
 import { type CgroupView, type HostMemoryView, heldBytes, type StatusView } from "./status-view.ts";
 import { thresholds } from "./thresholds.ts";
 import type { Refusal, TimeLeft } from "./time-left.ts";
@@ -345,12 +345,6 @@ function whatFollows({ bypass, nextVictim }: Pick<CgroupView, "bypass" | "nextVi
 function instead(bypass: Bypass | undefined): string {
   return bypass === undefined ? "" : `; ${insteadOfKill[bypass.setting]} (${bypass.setting})`;
 }
-
-const insteadOfKill: Record<Bypass["setting"], string> = {
-  oom_kill_disable: "its tasks would hang, and none would be killed",
-  "vm.panic_on_oom": "the machine would panic",
-  "vm.oom_kill_allocating_task": "the kernel would kill the task that asks for memory then",
-};
 
 export function secondsLeft(timeLeft: TimeLeft): number | undefined {
   return "refused" in timeLeft ? undefined : timeLeft.seconds;

@@ -3,7 +3,7 @@ import type { Owner } from "../kills/owner.ts";
 import type { Bypass } from "../victims/bypass.ts";
 import type { TimeLeft, UsePoint } from "./time-left.ts";
 
-export type { Bypass } from "../victims/bypass.ts";
+export { type Bypass, insteadOfKill } from "../victims/bypass.ts";
 
 export interface HostMemoryView {
   totalBytes: number;

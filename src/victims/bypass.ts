@@ -26,6 +26,14 @@ export interface Bypass {
   cgroup: string | null;
 }
 
+/** What the kernel would do instead of a kill by the ranking, as a clause. */
+export const insteadOfKill: Record<Bypass["setting"], string> = {
+  oom_kill_disable: "the kernel would kill nothing, and tasks that need memory would hang",
+  "vm.panic_on_oom": "the machine would panic",
+  "vm.oom_kill_allocating_task":
+    "the kernel would kill the task that asks for memory at that moment",
+};
+
 type Limit = Pick<CgroupReading, "limitingCgroup" | "effectiveMaxBytes">;
 
 /**

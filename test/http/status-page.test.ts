@@ -108,16 +108,21 @@ it("says at a limit what happens there instead of a kill", () => {
   const text = (setting: Bypass["setting"], cgroup: string | null) =>
     read("limits", { cgroups: [aCgroup(0.9, { bypass: { setting, cgroup } })] });
   expect(text("oom_kill_disable", own)).toContain(
-    "web.service at the limit its tasks hang: oom_kill_disable 922 MiB",
+    "web.service at the limit the kernel would kill nothing, and tasks that need memory would hang (oom_kill_disable) 922 MiB",
   );
-  expect(text("oom_kill_disable", "/top")).toContain("oom_kill_disable of /top 922 MiB");
-  expect(text("vm.panic_on_oom", null)).toContain("the limit the machine panics: vm.panic_on_oom");
+  expect(text("oom_kill_disable", "/top")).toContain("(oom_kill_disable of /top) 922 MiB");
+  expect(text("vm.panic_on_oom", null)).toContain(
+    "at the limit the machine would panic (vm.panic_on_oom)",
+  );
 });
 
 describe("the next victim", () => {
   it.each([
-    ["vm.panic_on_oom", "is set: the machine panics instead."],
-    ["vm.oom_kill_allocating_task", "is set: the kernel kills the task that asks for memory then."],
+    ["vm.panic_on_oom", "is set: the machine would panic."],
+    [
+      "vm.oom_kill_allocating_task",
+      "is set: the kernel would kill the task that asks for memory at that moment.",
+    ],
   ] as const)("is not the first if %s is set", (setting, instead) => {
     const text = read("victims", { bypass: { setting, cgroup: null } });
     expect(text).toContain(`But ${setting} ${instead}`);

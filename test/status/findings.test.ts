@@ -50,8 +50,16 @@ describe("a cgroup on its way to its limit", () => {
   });
 
   it.each([
-    [aLeak(), "oom_kill_disable", "its tasks would hang, and none would be killed"],
-    [aCgroup(0.97), "oom_kill_disable", "its tasks would hang, and none would be killed"],
+    [
+      aLeak(),
+      "oom_kill_disable",
+      "the kernel would kill nothing, and tasks that need memory would hang",
+    ],
+    [
+      aCgroup(0.97),
+      "oom_kill_disable",
+      "the kernel would kill nothing, and tasks that need memory would hang",
+    ],
     [aLeak(), "vm.panic_on_oom", "the machine would panic"],
   ] as const)("says what happens instead of a kill: %#", (cgroup, setting, instead) => {
     const bypass = { setting, cgroup: null };
