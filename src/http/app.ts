@@ -64,6 +64,8 @@ const securityHeaders = {
   "cache-control": "no-store",
 };
 
+const nothingHere = "there is nothing at this path";
+
 interface AppSite extends Site {
   /** Whether there are pages for people. */
   hasPages: boolean;
@@ -100,6 +102,7 @@ export function buildApp(options: AppOptions): FastifyInstance {
     if (Buffer.isBuffer(body) && !isClosed(raw)) unsent.add(body, raw);
     done(null, body);
   });
+  refuseWrites(app, site);
   addErrors(app, options, site);
   addMetrics(app, options, telemetryPath);
   addHealth(app, options);
@@ -108,20 +111,25 @@ export function buildApp(options: AppOptions): FastifyInstance {
   return app;
 }
 
-function addErrors(app: FastifyInstance, options: AppOptions, site: AppSite): void {
+/** Answers other methods at once: waiting for a body would let a client that never sends it hold a connection. */
+function refuseWrites(app: FastifyInstance, site: AppSite): void {
   const served = new Set<string>();
   app.addHook("onRoute", ({ url }) => {
     served.add(url);
   });
-  app.setNotFoundHandler((request, reply) => {
-    const isRead = request.method === "GET" || request.method === "HEAD";
+  app.addHook("onRequest", async (request, reply) => {
+    if (request.method === "GET" || request.method === "HEAD") return;
     const path = pathOf(request);
-    if (!isRead && [...served].some((route) => isRouteOf(path, route))) {
-      reply.header("allow", "GET, HEAD");
-      return sendLine(reply, 405, "only GET and HEAD are supported");
+    if (![...served].some((route) => isRouteOf(path, route))) {
+      return sendMissing(request, reply, nothingHere, site);
     }
-    return sendMissing(request, reply, "there is nothing at this path", site);
+    reply.header("allow", "GET, HEAD");
+    return sendLine(reply, 405, "only GET and HEAD are supported");
   });
+}
+
+function addErrors(app: FastifyInstance, options: AppOptions, site: AppSite): void {
+  app.setNotFoundHandler((request, reply) => sendMissing(request, reply, nothingHere, site));
   app.setErrorHandler((error, request, reply) => {
     const status = (error as { statusCode?: number }).statusCode ?? 500;
     if (error instanceof BadRequest || (status >= 400 && status < 500)) {

@@ -28,6 +28,8 @@ interface Connection {
   peer: string;
   /** Since when it has had no request in flight. */
   idleSinceMs: number;
+  /** Since when it has had one. */
+  busySinceMs: number;
   hasServed: boolean;
   responses: Set<AnyResponse>;
   /** Unsent bytes of its answers at the last check. */
@@ -111,6 +113,7 @@ export class Connections {
     this.#idle.delete(connection);
     connection.hasServed = true;
     connection.isStalled = false;
+    if (connection.responses.size === 0) connection.busySinceMs = this.#options.monotonicMs();
     connection.responses.add(response);
     response.once("close", () => {
       connection.responses.delete(response);
@@ -164,6 +167,7 @@ export class Connections {
       endpoint: undefined,
       peer: peerOf(socket.remoteAddress),
       idleSinceMs: this.#options.monotonicMs(),
+      busySinceMs: 0,
       hasServed: false,
       responses: new Set(),
       unsentBytes: 0,
@@ -215,8 +219,7 @@ export class Connections {
 
   #findStalled(connection: Connection): void {
     const { socket, responses } = connection;
-    const isSent = [...responses].every(({ writableEnded }) => writableEnded);
-    const unsentBytes = isSent ? socket.writableLength : 0;
+    const unsentBytes = isAnswered(connection) ? socket.writableLength + heldBack(responses) : 0;
     if (unsentBytes > 0 && unsentBytes === connection.unsentBytes && !connection.isStalled) {
       connection.isStalled = true;
       this.#addIdle(connection);
@@ -248,7 +251,12 @@ export class Connections {
     const excess = this.#spoken - this.#limit;
     if (excess <= 0) return;
     const busy = [...this.#bySocket.values()].filter(({ responses }) => responses.size > 0);
-    this.#refuseAll(busy.reverse().slice(0, excess));
+    // A client that reads takes its answer within milliseconds.
+    const answered = busy
+      .filter(isAnswered)
+      .sort((one, other) => one.busySinceMs - other.busySinceMs);
+    const working = busy.filter((connection) => !isAnswered(connection)).reverse();
+    this.#refuseAll([...answered, ...working].slice(0, excess));
   }
 
   #refuseAll(connections: readonly Connection[]): void {
@@ -264,6 +272,20 @@ export class Connections {
     this.#lastRefusedMs = this.#options.monotonicMs();
     if (this.#refusedInCrowd++ === 0) this.#options.onCrowded?.({ began: true });
   }
+}
+
+/** Whether all its answers are complete and only wait to be read. */
+function isAnswered({ responses }: Connection): boolean {
+  return [...responses].every(({ writableEnded }) => writableEnded);
+}
+
+/** Bytes that HTTP/2 clients have not allowed to be sent yet: a client may open a window of 0 bytes and never widen it. */
+function heldBack(responses: ReadonlySet<AnyResponse>): number {
+  let bytes = 0;
+  for (const response of responses) {
+    if ("stream" in response) bytes += response.stream?.writableLength ?? 0;
+  }
+  return bytes;
 }
 
 /** Connections without a request in flight, oldest first. */

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { type AddressInfo, createConnection } from "node:net";
 import type { FastifyInstance } from "fastify";
 import supertest from "supertest";
@@ -306,6 +307,17 @@ describe("every answer", () => {
     const { port } = (app as FastifyInstance).server.address() as AddressInfo;
     const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { method });
     expect(answer.status).toBe(405);
+  });
+
+  it.each(["/metrics", "/nowhere"])("waits for no body: %s", async (path) => {
+    await serve();
+    const { port } = (app as FastifyInstance).server.address() as AddressInfo;
+    const client = createConnection(port, "127.0.0.1");
+    const head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 100";
+    client.write(`POST ${path} HTTP/1.1\r\n${head}\r\n\r\n`);
+    const [data] = await once(client, "data");
+    client.destroy();
+    expect(String(data)).toMatch(/^HTTP\/1.1 40[45] /);
   });
 
   it("to a POST on an unknown path is 404", async () => {

@@ -1,9 +1,15 @@
 import { once } from "node:events";
+import { type ClientHttp2Session, connect as connectHttp2, createServer } from "node:http2";
 import { createConnection, type Socket } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Connections } from "../../src/http/connections.ts";
-import { type Listeners, listen, type RequestHandler } from "../../src/http/listeners.ts";
+import {
+  type Listeners,
+  listen,
+  type RequestHandler,
+  type ServerFactory,
+} from "../../src/http/listeners.ts";
 
 let nowMs: number;
 let refused: number;
@@ -11,12 +17,14 @@ let events: object[];
 let connections: Connections;
 let open: Listeners;
 let clients: Socket[];
+let sessions: ClientHttp2Session[];
 
 beforeEach(() => {
   nowMs = 0;
   refused = 0;
   events = [];
   clients = [];
+  sessions = [];
   connections = new Connections({
     limit: 16,
     silentLimit: 16,
@@ -29,7 +37,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  for (const client of clients) client.destroy();
+  for (const client of [...clients, ...sessions]) client.destroy();
   await open.close();
 });
 
@@ -38,8 +46,18 @@ const large = Buffer.alloc(64 * 1024 * 1024);
 const answer: RequestHandler = (request, response) =>
   response.end(request.url === "/large" ? large : "hello");
 
-async function serve(handler = answer): Promise<void> {
-  open = await listen([{ host: "127.0.0.1", port: 0 }], handler, { connections, graceMs: 0 });
+async function serve(handler = answer, factory?: ServerFactory): Promise<void> {
+  const address = { host: "127.0.0.1", port: 0 };
+  open = await listen([address], handler, { connections, graceMs: 0, factory });
+}
+
+/** By HTTP/2, with a request for an answer of which it allows no bytes. */
+async function connectWithoutWindow(): Promise<void> {
+  const session = connectHttp2(open.urls[0] as string, { settings: { initialWindowSize: 0 } });
+  session.on("error", () => {});
+  session.request({ ":path": "/" }).on("error", () => {});
+  sessions.push(session);
+  await once(session, "connect");
 }
 
 /** @param from address of the loopback network that it comes from */
@@ -131,6 +149,36 @@ describe("connections", () => {
     connections.look();
     expect(await scrape("127.0.0.1")).toBe("HTTP/1.1 200 OK");
     await expect.poll(() => refused).toBe(1);
+  });
+
+  it("treats an HTTP/2 client that allows no bytes of its answer as idle", async () => {
+    await serve(answer, { scheme: "http", create: (handler) => createServer({}, handler) });
+    for (let count = 0; count < 16; count++) await connectWithoutWindow();
+    await expect.poll(() => [...connections.responses()].length).toBe(16);
+    connections.look();
+    connections.look();
+    const session = connectHttp2(open.urls[0] as string);
+    sessions.push(session);
+    const [headers] = await once(session.request({ ":path": "/" }), "response");
+    expect(headers[":status"]).toBe(200);
+    await expect.poll(() => refused).toBeGreaterThan(0);
+  });
+
+  it("refuses clients that have not read their answers before those that wait for one", async () => {
+    let finish = () => {};
+    await serve((request, response) => {
+      if (request.url === "/large") response.end(large);
+      else finish = () => response.end("done");
+    });
+    for (let count = 0; count < 16; count++) {
+      nowMs++;
+      (await connect("127.0.0.1", "/large")).pause();
+    }
+    await expect.poll(() => [...connections.responses()].length).toBe(16);
+    const working = await connect("127.0.0.1", "/");
+    await expect.poll(() => refused).toBe(1);
+    finish();
+    expect(String((await once(working, "data"))[0])).toContain("done");
   });
 
   it("refuses the newest if all others have requests in flight", async () => {
