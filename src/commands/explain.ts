@@ -347,17 +347,32 @@ async function openInput(source: Chunks): Promise<WholeLog | undefined> {
       await iterator.return?.();
     }
   };
-  const isUtf16 = first.value[0] === 0xff && first.value[1] === 0xfe;
-  if (isUtf16) return openInput(utf8Of(chunks()));
+  const encoding = utf16Of(first.value);
+  if (encoding !== undefined) return openInput(utf8Of(chunks(), encoding));
   const compression = compressionOf(first.value);
   if (compression !== undefined) return openInput(unpacked(chunks(), compression));
   const head = Buffer.from(first.value.subarray(0, headBytes));
   return { head, chunks: Symbol.iterator in source ? withFirst(first.value, source) : chunks() };
 }
 
-/** The encoding that Windows tools use when output is redirected to a file. */
-async function* utf8Of(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const decoder = new TextDecoder("utf-16le");
+/** UTF-16 as Windows tools write it when output is redirected to a file: by its mark, or by its zeros. */
+function utf16Of(head: Uint8Array): "utf-16le" | "utf-16be" | undefined {
+  if (head[0] === 0xff && head[1] === 0xfe) return "utf-16le";
+  if (head[0] === 0xfe && head[1] === 0xff) return "utf-16be";
+  const beginning = head.subarray(0, 64);
+  if (beginning.length < 64) return undefined;
+  // After a crash a log may hold zeros, but not every second byte.
+  const hasZeros = (from: number): boolean =>
+    beginning.every((byte, index) => (byte === 0) === (index % 2 === from));
+  if (hasZeros(1)) return "utf-16le";
+  return hasZeros(0) ? "utf-16be" : undefined;
+}
+
+async function* utf8Of(
+  chunks: AsyncIterable<Uint8Array>,
+  encoding: "utf-16le" | "utf-16be",
+): AsyncGenerator<Uint8Array> {
+  const decoder = new TextDecoder(encoding);
   for await (const chunk of chunks) yield Buffer.from(decoder.decode(chunk, { stream: true }));
 }
 

@@ -25,6 +25,8 @@ const mark = anyOf([
   / *\d{1,9}[.):]?[\t ] ?/,
   /\S{1,60} (?=kernel: )/,
   /[A-Za-z]\S{0,60}\|/,
+  // The edge of a pane in tmux.
+  /\xe2\x94\x82 ?/,
   // The processor, on consoles of some boards.
   /[cC]\d{1,2} +/,
   // awslogs: the group and the stream.

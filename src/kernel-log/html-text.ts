@@ -9,9 +9,9 @@ import { ArrivingLines } from "./arriving-lines.ts";
 /** A reference where the kernel, or JSON around its text, has a character of its own. */
 const inKernelText =
   /&lt;\d{1,2}&gt;\[|illed process \d+ \([^)\n]{0,20}&(?:[gl]t|amp|quot|apos|#0?39|#x27);|(?:illed|invoked|oom-killer:|Out|kernel:|\])&(?:nbsp|#160);|^[^\S\r\n]*\{&(?:quot|#34);|&(?:quot|#34);(?:MESSAGE|message|msg|log)&(?:quot|#34);|\[&lt;[0-9a-f]{8,16}&gt;\]|^(?:&gt;\s?)+\S/m;
-/** A tag that begins or ends a line: a name in a kernel's text stands in neither place. */
+/** A tag that begins or ends a line, or stands before a stamp: a name in a kernel's text stands in none of these places. */
 const tagAtEdge =
-  /^[^\S\r\n]*<(?:pre|p|div|td|tr|li|code|span|blockquote)\b[^>]{0,200}>|<br ?\/?>\s*$/m;
+  /^[^\S\r\n]*<(?:pre|p|div|td|tr|li|code|span|blockquote)\b[^>]{0,200}>|<br ?\/?>(?:\s*$|\s*(?:\[ *\d{1,9}\.\d{6}\] |[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:))/m;
 
 const forumTag =
   /\[\/?(?:font|code|quote|pre|indent|size|color|b|i|u|list|spoiler)(?:=[^\]\n]{0,100})?\]/;

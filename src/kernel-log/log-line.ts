@@ -134,7 +134,7 @@ export interface ReaderOptions {
 }
 
 const taggedLine =
-  /^(?:<\d{1,3}>)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S{8,24}) [\w.-]{1,64} kernel: /m;
+  /^(?:<\d{1,3}>|\S{0,120}[:-]|[> ]{1,8})?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,9})?|\d{4}-\d\d-\d\dT\S{8,24}) [\w.-]{1,64} kernel: /m;
 
 /** Whether a log of syslog, by its beginning, has the kernel's tag. */
 export function hasKernelTags(head: Uint8Array): boolean {

@@ -11,6 +11,12 @@ import { KillScanner } from "./kill-scanner.ts";
 import type { LogClock } from "./local-time.ts";
 import { hasKernelTags } from "./log-line.ts";
 import { MailLines, mailWrapOf } from "./mail-lines.ts";
+import {
+  BlanksInStamps,
+  hasLoneReturns,
+  hasTabbedStamps,
+  NewlinesForReturns,
+} from "./odd-separators.ts";
 import type { KernelLogEvent } from "./oom-report.ts";
 import { DecodedMail, isQuotedPrintable } from "./quoted-printable.ts";
 import { isInSections, maxSectionsLength, ReportSections } from "./report-sections.ts";
@@ -106,7 +112,8 @@ function conversionOf(head: Uint8Array, clock: LogClock): Conversion {
     makes.push(make);
     beginning = make().push(beginning);
   };
-  if (hasJsonStrings(head)) {
+  if (hasLoneReturns(head)) add(() => new NewlinesForReturns());
+  if (hasJsonStrings(beginning)) {
     makes.push(() => new JsonStrings());
     beginning = head.length > maxSectionsLength ? new Uint8Array() : converted(head, makes);
   }
@@ -115,6 +122,7 @@ function conversionOf(head: Uint8Array, clock: LogClock): Conversion {
   if (isQuotedPrintable(beginning)) add(() => new DecodedMail());
   if (hasWideBlanks(beginning)) add(() => new PlainBlanks());
   if (isHtml(beginning)) add(() => new PlainText());
+  if (hasTabbedStamps(beginning)) add(() => new BlanksInStamps());
   const makeRecords = recordMaker(beginning, clock);
   if (makeRecords !== undefined) add(makeRecords);
   const isSectioned = isInSections(converted(head, makes), clock);

@@ -264,6 +264,41 @@ describe("a pasted text", () => {
     expect(shown(await killsIn(`${line}\n`))).toMatchObject([{ pid: 42, comm: "java" }]);
   });
 
+  it("may be one line of a page, broken by tags alone", async () => {
+    const stamp = "Nov 20 13:23:50 web1 kernel: ";
+    const text = [constraint, kill].map((message) => `${stamp}${message}`).join("<br>");
+    expect(await killsIn(text)).toMatchObject([{ pid: 42, limitCgroup: "/docker/0074" }]);
+  });
+
+  it("may have tabs in its stamps", async () => {
+    for (const [stamp, time] of [
+      ["Nov 20\t13:23:50\tweb1\tkernel:\t", "2026-11-20T13:23:50.000Z"],
+      ["[\t8.640407]\t", null],
+    ]) {
+      const text = [constraint, kill].map((message) => `${stamp}${message}\n`).join("");
+      expect(await killsIn(text)).toMatchObject([
+        { pid: 42, time, limitCgroup: "/docker/0074", source: { line: 2 } },
+      ]);
+    }
+  });
+
+  it("may have carriage returns alone, and be in UTF-16 of either order, with and without its mark", async () => {
+    const said = [{ pid: 42, source: { line: 2 } }];
+    const lines = `Nov 20 13:23:50 web1 kernel: usb 1-1: new\n${line}\n`;
+    expect(await killsIn(lines.replaceAll("\n", "\r"))).toMatchObject(said);
+    for (const text of [`\ufeff${lines}`, lines]) {
+      const little = Buffer.from(text, "utf16le");
+      expect(await killsIn(little)).toMatchObject(said);
+      expect(await killsIn(Buffer.from(little).swap16())).toMatchObject(said);
+    }
+  });
+
+  it("may have the edge of a terminal's pane before its lines", async () => {
+    const text = ["[    8.640407] usb 1-1: new", `[    8.640409] ${kill}`];
+    const kills = await killsIn(text.map((part) => `\u2502${part}\n`).join(""));
+    expect(kills).toMatchObject([{ pid: 42, uptimeSeconds: 8.640409, source: { line: 2 } }]);
+  });
+
   it("may have numbers before the kernel's bare lines, or before lines with tags", async () => {
     const announced = "Out of memory: Kill process 7 (php) score 31 or sacrifice child";
     const killed = "Killed process 7 (php) total-vm:90kB, anon-rss:80kB, file-rss:4kB";

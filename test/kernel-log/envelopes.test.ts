@@ -180,7 +180,14 @@ describe("a kill line behind a stamp and a host, without a tag", () => {
     expect(await reportsIn(`Nov 20 13:23:49 web1 eth0: link up\n${line}`)).toHaveLength(1);
   });
 
-  it("is another program's in a log whose kernel lines have one", async () => {
-    expect(await reportsIn(`Nov 20 13:23:49 web1 kernel: eth0: link up\n${line}`)).toHaveLength(0);
+  it.each([
+    ["plain", ""],
+    ["in a mail", "> "],
+    ["from grep", "/var/log/messages:"],
+  ])("is another program's in a log whose kernel lines have one, %s", async (_how, mark) => {
+    for (const time of ["13:23:49", "13:23:49.671745"]) {
+      const link = `Nov 20 ${time} web1 kernel: eth0: link up`;
+      expect(await reportsIn(`${mark}${link}\n${mark}${line}`)).toHaveLength(0);
+    }
   });
 });
