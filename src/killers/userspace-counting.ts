@@ -12,12 +12,18 @@ import {
   type UserspaceStore,
 } from "./userspace-ledger.ts";
 
+export interface SignalledProcess {
+  comm?: string;
+  uid?: number;
+  cgroup?: string;
+}
+
 /** What the host knows of a process that a daemon has signalled: most daemons do not name its cgroup. */
 export interface SignalledLookup {
   /** The process as it is now, if it is still there. */
-  lookUp(pid: number): { comm?: string; cgroup?: string } | undefined;
+  lookUp(pid: number): SignalledProcess | undefined;
   /** The process as it was last seen. */
-  remembered(pid: number): { comm?: string; cgroup?: string } | undefined;
+  remembered(pid: number): SignalledProcess | undefined;
   /** What it was running; empty where that is not known. */
   programOf(process: { pid: number; comm: string }): string;
 }
@@ -146,14 +152,25 @@ export class UserspaceCounting {
     return !isLive && isReread && timeMs !== undefined && timeMs < beganMs;
   }
 
-  /** Another process may have the pid by now: its name has to be the same. */
-  #seen({ pid, comm }: DaemonKill): { cgroup?: string; program?: string } {
+  /** Another process may have the pid by now: its name and, where the line has it, its user have to be the same. */
+  #seen({ pid, comm, uid }: DaemonKill): { cgroup?: string; program?: string } {
     if (pid === undefined || comm === undefined) return {};
     const { lookup } = this.#options;
-    const found = [lookup.lookUp(pid), lookup.remembered(pid)].find(
-      (process) => process?.comm === comm && process.cgroup !== undefined,
+    const stillThere = lookup.lookUp(pid);
+    // On v1 the kernel shows `/` for an exiting task: only an earlier reading says whether it really was there.
+    const found = [
+      stillThere?.cgroup === "/" ? undefined : stillThere,
+      lookup.remembered(pid),
+    ].find(
+      (process) =>
+        process?.comm === comm &&
+        process.cgroup !== undefined &&
+        (uid ?? process.uid) === (process.uid ?? uid),
     );
-    return { cgroup: found?.cgroup, program: lookup.programOf({ pid, comm }) || undefined };
+    return {
+      cgroup: found?.cgroup?.replace(/ \(deleted\)$/, ""),
+      program: lookup.programOf({ pid, comm }) || undefined,
+    };
   }
 
   #savePositions(): void {

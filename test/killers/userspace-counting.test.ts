@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { DaemonKill } from "../../src/killers/daemon-kill.ts";
 import type { DaemonLog, DaemonLogListener } from "../../src/killers/daemon-log.ts";
-import { UserspaceCounting } from "../../src/killers/userspace-counting.ts";
+import { type SignalledProcess, UserspaceCounting } from "../../src/killers/userspace-counting.ts";
 import type {
   SavedUserspaceLedger,
   UserspaceChange,
@@ -83,13 +83,15 @@ beforeEach(() => {
   disk = new Disk();
 });
 
-function begin(processes: Record<number, { comm: string; cgroup: string }> = {}, disk_ = disk) {
+type Processes = Record<number, SignalledProcess>;
+
+function begin(processes: Processes = {}, disk_ = disk, remembered: Processes = {}) {
   log = new SpokenLog();
   const counting = new UserspaceCounting({
     log,
     lookup: {
       lookUp: (pid) => processes[pid],
-      remembered: () => undefined,
+      remembered: (pid) => remembered[pid],
       programOf: () => "",
     },
     store: disk_,
@@ -165,6 +167,35 @@ describe("a kill", () => {
     nowMs += 61_000;
     log.say({}, "c9");
     expect(counts(counting)).toMatchObject({ earlyoom: 2 });
+  });
+
+  it("is of the cgroup last read while cgroup v1 shows / for the exiting process", () => {
+    const cgroup = "/system.slice/billing.service";
+    const exiting = { 1234: { comm: "java", cgroup: "/" }, 5: { comm: "java", cgroup: "/" } };
+    const counting = begin(exiting, disk, { 1234: { comm: "java", cgroup } });
+    log.catchUp();
+    log.say({}, "c1");
+    log.say({ pid: 5 }, "c2");
+    expect(counting.kills().map((kill) => kill.cgroup)).toEqual([null, cgroup]);
+  });
+
+  it("is of the unit whose cgroup was removed with its last process", () => {
+    const cgroup = "/system.slice/billing.service (deleted)";
+    const counting = begin({ 1234: { comm: "java", cgroup } });
+    log.catchUp();
+    log.say({}, "c1");
+    expect(counting.kills()[0]?.cgroup).toBe("/system.slice/billing.service");
+  });
+
+  it("is not of the cgroup of a process of the same name that runs as another user", () => {
+    const counting = begin({
+      1234: { comm: "java", uid: 1000, cgroup: "/system.slice/web.service" },
+    });
+    log.catchUp();
+    log.say({ uid: 0 }, "c1");
+    expect(counting.kills()[0]?.cgroup).toBeNull();
+    log.say({ uid: 1000, timeMs: startMs + 120_000 }, "c2");
+    expect(counting.kills()[0]?.cgroup).toBe("/system.slice/web.service");
   });
 
   it("is of the cgroup in which the process is, where its name is the same", () => {
