@@ -186,6 +186,17 @@ needs(describe, amtool.obstacle)("the message", () => {
     ]);
   });
 
+  it("names the workload of the only alert, and none of several", () => {
+    const pod = { namespace: "shop", pod: "api-1", container: "api", cgroup: "/kubepods/x" };
+    const growing = alert("OomCgroupRunningOut", pod);
+    expect(render("oom.title", [growing])).toBe(
+      "OOM db1:10137: shop/api-1/api: Summary of OomCgroupRunningOut.",
+    );
+    expect(render("oom.title", [growing, alert("OomSilentKill", { unit: "web.service" })])).toBe(
+      "OOM db1:10137: Summary of OomCgroupRunningOut. (2 alerts)",
+    );
+  });
+
   it("reports a condition, and its end", () => {
     expect(render("oom.title", [alert("OomHostThrashing")])).toBe(
       "OOM db1:10137: Summary of OomHostThrashing.",
