@@ -9,10 +9,11 @@ const floods = {
   many: () => "storm --n 16 --mb 60 --live-ms 0 500 --comm many",
   one: () => "storm --n 1 --step-kb 1024 --comm one",
   fork: () => "storm --n 100 --mb 8 --live-ms 0 300 --comm fork",
-  // No kill frees what a tmpfs holds: it stays full while others come.
+  // No kill frees what a tmpfs holds: it stays full while others come. A share of what the kernel leaves, so that the
+  // exporter has room: otherwise it is the only process that can be killed.
   tmpfs: (memoryMb: number, swapMb: number) => `
     mkdir -p /run/full
-    mount -t tmpfs -o size=${Math.round(memoryMb * 0.45)}M full /run/full
+    mount -t tmpfs -o size=$(awk '$1 == "MemTotal:" { print int($2 * 0.45) }' /proc/meminfo)k full /run/full
     busybox dd if=/dev/zero of=/run/full/file bs=1M 2>/dev/null
     for round in 1 2 3; do storm --n ${2 + Math.ceil((memoryMb * 0.55 + swapMb) / 40)} --mb 40 --live-ms 0 200 --comm tmpfs; done
     umount /run/full`,
@@ -31,7 +32,7 @@ function filled(how: string, flood: Flood, memoryMb: number, swapMb: number): st
     sleep 4
     echo began $(uptime_now)
     ${floods[flood](memoryMb, swapMb)}
-    kill -0 $me || { echo "the exporter was killed" >&2; exit 1; }
+    kill -0 $me || { echo "the exporter was killed" >&2; dmesg | grep "Killed process" | tail -n 3 >&2; exit 1; }
     counted 10137 $(dead)
     sleep 4
     kill -TERM $probe
