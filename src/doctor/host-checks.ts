@@ -1,4 +1,5 @@
 import { existsSync, statSync } from "node:fs";
+import { connect } from "node:tls";
 import { Connections } from "../http/connections.ts";
 import { ListenError } from "../http/listen-error.ts";
 import { type ListenAddress, listen } from "../http/listeners.ts";
@@ -450,25 +451,52 @@ async function checkAddress(address: ListenAddress): Promise<Check> {
     return ok(name, "free");
   } catch (error) {
     if (!(error instanceof ListenError)) throw error;
-    const serving = await versionServedAt(address);
-    if (serving !== undefined) return ok(name, `served by oom-exporter ${serving}`);
+    const server = await serverAt(address);
+    if (server?.kind === "exporter") return ok(name, `served by oom-exporter ${server.version}`);
+    if (server?.kind === "guarded") {
+      return {
+        name,
+        state: "partial",
+        found: "in use by a server that asks for TLS or a password, perhaps this exporter",
+        impact: "if it is another program, oom-exporter does not start",
+        fix: run("oom-exporter --check --web.config.file=FILE"),
+      };
+    }
     const [found = "", fix = ""] = error.message.split("; ");
     const impact = "oom-exporter does not start: kills go unseen";
     return { name, state: "missing", found, impact, fix: { text: `${capitalised(fix)}.` } };
   }
 }
 
-async function versionServedAt({ host, port }: ListenAddress): Promise<string | undefined> {
+type Server = { kind: "exporter"; version: string } | { kind: "guarded" };
+
+/** What answers there; `undefined` if it is nothing that an exporter can be. */
+async function serverAt({ host, port }: ListenAddress): Promise<Server | undefined> {
   const name = host === undefined || host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
   try {
     const answer = await fetch(
       `http://${name.includes(":") ? `[${name}]` : name}:${port}/api/v1/status`,
       { signal: AbortSignal.timeout(askMs) },
     );
+    if (answer.status === 401) return { kind: "guarded" };
     const status = (await answer.json()) as { version?: unknown; killsUnaccounted?: unknown };
     const isOurs = typeof status.version === "string" && "killsUnaccounted" in status;
-    return isOurs ? (status.version as string) : undefined;
+    return isOurs ? { kind: "exporter", version: status.version as string } : undefined;
   } catch {
-    return undefined;
+    return (await speaksTls(name, port)) ? { kind: "guarded" } : undefined;
   }
+}
+
+function speaksTls(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    // Nothing is sent: only whether it answers the handshake counts, not whose certificate that is.
+    const socket = connect({ host, port, rejectUnauthorized: false, timeout: askMs });
+    const end = (speaks: boolean) => {
+      socket.destroy();
+      resolve(speaks);
+    };
+    socket.once("secureConnect", () => end(true));
+    socket.once("error", () => end(false));
+    socket.once("timeout", () => end(false));
+  });
 }

@@ -4,11 +4,14 @@ import {
   chownSync,
   cpSync,
   mkdirSync,
+  readFileSync,
   statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { type DoctorIo, doctor } from "../../src/commands/doctor.ts";
@@ -17,7 +20,9 @@ import type { ChecksAnswer, Place } from "../../src/doctor/check.ts";
 import { groupFix } from "../../src/doctor/service-fixes.ts";
 import { HostFiles } from "../../src/sources/host-files.ts";
 import type { OwnScoreAdj } from "../../src/sources/own-score-adj.ts";
+import { makeCertificates, openssl } from "../setup/certificates.ts";
 import { startExporter, temporaryDirectory } from "../setup/exporter-process.ts";
+import { needs } from "../setup/needs.ts";
 import { addKthreadd, addProcess } from "../setup/process-files.ts";
 import { TemporaryTree, withoutPrivilege } from "../setup/temporary-tree.ts";
 
@@ -606,6 +611,42 @@ describe("the port", () => {
       state.remove();
     }
   });
+
+  needs(it, openssl.obstacle)(
+    "may be served by this exporter if TLS or a password is asked for there",
+    async () => {
+      const files = temporaryDirectory();
+      makeCertificates(files.path);
+      const pair = {
+        cert: readFileSync(`${files.path}/server.pem`),
+        key: readFileSync(`${files.path}/server.key`),
+      };
+      const servers = [
+        createHttpServer((_request, response) => response.writeHead(401).end()),
+        createTlsServer(pair, (_request, response) => response.end()),
+        createTlsServer({ ...pair, requestCert: true, ca: pair.cert }, (_, response) =>
+          response.end(),
+        ),
+      ];
+      try {
+        for (const server of servers) {
+          await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+          const { port } = server.address() as AddressInfo;
+          const { code, of } = await checksOf(new Host(), [
+            `--web.listen-address=127.0.0.1:${port}`,
+          ]);
+          expect(of(`port ${port}`)).toMatchObject({
+            state: "partial",
+            found: "in use by a server that asks for TLS or a password, perhaps this exporter",
+          });
+          expect(code).toBe(0);
+        }
+      } finally {
+        for (const server of servers) server.close();
+        files.remove();
+      }
+    },
+  );
 });
 
 it("exits with 1 if there is no procfs at the given path", async () => {
