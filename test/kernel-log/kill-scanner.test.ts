@@ -353,7 +353,8 @@ describe("what systemd says of a unit in a copied log", () => {
   };
 
   it("is read whole wherever the window is cut", () => {
-    const filler = Buffer.alloc(2 * droppedBytes, `${"x".repeat(255)}\n`);
+    // Just enough for the window to be full and to drop what stands before the cut.
+    const filler = Buffer.alloc(droppedBytes + 1.25 * mebibyte, `${"x".repeat(255)}\n`);
     for (let before = 0; before <= notice.length; before++) {
       const start = droppedBytes - before;
       filler[start - 1] = 0x0a;
